@@ -1,0 +1,4 @@
+/**
+ * Owns the JMH benchmarks; nothing depends on it.
+ */
+package dev.slate.benchmarks;

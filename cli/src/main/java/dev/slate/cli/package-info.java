@@ -1,0 +1,4 @@
+/**
+ * Owns the slate command line; holds no logic of its own.
+ */
+package dev.slate.cli;

@@ -1,0 +1,9 @@
+/** The slate command. */
+@org.jspecify.annotations.NullMarked
+module dev.slate.cli {
+    requires static org.jspecify;
+    requires dev.slate.conformance;
+    requires dev.slate.layout;
+    requires dev.slate.device;
+    requires info.picocli;
+}

@@ -1,0 +1,4 @@
+/**
+ * Owns the processor; must not know KVM, file descriptors or the client's binary interface.
+ */
+package dev.slate.cpu;

@@ -1,0 +1,7 @@
+/** The /dev/kvm binary interface, translated to the hypervisor's API and back, and nothing else. */
+@org.jspecify.annotations.NullMarked
+module dev.slate.device {
+    requires static org.jspecify;
+    requires dev.slate.cpu;
+    requires dev.slate.kvm;
+}
