@@ -1,0 +1,51 @@
+package dev.slate.cpu;
+
+/**
+ * What stands above a processor: the calls that the processor makes while it runs, on its own thread. Everything else it says by
+ * coming back from {@link Cpu#run} with a {@link CpuExit}.
+ *
+ * <p>A nested page fault is a call and not a return, because most are fixed and the access then simply goes on: no unwinding, no
+ * re-decode. After any of these calls every host address that the processor held is void: it looks up again through the TLB.
+ */
+public interface Hypervisor {
+    /** {@link #nestedPageFault}: the nested tables were changed; walk again. */
+    int RETRY = 0;
+    /** {@link #nestedPageFault}: no memory there: the access goes to {@link #mmioRead} or {@link #mmioWrite}. */
+    int MMIO = 1;
+    /** {@link #nestedPageFault}: leave guest mode with {@link CpuExit#NPF}, nothing of the instruction done. */
+    int LEAVE = 2;
+
+    // Error code bits of a nested page fault (APM 2 15.25.6).
+    int NPF_PRESENT = 1;
+    int NPF_WRITE = 1 << 1;
+    int NPF_USER = 1 << 2;
+    int NPF_RESERVED = 1 << 3;
+    int NPF_FETCH = 1 << 4;
+    /** The access was of the guest's final physical address. */
+    long NPF_FINAL = 1L << 32;
+    /** The access was of a guest page table. */
+    long NPF_GUEST_TABLE = 1L << 33;
+
+    /**
+     * The nested walk for guest physical address {@code gpa} (bytes) failed.
+     *
+     * @param errorCode {@code NPF_*} bits
+     * @param gva the linear address that the instruction used, for traces
+     * @return {@link #RETRY}, {@link #MMIO} or {@link #LEAVE}
+     */
+    int nestedPageFault(long gpa, long errorCode, long gva);
+
+    /**
+     * An instruction reads {@code bytes} (1..8) at {@code gpa}, where {@link #nestedPageFault} had said MMIO. The same instruction is
+     * started again after the answer has come, and asks again in the same order: the hypervisor keeps the answers it already has.
+     *
+     * @return true: the value is in {@code cpu.mmioData}, zero-extended; false: leave with {@link CpuExit#MMIO}
+     */
+    boolean mmioRead(long gpa, int bytes);
+
+    /** An instruction writes {@code bytes} (1..8) of {@code data} at {@code gpa}. May call {@link Cpu#stopAfterInstruction}. */
+    void mmioWrite(long gpa, int bytes, long data);
+
+    /** The guest's time-stamp counter, offset and scaling applied. */
+    long readTsc();
+}

@@ -1,0 +1,38 @@
+package dev.slate.cpu.decode;
+
+/**
+ * A run of decoded instructions: flat, immutable, within one guest page, ending at the first instruction that may change the
+ * instruction flow, the mode or the address space, or that may exit (DESIGN.md point 5).
+ *
+ * <p>Blocks are found by (hva of the first byte, decode mode). The two mutable fields are the jump cache's: at which rip, and in
+ * which generation of the TLB and of the code, this block was last proved to be what rip points at. A block belongs to one
+ * processor, so they need no synchronisation.
+ */
+public final class Block {
+    /** {@link Insn#WORDS} longs per instruction. */
+    public final long[] code;
+    /** Number of instructions, at least 1. */
+    public final int count;
+    /** Length in bytes of all instructions. */
+    public final int byteLength;
+    /** Host virtual address of the first byte; 0 when the block was decoded from the fetch buffer (it crosses a page). */
+    public final long hva;
+    /** Decode mode, {@link Mode}. */
+    public final int mode;
+    /** The bytes as decoded, packed little-endian, zero-padded to whole longs: what a re-check compares (DESIGN.md point 6). */
+    public final long[] bytes;
+
+    /** The rip at which this block was last entered. */
+    public long rip;
+    /** The generation in which (rip, hva, bytes) was last proved; see {@code Cpu}. */
+    public long generation;
+
+    public Block(long[] code, int count, int byteLength, long hva, int mode, long[] bytes) {
+        this.code = code;
+        this.count = count;
+        this.byteLength = byteLength;
+        this.hva = hva;
+        this.mode = mode;
+        this.bytes = bytes;
+    }
+}
