@@ -1,8 +1,14 @@
 package dev.slate.cpu;
 
 import dev.slate.cpu.decode.Block;
+import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Mode;
+import dev.slate.cpu.exec.Events;
+import dev.slate.cpu.exec.Interpreter;
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.mmu.Access;
 import dev.slate.cpu.mmu.Tlb;
+import dev.slate.cpu.mmu.Walker;
 
 /**
  * One logical processor with nested paging: give it a state, the root of the nested page tables and a {@link Hypervisor}; it runs
@@ -20,6 +26,15 @@ public final class Cpu {
     /** hva of a 32-bit word; not zero means: leave with {@link CpuExit#INTR} at the next block edge. */
     public final long kickAddress;
 
+    public final Walker walker = new Walker(this);
+    private final Access access = new Access(this);
+    private final Interpreter interpreter = new Interpreter(this);
+    private final Events events = new Events(this);
+    private final CodeCache code = new CodeCache(this);
+
+    private final GuestFault fault = new GuestFault();
+    private final LeaveGuest leave = new LeaveGuest();
+
     // ---- Exit information, valid after run() has come back ----
     /** Address of the instruction after the exiting one, masked to the mode. */
     public long nextRip;
@@ -33,6 +48,7 @@ public final class Cpu {
     public int ioPort;
     /** Bytes per item: 1, 2, 4. */
     public int ioSize;
+
     public boolean ioIn;
     public boolean ioString;
     /** REP INS/OUTS. */
@@ -43,8 +59,50 @@ public final class Cpu {
     /** Answer of {@link Hypervisor#mmioRead}. */
     public long mmioData;
 
-    /** Set by {@link #stopAfterInstruction}: the interpreter leaves after the running instruction. */
+    /** Low and high word that CMPXCHG16B found. */
+    public final long[] wide = new long[2];
+
+    /** The interpreter leaves the block after the running instruction. Cleared by {@link #run}. */
     public boolean stop;
+
+    /** The hypervisor asked for the stop: {@link #run} returns {@link CpuExit#STOPPED}. */
+    private boolean stopRequested;
+
+    /** The hypervisor wants {@link CpuExit#IRQ_WINDOW} as soon as an interrupt could be taken. */
+    public boolean irqWindow;
+
+    /** The hypervisor wants {@link CpuExit#NMI_WINDOW} as soon as IRET has unblocked NMIs. */
+    public boolean nmiWindow;
+
+    /** Vectors (1 << vector; #DB and #BP) that leave with {@link CpuExit#DEBUG} instead of being delivered (KVM_SET_GUEST_DEBUG). */
+    public int interceptedVectors;
+
+    /** Single-step at the hypervisor's wish, hidden from the guest: {@link CpuExit#DEBUG} after each instruction. */
+    public boolean singleStep;
+
+    // ---- derived from the state by modeChanged() ----
+    /** 64-bit code runs. */
+    public boolean mode64;
+    /** {@link Mode} of the code segment. */
+    public int codeMode;
+    /** {@link Tlb} mode bits of ordinary data accesses and fetches. */
+    public int tlbMode;
+
+    public boolean alignmentChecked;
+
+    /** What data segments add to an offset: the base, or 0 for those that 64-bit mode ignores. Indexed by segment register. */
+    public final long[] segmentBase = new long[6];
+
+    private long linearMask = -1;
+    private int canonicalShift = 16;
+
+    // ---- what decides whether a block in the jump cache is still what rip points at ----
+    /** Counts TLB flushes and mode changes. */
+    private long translations = 1;
+    /** {@link #translations} and the TLB mode in one word: equal means that a block needs no look at the page tables. */
+    long generation = 8;
+    /** Counts serializing events and stores into code: a block proved in another epoch compares its bytes again. */
+    long codeEpoch = 1;
 
     public Cpu(Hypervisor hypervisor, long kickAddress) {
         this.hypervisor = hypervisor;
@@ -52,99 +110,509 @@ public final class Cpu {
     }
 
     // ------------------------------------------------------------------ linear memory, the guest's view
-    // Every method takes a linear address, checks canonicality, paging permissions for the current privilege, breakpoints where
-    // enabled, and goes through the TLB. `seg` is only for the fault of a non-canonical address: #SS(0) when it is SS, else #GP(0).
-    // They throw GuestFault, or Exit when the hypervisor wants to leave. Nothing is stored before every byte is known to be storable.
+    // Every method takes a linear address and goes through the TLB; a miss checks canonicality, alignment where enabled, and paging
+    // at the current privilege. `seg` only chooses the fault of a non-canonical address: #SS(0) for SS, else #GP(0).
+    // They throw GuestFault, or LeaveGuest when the hypervisor leaves. Nothing is stored before every byte is known to be storable.
 
-    public int load8(int seg, long la) { throw new AssertionError(); }
+    public int load8(int seg, long la) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        return e[i] == Tlb.key(la, 1, tlbMode) ? HostMemory.get8(la + e[i + 3]) : (int) access.load(seg, la, 1, tlbMode);
+    }
 
-    public int load16(int seg, long la) { throw new AssertionError(); }
+    public int load16(int seg, long la) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        return e[i] == Tlb.key(la, 2, tlbMode) ? HostMemory.get16(la + e[i + 3]) : (int) access.load(seg, la, 2, tlbMode);
+    }
 
-    public int load32(int seg, long la) { throw new AssertionError(); }
+    public int load32(int seg, long la) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        return e[i] == Tlb.key(la, 4, tlbMode) ? HostMemory.get32(la + e[i + 3]) : (int) access.load(seg, la, 4, tlbMode);
+    }
 
-    public long load64(int seg, long la) { throw new AssertionError(); }
+    public long load64(int seg, long la) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        return e[i] == Tlb.key(la, 8, tlbMode) ? HostMemory.get64(la + e[i + 3]) : access.load(seg, la, 8, tlbMode);
+    }
 
-    public void store8(int seg, long la, int v) { throw new AssertionError(); }
+    public void store8(int seg, long la, int v) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        if (e[i + 1] == Tlb.key(la, 1, tlbMode)) {
+            HostMemory.put8(la + e[i + 3], v);
+        } else {
+            access.store(seg, la, 1, v, tlbMode);
+        }
+    }
 
-    public void store16(int seg, long la, int v) { throw new AssertionError(); }
+    public void store16(int seg, long la, int v) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        if (e[i + 1] == Tlb.key(la, 2, tlbMode)) {
+            HostMemory.put16(la + e[i + 3], v);
+        } else {
+            access.store(seg, la, 2, v, tlbMode);
+        }
+    }
 
-    public void store32(int seg, long la, int v) { throw new AssertionError(); }
+    public void store32(int seg, long la, int v) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        if (e[i + 1] == Tlb.key(la, 4, tlbMode)) {
+            HostMemory.put32(la + e[i + 3], v);
+        } else {
+            access.store(seg, la, 4, v, tlbMode);
+        }
+    }
 
-    public void store64(int seg, long la, long v) { throw new AssertionError(); }
+    public void store64(int seg, long la, long v) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        if (e[i + 1] == Tlb.key(la, 8, tlbMode)) {
+            HostMemory.put64(la + e[i + 3], v);
+        } else {
+            access.store(seg, la, 8, v, tlbMode);
+        }
+    }
 
-    /** Zero-extended load of 1 << sizeLog2 bytes. */
-    public long load(int seg, long la, int sizeLog2) { throw new AssertionError(); }
+    /** Zero-extended load of {@code 1 << sizeLog2} bytes (0..3). */
+    public long load(int seg, long la, int sizeLog2) {
+        switch (sizeLog2) {
+            case 0:
+                return load8(seg, la);
+            case 1:
+                return load16(seg, la);
+            case 2:
+                return load32(seg, la) & 0xffff_ffffL;
+            default:
+                return load64(seg, la);
+        }
+    }
 
-    public void store(int seg, long la, int sizeLog2, long v) { throw new AssertionError(); }
+    /** Stores the low {@code 1 << sizeLog2} bytes (0..3) of {@code v}. */
+    public void store(int seg, long la, int sizeLog2, long v) {
+        switch (sizeLog2) {
+            case 0 -> store8(seg, la, (int) v);
+            case 1 -> store16(seg, la, (int) v);
+            case 2 -> store32(seg, la, (int) v);
+            default -> store64(seg, la, v);
+        }
+    }
 
     /**
-     * Loads for a read-modify-write: as load, but with write permission (and D bit) required first, so that the later
-     * store cannot fault. Used by non-LOCK RMW forms.
+     * Loads for a read-modify-write: with write permission (and D bits) required, so that the store that follows cannot fault.
      */
-    public long loadForWrite(int seg, long la, int sizeLog2) { throw new AssertionError(); }
+    public long loadForWrite(int seg, long la, int sizeLog2) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        if (e[i + 1] == Tlb.key(la, 1 << sizeLog2, tlbMode)) {
+            long hva = la + e[i + 3];
+            switch (sizeLog2) {
+                case 0:
+                    return HostMemory.get8(hva);
+                case 1:
+                    return HostMemory.get16(hva);
+                case 2:
+                    return HostMemory.get32(hva) & 0xffff_ffffL;
+                default:
+                    return HostMemory.get64(hva);
+            }
+        }
+        return access.loadForWrite(seg, la, 1 << sizeLog2, tlbMode);
+    }
 
     /**
-     * Compare-and-set for locked instructions: atomic at any alignment. Callers loop: v = loadForWrite; while (!cas(...)) v = loadForWrite.
+     * Compare-and-set for locked instructions: atomic at any alignment within an aligned 8-byte word, and among locked instructions
+     * beyond. {@code expected} is zero-extended. A caller loops over {@link #loadForWrite} and this.
      */
-    public boolean cas(int seg, long la, int sizeLog2, long expected, long v) { throw new AssertionError(); }
+    public boolean cas(int seg, long la, int sizeLog2, long expected, long v) {
+        if (sizeLog2 >= 2 && (la & (1 << sizeLog2) - 1) == 0) {
+            Tlb t = tlb;
+            long[] e = t.entries;
+            int i = t.index(la);
+            if (e[i + 1] == Tlb.key(la, 1, tlbMode)) {
+                long hva = la + e[i + 3];
+                return sizeLog2 == 3
+                        ? HostMemory.cas64(hva, expected, v)
+                        : HostMemory.cas32(hva, (int) expected, (int) v);
+            }
+        }
+        return access.cas(seg, la, sizeLog2, expected, v, tlbMode);
+    }
 
-    /** 16-byte loads and stores: two words each through the given array at index (low, high). */
-    public void load128(int seg, long la, long[] to, int index) { throw new AssertionError(); }
+    /** A 16-byte load: low word to {@code to[index]}, high to {@code to[index + 1]}. Neither is written when it faults. */
+    public void load128(int seg, long la, long[] to, int index) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        if (e[i] == Tlb.key(la, 16, tlbMode)) {
+            long hva = la + e[i + 3];
+            long low = HostMemory.get64(hva);
+            to[index + 1] = HostMemory.get64(hva + 8);
+            to[index] = low;
+            return;
+        }
+        long low = access.load(seg, la, 8, tlbMode);
+        to[index + 1] = access.load(seg, wrap(la + 8), 8, tlbMode);
+        to[index] = low;
+    }
 
-    public void store128(int seg, long la, long[] from, int index) { throw new AssertionError(); }
+    /** A 16-byte store; no byte of it happens when it faults. */
+    public void store128(int seg, long la, long[] from, int index) {
+        Tlb t = tlb;
+        long[] e = t.entries;
+        int i = t.index(la);
+        if (e[i + 1] == Tlb.key(la, 16, tlbMode)) {
+            long hva = la + e[i + 3];
+            HostMemory.put64(hva, from[index]);
+            HostMemory.put64(hva + 8, from[index + 1]);
+            return;
+        }
+        access.probeWrite(seg, la, 16, tlbMode);
+        access.store(seg, la, 8, from[index], tlbMode);
+        access.store(seg, wrap(la + 8), 8, from[index + 1], tlbMode);
+    }
 
-    /** CMPXCHG16B's atomic part on an aligned address: true when (lo,hi) was there and was replaced; else the value found is left in wide[0..1]. */
-    public boolean cas128(int seg, long la, long lo, long hi, long newLo, long newHi) { throw new AssertionError(); }
+    /**
+     * CMPXCHG16B's memory part on a 16-byte aligned address: true when (lo, hi) was there and was replaced; what was found is left in
+     * {@link #wide} either way.
+     */
+    public boolean cas128(int seg, long la, long lo, long hi, long newLo, long newHi) {
+        return access.cas128(seg, la, lo, hi, newLo, newHi, tlbMode);
+    }
 
-    public final long[] wide = new long[2];
+    /** Checks that {@code bytes} (1..4096) at {@code la} could be stored at this privilege. */
+    public void probeWrite(int seg, long la, int bytes) {
+        access.probeWrite(seg, la, bytes, tlbMode);
+    }
 
-    // Supervisor ("system") accesses: descriptor tables, TSS, IDT: privilege 0 whatever CPL is, SMAP ignored.
-    public int systemLoad16(long la) { throw new AssertionError(); }
+    // Accesses to descriptor tables, TSS and IDT are the processor's own: privilege 0 whatever CPL is, SMAP in force unless AC
+    // (SDM 3A 4.6.1: implicit supervisor accesses ignore AC).
 
-    public int systemLoad32(long la) { throw new AssertionError(); }
+    private int systemMode() {
+        return (s.cr4 & CpuState.CR4_SMAP) != 0 ? Tlb.SMAP : 0;
+    }
 
-    public long systemLoad64(long la) { throw new AssertionError(); }
+    public int systemLoad8(long la) {
+        return (int) access.load(CpuState.DS, la, 1, systemMode());
+    }
 
-    public void systemStore8(long la, int v) { throw new AssertionError(); }
+    public int systemLoad16(long la) {
+        return (int) access.load(CpuState.DS, la, 2, systemMode());
+    }
 
-    public void systemStore16(long la, int v) { throw new AssertionError(); }
+    public int systemLoad32(long la) {
+        return (int) access.load(CpuState.DS, la, 4, systemMode());
+    }
 
-    public void systemStore32(long la, int v) { throw new AssertionError(); }
+    public long systemLoad64(long la) {
+        return access.load(CpuState.DS, la, 8, systemMode());
+    }
 
-    public void systemStore64(long la, long v) { throw new AssertionError(); }
+    public void systemStore8(long la, int v) {
+        access.store(CpuState.DS, la, 1, v, systemMode());
+    }
 
-    /** Checks that the range could be written at this privilege without writing it (ENTER's last probe, INS before the port is read). */
-    public void probeWrite(int seg, long la, int bytes) { throw new AssertionError(); }
+    public void systemStore16(long la, int v) {
+        access.store(CpuState.DS, la, 2, v, systemMode());
+    }
+
+    public void systemStore32(long la, int v) {
+        access.store(CpuState.DS, la, 4, v, systemMode());
+    }
+
+    public void systemStore64(long la, long v) {
+        access.store(CpuState.DS, la, 8, v, systemMode());
+    }
+
+    /** Adds one to a linear address's range as the mode wraps it: at 4 GiB outside 64-bit mode. */
+    public long wrap(long la) {
+        return la & linearMask;
+    }
+
+    /** Whether a 64-bit linear address is canonical for the paging in force (SDM 1 3.3.7.1). */
+    public boolean canonical(long la) {
+        int n = canonicalShift;
+        return la << n >> n == la;
+    }
 
     // ------------------------------------------------------------------ segments
-    /** Linear address of offset `off` in segment `seg` for an access of `bytes`: base added, limit and type checked outside 64-bit mode. */
-    public long linear(int seg, long off, int bytes, boolean write) { throw new AssertionError(); }
+
+    /**
+     * Linear address of offset {@code off} in a segment for an access of {@code bytes}. 64-bit mode adds the base of FS and GS and
+     * checks nothing here; the other modes check type and limit (SDM 3A 5.3) and wrap at 4 GiB.
+     */
+    public long linear(int seg, long off, int bytes, boolean write) {
+        if (mode64) {
+            return segmentBase[seg] + off;
+        }
+        int attr = s.segAttr[seg];
+        if (s.protectedMode() && !s.virtual8086()) {
+            boolean code = (attr & 8) != 0;
+            if ((attr & (CpuState.ATTR_UNUSABLE | CpuState.ATTR_P)) != CpuState.ATTR_P
+                    || write && (code || (attr & 2) == 0)
+                    || !write && code && (attr & 2) == 0) {
+                throw fault(seg == CpuState.SS ? GuestFault.SS : GuestFault.GP, 0);
+            }
+        }
+        long last = (off & 0xffff_ffffL) + bytes - 1;
+        long limit = s.segLimit[seg] & 0xffff_ffffL;
+        boolean outside;
+        if ((attr & 0xc) == 4) {
+            // Expand-down data: valid offsets lie above the limit, up to 64 KiB or 4 GiB (D/B).
+            long top = (attr & CpuState.ATTR_DB) != 0 ? 0xffff_ffffL : 0xffff;
+            outside = (off & 0xffff_ffffL) <= limit || last > top;
+        } else {
+            outside = last > limit;
+        }
+        if (outside) {
+            throw fault(seg == CpuState.SS ? GuestFault.SS : GuestFault.GP, 0);
+        }
+        return s.segBase[seg] + off & 0xffff_ffffL;
+    }
 
     // ------------------------------------------------------------------ events
-    /** Throws the processor's reused GuestFault. Never returns; the result type lets callers write `throw fault(...)`. */
-    public GuestFault fault(int vector, int errorCode) { throw new AssertionError(); }
 
-    /** To be called by whoever changes CR0, CR3, CR4, EFER, CPL, RFLAGS.AC/VM, CS.L/D or the nested root, after the change: recomputes derived state and flushes what must go. */
-    public void modeChanged() { throw new AssertionError(); }
+    /** Throws the processor's one GuestFault; the result type lets callers write {@code throw fault(...)}. */
+    public GuestFault fault(int vector, int errorCode) {
+        fault.vector = vector;
+        fault.errorCode = errorCode;
+        throw fault;
+    }
 
-    /** CR3 load: flushes non-global entries (all when PCID/global say so). */
-    public void flushTlb(boolean globalToo) { throw new AssertionError(); }
+    /** Throws the processor's one LeaveGuest. */
+    public LeaveGuest leave(int exit) {
+        leave.exit = exit;
+        throw leave;
+    }
 
-    public void invlpg(long la) { throw new AssertionError(); }
+    /** Sets CR2 for the page fault that is about to be raised. */
+    public void faultAddress(long la) {
+        s.cr2 = la;
+    }
 
-    /** A serializing event: decoded blocks re-check their bytes at their next entry (DESIGN.md point 6). */
-    public void serialize() { throw new AssertionError(); }
+    /**
+     * To be called after CR0, CR4, EFER, CPL, RFLAGS.AC or VM, CS or a segment's base has changed, by whoever changed it: recomputes
+     * what the fast paths keep. Does not flush the TLB.
+     */
+    public void modeChanged() {
+        CpuState st = s;
+        mode64 = st.mode64();
+        boolean big = (st.segAttr[CpuState.CS] & CpuState.ATTR_DB) != 0;
+        codeMode = mode64 ? Mode.BITS64 : st.protectedMode() && !st.virtual8086() && big ? Mode.BITS32 : Mode.BITS16;
+        linearMask = mode64 ? -1 : 0xffff_ffffL;
+        canonicalShift = (st.cr4 & CpuState.CR4_LA57) != 0 ? 7 : 16;
+        boolean user = st.cpl == 3;
+        int mode = user ? Tlb.USER : 0;
+        if (!user && (st.cr4 & CpuState.CR4_SMAP) != 0 && (st.flagsSystem & CpuState.AC) == 0) {
+            mode |= Tlb.SMAP;
+        }
+        alignmentChecked = user && (st.cr0 & CpuState.CR0_AM) != 0 && (st.flagsSystem & CpuState.AC) != 0;
+        if (alignmentChecked) {
+            // No entry is ever filled under this key, so every access takes the slow path, which checks.
+            mode |= Tlb.CHECKED;
+        }
+        tlbMode = mode;
+        for (int i = 0; i < 6; i++) {
+            segmentBase[i] = mode64 && i < CpuState.FS ? 0 : st.segBase[i];
+        }
+        generation = translations << 3 | codeMode << 1 | mode & 1;
+    }
 
-    public void stopAfterInstruction() {
+    /** Drops every translation. */
+    public void flushTlb() {
+        tlb.flush();
+        walker.flush();
+        translations++;
+        codeEpoch++;
+        modeChanged();
+    }
+
+    /** INVLPG. */
+    public void invlpg(long la) {
+        tlb.flushPage(la);
+        walker.flush();
+        translations++;
+        codeEpoch++;
+        modeChanged();
+    }
+
+    /** A serializing event: decoded blocks compare their bytes again before they next run (DESIGN.md point 6). */
+    public void serialize() {
+        codeEpoch++;
+        translations++;
+        modeChanged();
+    }
+
+    /** A store went into a page that holds decoded code: the running block ends after this instruction, and all blocks re-check. */
+    public void codeModified() {
+        serialize();
         stop = true;
     }
 
-    /** Runs until an exit; returns a CpuExit code. */
-    public int run() { throw new AssertionError(); }
+    /** Called by the hypervisor from {@link Hypervisor#mmioWrite}: leave with {@link CpuExit#STOPPED} once the instruction is done. */
+    public void stopAfterInstruction() {
+        stop = true;
+        stopRequested = true;
+    }
 
-    /** Runs exactly one instruction (used to complete an MMIO instruction), then returns NONE or its exit. */
-    public int runOne() { throw new AssertionError(); }
+    /** The walker's way into the TLB. */
+    public void fillTlb(long la, int mode, long hva, boolean read, boolean write, boolean fetch, boolean large) {
+        tlb.fill(la, mode, hva, read, write, fetch, write && code.holds(hva & -4096L), large);
+    }
 
-    /** Event to deliver before the next instruction (exception, external interrupt, NMI); see KVM_SET_VCPU_EVENTS. */
-    public void inject(int vector, boolean hasErrorCode, int errorCode, boolean software, int instructionLength) { throw new AssertionError(); }
+    /** Where {@link CodeCache} gets an instruction's bytes: the host address of {@code la} for a fetch. */
+    long fetchAddress(long la) {
+        int mode = tlbMode & (Tlb.USER | Tlb.SMAP);
+        if (mode64 && !canonical(la)) {
+            throw fault(GuestFault.GP, 0);
+        }
+        long hva = tlb.hits(la, 1, Tlb.FETCH, mode) ? tlb.hva(la) : walker.translate(la, Tlb.FETCH, mode, true);
+        if (hva < 0) {
+            throw leave(CpuExit.NPF);
+        }
+        return hva;
+    }
+
+    // ------------------------------------------------------------------ running
+
+    /** Runs until an exit; returns a {@link CpuExit} code. */
+    public int run() {
+        modeChanged();
+        for (; ; ) {
+            if (HostMemory.get32(kickAddress) != 0) {
+                return CpuExit.INTR;
+            }
+            int exit = step(Integer.MAX_VALUE);
+            if (exit != CpuExit.NONE) {
+                return exit;
+            }
+        }
+    }
+
+    /** Runs one instruction, then returns {@link CpuExit#NONE} or its exit; kicks are not looked at. */
+    public int runOne() {
+        modeChanged();
+        return step(1);
+    }
+
+    /** One block, or less. */
+    private int step(int limit) {
+        CpuState st = s;
+        Block block = null;
+        try {
+            int flags = st.flagsSystem;
+            if ((flags & CpuState.TF) != 0 || st.interruptShadow != 0 || irqWindow || singleStep) {
+                return carefulStep();
+            }
+            block = code.find(st.rip);
+            int exit = interpreter.run(block, limit);
+            return stop && exit == CpuExit.NONE ? stopped() : exit;
+        } catch (GuestFault f) {
+            rewind(block);
+            return raise(f.vector, f.errorCode);
+        } catch (LeaveGuest e) {
+            rewind(block);
+            return e.exit;
+        }
+    }
+
+    private int stopped() {
+        stop = false;
+        if (stopRequested) {
+            stopRequested = false;
+            return CpuExit.STOPPED;
+        }
+        return CpuExit.NONE;
+    }
+
+    /** rip of the instruction that was running, not of its block. */
+    private void rewind(@org.jspecify.annotations.Nullable Block block) {
+        if (block != null) {
+            long rip = s.rip + Insn.offset(block.code[interpreter.current * Insn.WORDS + 1]);
+            s.rip = mode64 ? rip : rip & 0xffff_ffffL;
+        }
+        stop = false;
+        stopRequested = false;
+    }
+
+    /** One instruction with everything that single-stepping, an interrupt shadow or a waiting interrupt ask for. */
+    private int carefulStep() {
+        CpuState st = s;
+        if (irqWindow && st.interruptShadow == 0 && (st.flagsSystem & CpuState.IF) != 0) {
+            return CpuExit.IRQ_WINDOW;
+        }
+        boolean trap = (st.flagsSystem & CpuState.TF) != 0;
+        int shadow = st.interruptShadow;
+        st.interruptShadow = 0;
+        Block block = null;
+        int exit;
+        try {
+            block = code.find(st.rip);
+            exit = interpreter.run(block, 1);
+            if (stop && exit == CpuExit.NONE) {
+                exit = stopped();
+            }
+        } catch (GuestFault f) {
+            rewind(block);
+            return raise(f.vector, f.errorCode);
+        } catch (LeaveGuest e) {
+            rewind(block);
+            // Nothing happened, so the shadow still stands.
+            st.interruptShadow = shadow;
+            return e.exit;
+        }
+        if (exit != CpuExit.NONE && exit != CpuExit.STOPPED) {
+            return exit;
+        }
+        if (singleStep) {
+            exitInfo = GuestFault.DB;
+            exitInfo2 = 1 << 14;
+            return CpuExit.DEBUG;
+        }
+        if (trap) {
+            int debug = raiseDebug(1 << 14);
+            return debug != CpuExit.NONE ? debug : exit;
+        }
+        return exit;
+    }
+
+    /** #DB with the given DR6 bits, or the hypervisor's exit for it. */
+    public int raiseDebug(long dr6Bits) {
+        if ((interceptedVectors & 1 << GuestFault.DB) != 0) {
+            exitInfo = GuestFault.DB;
+            exitInfo2 = dr6Bits;
+            return CpuExit.DEBUG;
+        }
+        s.dr6 = s.dr6 & ~0xfL | dr6Bits;
+        return raise(GuestFault.DB, 0);
+    }
+
+    /** Delivers a fault or trap of the guest's own; escalates to double and triple fault. */
+    private int raise(int vector, int errorCode) {
+        return events.deliver(vector, errorCode);
+    }
+
+    /**
+     * Delivers an event before the next instruction, as VMRUN's event injection does.
+     *
+     * @return {@link CpuExit#NONE}, or {@link CpuExit#SHUTDOWN}, or an exit of the memory that delivery needs (the event must then be
+     *     injected again)
+     */
+    public int inject(int vector, boolean hasErrorCode, int errorCode, boolean software, int instructionLength) {
+        modeChanged();
+        return events.inject(vector, hasErrorCode, errorCode, software, instructionLength);
+    }
 }

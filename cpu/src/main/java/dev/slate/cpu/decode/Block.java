@@ -4,7 +4,7 @@ package dev.slate.cpu.decode;
  * A run of decoded instructions: flat, immutable, within one guest page, ending at the first instruction that may change the
  * instruction flow, the mode or the address space, or that may exit (DESIGN.md point 5).
  *
- * <p>Blocks are found by (hva of the first byte, decode mode). The two mutable fields are the jump cache's: at which rip, and in
+ * <p>Blocks are found by (hva of the first byte, decode mode). The mutable fields are the jump cache's: at which rip, and in
  * which generation of the TLB and of the code, this block was last proved to be what rip points at. A block belongs to one
  * processor, so they need no synchronisation.
  */
@@ -24,8 +24,10 @@ public final class Block {
 
     /** The rip at which this block was last entered. */
     public long rip;
-    /** The generation in which (rip, hva, bytes) was last proved; see {@code Cpu}. */
+    /** The generation in which (rip, hva) was last proved; see {@code Cpu}. */
     public long generation;
+    /** The code epoch in which the bytes were last seen to be those in memory; see {@code CodeCache}. */
+    public long epoch;
 
     public Block(long[] code, int count, int byteLength, long hva, int mode, long[] bytes) {
         this.code = code;

@@ -1,0 +1,170 @@
+package dev.slate.cpu;
+
+import dev.slate.cpu.decode.Block;
+import dev.slate.cpu.decode.Decoder;
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.mem.Scratch;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Decoded code of one processor: the jump cache by rip over the block table by host address.
+ *
+ * <p>Invariant (DESIGN.md point 6): a block runs only if, since the last serializing event and since the last store of this processor
+ * into a page with decoded code, its bytes were seen to be those in memory. Stores are caught because a page with code never has a
+ * plain write entry in the TLB ({@link dev.slate.cpu.mmu.Tlb#CODE}); blocks are keyed by host page, so every virtual page over one
+ * frame shares them.
+ */
+final class CodeCache {
+    private static final int JUMPS = 1024;
+    private static final int BLOCKS = 4096;
+    private static final int PAGE = 4096;
+
+    private final Cpu cpu;
+    private @Nullable Decoder decoder;
+    private @Nullable Block[] jumps = new Block[1];
+    private @Nullable Block[] blocks = new Block[1];
+    private @Nullable Scratch fetchBuffer;
+
+    /** Host pages with decoded code: open addressing, 0 = free; grows, never shrinks. */
+    private long[] pages = new long[64];
+
+    private int pageCount;
+
+    CodeCache(Cpu cpu) {
+        this.cpu = cpu;
+    }
+
+    /** The block at rip, proved current. Throws the fetch's faults. */
+    Block find(long rip) {
+        Block[] j = jumps;
+        Block b = j[(int) rip & j.length - 1];
+        if (b != null && b.rip == rip && b.generation == cpu.generation) {
+            return b;
+        }
+        return findSlow(rip);
+    }
+
+    private Block findSlow(long rip) {
+        if (jumps.length == 1) {
+            jumps = new Block[JUMPS];
+            blocks = new Block[BLOCKS];
+        }
+        CpuState s = cpu.s;
+        long la = rip;
+        if (!cpu.mode64) {
+            if ((rip & 0xffff_ffffL) > (s.segLimit[CpuState.CS] & 0xffff_ffffL)) {
+                throw cpu.fault(GuestFault.GP, 0);
+            }
+            la = cpu.wrap(s.segBase[CpuState.CS] + rip);
+        }
+        long hva = cpu.fetchAddress(la);
+        int mode = cpu.codeMode;
+        int i = (int) (hva ^ hva >>> 12) + mode * 977 & BLOCKS - 1;
+        Block b = blocks[i];
+        if (b == null || b.hva != hva || b.mode != mode || b.epoch != cpu.codeEpoch && !current(b)) {
+            b = decode(la, hva, mode);
+            if (b.hva != 0) {
+                blocks[i] = b;
+            }
+            // A block that crosses pages has no one host address. It stands in the jump cache alone, where the generation, which
+            // every serializing event and every store into code moves on, is all that keeps it.
+        }
+        b.epoch = cpu.codeEpoch;
+        b.rip = rip;
+        b.generation = cpu.generation;
+        jumps[(int) rip & JUMPS - 1] = b;
+        return b;
+    }
+
+    /** Whether memory still holds the bytes that the block was decoded from. */
+    private static boolean current(Block b) {
+        long hva = b.hva;
+        long[] bytes = b.bytes;
+        int whole = b.byteLength >>> 3;
+        for (int i = 0; i < whole; i++) {
+            if (HostMemory.get64(hva + 8L * i) != bytes[i]) {
+                return false;
+            }
+        }
+        for (int i = whole * 8; i < b.byteLength; i++) {
+            if (HostMemory.get8(hva + i) != (int) (bytes[whole] >>> 8 * (i & 7) & 0xff)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private Block decode(long la, long hva, int mode) {
+        Decoder d = decoder;
+        if (d == null) {
+            d = new Decoder(null);
+            decoder = d;
+        }
+        // Before the bytes are read: a store between reading and protecting would be missed.
+        remember(hva & -PAGE);
+        int available = PAGE - ((int) hva & PAGE - 1);
+        Block b = d.decode(hva, available, mode);
+        if (b != null) {
+            return b;
+        }
+        // The first instruction goes on in the next page, which may be anywhere, or absent.
+        Scratch buffer = fetchBuffer;
+        if (buffer == null) {
+            buffer = new Scratch(64);
+            fetchBuffer = buffer;
+        }
+        long to = buffer.hva();
+        HostMemory.copy(hva, to, available);
+        int calls = cpu.walker.calls;
+        long next = cpu.fetchAddress(cpu.wrap(la + available));
+        if (calls != cpu.walker.calls) {
+            // The call may have moved the first page.
+            hva = cpu.fetchAddress(la);
+            HostMemory.copy(hva, to, available);
+        }
+        remember(next & -PAGE);
+        HostMemory.copy(next, to + available, 15);
+        return d.decodeOne(to, available + 15, mode);
+    }
+
+    /** Whether code has been decoded from a host page. */
+    boolean holds(long hvaPage) {
+        long[] p = pages;
+        for (int i = slot(hvaPage, p.length); p[i] != 0; i = i + 1 & p.length - 1) {
+            if (p[i] == hvaPage) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private void remember(long hvaPage) {
+        if (holds(hvaPage)) {
+            return;
+        }
+        if (++pageCount * 2 > pages.length) {
+            long[] old = pages;
+            pages = new long[old.length * 2];
+            for (long p : old) {
+                if (p != 0) {
+                    insert(p);
+                }
+            }
+        }
+        insert(hvaPage);
+        cpu.tlb.protectCode(hvaPage);
+    }
+
+    private void insert(long hvaPage) {
+        long[] p = pages;
+        int i = slot(hvaPage, p.length);
+        while (p[i] != 0) {
+            i = i + 1 & p.length - 1;
+        }
+        p[i] = hvaPage;
+    }
+
+    private static int slot(long hvaPage, int length) {
+        return (int) ((hvaPage >>> 12) * 0x9e37_79b9_7f4a_7c15L >>> 40) & length - 1;
+    }
+}

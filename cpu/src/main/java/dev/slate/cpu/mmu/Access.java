@@ -1,0 +1,269 @@
+package dev.slate.cpu.mmu;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.mem.HostMemory;
+
+/**
+ * The slow path of every guest memory access: TLB misses, accesses over a page's end, MMIO, stores into decoded code, alignment
+ * checks, locked operations at odd addresses. {@link Cpu}'s fast paths come here when their one compare fails.
+ *
+ * <p>A location is a host address, or the complement of a guest physical address (negative) for MMIO. No byte is stored before every
+ * byte of the access is known to be storable.
+ */
+public final class Access {
+    private static final int PAGE = 4096;
+
+    /**
+     * What serialises locked operations that no single host operation can do: those that straddle an aligned 8-byte word. They are
+     * atomic among each other; a plain store of another processor may still fall between.
+     */
+    private static final Object SPLIT_LOCK = new Object();
+
+    private final Cpu cpu;
+    private final CpuState s;
+    private final Tlb tlb;
+    private final Walker walker;
+
+    // Locations of a crossing access's two parts.
+    private long low;
+    private long high;
+
+    public Access(Cpu cpu) {
+        this.cpu = cpu;
+        this.s = cpu.s;
+        this.tlb = cpu.tlb;
+        this.walker = cpu.walker;
+    }
+
+    /** Loads {@code bytes} (1..8), zero-extended. */
+    public long load(int seg, long la, int bytes, int mode) {
+        return locate(seg, la, bytes, Tlb.READ, mode);
+    }
+
+    /** Loads for a read-modify-write: every byte is proved storable first. */
+    public long loadForWrite(int seg, long la, int bytes, int mode) {
+        return locate(seg, la, bytes, Tlb.WRITE, mode);
+    }
+
+    private long locate(int seg, long la, int bytes, int access, int mode) {
+        check(seg, la, bytes);
+        int first = PAGE - ((int) la & PAGE - 1);
+        if (first >= bytes) {
+            return read(translate(la, access, mode), bytes);
+        }
+        translateBoth(la, first, access, mode);
+        long value = read(low, first);
+        return value | read(high, bytes - first) << 8 * first;
+    }
+
+    /** Stores the low {@code bytes} (1..8) of {@code v}. */
+    public void store(int seg, long la, int bytes, long v, int mode) {
+        check(seg, la, bytes);
+        int first = PAGE - ((int) la & PAGE - 1);
+        if (first >= bytes) {
+            write(translate(la, Tlb.WRITE, mode), bytes, v);
+            codeStored(la, mode);
+            return;
+        }
+        translateBoth(la, first, Tlb.WRITE, mode);
+        write(low, first, v);
+        write(high, bytes - first, v >>> 8 * first);
+        codeStored(la, mode);
+        codeStored(cpu.wrap(la + first), mode);
+    }
+
+    /** Proves {@code bytes} (at most a page) storable without storing. */
+    public void probeWrite(int seg, long la, int bytes, int mode) {
+        check(seg, la, bytes);
+        int first = PAGE - ((int) la & PAGE - 1);
+        if (first >= bytes) {
+            translate(la, Tlb.WRITE, mode);
+        } else {
+            translateBoth(la, first, Tlb.WRITE, mode);
+        }
+    }
+
+    /** Compare-and-set of {@code 1 << sizeLog2} bytes at any alignment. */
+    public boolean cas(int seg, long la, int sizeLog2, long expected, long v, int mode) {
+        int bytes = 1 << sizeLog2;
+        check(seg, la, bytes);
+        int first = PAGE - ((int) la & PAGE - 1);
+        if (first < bytes) {
+            translateBoth(la, first, Tlb.WRITE, mode);
+            synchronized (SPLIT_LOCK) {
+                long found = read(low, first) | read(high, bytes - first) << 8 * first;
+                if (found != expected) {
+                    return false;
+                }
+                write(low, first, v);
+                write(high, bytes - first, v >>> 8 * first);
+            }
+            codeStored(la, mode);
+            codeStored(cpu.wrap(la + first), mode);
+            return true;
+        }
+        long at = translate(la, Tlb.WRITE, mode);
+        boolean done;
+        if (at < 0) {
+            done = read(at, bytes) == expected;
+            if (done) {
+                write(at, bytes, v);
+            }
+        } else {
+            done = casHost(at, bytes, expected, v);
+        }
+        if (done) {
+            codeStored(la, mode);
+        }
+        return done;
+    }
+
+    private static boolean casHost(long hva, int bytes, long expected, long v) {
+        if ((hva & bytes - 1) == 0 && bytes >= 4) {
+            return bytes == 8 ? HostMemory.cas64(hva, expected, v) : HostMemory.cas32(hva, (int) expected, (int) v);
+        }
+        int within = (int) hva & 7;
+        if (within + bytes <= 8) {
+            long word = hva & ~7L;
+            int shift = within * 8;
+            long mask = (1L << bytes * 8) - 1;
+            for (; ; ) {
+                long old = HostMemory.getVolatile64(word);
+                if ((old >>> shift & mask) != (expected & mask)) {
+                    return false;
+                }
+                if (HostMemory.cas64(word, old, old & ~(mask << shift) | (v & mask) << shift)) {
+                    return true;
+                }
+            }
+        }
+        synchronized (SPLIT_LOCK) {
+            if (readHost(hva, bytes) != expected) {
+                return false;
+            }
+            writeHost(hva, bytes, v);
+            return true;
+        }
+    }
+
+    /** CMPXCHG16B on a 16-byte aligned address; what was found is left in {@code cpu.wide}. */
+    public boolean cas128(int seg, long la, long lo, long hi, long newLo, long newHi, int mode) {
+        check(seg, la, 16);
+        long at = translate(la, Tlb.WRITE, mode);
+        synchronized (SPLIT_LOCK) {
+            cpu.wide[0] = read(at, 8);
+            cpu.wide[1] = read(at < 0 ? at - 8 : at + 8, 8);
+            if (cpu.wide[0] != lo || cpu.wide[1] != hi) {
+                return false;
+            }
+            write(at, 8, newLo);
+            write(at < 0 ? at - 8 : at + 8, 8, newHi);
+        }
+        codeStored(la, mode);
+        return true;
+    }
+
+    // ------------------------------------------------------------------
+
+    /** Canonical and alignment checks, in silicon's order: #GP or #SS before #AC before #PF. */
+    private void check(int seg, long la, int bytes) {
+        if (cpu.mode64) {
+            long last = la + bytes - 1;
+            if (!cpu.canonical(la) || !cpu.canonical(last)) {
+                throw cpu.fault(seg == CpuState.SS ? GuestFault.SS : GuestFault.GP, 0);
+            }
+        }
+        if (cpu.alignmentChecked && (la & bytes - 1) != 0) {
+            throw cpu.fault(GuestFault.AC, 0);
+        }
+    }
+
+    private long translate(long la, int access, int accessMode) {
+        int mode = accessMode & (Tlb.USER | Tlb.SMAP);
+        if (tlb.hits(la, 1, access, mode) || access == Tlb.WRITE && tlb.hitsCode(la, 1, mode)) {
+            return tlb.hva(la);
+        }
+        return walker.translate(la, access, mode, true);
+    }
+
+    /** Translates both pages of a crossing access into {@link #low} and {@link #high}, neither older than the last call made. */
+    private void translateBoth(long la, int first, int access, int mode) {
+        long second = cpu.wrap(la + first);
+        for (; ; ) {
+            // The lower page first: its fault is the one that silicon reports.
+            low = translate(la, access, mode);
+            int before = walker.calls;
+            high = translate(second, access, mode);
+            if (before == walker.calls || low < 0) {
+                return;
+            }
+            if (high < 0) {
+                before = walker.calls;
+                low = translate(la, access, mode);
+                if (before == walker.calls || low < 0) {
+                    return;
+                }
+            }
+        }
+    }
+
+    private void codeStored(long la, int mode) {
+        if (tlb.hitsCode(la, 1, mode & (Tlb.USER | Tlb.SMAP))) {
+            cpu.codeModified();
+        }
+    }
+
+    private long read(long at, int bytes) {
+        if (at >= 0) {
+            return readHost(at, bytes);
+        }
+        if (!cpu.hypervisor.mmioRead(~at, bytes)) {
+            throw cpu.leave(CpuExit.MMIO);
+        }
+        return bytes == 8 ? cpu.mmioData : cpu.mmioData & (1L << 8 * bytes) - 1;
+    }
+
+    private void write(long at, int bytes, long v) {
+        if (at >= 0) {
+            writeHost(at, bytes, v);
+        } else {
+            cpu.hypervisor.mmioWrite(~at, bytes, v);
+        }
+    }
+
+    private static long readHost(long hva, int bytes) {
+        switch (bytes) {
+            case 1:
+                return HostMemory.get8(hva);
+            case 2:
+                return HostMemory.get16(hva);
+            case 4:
+                return HostMemory.get32(hva) & 0xffff_ffffL;
+            case 8:
+                return HostMemory.get64(hva);
+            default:
+                long v = 0;
+                for (int i = 0; i < bytes; i++) {
+                    v |= (long) HostMemory.get8(hva + i) << 8 * i;
+                }
+                return v;
+        }
+    }
+
+    private static void writeHost(long hva, int bytes, long v) {
+        switch (bytes) {
+            case 1 -> HostMemory.put8(hva, (int) v);
+            case 2 -> HostMemory.put16(hva, (int) v);
+            case 4 -> HostMemory.put32(hva, (int) v);
+            case 8 -> HostMemory.put64(hva, v);
+            default -> {
+                for (int i = 0; i < bytes; i++) {
+                    HostMemory.put8(hva + i, (int) (v >>> 8 * i));
+                }
+            }
+        }
+    }
+}
