@@ -66,7 +66,8 @@ final class CodeCache {
             if (b.hva != 0) {
                 blocks[i] = b;
             }
-            // A block that crosses pages has no one host address. It stands in the jump cache alone, where the generation, which
+            // A block that crosses pages has no one host address. It stands in the jump cache alone, where the
+            // generation, which
             // every serializing event and every store into code moves on, is all that keeps it.
         }
         b.epoch = cpu.codeEpoch;
@@ -97,7 +98,7 @@ final class CodeCache {
     private Block decode(long la, long hva, int mode) {
         Decoder d = decoder;
         if (d == null) {
-            d = new Decoder(null);
+            d = new Decoder();
             decoder = d;
         }
         // Before the bytes are read: a store between reading and protecting would be missed.

@@ -17,7 +17,7 @@ import dev.slate.cpu.mmu.Walker;
  * <p>One thread at a time, except {@link #kickAddress}'s word, which anybody may set.
  */
 public final class Cpu {
-    public final CpuState s = new CpuState();
+    public final CpuState s;
     public final Tlb tlb = new Tlb();
 
     /** The hypervisor above. */
@@ -26,10 +26,10 @@ public final class Cpu {
     /** hva of a 32-bit word; not zero means: leave with {@link CpuExit#INTR} at the next block edge. */
     public final long kickAddress;
 
-    public final Walker walker = new Walker(this);
-    private final Access access = new Access(this);
-    private final Interpreter interpreter = new Interpreter(this);
-    private final Events events = new Events(this);
+    public final Walker walker;
+    private final Access access;
+    private final Interpreter interpreter;
+    private final Events events;
     private final CodeCache code = new CodeCache(this);
 
     private final GuestFault fault = new GuestFault();
@@ -104,35 +104,54 @@ public final class Cpu {
     /** Counts serializing events and stores into code: a block proved in another epoch compares its bytes again. */
     long codeEpoch = 1;
 
-    public Cpu(Hypervisor hypervisor, long kickAddress) {
+    /**
+     * A processor over {@code state}, which a caller may have kept since long before (a vCPU that never runs needs no processor).
+     *
+     * @param kickAddress see {@link #kickAddress}
+     */
+    public Cpu(CpuState state, Hypervisor hypervisor, long kickAddress) {
+        this.s = state;
         this.hypervisor = hypervisor;
         this.kickAddress = kickAddress;
+        walker = new Walker(this);
+        access = new Access(this);
+        interpreter = new Interpreter(this);
+        events = new Events(this);
+        modeChanged();
     }
 
     // ------------------------------------------------------------------ linear memory, the guest's view
-    // Every method takes a linear address and goes through the TLB; a miss checks canonicality, alignment where enabled, and paging
+    // Every method takes a linear address and goes through the TLB; a miss checks canonicality, alignment where
+    // enabled, and paging
     // at the current privilege. `seg` only chooses the fault of a non-canonical address: #SS(0) for SS, else #GP(0).
-    // They throw GuestFault, or LeaveGuest when the hypervisor leaves. Nothing is stored before every byte is known to be storable.
+    // They throw GuestFault, or LeaveGuest when the hypervisor leaves. Nothing is stored before every byte is known to
+    // be storable.
 
     public int load8(int seg, long la) {
         Tlb t = tlb;
         long[] e = t.entries;
         int i = t.index(la);
-        return e[i] == Tlb.key(la, 1, tlbMode) ? HostMemory.get8(la + e[i + 3]) : (int) access.load(seg, la, 1, tlbMode);
+        return e[i] == Tlb.key(la, 1, tlbMode)
+                ? HostMemory.get8(la + e[i + 3])
+                : (int) access.load(seg, la, 1, tlbMode);
     }
 
     public int load16(int seg, long la) {
         Tlb t = tlb;
         long[] e = t.entries;
         int i = t.index(la);
-        return e[i] == Tlb.key(la, 2, tlbMode) ? HostMemory.get16(la + e[i + 3]) : (int) access.load(seg, la, 2, tlbMode);
+        return e[i] == Tlb.key(la, 2, tlbMode)
+                ? HostMemory.get16(la + e[i + 3])
+                : (int) access.load(seg, la, 2, tlbMode);
     }
 
     public int load32(int seg, long la) {
         Tlb t = tlb;
         long[] e = t.entries;
         int i = t.index(la);
-        return e[i] == Tlb.key(la, 4, tlbMode) ? HostMemory.get32(la + e[i + 3]) : (int) access.load(seg, la, 4, tlbMode);
+        return e[i] == Tlb.key(la, 4, tlbMode)
+                ? HostMemory.get32(la + e[i + 3])
+                : (int) access.load(seg, la, 4, tlbMode);
     }
 
     public long load64(int seg, long la) {
@@ -298,7 +317,8 @@ public final class Cpu {
         access.probeWrite(seg, la, bytes, tlbMode);
     }
 
-    // Accesses to descriptor tables, TSS and IDT are the processor's own: privilege 0 whatever CPL is, SMAP in force unless AC
+    // Accesses to descriptor tables, TSS and IDT are the processor's own: privilege 0 whatever CPL is, SMAP in force
+    // unless AC
     // (SDM 3A 4.6.1: implicit supervisor accesses ignore AC).
 
     private int systemMode() {

@@ -16,9 +16,11 @@ public final class CpuExit {
     public static final int MMIO = 3;
     /** IN, OUT, INS or OUTS: see {@code Cpu.io*}. */
     public static final int IOIO = 4;
+
     public static final int CPUID = 5;
     /** RDMSR or WRMSR: {@code Cpu.exitInfo} is 1 for WRMSR; ECX, EDX:EAX are in the registers. */
     public static final int MSR = 6;
+
     public static final int HLT = 7;
     /** VMCALL or VMMCALL: {@code Cpu.exitInfo} is 1 for VMMCALL. */
     public static final int VMMCALL = 8;
@@ -32,11 +34,13 @@ public final class CpuExit {
     public static final int IRQ_WINDOW = 12;
     /** MONITOR: {@code exitInfo} 0; MWAIT: 1. */
     public static final int MONITOR_MWAIT = 13;
+
     public static final int XSETBV = 14;
     /** CR8 was written, with the new value in {@code exitInfo}; already in {@code state.cr8}; rip is the next instruction. */
     public static final int CR8_WRITE = 15;
     /** RSM outside SMM is #UD; inside it leaves to the hypervisor. */
     public static final int RSM = 16;
+
     public static final int INVD = 17;
     /** A completed instruction asked for a stop ({@code Cpu.stop}): MMIO writes went out. rip is the next instruction. */
     public static final int STOPPED = 18;
@@ -44,8 +48,26 @@ public final class CpuExit {
     public static final int NMI_WINDOW = 19;
 
     private static final String[] NAMES = {
-        "none", "intr", "npf", "mmio", "ioio", "cpuid", "msr", "hlt", "vmmcall", "shutdown", "unimplemented", "debug", "irq_window",
-        "monitor_mwait", "xsetbv", "cr8_write", "rsm", "invd", "stopped", "nmi_window"
+        "none",
+        "intr",
+        "npf",
+        "mmio",
+        "ioio",
+        "cpuid",
+        "msr",
+        "hlt",
+        "vmmcall",
+        "shutdown",
+        "unimplemented",
+        "debug",
+        "irq_window",
+        "monitor_mwait",
+        "xsetbv",
+        "cr8_write",
+        "rsm",
+        "invd",
+        "stopped",
+        "nmi_window"
     };
 
     private CpuExit() {}

@@ -133,6 +133,7 @@ public final class CpuState {
     public final long[] segBase = new long[8];
     /** Limit in bytes, inclusive, granularity applied. */
     public final int[] segLimit = new int[8];
+
     public final int[] segAttr = new int[8];
     public long gdtBase;
     public int gdtLimit;
@@ -148,6 +149,7 @@ public final class CpuState {
     public long cr4;
     /** Task priority, 0..15. */
     public long cr8;
+
     public long efer;
     public long xcr0 = 1;
     public final long[] dr = new long[4];
@@ -179,11 +181,13 @@ public final class CpuState {
     public final long[] fpMantissa = new long[8];
     /** Sign and biased exponent, 16 bits. */
     public final int[] fpExponent = new int[8];
+
     public int fcw = 0x37f;
     /** Status word with TOP in bits 11-13. */
     public int fsw;
     /** One bit a physical register, 1 = valid (the abridged form of FXSAVE). */
     public int ftwValid;
+
     public int fpOpcode;
     public long fpIp;
     public long fpDp;

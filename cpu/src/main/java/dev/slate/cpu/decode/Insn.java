@@ -56,6 +56,7 @@ public final class Insn {
     public static final int FORM_MOFFS = 10;
     /** Three-operand VEX forms: R, vvvv, RM (and an immediate when the operation has one). */
     public static final int FORM_R_V_RM = 11;
+
     public static final int FORM_RM_V_R = 12;
     public static final int FORM_R_RM_V = 13;
 

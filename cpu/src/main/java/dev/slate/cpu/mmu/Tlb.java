@@ -61,7 +61,8 @@ public final class Tlb {
      * @param hva host address of {@code la}
      * @param large the guest's page is larger than 4 KiB (INVLPG must then drop all of its pieces)
      */
-    public void fill(long la, int mode, long hva, boolean read, boolean write, boolean fetch, boolean code, boolean large) {
+    public void fill(
+            long la, int mode, long hva, boolean read, boolean write, boolean fetch, boolean code, boolean large) {
         if (indexMask == 0) {
             long[] fresh = new long[ENTRIES * 4];
             Arrays.fill(fresh, NEVER);

@@ -162,7 +162,8 @@ public final class Walker {
         for (; ; ) {
             long e;
             if (level == 3 && !s.longMode()) {
-                // PAE: the four directory pointers were loaded, and checked, with CR3 (SDM 3A 4.4.1); they carry no rights.
+                // PAE: the four directory pointers were loaded, and checked, with CR3 (SDM 3A 4.4.1); they carry no
+                // rights.
                 e = s.pdptr[(int) (la >>> 30) & 3];
                 if ((e & P) == 0) {
                     throw pageFault(la, access, mode, 0);

@@ -33,7 +33,9 @@ class TlbTest {
         tlb.fill(PAGE + 4096, 0, HOST + 4096, true, true, true, false, false);
         assertThat(tlb.hits(PAGE + 4088, 8, Tlb.READ, 0)).isTrue();
         for (int i = 1; i < 8; i++) {
-            assertThat(tlb.hits(PAGE + 4088 + i, 8, Tlb.READ, 0)).as("offset %d", i).isFalse();
+            assertThat(tlb.hits(PAGE + 4088 + i, 8, Tlb.READ, 0))
+                    .as("offset %d", i)
+                    .isFalse();
             assertThat(tlb.hits(PAGE + 4088 + i, 8, Tlb.WRITE, 0)).isFalse();
         }
     }

@@ -1,0 +1,16 @@
+package dev.slate.cpu.exec;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.decode.Block;
+
+/** Placeholder of the block executor until it lands. */
+public final class Interpreter {
+    public int current;
+
+    public Interpreter(Cpu cpu) {}
+
+    public int run(Block block, int maxInstructions) {
+        return CpuExit.UNIMPLEMENTED;
+    }
+}
