@@ -6,4 +6,7 @@ module dev.slate.cli {
     requires dev.slate.layout;
     requires dev.slate.device;
     requires info.picocli;
+
+    opens dev.slate.cli to
+            info.picocli;
 }

@@ -3,4 +3,6 @@
 module dev.slate.conformance {
     requires static org.jspecify;
     requires tools.jackson.databind;
+
+    exports dev.slate.conformance;
 }

@@ -1,0 +1,154 @@
+package dev.slate.conformance;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/** Runs small shell programs in place of the selftests. They count ioctls as Slate's shim does: into SLATE_COUNTERS. */
+final class ConformanceRunTest {
+    /** Counts 5 ioctls and 258 exits. */
+    private static final String SERVED =
+            "printf '\\005\\0\\0\\0\\0\\0\\0\\0\\002\\001' | dd of=$SLATE_COUNTERS conv=notrunc 2>/dev/null\n";
+
+    private final ByteArrayOutputStream out = new ByteArrayOutputStream();
+
+    @TempDir
+    private Path folder;
+
+    private Row program(String name, int limitSeconds, String script) throws IOException {
+        Path file = folder.resolve(name);
+        Files.writeString(file, "#!/bin/sh\n" + script);
+        assertThat(file.toFile().setExecutable(true)).isTrue();
+        return new Row(name, List.of(), Duration.ofSeconds(limitSeconds));
+    }
+
+    private RowRunner runner() throws IOException {
+        Path work = folder.resolve("work");
+        Files.createDirectories(work);
+        return new RowRunner(List.of("env"), folder, work);
+    }
+
+    private Board run(int repeat, int jobs, Row... rows) throws IOException, InterruptedException {
+        PrintStream stream = new PrintStream(out, true, StandardCharsets.UTF_8);
+        return new ConformanceRun(runner(), stream, false, 0).run(new Suite(List.of(rows)), repeat, jobs);
+    }
+
+    /** Waits until a killed process is gone, or is at least only an entry that nobody has reaped yet. */
+    private static void assertGone(Path pidFile) throws IOException, InterruptedException {
+        Path stat = Path.of("/proc", Files.readString(pidFile).strip(), "stat");
+        for (int i = 0; i < 500; i++) {
+            try {
+                if (Files.readString(stat).contains(") Z ")) {
+                    return;
+                }
+            } catch (IOException gone) {
+                return;
+            }
+            Thread.sleep(10);
+        }
+        throw new AssertionError("the process of " + stat + " still runs");
+    }
+
+    @Test
+    void each_program_is_judged_with_what_slate_served_for_it() throws Exception {
+        Board board = run(
+                1,
+                1,
+                program("good", 20, SERVED + "echo done"),
+                program("elsewhere", 20, "echo done"),
+                program("skipping", 20, "echo '1..0 # SKIP - no VMX'; exit 4"),
+                program("failing", 20, SERVED + "echo sorry >&2; exit 254"),
+                program("signalled", 20, SERVED + "kill -ABRT $$"));
+        assertThat(board.results())
+                .extracting(result -> result.outcome() + " " + result.reason())
+                .containsExactly(
+                        "PASS ",
+                        "FAIL passed, but Slate served no ioctl: it reached something else",
+                        "SKIP no VMX",
+                        "FAIL exit status 254, last output: sorry",
+                        "FAIL killed by SIGABRT");
+        assertThat(board.results().get(0).counters()).isEqualTo(new Counters(5, 258, 0, 0, 0));
+        assertThat(board.summary()).isEqualTo("5 rows: 1 passed, 1 skipped, 3 failed");
+        assertThat(out.toString(StandardCharsets.UTF_8)).containsPattern("(?m)^pass    good +[0-9.]+ s +5 +258$");
+    }
+
+    @Test
+    void a_program_that_hangs_is_killed_with_all_its_children_at_its_limit() throws Exception {
+        Path child = folder.resolve("child");
+        Row row = program("hanging", 1, "sleep 600 & echo $! > " + child + "\necho waiting; wait");
+        Result result = runner().run(row);
+        assertThat(result.outcome()).isEqualTo(Outcome.FAIL);
+        assertThat(result.reason()).isEqualTo("no result in 1 s, last output: waiting");
+        assertGone(child);
+    }
+
+    @Test
+    void a_child_that_a_finished_program_leaves_behind_is_gone_too() throws Exception {
+        Path child = folder.resolve("child");
+        Row row = program("leaving", 20, SERVED + "sleep 600 & echo $! > " + child);
+        assertThat(runner().run(row).outcome()).isEqualTo(Outcome.PASS);
+        assertGone(child);
+    }
+
+    @Test
+    void a_program_that_prints_without_end_costs_a_bounded_log() throws Exception {
+        Row row = program("chatty", 1, "echo first; yes");
+        RowRunner runner = runner();
+        assertThat(runner.run(row).reason()).isEqualTo("no result in 1 s, last output: y");
+        assertThat(Files.size(runner.log(row))).isLessThan(140_000);
+        assertThat(runner.log(row)).content().startsWith("first\ny\n").contains("bytes left out");
+    }
+
+    @Test
+    void a_program_that_was_not_built_is_a_failure() throws Exception {
+        Result result = runner().run(new Row("missing", List.of(), Duration.ofSeconds(1)));
+        assertThat(result.outcome()).isEqualTo(Outcome.FAIL);
+        assertThat(result.reason()).contains("not built");
+    }
+
+    @Test
+    void a_row_that_fails_once_in_several_runs_is_a_failure_and_says_so() throws Exception {
+        Path mark = folder.resolve("mark");
+        Row row = program("flaky", 20, SERVED + "[ -e " + mark + " ] || { touch " + mark + "; exit 0; }\nexit 7");
+        Board board = run(3, 1, row);
+        assertThat(board.results().get(0).outcome()).isEqualTo(Outcome.FAIL);
+        assertThat(board.results().get(0).reason()).isEqualTo("not always: exit status 7");
+        assertThat(board.results().get(0).counters().ioctls()).isEqualTo(15);
+    }
+
+    @Test
+    void rows_stay_in_the_order_of_the_suite_when_several_run_at_once() throws Exception {
+        Board board = run(1, 2, program("slow", 20, SERVED + "sleep 0.4"), program("fast", 20, SERVED));
+        assertThat(board.results()).extracting(result -> result.row().name()).containsExactly("slow", "fast");
+    }
+
+    @Test
+    void the_board_reads_back_from_json_and_stands_in_a_page() throws Exception {
+        Board board = run(1, 1, program("good", 20, SERVED), program("bad", 20, SERVED + "echo 'a < b'; exit 3"));
+        JsonNode json = JsonMapper.builder()
+                .build()
+                .readTree(board.json("./slate conformance selftests", Map.of("kernel", "6.1"), List.of()));
+        assertThat(json.get("pass").intValue()).isEqualTo(1);
+        assertThat(json.get("rows").get(0).get("exits").longValue()).isEqualTo(258);
+        assertThat(json.get("rows").get(1).get("reason").stringValue()).isEqualTo("exit status 3, last output: a < b");
+
+        assertThat(board.markdown("./slate conformance selftests", Map.of("kernel", "6.1")))
+                .contains("./slate conformance selftests")
+                .contains("2 rows: 1 passed, 0 skipped, 1 failed.")
+                .contains("- kernel: 6.1")
+                .containsPattern("\\| `good` +\\| pass +\\|")
+                .contains("a &lt; b");
+    }
+}
