@@ -1,0 +1,40 @@
+package dev.slate.cli;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+
+/** Runs a command to its end and keeps what it said. */
+record Shell(int status, String out, String err) {
+    static Shell run(Path folder, Map<String, String> environment, String... command)
+            throws IOException, InterruptedException {
+        return run(folder, environment, Arrays.asList(command));
+    }
+
+    static Shell run(Path folder, Map<String, String> environment, List<String> command)
+            throws IOException, InterruptedException {
+        Path err = java.nio.file.Files.createTempFile("slate-test", ".err");
+        try {
+            ProcessBuilder builder = new ProcessBuilder(command)
+                    .directory(folder.toFile())
+                    .redirectInput(Path.of("/dev/null").toFile())
+                    .redirectError(err.toFile());
+            builder.environment().keySet().removeIf(name -> name.startsWith("SLATE_") || name.equals("LD_PRELOAD"));
+            builder.environment().putAll(environment);
+            Process process = builder.start();
+            String out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            int status = process.waitFor();
+            return new Shell(status, out, java.nio.file.Files.readString(err));
+        } finally {
+            java.nio.file.Files.delete(err);
+        }
+    }
+
+    /** The root of Slate's tree. */
+    static Path root() {
+        return Path.of(System.getProperty("slate.root", "..")).toAbsolutePath().normalize();
+    }
+}

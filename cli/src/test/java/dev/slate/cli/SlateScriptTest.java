@@ -1,0 +1,176 @@
+package dev.slate.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** {@code slate run}, from a tree that holds the script and looks built: the shim in it is an empty library. */
+final class SlateScriptTest {
+    @TempDir
+    private static Path folder;
+
+    private static Path tree;
+
+    @BeforeAll
+    static void make_a_tree_that_looks_built() throws Exception {
+        tree = folder.resolve("tree");
+        for (String name : List.of("cpu/src/main", "kvm/src/main", "device/src/main", "device/native", "cli", ".mvn")) {
+            Files.createDirectories(tree.resolve(name));
+        }
+        for (String name : List.of("slate", ".mvn/find-jdk.sh", "cli/commands.txt", "pom.xml")) {
+            Files.copy(Shell.root().resolve(name), tree.resolve(name), StandardCopyOption.COPY_ATTRIBUTES);
+        }
+        Files.createDirectories(tree.resolve("device/target/native"));
+        compile("-shared -fPIC", "", tree.resolve("device/target/native/libslate.so"));
+        Files.writeString(tree.resolve("device/target/slate.built"), System.getProperty("java.home") + "\n");
+    }
+
+    private static void compile(String options, String source, Path program) throws Exception {
+        Path file = Files.writeString(folder.resolve("source.c"), source);
+        Shell result =
+                Shell.run(folder, Map.of(), "sh", "-c", "cc " + options + " -o '" + program + "' '" + file + "'");
+        assertThat(result.status()).as(result.err()).isZero();
+    }
+
+    private static Shell slate(String... arguments) throws IOException, InterruptedException {
+        List<String> command =
+                new java.util.ArrayList<>(List.of(tree.resolve("slate").toString()));
+        command.addAll(List.of(arguments));
+        return Shell.run(folder, Map.of(), command);
+    }
+
+    private static void assertRefused(Shell result, int status, String... words) {
+        assertThat(result.status()).as(result.out() + result.err()).isEqualTo(status);
+        assertThat(result.err()).contains(words);
+        assertThat(result.out()).isEmpty();
+    }
+
+    @Test
+    void the_program_ends_with_its_own_status() throws Exception {
+        assertThat(slate("run", "--", "sh", "-c", "exit 7")).isEqualTo(new Shell(7, "", ""));
+        assertThat(slate("run", "sh", "-c", "kill -TERM $$").status()).isEqualTo(143);
+    }
+
+    @Test
+    void arguments_reach_the_program_as_they_are() throws Exception {
+        Shell result = slate("run", "--", "printf", "%s\n", "a b", "--set", "*", "");
+        assertThat(result.out()).isEqualTo("a b\n--set\n*\n\n");
+    }
+
+    @Test
+    void the_shim_finds_its_settings_in_the_environment() throws Exception {
+        Shell result = slate("run", "--set", "tdp=off", "--set=a=b c", "--stats", "--quiet", "--", "env");
+        assertThat(result.out().lines())
+                .contains(
+                        "LD_PRELOAD=" + tree + "/device/target/native/libslate.so",
+                        "SLATE_HOME=" + tree,
+                        "SLATE_JAVA_HOME=" + System.getProperty("java.home"),
+                        "SLATE_CLASSPATH=" + tree + "/cpu/target/slate-cpu.jar:" + tree + "/kvm/target/slate-kvm.jar:"
+                                + tree + "/device/target/slate-device.jar",
+                        "SLATE_STATS=1",
+                        "SLATE_QUIET=1");
+        assertThat(result.out()).contains("SLATE_SET=tdp=off\na=b c\n").doesNotContain("SLATE_AOT_CACHE");
+    }
+
+    @Test
+    void what_the_user_did_not_ask_for_is_not_set_and_another_preload_stays() throws Exception {
+        Shell result = Shell.run(
+                folder, Map.of("LD_PRELOAD", "libc.so.6"), tree.resolve("slate").toString(), "run", "env");
+        assertThat(result.out())
+                .contains("/libslate.so:libc.so.6\n")
+                .doesNotContain("SLATE_SET")
+                .doesNotContain("SLATE_STATS")
+                .doesNotContain("SLATE_QUIET");
+    }
+
+    @Test
+    void a_static_program_is_refused_with_the_reason_and_what_can_be_done() throws Exception {
+        compile("-static", "int main(void) { return 0; }", folder.resolve("static"));
+        assertRefused(slate("run", "--", "./static"), 126, "linked statically", "Link it dynamically");
+        compile("-static-pie", "int main(void) { return 0; }", folder.resolve("static-pie"));
+        assertRefused(slate("run", "--", "./static-pie"), 126, "linked statically");
+    }
+
+    @Test
+    void a_program_for_another_processor_is_refused() throws Exception {
+        byte[] program = Files.readAllBytes(Path.of("/bin/sh"));
+        program[18] = (byte) 183;
+        executable(Files.write(folder.resolve("arm"), program));
+        assertRefused(slate("run", "--", "./arm"), 126, "another processor (aarch64)", "x86-64");
+        program[18] = 62;
+        program[4] = 1;
+        executable(Files.write(folder.resolve("narrow"), program));
+        assertRefused(slate("run", "--", "./narrow"), 126, "32-bit");
+    }
+
+    @Test
+    void a_script_runs_when_its_interpreter_can_and_is_explained_otherwise() throws Exception {
+        Path script = Files.writeString(folder.resolve("script"), "#!/bin/sh\necho $LD_PRELOAD; exit 5\n");
+        assertRefused(slate("run", "--", "./script"), 126, "not executable", "slate run -- /bin/sh ./script");
+        executable(script);
+        Shell result = slate("run", "--", "./script");
+        assertThat(result.status()).isEqualTo(5);
+        assertThat(result.out()).contains("libslate.so");
+
+        executable(Files.writeString(folder.resolve("plain"), "echo hello\n"));
+        assertRefused(slate("run", "--", "./plain"), 126, "slate run -- sh ./plain");
+        executable(Files.writeString(folder.resolve("lost"), "#!/nowhere/sh\n"));
+        assertRefused(slate("run", "--", "./lost"), 126, "/nowhere/sh, which is not on this machine");
+        compile("-static", "int main(void) { return 0; }", folder.resolve("interpreter"));
+        executable(Files.writeString(folder.resolve("odd"), "#!" + folder.resolve("interpreter") + "\n"));
+        assertRefused(slate("run", "--", "./odd"), 126, "linked statically");
+    }
+
+    @Test
+    void what_is_no_program_at_all_is_said() throws Exception {
+        assertRefused(slate("run", "--", "./nothing-here"), 127, "no such program");
+        assertRefused(slate("run", "--", "nothing-on-the-path"), 127, "not found on the PATH");
+        assertRefused(slate("run", "--", "/tmp"), 126, "a folder");
+        executable(Files.write(folder.resolve("empty"), new byte[0]));
+        assertRefused(slate("run", "--", "./empty"), 126, "neither an ELF program nor a script");
+    }
+
+    @Test
+    void a_wrong_option_is_named_and_ends_with_2() throws Exception {
+        assertRefused(slate("run"), 2, "say which program");
+        assertRefused(slate("run", "--sett", "a=b", "--", "true"), 2, "unknown option --sett");
+        assertRefused(slate("run", "--set", "a", "--", "true"), 2, "NAME=VALUE");
+        assertRefused(slate("run", "--set"), 2, "NAME=VALUE");
+        assertRefused(slate("fly"), 2, "unknown command fly");
+        assertThat(slate().status()).isEqualTo(2);
+    }
+
+    @Test
+    void every_command_of_the_list_has_a_help_with_an_example() throws Exception {
+        Shell list = slate("--help");
+        assertThat(list.status()).isZero();
+        for (String command : List.of("run", "demo", "doctor", "test", "build", "bench")) {
+            assertThat(list.out()).containsPattern("(?m)^  " + command + " ");
+            Shell help = slate("help", command);
+            assertThat(help.out()).contains("usage: slate " + command, "example: slate " + command);
+            assertThat(slate(command, "--help")).isEqualTo(help);
+        }
+    }
+
+    @Test
+    void the_list_names_every_command_that_is_written_in_java() throws Exception {
+        String list = Files.readString(Shell.root().resolve("cli/commands.txt"));
+        for (String command : Main.commandLine().getSubcommands().keySet()) {
+            assertThat(list).containsPattern("(?m)^  " + command + " +\\S");
+        }
+        assertThat(list.lines())
+                .hasSameSizeAs(Main.commandLine().getSubcommands().keySet());
+    }
+
+    private static void executable(Path file) {
+        assertThat(file.toFile().setExecutable(true)).isTrue();
+    }
+}
