@@ -1,0 +1,178 @@
+package dev.slate.layout;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** A struct, class, union, interface or JVM class: members at places. */
+public final class Aggregate extends Type {
+    /** The keyword that it was declared with. */
+    public enum Kind {
+        STRUCT("struct"),
+        CLASS("class"),
+        UNION("union"),
+        INTERFACE("interface");
+
+        private final String word;
+
+        Kind(String word) {
+            this.word = word;
+        }
+
+        public String word() {
+            return word;
+        }
+    }
+
+    /** Something between the braces, in the order of the source. */
+    public sealed interface Entry permits Member, Method, Nested, Variant {}
+
+    /** Who may use a C++ entry; NONE where the compiler did not say. */
+    public enum Access {
+        NONE,
+        PUBLIC,
+        PROTECTED,
+        PRIVATE
+    }
+
+    /**
+     * A C++ member function.
+     *
+     * @param function the type of the function that is printed, with its parameters
+     * @param vtableSlot the place in the table of virtual functions, -1 if none was given
+     */
+    public record Method(
+            @Nullable String name,
+            @Nullable String linkageName,
+            FunctionType function,
+            Access access,
+            boolean inline,
+            boolean virtual,
+            boolean pureVirtual,
+            int vtableSlot)
+            implements Entry {}
+
+    /** A type declared inside, or something declared there that has no place ({@code type} is null, {@code what} names it). */
+    public record Nested(@Nullable Type type, String what) implements Entry {}
+
+    /**
+     * One alternative of a Rust enum or a Pascal-like variant record.
+     *
+     * @param value the discriminant's value, null for the default alternative
+     */
+    public record Variant(@Nullable Long value, List<Member> members) implements Entry {}
+
+    private final Kind kind;
+    private final @Nullable String name;
+    private final long size;
+    private final boolean declaration;
+    private TypeTable.@Nullable Contents contents;
+    private @Nullable List<Member> members;
+    private @Nullable Layout layout;
+    private boolean opening;
+    private boolean aligning;
+    private long naturalAlignment = -1;
+
+    /**
+     * @param size bytes
+     * @param declaration whether this only says that the type exists
+     */
+    public Aggregate(
+            TypeTable table,
+            long id,
+            Kind kind,
+            @Nullable String name,
+            long size,
+            boolean declaration) {
+        super(table, id);
+        this.kind = kind;
+        this.name = name;
+        this.size = size;
+        this.declaration = declaration;
+    }
+
+    public Kind kind() {
+        return kind;
+    }
+
+    public boolean isUnion() {
+        return kind == Kind.UNION;
+    }
+
+    @Override
+    public @Nullable String name() {
+        return name;
+    }
+
+    @Override
+    public long size() {
+        return size;
+    }
+
+    /** The alignment that was asked for, stated or inferred by the source, in bytes; 0 if none was. */
+    public long statedAlignment() {
+        return contents().alignment();
+    }
+
+    public boolean declaration() {
+        return declaration;
+    }
+
+    /** Everything between the braces in the order of the source. */
+    public List<Entry> entries() {
+        return contents().entries();
+    }
+
+    private TypeTable.Contents contents() {
+        TypeTable.Contents known = contents;
+        if (known == null) {
+            if (opening) throw new LayoutException(table().file(), "type " + id() + ": it contains itself");
+            opening = true;
+            try {
+                known = table().contents(this);
+            } finally {
+                opening = false;
+            }
+            contents = known;
+        }
+        return known;
+    }
+
+    /** The members that have a place, with base classes and static members, in the order of the source. */
+    public List<Member> members() {
+        List<Member> known = members;
+        if (known == null) {
+            List<Member> found = new ArrayList<>();
+            for (Entry entry : entries()) if (entry instanceof Member member) found.add(member);
+            known = List.copyOf(found);
+            members = known;
+        }
+        return known;
+    }
+
+    /** Holes, paddings and lines, worked out once. */
+    public Layout layout() {
+        Layout known = layout;
+        if (known == null) {
+            known = new Layout(this);
+            layout = known;
+        }
+        return known;
+    }
+
+    /** The greatest natural alignment of a member, in bytes; 0 for an aggregate without members. */
+    public long naturalAlignment() {
+        if (naturalAlignment < 0) {
+            if (aligning) throw new LayoutException(table().file(), "type " + id() + ": it contains itself");
+            aligning = true;
+            long greatest = 0;
+            for (Member member : members()) {
+                if (member.takesNoPart()) continue;
+                greatest = Math.max(greatest, Type.naturalAlignment(member.type()));
+            }
+            naturalAlignment = greatest;
+            aligning = false;
+        }
+        return naturalAlignment;
+    }
+}

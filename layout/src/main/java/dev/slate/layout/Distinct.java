@@ -1,0 +1,48 @@
+package dev.slate.layout;
+
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Tells whether an aggregate was seen before. Two are the same when name, size and every member's name and place are; their
+ * members' types are not looked at, as one header compiled into two units may name different private types.
+ */
+public final class Distinct {
+    private record Key(long first, long second) {}
+
+    private final Set<Key> seen = new HashSet<>();
+
+    /** Has seen nothing yet. */
+    public Distinct() {}
+
+    /** Whether this aggregate is the first of its kind. */
+    public boolean first(Aggregate aggregate) {
+        return seen.add(key(aggregate));
+    }
+
+    private static Key key(Aggregate aggregate) {
+        List<Member> members = aggregate.members();
+        // Two independent 64-bit polynomials: a collision among a million types has a chance of about 2^-88.
+        long first = mix(1125899906842597L, 31, aggregate.name());
+        long second = mix(0x9E3779B97F4A7C15L, 0x100000001B3L, aggregate.name());
+        first = first * 31 + aggregate.size();
+        second = second * 0x100000001B3L + aggregate.size();
+        for (Member member : members) {
+            first = mix(first, 0x5DEECE66DL, member.name());
+            second = mix(second, 0x100000001B3L, member.name());
+            long place = member.bitOffset() * 67 + member.bitfieldSize();
+            first = (first ^ place) * 0x5DEECE66DL + 11;
+            second = (second + place) * 0x100000001B3L ^ (second >>> 29);
+        }
+        return new Key(first, second);
+    }
+
+    private static long mix(long seed, long factor, @Nullable String text) {
+        long hash = seed * factor + 1;
+        if (text == null) return hash * factor;
+        for (int i = 0; i < text.length(); i++) hash = (hash ^ text.charAt(i)) * factor + (hash >>> 31);
+        return hash;
+    }
+}

@@ -1,0 +1,54 @@
+package dev.slate.layout;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A member with its place.
+ *
+ * @param name null for an anonymous struct or union
+ * @param type null for void, which only a broken file has
+ * @param byteOffset from the start of the aggregate; for a bit field, of the storage unit that holds it
+ * @param bitOffset from the start of the aggregate, in bits
+ * @param bitfieldSize bits of a bit field, 0 for an ordinary member
+ * @param bitfieldOffset the bit in the storage unit where a bit field starts
+ * @param byteSize bytes of the member, of a bit field's storage unit
+ * @param alignment the alignment that was asked for (stated, or inferred by the source), in bytes, 0 if none was
+ * @param value the value of a static constant, 0 if none is known
+ */
+public record Member(
+        @Nullable String name,
+        @Nullable Type type,
+        Role role,
+        long byteOffset,
+        long bitOffset,
+        int bitfieldSize,
+        int bitfieldOffset,
+        long byteSize,
+        long alignment,
+        Aggregate.Access access,
+        boolean virtual,
+        long value)
+        implements Aggregate.Entry {
+    /** What part a member plays. */
+    public enum Role {
+        FIELD,
+        BASE,
+        STATIC
+    }
+
+    /** An ordinary field of a whole number of bytes. */
+    public static Member field(@Nullable String name, @Nullable Type type, long offset, long size) {
+        return new Member(
+                name, type, Role.FIELD, offset, offset * 8, 0, 0, size, 0, Aggregate.Access.NONE, false, 0);
+    }
+
+    /** Whether it lies nowhere in the object itself: a static member, or a virtual base, whose place only the vtable knows. */
+    public boolean takesNoPart() {
+        return role == Role.STATIC || role == Role.BASE && virtual;
+    }
+
+    /** The first bit after it. */
+    public long bitEnd() {
+        return bitOffset + (bitfieldSize != 0 ? bitfieldSize : byteSize * 8);
+    }
+}

@@ -1,0 +1,692 @@
+package dev.slate.layout.text;
+
+import dev.slate.layout.Aggregate;
+import dev.slate.layout.ArrayType;
+import dev.slate.layout.EnumType;
+import dev.slate.layout.FunctionType;
+import dev.slate.layout.Layout;
+import dev.slate.layout.Member;
+import dev.slate.layout.PointerType;
+import dev.slate.layout.QualifiedType;
+import dev.slate.layout.Type;
+import dev.slate.layout.TypedefType;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Writes a type as pahole 1.24 does, letter for letter. Column widths, cuts of long names and the order of comments are pahole's, for
+ * those who compare or patch such listings.
+ *
+ * <p>One writer per listing: whether a struct is packed can show in a struct printed earlier. Not thread-safe.
+ */
+public final class PaholeText {
+    /**
+     * How to write.
+     *
+     * @param lineSize bytes of a cache line
+     */
+    public record Options(boolean expand, boolean hex, int lineSize) {
+        /** pahole's defaults on a machine with lines of 64 bytes. */
+        public static final Options DEFAULT = new Options(false, false, 64);
+    }
+
+    /** Whatever surrounds the thing being written. */
+    private static final class Place {
+        int indent;
+        int typeColumn = 26;
+        int nameColumn = 23;
+        @Nullable String prefix;
+        @Nullable String suffix;
+        boolean stats = true;
+        boolean relative; // offsets count from the innermost struct, not from the outermost one
+        long base;
+        int @Nullable [] line; // the line that the last member started in, shared with the inner structs
+        boolean first;
+        boolean last;
+        boolean inUnion;
+
+        Place copy() {
+            Place copy = new Place();
+            copy.indent = indent;
+            copy.typeColumn = typeColumn;
+            copy.nameColumn = nameColumn;
+            copy.prefix = prefix;
+            copy.suffix = suffix;
+            copy.stats = stats;
+            copy.relative = relative;
+            copy.base = base;
+            copy.line = line;
+            copy.first = first;
+            copy.last = last;
+            copy.inUnion = inUnion;
+            return copy;
+        }
+    }
+
+    private final StringBuilder out;
+    private final Options options;
+    private final Packing packing = new Packing();
+    private final TypeNames names;
+
+    public PaholeText(StringBuilder out, Options options) {
+        this.out = out;
+        this.options = options;
+        this.names = new TypeNames();
+    }
+
+    /** Writes the declaration of a type, with the semicolon and the end of the line. */
+    public void write(Type type) {
+        Place place = new Place();
+        place.nameColumn = options.expand() ? 55 : type instanceof Aggregate a && a.isUnion() ? 21 : 23;
+        declaration(type, place);
+        out.append(";\n");
+    }
+
+    private void declaration(Type type, Place place) {
+        tabs(place.indent);
+        switch (type) {
+            case Aggregate a when a.isUnion() -> union(a, place);
+            case Aggregate a -> struct(a, place);
+            case EnumType e -> enumeration(e, place);
+            case TypedefType t -> typedef(t, place);
+            default -> out.append(names.name(type, 512));
+        }
+    }
+
+    private void tabs(int n) {
+        for (int i = 0; i < Math.min(n, 16); i++) out.append('\t');
+    }
+
+    /** Fills up to a column; pahole's columns may become negative deep inside, and C then takes their absolute value. */
+    private void padded(CharSequence text, int width) {
+        out.append(text);
+        for (int i = text.length(); i < Math.abs(width); i++) out.append(' ');
+    }
+
+    private void spaces(int n) {
+        for (int i = 0; i < n; i++) out.append(' ');
+    }
+
+    private void number(long value, int width, boolean unsignedHex) {
+        String text = unsignedHex && options.hex() ? (value == 0 ? "0" : "0x" + Long.toHexString(value)) : Long.toString(value);
+        spaces(width - text.length());
+        out.append(text);
+    }
+
+    private void typedef(TypedefType typedef, Place place) {
+        out.append("typedef ");
+        Type target = typedef.target();
+        String name = orEmpty(typedef.name());
+        while (target instanceof QualifiedType q && q.kind() == QualifiedType.Kind.ATOMIC) {
+            out.append("_Atomic ");
+            target = q.target();
+        }
+        Place inner = place.copy();
+        switch (target) {
+            case null -> out.append("void ").append(name);
+            case ArrayType a -> array(a, name, place);
+            case PointerType p when p.kind() == PointerType.Kind.POINTER && p.target() instanceof FunctionType f -> out.append(
+                    names.function(f, name, true, 0));
+            case FunctionType f -> out.append(names.function(f, name, false, 0));
+            case Aggregate a when !a.isUnion() -> {
+                if (a.name() != null) {
+                    out.append("struct ").append(a.name()).append(' ').append(name);
+                } else {
+                    inner.suffix = name;
+                    struct(a, inner);
+                }
+            }
+            case EnumType e -> {
+                if (e.name() != null) {
+                    out.append("enum ").append(e.name()).append(' ').append(name);
+                } else {
+                    inner.suffix = name;
+                    enumeration(e, inner);
+                }
+            }
+            default -> out.append(names.name(target, 512)).append(' ').append(name);
+        }
+    }
+
+    private void enumeration(EnumType e, Place place) {
+        out.append("enum");
+        if (e.name() != null) out.append(' ').append(e.name());
+        if (e.values().isEmpty()) return;
+        out.append(" {\n");
+        int width = 0;
+        for (EnumType.Value value : e.values()) width = Math.max(width, value.name().length());
+        for (EnumType.Value value : e.values()) {
+            tabs(place.indent);
+            out.append('\t');
+            padded(value.name(), width);
+            out.append(" = ");
+            if (options.hex()) out.append(value.value() == 0 ? "0" : "0x" + Long.toHexString(value.value()));
+            else out.append(e.signed() ? Long.toString(value.value()) : Long.toUnsignedString(value.value()));
+            out.append(",\n");
+        }
+        tabs(place.indent);
+        out.append('}');
+        if (e.size() != 4) out.append(" __attribute__((__packed__))");
+        if (place.suffix != null) out.append(' ').append(place.suffix);
+    }
+
+    /** An array's element type, the name, and the dimensions behind it. */
+    private void array(ArrayType array, @Nullable String name, Place place) {
+        Type element = array.element();
+        if (array.dimensions() >= 1
+                && array.count(0) == 0
+                && element instanceof QualifiedType q
+                && q.kind() == QualifiedType.Kind.CONST) {
+            element = q.target();
+        }
+        typeAndName(element, name, place);
+        long flat = 0;
+        for (int i = 0; i < array.dimensions(); i++) {
+            long count = array.count(i);
+            if (array.vector()) {
+                if (count == 0 && i == 0) break;
+                flat = flat == 0 ? count : flat * count;
+            } else if (count != 0 || !place.last || place.last && place.first || place.inUnion) {
+                out.append('[').append(Integer.toUnsignedString((int) count)).append(']');
+            } else {
+                out.append("[]");
+            }
+        }
+        if (array.vector()) {
+            out.append(" __attribute__ ((__vector_size__ (")
+                    .append((flat == 0 ? 1 : flat) * Type.sizeOf(array.element()))
+                    .append(")))");
+        }
+    }
+
+    /** A type and what is declared with it, as it stands in a member's line before the semicolon. */
+    private void typeAndName(@Nullable Type declared, @Nullable String declaredName, Place outer) {
+        Type type = declared;
+        String name = declaredName;
+        boolean expand = options.expand();
+        if (expand) {
+            boolean any = false;
+            while (type instanceof TypedefType t) {
+                out.append(any ? " -> " : "/* typedef ").append(t.name());
+                any = true;
+                type = t.target();
+            }
+            if (any) out.append(" */ ");
+        }
+        Place place = outer.copy();
+        if (type instanceof Aggregate || type instanceof EnumType) inside(place, name);
+        while (true) {
+            if (type instanceof QualifiedType q
+                    && (q.kind() == QualifiedType.Kind.CONST || q.kind() == QualifiedType.Kind.ATOMIC)) {
+                String word = q.kind() == QualifiedType.Kind.CONST ? "const " : "_Atomic ";
+                out.append(word);
+                place.typeColumn -= word.length();
+                Type target = q.target();
+                if (target == null) break;
+                type = target;
+            } else if (type instanceof QualifiedType q && q.kind() == QualifiedType.Kind.TAG && q.target() != null) {
+                type = q.target();
+            } else {
+                break;
+            }
+        }
+        if (type instanceof PointerType p && p.kind() == PointerType.Kind.POINTER) {
+            Type target = withoutTags(p.target());
+            if (target instanceof FunctionType f) {
+                out.append(names.function(f, name, true, place.typeColumn));
+                return;
+            }
+            if ((target instanceof Aggregate || target instanceof EnumType) && target.name() == null) {
+                name = "* " + name;
+                place.relative = true;
+                place.typeColumn -= 8;
+                inside(place, name);
+                type = target;
+            }
+        }
+        switch (type) {
+            case FunctionType f -> out.append(names.function(f, name, false, place.typeColumn));
+            case ArrayType a -> array(a, name, place);
+            case Aggregate a when a.name() != null && !expand -> {
+                String word = a.kind() == Aggregate.Kind.CLASS ? "class" : a.isUnion() ? "union" : "struct";
+                out.append(word).append(' ');
+                padded(a.name(), place.typeColumn - (a.isUnion() ? 6 : 7));
+                out.append(' ').append(orEmpty(name));
+            }
+            case Aggregate a -> {
+                place.typeColumn -= 8;
+                if (a.isUnion()) union(a, place);
+                else struct(a, place);
+            }
+            case EnumType e when e.name() != null -> {
+                out.append("enum ");
+                padded(e.name(), place.typeColumn - 5);
+                out.append(' ').append(orEmpty(name));
+            }
+            case EnumType e -> enumeration(e, place);
+            case null, default -> {
+                padded(names.name(type, 128), place.typeColumn);
+                out.append(' ').append(name == null ? "(null)" : name);
+            }
+        }
+    }
+
+    private static void inside(Place place, @Nullable String name) {
+        place.prefix = null;
+        place.suffix = name;
+        place.stats = false;
+    }
+
+    private static @Nullable Type withoutTags(@Nullable Type type) {
+        Type at = type;
+        while (at instanceof QualifiedType q && q.kind() == QualifiedType.Kind.TAG) at = q.target();
+        return at;
+    }
+
+    private static String orEmpty(@Nullable String text) {
+        return text == null ? "" : text;
+    }
+
+    private void lineBoundary(Place place, long offset) {
+        int[] line = place.line;
+        if (line == null) return;
+        int size = options.lineSize();
+        int at = (int) (Integer.toUnsignedLong((int) offset) / size);
+        if (Integer.compareUnsigned(at, line[0]) <= 0) return;
+        long into = Integer.toUnsignedLong((int) offset) % size;
+        out.append("/* --- cacheline ").append(at).append(" boundary (").append(offset - into).append(" bytes)");
+        if (into != 0) out.append(" was ").append(into).append(" byte").append(into > 1 ? "s" : "").append(" ago");
+        out.append(" --- */\n");
+        tabs(place.indent);
+        line[0] = at;
+    }
+
+    private void member(Member member, Place outer, boolean ofUnion) {
+        Place place = outer.copy();
+        long offset = member.byteOffset();
+        if (!place.relative) {
+            offset += place.base;
+            if (!ofUnion) place.base = offset;
+        }
+        lineBoundary(outer, offset);
+        int start = out.length();
+        boolean ancestor = member.role() == Member.Role.BASE;
+        String name = ancestor ? "<ancestor>" : member.name();
+        if (ancestor) out.append("/* ");
+        if (member.role() == Member.Role.STATIC) out.append("static ");
+        Type type = member.type();
+        boolean compound = type instanceof Aggregate || type instanceof EnumType;
+        if (compound) {
+            typeAndName(type, null, place);
+            if (name != null) {
+                if (type.name() == null) out.append(' ');
+                out.append(name);
+            }
+        } else {
+            typeAndName(type, name, place);
+        }
+        if (member.role() == Member.Role.STATIC) {
+            if (member.value() != 0) out.append(" = ").append(Long.toUnsignedString(member.value()));
+        } else if (member.bitfieldSize() != 0) {
+            out.append(':').append(member.bitfieldSize());
+        }
+        int attribute = out.length();
+        if (member.alignment() != 0) out.append(" __attribute__((__aligned__(").append(member.alignment()).append(")))");
+        attribute = out.length() - attribute;
+        out.append(';');
+        if (compound && type.name() == null) {
+            // The line ends an inline definition: only its last line counts for the column.
+            int length = attribute + (member.name() == null ? -1 : member.name().length());
+            if (type instanceof Aggregate a && !a.isUnion() && packing.packed(a)) length += 28;
+            comment(member, offset, Math.abs(place.typeColumn + place.nameColumn - length - 3));
+        } else {
+            int spacing = place.typeColumn + place.nameColumn - (out.length() - start);
+            if (ancestor) {
+                out.append(" */");
+                spacing -= 3;
+            }
+            comment(member, offset, spacing);
+        }
+    }
+
+    /** The comment with a member's offset and size. */
+    private void comment(Member member, long offset, int spacing) {
+        spaces(spacing - 1);
+        out.append(" /* ");
+        number(offset, 5, true);
+        int width = 5;
+        if (member.bitfieldSize() != 0) {
+            out.append(':');
+            number(member.bitfieldOffset(), 2, true);
+            width -= 3;
+        }
+        out.append(' ');
+        number(member.byteSize(), width, true);
+        out.append(" */");
+    }
+
+    private void union(Aggregate union, Place outer) {
+        if (outer.prefix != null) out.append(outer.prefix).append(' ');
+        out.append("union");
+        if (union.name() != null) out.append(' ').append(union.name());
+        out.append(" {\n");
+        Place place = outer.copy();
+        place.indent = outer.indent + 1;
+        packing.lookInside(union);
+        int[] line = place.line == null ? new int[1] : place.line;
+        place.line = line;
+        int before = line[0];
+        place.inUnion = true;
+        for (Member member : union.members()) {
+            tabs(place.indent);
+            member(member, place, true);
+            out.append('\n');
+            line[0] = before; // every member starts where the union starts
+        }
+        tabs(outer.indent);
+        out.append('}');
+        if (outer.suffix != null) out.append(' ').append(outer.suffix);
+    }
+
+    private void struct(Aggregate struct, Place outer) {
+        Place place = outer.copy();
+        if (place.prefix != null) out.append(place.prefix).append(' ');
+        out.append(struct.kind().word());
+        if (struct.name() != null) out.append(' ').append(struct.name());
+        if (place.line == null) place.line = new int[1];
+        place.indent = outer.indent + 1;
+        packing.look(struct);
+        StructText text = new StructText(struct, place);
+        text.bases();
+        out.append(" {\n");
+        text.body();
+        if (place.stats) text.stats();
+        tabs(outer.indent);
+        out.append('}');
+        boolean packed = packing.packed(struct);
+        if (packed) out.append(" __attribute__((__packed__))");
+        if (place.suffix != null) out.append(' ').append(place.suffix);
+        if (struct.statedAlignment() != 0 && !packed) {
+            out.append(" __attribute__((__aligned__(").append(struct.statedAlignment()).append(")))");
+        }
+    }
+
+    /** What stands between the braces of one struct, and the sums below it. */
+    private final class StructText {
+        private final Aggregate struct;
+        private final Layout layout;
+        private final Place place;
+        private int breaks; // comments since the last member: an empty line sets them off
+        private int forcedAlignments;
+        private int forcedHoles;
+        private long forcedHoleSum;
+        private long sumBytes;
+        private long sumBits;
+        private long sumHoles;
+        private long sumBitHoles;
+        private int withPadding;
+        private long innerPadding;
+
+        StructText(Aggregate struct, Place place) {
+            this.struct = struct;
+            this.layout = struct.layout();
+            this.place = place;
+        }
+
+        void bases() {
+            String separator = " :";
+            for (Member member : struct.members()) {
+                if (member.role() != Member.Role.BASE) continue;
+                out.append(separator);
+                separator = ",";
+                if (member.virtual()) out.append(" virtual");
+                if (member.access() != Aggregate.Access.NONE) out.append(' ').append(word(member.access()));
+                Type type = member.type();
+                out.append(' ').append(type == null ? "void" : type.name());
+            }
+        }
+
+        private static String word(Aggregate.Access access) {
+            return switch (access) {
+                case PUBLIC -> "public";
+                case PROTECTED -> "protected";
+                case PRIVATE -> "private";
+                case NONE -> "";
+            };
+        }
+
+        private void setOff() {
+            if (breaks++ == 0) out.append('\n');
+        }
+
+        private static String plural(long n, String word) {
+            return n + " " + word + (n != 1 ? "s" : "");
+        }
+
+        void body() {
+            if (layout.preBitHole() > 0) {
+                setOff();
+                tabs(place.indent);
+                out.append("/* XXX ").append(plural(layout.preBitHole(), "bit")).append(" hole, try to pack */\n");
+                sumBitHoles += layout.preBitHole();
+            }
+            if (layout.preHole() > 0) {
+                setOff();
+                tabs(place.indent);
+                out.append("/* XXX ").append(plural(layout.preHole(), "byte")).append(" hole, try to pack */\n");
+                sumHoles += layout.preHole();
+            }
+            Aggregate.Access access = Aggregate.Access.NONE;
+            int last = -1;
+            long lastSize = 0;
+            int index = -1;
+            List<Aggregate.Entry> entries = struct.entries();
+            for (int i = 0; i < entries.size(); i++) {
+                Aggregate.Entry entry = entries.get(i);
+                Aggregate.Access its =
+                        switch (entry) {
+                            case Member m -> m.access();
+                            case Aggregate.Method m -> m.access();
+                            default -> Aggregate.Access.NONE;
+                        };
+                if (its != Aggregate.Access.NONE && its != access) {
+                    access = its;
+                    tabs(place.indent - 1);
+                    out.append(word(access)).append(":\n\n");
+                }
+                if (!(entry instanceof Member member)) {
+                    other(entry);
+                    continue;
+                }
+                index++;
+                Member before = last < 0 ? null : struct.members().get(last);
+                if (member.alignment() != 0) {
+                    long hole = last < 0 ? layout.preHole() : layout.hole(last);
+                    if (hole != 0) {
+                        forcedHoles++;
+                        forcedHoleSum += hole;
+                    }
+                    forcedAlignments++;
+                }
+                if (before != null && member.role() != Member.Role.BASE && lastSize != 0) {
+                    transition(member, before, last, lastSize);
+                }
+                if (breaks != 0) {
+                    out.append('\n');
+                    breaks = 0;
+                }
+                place.last = i == entries.size() - 1;
+                place.first = before == null;
+                tabs(place.indent);
+                member(member, place, false);
+                if (member.type() instanceof Aggregate inner && !inner.isUnion()) innerGaps(inner);
+                gaps(index);
+                out.append('\n');
+                if (member.role() == Member.Role.BASE) continue;
+                if (member.bitfieldSize() != 0) sumBits += member.bitfieldSize();
+                else sumBytes += member.byteSize();
+                if (before == null
+                        || lastSize == 0
+                        || before.byteOffset() != member.byteOffset()
+                        || before.bitfieldSize() == 0 && member.bitfieldSize() != 0) {
+                    lastSize = member.byteSize();
+                }
+                last = index;
+            }
+            forcedPadding(last);
+        }
+
+        /** Comments between a member and the one before it, where bit fields share bytes. */
+        private void transition(Member member, Member before, int last, long lastSize) {
+            if (layout.bitHole(last) != 0 && member.bitfieldSize() != 0) {
+                int bits = layout.bitHole(last);
+                if (before.byteOffset() != member.byteOffset()) {
+                    out.append('\n');
+                    tabs(place.indent);
+                    out.append("/* Force alignment to the next boundary: */\n");
+                    bits = 0;
+                }
+                tabs(place.indent);
+                typeAndName(member.type(), "", place);
+                out.append(':').append(bits).append(";\n");
+            }
+            boolean backwards = member.byteOffset() < before.byteOffset()
+                    || member.byteOffset() == before.byteOffset()
+                            && before.bitfieldSize() == 0
+                            && member.bitfieldSize() != 0;
+            if (backwards) {
+                setOff();
+                tabs(place.indent);
+                out.append("/* Bitfield combined with previous fields */\n");
+            } else {
+                long distance = member.byteOffset() - before.byteOffset();
+                if (distance > 0 && distance < lastSize) {
+                    setOff();
+                    tabs(place.indent);
+                    out.append("/* Bitfield combined with next fields */\n");
+                }
+            }
+        }
+
+        private void gaps(int index) {
+            int bits = layout.bitHole(index);
+            if (bits > 0) {
+                setOff();
+                out.append('\n');
+                tabs(place.indent);
+                out.append("/* XXX ").append(plural(bits, "bit")).append(" hole, try to pack */");
+                sumBitHoles += bits;
+            }
+            int bytes = layout.hole(index);
+            if (bytes > 0) {
+                setOff();
+                out.append('\n');
+                tabs(place.indent);
+                out.append("/* XXX ").append(plural(bytes, "byte")).append(" hole, try to pack */");
+                sumHoles += bytes;
+            }
+        }
+
+        /** A member that is a struct with padding of its own. */
+        private void innerGaps(Aggregate inner) {
+            packing.look(inner);
+            long padding = inner.layout().padding();
+            if (padding == 0) return;
+            setOff();
+            out.append('\n');
+            tabs(place.indent);
+            out.append("/* XXX last struct has ").append(plural(padding, "byte")).append(" of padding */");
+            withPadding++;
+            innerPadding += padding;
+        }
+
+        /** Padding wider than a word that no stated alignment explains must have been written as nameless bit fields. */
+        private void forcedPadding(int last) {
+            if (layout.padding() == 0 || struct.statedAlignment() != 0 || !struct.table().statesAlignment() || last < 0) return;
+            Type type = struct.members().get(last).type();
+            long size = Type.sizeOf(type);
+            if (size <= 0 || Long.bitCount(size) != 1 || layout.padding() <= struct.table().addressSize()) return;
+            out.append('\n');
+            tabs(place.indent);
+            out.append("/* Force padding: */\n");
+            for (long added = 0; added < layout.padding(); added += size) {
+                tabs(place.indent);
+                typeAndName(type, "", place);
+                out.append(':').append(size * 8).append(";\n");
+            }
+        }
+
+        private void other(Aggregate.Entry entry) {
+            switch (entry) {
+                case Aggregate.Method m -> {
+                    tabs(place.indent);
+                    if (m.virtual()) out.append("virtual ");
+                    out.append(names.method(m.function(), m.name(), m.inline()));
+                    if (m.pureVirtual()) out.append(" = 0");
+                    out.append(';');
+                    if (m.linkageName() != null) out.append(" /* linkage=").append(m.linkageName()).append(" */");
+                }
+                case Aggregate.Nested n when n.type() != null -> {
+                    Place inner = place.copy();
+                    declaration(n.type(), inner);
+                    out.append(';');
+                }
+                case Aggregate.Nested n -> {
+                    tabs(place.indent);
+                    out.append(n.what()).append(';');
+                }
+                case Aggregate.Variant v -> {
+                    return; // pahole does not know variant parts
+                }
+                case Member m -> throw new IllegalStateException("members are written elsewhere");
+            }
+            out.append("\n\n");
+        }
+
+        private void sum(String text) {
+            tabs(place.indent);
+            out.append("/* ").append(text).append(" */\n");
+        }
+
+        void stats() {
+            int members = 0;
+            int statics = 0;
+            for (Member member : struct.members()) {
+                if (member.role() == Member.Role.STATIC) statics++;
+                else members++;
+            }
+            out.append('\n');
+            sum("size: " + struct.size() + ", cachelines: " + layout.lines(options.lineSize()) + ", members: " + members
+                    + (statics != 0 ? ", static members: " + statics : ""));
+            if (sumHoles > 0 || sumBitHoles > 0) {
+                if (sumBytes > 0) {
+                    sum("sum members: " + sumBytes
+                            + (sumHoles > 0 ? ", holes: " + layout.holeCount() + ", sum holes: " + sumHoles : ""));
+                }
+                if (sumBits > 0) {
+                    sum("sum bitfield members: " + sumBits + " bits"
+                            + (sumBitHoles > 0
+                                    ? ", bit holes: " + layout.bitHoleCount() + ", sum bit holes: " + sumBitHoles + " bits"
+                                    : " (" + sumBits / 8 + " bytes)"));
+                }
+            }
+            if (layout.padding() > 0) sum("padding: " + layout.padding());
+            if (withPadding > 0) sum("paddings: " + withPadding + ", sum paddings: " + innerPadding);
+            if (layout.bitPadding() > 0) sum("bit_padding: " + layout.bitPadding() + " bits");
+            if (forcedAlignments != 0) {
+                sum("forced alignments: " + forcedAlignments
+                        + (forcedHoles != 0 ? ", forced holes: " + forcedHoles + ", sum forced holes: " + forcedHoleSum : ""));
+            }
+            long lastLine = (place.base + struct.size()) % options.lineSize();
+            if (lastLine != 0) sum("last cacheline: " + lastLine + " bytes");
+            long missing = struct.size() * 8
+                    - (sumBytes * 8 + sumBits + sumHoles * 8 + sumBitHoles + layout.padding() * 8 + layout.bitPadding());
+            if (missing != 0 && members != 0) {
+                out.append('\n');
+                sum("BRAIN FART ALERT! " + struct.size() + " bytes != " + sumBytes + " (member bytes) + " + sumBits
+                        + " (member bits) + " + sumHoles + " (byte holes) + " + sumBitHoles + " (bit holes), diff = "
+                        + missing + " bits");
+            }
+        }
+    }
+}

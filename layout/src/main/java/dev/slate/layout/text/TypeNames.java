@@ -1,0 +1,158 @@
+package dev.slate.layout.text;
+
+import dev.slate.layout.Aggregate;
+import dev.slate.layout.ArrayType;
+import dev.slate.layout.BaseType;
+import dev.slate.layout.EnumType;
+import dev.slate.layout.FunctionType;
+import dev.slate.layout.PointerType;
+import dev.slate.layout.QualifiedType;
+import dev.slate.layout.Type;
+import dev.slate.layout.TypeTable;
+import dev.slate.layout.TypedefType;
+import dev.slate.layout.UnspecifiedType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Spells a type in one line. pahole builds such a name in buffers of 128 and 1024 bytes and cuts it where they end; so does
+ * this.
+ */
+public final class TypeNames {
+    private static final int SHORT = 128;
+    private static final int LONG = 1024;
+
+    private int depth;
+
+    /** Spells types one after another. */
+    public TypeNames() {}
+
+    /**
+     * The name of a type.
+     *
+     * @param room one more than the characters that the name may have
+     */
+    public String name(@Nullable Type type, int room) {
+        if (++depth > 200) {
+            depth = 0;
+            return "<type loop>";
+        }
+        String name =
+                switch (type) {
+                    case null -> "void";
+                    case BaseType b -> b.name() == null ? "nameless base type!" : b.name();
+                    case PointerType p -> pointer(p);
+                    case UnspecifiedType u -> "void ";
+                    case QualifiedType q -> qualified(q);
+                    case ArrayType a -> name(a.element(), room);
+                    case FunctionType f -> function(f, null, false, 0);
+                    case TypedefType t -> orEmpty(t.name());
+                    case EnumType e -> "enum " + orEmpty(e.name());
+                    case Aggregate a -> word(a) + orEmpty(a.name());
+                };
+        depth--;
+        return cut(name, room);
+    }
+
+    private static String word(Aggregate aggregate) {
+        return switch (aggregate.kind()) {
+            case UNION -> "union ";
+            case CLASS -> "class ";
+            case INTERFACE -> "";
+            case STRUCT -> aggregate.table().language() == TypeTable.Language.CPP ? "class " : "struct ";
+        };
+    }
+
+    private String pointer(PointerType pointer) {
+        String suffix =
+                switch (pointer.kind()) {
+                    case POINTER -> "*";
+                    case REFERENCE -> "&";
+                    case RVALUE_REFERENCE -> "&&";
+                    case MEMBER -> {
+                        Type containing = pointer.containing();
+                        yield (containing == null ? "void" : containing.name()) + "::*";
+                    }
+                };
+        Type target = pointer.target();
+        if (target == null) return "void " + suffix;
+        String constant = "";
+        if (target instanceof QualifiedType q
+                && q.kind() == QualifiedType.Kind.CONST
+                && q.target() instanceof PointerType inner
+                && inner.kind() == PointerType.Kind.POINTER) {
+            constant = "const ";
+            target = inner;
+        }
+        return name(target, LONG) + " " + constant + suffix;
+    }
+
+    private String qualified(QualifiedType qualified) {
+        String inner = name(qualified.target(), SHORT);
+        return switch (qualified.kind()) {
+            case CONST -> "const " + inner + " ";
+            case VOLATILE -> "volatile " + inner + " ";
+            case ATOMIC -> "_Atomic " + inner + " ";
+            case RESTRICT -> inner + " restrict ";
+            case TAG -> inner;
+        };
+    }
+
+    /** A function, or a pointer to one, declared with a name: the result's type padded to {@code typeColumn}. */
+    public String function(FunctionType function, @Nullable String name, boolean pointer, int typeColumn) {
+        return prototype(function, name, false, pointer, true, typeColumn);
+    }
+
+    /** A function with a body or a member function: no parentheses around the name. */
+    public String method(FunctionType function, @Nullable String name, boolean inline) {
+        return prototype(function, name, inline, false, false, 0);
+    }
+
+    private String prototype(
+            FunctionType function,
+            @Nullable String name,
+            boolean inline,
+            boolean pointer,
+            boolean parentheses,
+            int typeColumn) {
+        StringBuilder out = new StringBuilder();
+        if (inline) out.append("inline ");
+        String result = name(function.result(), SHORT);
+        out.append(result);
+        for (int i = result.length(); i < Math.abs(typeColumn); i++) out.append(' ');
+        out.append(' ');
+        if (parentheses) out.append('(');
+        if (pointer) out.append('*');
+        if (name != null) out.append(name);
+        if (parentheses) out.append(')');
+        out.append('(');
+        boolean first = true;
+        for (FunctionType.Parameter parameter : function.parameters()) {
+            if (!first) out.append(", ");
+            first = false;
+            Type type = function.type(parameter);
+            String parameterName = parameter.name();
+            if (type instanceof PointerType p
+                    && p.kind() == PointerType.Kind.POINTER
+                    && p.target() instanceof FunctionType inner) {
+                out.append(prototype(inner, parameterName, false, true, true, 0));
+            } else if (type instanceof FunctionType inner) {
+                out.append(prototype(inner, parameterName, true, false, false, 0));
+            } else {
+                out.append(name(type, SHORT));
+                if (parameterName != null) out.append(' ').append(parameterName);
+            }
+        }
+        if (first) out.append("void)");
+        else if (function.variadic()) out.append(", ...)");
+        else out.append(')');
+        return out.toString();
+    }
+
+    private static String cut(String name, int room) {
+        return name.length() < room ? name : name.substring(0, room - 1);
+    }
+
+    private static String orEmpty(@Nullable String text) {
+        return text == null ? "" : text;
+    }
+}
