@@ -6,6 +6,7 @@ module dev.slate.layout {
 
     exports dev.slate.layout;
     exports dev.slate.layout.btf;
+    exports dev.slate.layout.dwarf;
     exports dev.slate.layout.elf;
     exports dev.slate.layout.text;
 }

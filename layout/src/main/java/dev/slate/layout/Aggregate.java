@@ -25,9 +25,12 @@ public final class Aggregate extends Type {
     }
 
     /** Something between the braces, in the order of the source. */
-    public sealed interface Entry permits Member, Method, Nested, Variant {}
+    public sealed interface Entry permits Member, Variant, AccessMark {}
 
-    /** Who may use a C++ entry; NONE where the compiler did not say. */
+    /** From here on the entries have this access; a C++ member function says so although it takes no room. */
+    public record AccessMark(Access access) implements Entry {}
+
+    /** Who may use a C++ member; NONE where the compiler did not say. */
     public enum Access {
         NONE,
         PUBLIC,
@@ -36,31 +39,12 @@ public final class Aggregate extends Type {
     }
 
     /**
-     * A C++ member function.
-     *
-     * @param function the type of the function that is printed, with its parameters
-     * @param vtableSlot the place in the table of virtual functions, -1 if none was given
-     */
-    public record Method(
-            @Nullable String name,
-            @Nullable String linkageName,
-            FunctionType function,
-            Access access,
-            boolean inline,
-            boolean virtual,
-            boolean pureVirtual,
-            int vtableSlot)
-            implements Entry {}
-
-    /** A type declared inside, or something declared there that has no place ({@code type} is null, {@code what} names it). */
-    public record Nested(@Nullable Type type, String what) implements Entry {}
-
-    /**
      * One alternative of a Rust enum or a Pascal-like variant record.
      *
-     * @param value the discriminant's value, null for the default alternative
+     * @param otherwise whether it is the alternative for every value that no other one names
+     * @param value the discriminant's value, 0 if {@code otherwise}
      */
-    public record Variant(@Nullable Long value, List<Member> members) implements Entry {}
+    public record Variant(boolean otherwise, long value, List<Member> members) implements Entry {}
 
     private final Kind kind;
     private final @Nullable String name;
@@ -72,18 +56,15 @@ public final class Aggregate extends Type {
     private boolean opening;
     private boolean aligning;
     private long naturalAlignment = -1;
+    /** What {@link Packing} found out, null before it looked. */
+    @Nullable
+    Boolean packed;
 
     /**
      * @param size bytes
      * @param declaration whether this only says that the type exists
      */
-    public Aggregate(
-            TypeTable table,
-            long id,
-            Kind kind,
-            @Nullable String name,
-            long size,
-            boolean declaration) {
+    public Aggregate(TypeTable table, long id, Kind kind, @Nullable String name, long size, boolean declaration) {
         super(table, id);
         this.kind = kind;
         this.name = name;
@@ -118,7 +99,7 @@ public final class Aggregate extends Type {
         return declaration;
     }
 
-    /** Everything between the braces in the order of the source. */
+    /** What stands between the braces, in the order of the source. */
     public List<Entry> entries() {
         return contents().entries();
     }

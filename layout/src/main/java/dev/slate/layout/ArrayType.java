@@ -44,7 +44,8 @@ public final class ArrayType extends Type {
         try {
             for (long count : counts) size = Math.multiplyExact(size, count);
         } catch (ArithmeticException e) {
-            throw new LayoutException(table().file(), "type " + id() + ": an array of more bytes than an address can name");
+            throw new LayoutException(
+                    table().file(), "type " + id() + ": an array of more bytes than an address can name");
         }
         return size;
     }

@@ -27,7 +27,8 @@ public interface LayoutSource extends AutoCloseable {
      * @return null only if every unit was read and none defines it
      * @throws LayoutException if a unit could not be read
      */
-    @Nullable Type find(String name);
+    @Nullable
+    Type find(String name);
 
     @Override
     void close();

@@ -38,8 +38,7 @@ public record Member(
 
     /** An ordinary field of a whole number of bytes. */
     public static Member field(@Nullable String name, @Nullable Type type, long offset, long size) {
-        return new Member(
-                name, type, Role.FIELD, offset, offset * 8, 0, 0, size, 0, Aggregate.Access.NONE, false, 0);
+        return new Member(name, type, Role.FIELD, offset, offset * 8, 0, 0, size, 0, Aggregate.Access.NONE, false, 0);
     }
 
     /** Whether it lies nowhere in the object itself: a static member, or a virtual base, whose place only the vtable knows. */

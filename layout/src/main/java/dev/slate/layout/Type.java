@@ -61,15 +61,14 @@ public abstract sealed class Type
     /** What {@code _Alignof} says from the members alone, in bytes; at least 1. */
     public static long naturalAlignment(@Nullable Type type) {
         Type stripped = strip(type);
-        long alignment =
-                switch (stripped) {
-                    case PointerType p -> p.table().addressSize();
-                    case BaseType b -> b.size();
-                    case EnumType e -> e.size();
-                    case Aggregate a -> a.naturalAlignment();
-                    case ArrayType a -> naturalAlignment(a.element());
-                    case null, default -> 1;
-                };
+        long alignment = switch (stripped) {
+            case PointerType p -> p.table().addressSize();
+            case BaseType b -> b.size();
+            case EnumType e -> e.size();
+            case Aggregate a -> a.naturalAlignment();
+            case ArrayType a -> naturalAlignment(a.element());
+            case null, default -> 1;
+        };
         return alignment == 0 ? 1 : alignment;
     }
 

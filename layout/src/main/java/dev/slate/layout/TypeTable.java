@@ -22,7 +22,8 @@ public interface TypeTable {
      * @return null for void
      * @throws LayoutException if there is no such type or its bytes are broken
      */
-    @Nullable Type type(long id);
+    @Nullable
+    Type type(long id);
 
     /**
      * Reads the members and other entries of an aggregate of this table, in the order of the source, with every place worked out.

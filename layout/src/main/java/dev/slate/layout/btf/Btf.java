@@ -77,7 +77,8 @@ public final class Btf implements LayoutSource, TypeTable {
         ByteBuffer head = bytes.duplicate().order(ByteOrder.LITTLE_ENDIAN);
         if (Short.toUnsignedInt(head.getShort(0)) != MAGIC) {
             head.order(ByteOrder.BIG_ENDIAN);
-            if (Short.toUnsignedInt(head.getShort(0)) != MAGIC) throw new LayoutException(file, 0, "no BTF: the magic number is missing");
+            if (Short.toUnsignedInt(head.getShort(0)) != MAGIC)
+                throw new LayoutException(file, 0, "no BTF: the magic number is missing");
         }
         if (head.get(2) != 1) throw new LayoutException(file, 2, "BTF of version " + head.get(2) + "; only 1 is known");
         long header = Integer.toUnsignedLong(head.getInt(4));
@@ -123,16 +124,15 @@ public final class Btf implements LayoutSource, TypeTable {
         int info = in.getInt(at + 4);
         int kind = info >>> 24 & 0x1f;
         int entries = info & 0xffff;
-        long size =
-                12L
-                        + switch (kind) {
-                            case INT, VAR, DECL_TAG -> 4;
-                            case ARRAY -> 12;
-                            case STRUCT, UNION, DATASEC, ENUM64 -> 12L * entries;
-                            case ENUM, FUNC_PROTO -> 8L * entries;
-                            case PTR, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FLOAT, TYPE_TAG -> 0;
-                            default -> throw broken(at, "type kind " + kind + " is not known");
-                        };
+        long size = 12L
+                + switch (kind) {
+                    case INT, VAR, DECL_TAG -> 4;
+                    case ARRAY -> 12;
+                    case STRUCT, UNION, DATASEC, ENUM64 -> 12L * entries;
+                    case ENUM, FUNC_PROTO -> 8L * entries;
+                    case PTR, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FLOAT, TYPE_TAG -> 0;
+                    default -> throw broken(at, "type kind " + kind + " is not known");
+                };
         if (size > types.length - at) throw broken(at, "a type of " + size + " bytes leaves the type section");
         return at + (int) size;
     }
@@ -183,7 +183,10 @@ public final class Btf implements LayoutSource, TypeTable {
             int at = starts[i];
             if ((in.getInt(at + 4) >>> 24 & 0x1f) != INT) continue;
             String name = string(in.getInt(at), at);
-            if ("long int".equals(name) || "long".equals(name) || "long unsigned int".equals(name) || "unsigned long".equals(name)) {
+            if ("long int".equals(name)
+                    || "long".equals(name)
+                    || "long unsigned int".equals(name)
+                    || "unsigned long".equals(name)) {
                 int size = in.getInt(at + 8);
                 if (size == 4 || size == 8) return size;
             }
@@ -214,7 +217,9 @@ public final class Btf implements LayoutSource, TypeTable {
         long index = id - firstId;
         if (index >= count) {
             throw new LayoutException(
-                    file, "there is no type " + id + "; the last is " + typeCount() + (base == null ? " (a split BTF needs --base)" : ""));
+                    file,
+                    "there is no type " + id + "; the last is " + typeCount()
+                            + (base == null ? " (a split BTF needs --base)" : ""));
         }
         Type type = known[(int) index];
         if (type == null) {
@@ -234,12 +239,13 @@ public final class Btf implements LayoutSource, TypeTable {
             case INT -> new BaseType(this, id, string(in.getInt(at), at), in.getInt(at + 12) & 0xff);
             case FLOAT -> new BaseType(this, id, string(in.getInt(at), at), (int) Math.min(third, 1024) * 8);
             case PTR -> new PointerType(this, id, PointerType.Kind.POINTER, null, third, 0);
-            case ARRAY -> new ArrayType(
-                    this,
-                    id,
-                    Integer.toUnsignedLong(in.getInt(at + 12)),
-                    new long[] {Integer.toUnsignedLong(in.getInt(at + 20))},
-                    false);
+            case ARRAY ->
+                new ArrayType(
+                        this,
+                        id,
+                        Integer.toUnsignedLong(in.getInt(at + 12)),
+                        new long[] {Integer.toUnsignedLong(in.getInt(at + 20))},
+                        false);
             case STRUCT, UNION -> new Aggregate(this, id, kindOf(kind), string(in.getInt(at), at), third, false);
             case FWD -> new Aggregate(this, id, kindOf(flag ? UNION : STRUCT), string(in.getInt(at), at), 0, true);
             case ENUM, ENUM64 -> enumeration(id, at, kind, entries, flag, third);
@@ -249,7 +255,11 @@ public final class Btf implements LayoutSource, TypeTable {
             case RESTRICT -> new QualifiedType(this, id, QualifiedType.Kind.RESTRICT, third);
             case TYPE_TAG -> new QualifiedType(this, id, QualifiedType.Kind.TAG, third);
             case FUNC_PROTO -> function(id, at, entries, third);
-            default -> throw broken(at, "type " + id + " is a function, a variable or a section (kind " + kind + "), where a type is needed");
+            default ->
+                throw broken(
+                        at,
+                        "type " + id + " is a function, a variable or a section (kind " + kind
+                                + "), where a type is needed");
         };
     }
 
@@ -280,7 +290,9 @@ public final class Btf implements LayoutSource, TypeTable {
             int entry = at + 12 + i * 8;
             int type = in.getInt(entry + 4);
             if (type == 0) variadic = true;
-            else parameters.add(new FunctionType.Parameter(string(in.getInt(entry), entry), Integer.toUnsignedLong(type)));
+            else
+                parameters.add(
+                        new FunctionType.Parameter(string(in.getInt(entry), entry), Integer.toUnsignedLong(type)));
         }
         return new FunctionType(this, id, result, parameters, variadic);
     }
@@ -341,8 +353,8 @@ public final class Btf implements LayoutSource, TypeTable {
         if (end > aggregate.size()) {
             throw broken(
                     entry,
-                    "a member of " + aggregate.kind().word() + " " + aggregate.name() + " ends at byte " + end + ", behind its size of "
-                            + aggregate.size());
+                    "a member of " + aggregate.kind().word() + " " + aggregate.name() + " ends at byte " + end
+                            + ", behind its size of " + aggregate.size());
         }
     }
 
@@ -364,7 +376,8 @@ public final class Btf implements LayoutSource, TypeTable {
         for (long id = 1; id <= typeCount(); id++) {
             int kind = kind(id);
             if (kind != STRUCT && kind != UNION) continue;
-            if (type(id) instanceof Aggregate aggregate && aggregate.name() != null && distinct.first(aggregate)) each.accept(aggregate);
+            if (type(id) instanceof Aggregate aggregate && aggregate.name() != null && distinct.first(aggregate))
+                each.accept(aggregate);
         }
     }
 

@@ -50,18 +50,16 @@ public final class ElfFile implements AutoCloseable {
     private ElfFile(Image image) {
         this.image = image;
         ByteBuffer ident = image.slice(0, 64, "the ELF header");
-        wide =
-                switch (ident.get(4)) {
-                    case 1 -> false;
-                    case 2 -> true;
-                    default -> throw broken(4, "the ELF class is " + ident.get(4) + ", neither 32 nor 64 bits");
-                };
-        order =
-                switch (ident.get(5)) {
-                    case 1 -> ByteOrder.LITTLE_ENDIAN;
-                    case 2 -> ByteOrder.BIG_ENDIAN;
-                    default -> throw broken(5, "the byte order is " + ident.get(5) + ", neither little nor big");
-                };
+        wide = switch (ident.get(4)) {
+            case 1 -> false;
+            case 2 -> true;
+            default -> throw broken(4, "the ELF class is " + ident.get(4) + ", neither 32 nor 64 bits");
+        };
+        order = switch (ident.get(5)) {
+            case 1 -> ByteOrder.LITTLE_ENDIAN;
+            case 2 -> ByteOrder.BIG_ENDIAN;
+            default -> throw broken(5, "the byte order is " + ident.get(5) + ", neither little nor big");
+        };
         ByteBuffer head = ident.order(order);
         type = Short.toUnsignedInt(head.getShort(16));
         machine = Short.toUnsignedInt(head.getShort(18));
@@ -71,7 +69,11 @@ public final class ElfFile implements AutoCloseable {
 
     /** Whether an image starts like an ELF file. */
     public static boolean isElf(Image image) {
-        return image.size() >= 64 && image.slice(0, 4, "the file's head").order(ByteOrder.BIG_ENDIAN).getInt(0) == 0x7f454c46;
+        return image.size() >= 64
+                && image.slice(0, 4, "the file's head")
+                                .order(ByteOrder.BIG_ENDIAN)
+                                .getInt(0)
+                        == 0x7f454c46;
     }
 
     /** Reads the headers of an image, which it closes when it is closed. */
@@ -91,7 +93,8 @@ public final class ElfFile implements AutoCloseable {
         int names = Short.toUnsignedInt(head.getShort(wide ? 62 : 50));
         int expected = wide ? 64 : 40;
         if (table == 0) return List.of();
-        if (entry != expected) throw broken(wide ? 58 : 46, "a section header of " + entry + " bytes instead of " + expected);
+        if (entry != expected)
+            throw broken(wide ? 58 : 46, "a section header of " + entry + " bytes instead of " + expected);
         ByteBuffer first = image.slice(table, entry, "the section table").order(order);
         if (count == 0) count = word(first, wide ? 32 : 20); // more than 65279 sections: the first header says how many
         if (names == 0xffff) names = first.getInt(wide ? 40 : 24);
@@ -112,7 +115,8 @@ public final class ElfFile implements AutoCloseable {
                     all.getInt(at + (wide ? 44 : 28)),
                     word(all, at + (wide ? 56 : 36))));
         }
-        if (names < 0 || names >= raw.size()) throw broken(table, "the section names lie in section " + names + " of " + count);
+        if (names < 0 || names >= raw.size())
+            throw broken(table, "the section names lie in section " + names + " of " + count);
         Section strings = raw.get(names);
         ByteBuffer text = image.slice(strings.offset(), strings.size(), "the section names");
         List<Section> named = new ArrayList<>();
@@ -120,7 +124,16 @@ public final class ElfFile implements AutoCloseable {
             Section s = raw.get(i);
             String name = string(text, Integer.toUnsignedLong(all.getInt(i * entry)), strings.offset());
             named.add(new Section(
-                    i, name, s.type(), s.flags(), s.address(), s.offset(), s.size(), s.link(), s.info(), s.entrySize()));
+                    i,
+                    name,
+                    s.type(),
+                    s.flags(),
+                    s.address(),
+                    s.offset(),
+                    s.size(),
+                    s.link(),
+                    s.info(),
+                    s.entrySize()));
         }
         return List.copyOf(named);
     }
@@ -192,14 +205,41 @@ public final class ElfFile implements AutoCloseable {
 
     private ByteBuffer load(String name) {
         Section section = find(name);
-        if (section == null || section.type() == NOBITS || section.size() == 0) return ByteBuffer.allocate(0);
+        if (section == null || section.type() == NOBITS || section.size() == 0) {
+            return ByteBuffer.allocate(0).order(order);
+        }
+        ByteBuffer first = load(section);
+        if (!relocatable() || !name.startsWith(".debug_")) return first;
+        // A compiler puts each type unit into a section of its own, of the same name, so that the linker can drop
+        // doubles.
+        List<ByteBuffer> parts = new ArrayList<>(List.of(first));
+        long size = first.limit();
         for (Section other : sections) {
-            if (other.index() == section.index() || other.type() == NOBITS || other.size() == 0 || other.type() == 0) continue;
-            if (other.offset() < section.offset() + section.size() && section.offset() < other.offset() + other.size()) {
+            if (other.index() == section.index() || !other.name().equals(section.name()) || other.type() == NOBITS)
+                continue;
+            ByteBuffer part = load(other);
+            parts.add(part);
+            size += part.limit();
+        }
+        if (parts.size() == 1) return first;
+        if (size > Unpack.LIMIT)
+            throw broken(section.offset(), "the sections " + name + " have " + size + " bytes together");
+        ByteBuffer all = ByteBuffer.allocate((int) size).order(order);
+        for (ByteBuffer part : parts) all.put(part.duplicate());
+        return all.flip().order(order);
+    }
+
+    private ByteBuffer load(Section section) {
+        for (Section other : sections) {
+            if (other.index() == section.index() || other.type() == NOBITS || other.size() == 0 || other.type() == 0) {
+                continue;
+            }
+            if (other.offset() < section.offset() + section.size()
+                    && section.offset() < other.offset() + other.size()) {
                 throw broken(section.offset(), "section " + section.name() + " overlaps section " + other.name());
             }
         }
-        ByteBuffer raw = image.slice(section.offset(), section.size(), "section " + section.name()).order(order);
+        ByteBuffer raw = raw(section);
         try {
             if ((section.flags() & COMPRESSED) != 0) raw = inflate(section, raw);
             else if (section.name().startsWith(".zdebug_")) raw = inflateGnu(section, raw);
@@ -212,7 +252,8 @@ public final class ElfFile implements AutoCloseable {
 
     private ByteBuffer inflate(Section section, ByteBuffer raw) throws IOException {
         int header = wide ? 24 : 12;
-        if (raw.limit() < header) throw broken(section.offset(), "section " + section.name() + " is too short to be compressed");
+        if (raw.limit() < header)
+            throw broken(section.offset(), "section " + section.name() + " is too short to be compressed");
         int how = raw.getInt(0);
         long size = wide ? raw.getLong(8) : Integer.toUnsignedLong(raw.getInt(4));
         ByteBuffer packed = raw.slice(header, raw.limit() - header);
@@ -224,14 +265,16 @@ public final class ElfFile implements AutoCloseable {
     }
 
     private ByteBuffer inflateGnu(Section section, ByteBuffer raw) throws IOException {
-        if (raw.limit() < 12) throw broken(section.offset(), "section " + section.name() + " is too short to be compressed");
+        if (raw.limit() < 12)
+            throw broken(section.offset(), "section " + section.name() + " is too short to be compressed");
         long size = raw.order(ByteOrder.BIG_ENDIAN).getLong(4);
         return ByteBuffer.wrap(Unpack.zlib(raw.slice(12, raw.limit() - 12), size));
     }
 
     /** The bytes of a section as they lie in the file. */
     ByteBuffer raw(Section section) {
-        return image.slice(section.offset(), section.size(), "section " + section.name()).order(order);
+        return image.slice(section.offset(), section.size(), "section " + section.name())
+                .order(order);
     }
 
     int machine() {
@@ -251,7 +294,8 @@ public final class ElfFile implements AutoCloseable {
         }
         Section strings = sections.get(table.link());
         ByteBuffer text = image.slice(strings.offset(), strings.size(), "the symbol names");
-        ByteBuffer in = image.slice(table.offset(), table.size(), "the symbol table").order(order);
+        ByteBuffer in =
+                image.slice(table.offset(), table.size(), "the symbol table").order(order);
         int entry = wide ? 24 : 16;
         List<Symbol> symbols = new ArrayList<>();
         for (int at = 0; at + entry <= in.limit(); at += entry) {
@@ -288,7 +332,8 @@ public final class ElfFile implements AutoCloseable {
                 folder.resolve(".debug").resolve(link),
                 root.resolve(folder.toString().substring(1)).resolve(link));
         for (Path place : places) {
-            if (Files.isRegularFile(place) && !place.equals(Path.of(image.name()).toAbsolutePath())) return place;
+            if (Files.isRegularFile(place)
+                    && !place.equals(Path.of(image.name()).toAbsolutePath())) return place;
         }
         return null;
     }

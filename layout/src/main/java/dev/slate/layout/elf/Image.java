@@ -76,9 +76,11 @@ public final class Image implements AutoCloseable {
                             + " bytes; the file is truncated or broken");
         }
         if (length > Integer.MAX_VALUE) {
-            throw new LayoutException(name, offset, what + " of " + length + " bytes; more than 2 GiB are not supported");
+            throw new LayoutException(
+                    name, offset, what + " of " + length + " bytes; more than 2 GiB are not supported");
         }
-        if (bytes != null) return ByteBuffer.wrap(bytes, (int) offset, (int) length).slice();
+        if (bytes != null)
+            return ByteBuffer.wrap(bytes, (int) offset, (int) length).slice();
         if (channel == null) throw new IllegalStateException("an image has bytes or a channel");
         try {
             return channel.map(FileChannel.MapMode.READ_ONLY, offset, length);

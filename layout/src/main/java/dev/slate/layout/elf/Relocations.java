@@ -35,7 +35,10 @@ final class Relocations {
         out.put(0, raw, 0, raw.limit());
         List<ElfFile.Section> sections = file.sections();
         if (table.link() < 0 || table.link() >= sections.size()) {
-            throw new LayoutException(file.name(), table.offset(), "relocations of " + section.name() + " name symbol table " + table.link());
+            throw new LayoutException(
+                    file.name(),
+                    table.offset(),
+                    "relocations of " + section.name() + " name symbol table " + table.link());
         }
         boolean wide = file.wide();
         ByteBuffer symbols = file.raw(sections.get(table.link()));
@@ -53,11 +56,14 @@ final class Relocations {
                 throw new LayoutException(
                         file.name(),
                         table.offset() + at,
-                        "relocation type " + type + " of machine " + file.machine() + " in " + section.name() + " is not known");
+                        "relocation type " + type + " of machine " + file.machine() + " in " + section.name()
+                                + " is not known");
             }
             if (offset < 0 || offset > out.limit() - width) {
                 throw new LayoutException(
-                        file.name(), table.offset() + at, "a relocation at 0x" + Long.toHexString(offset) + " leaves " + section.name());
+                        file.name(),
+                        table.offset() + at,
+                        "a relocation at 0x" + Long.toHexString(offset) + " leaves " + section.name());
             }
             if (symbol * symbolSize > symbols.limit() - symbolSize) {
                 throw new LayoutException(file.name(), table.offset() + at, "a relocation names symbol " + symbol);

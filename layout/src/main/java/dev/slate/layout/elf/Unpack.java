@@ -31,10 +31,12 @@ public final class Unpack {
         Image at = image;
         for (int wraps = 0; wraps < 3; wraps++) {
             if (at.size() < 8) return at;
-            ByteBuffer head = at.slice(0, Math.min(at.size(), 0x260), "the file's head").order(ByteOrder.LITTLE_ENDIAN);
+            ByteBuffer head =
+                    at.slice(0, Math.min(at.size(), 0x260), "the file's head").order(ByteOrder.LITTLE_ENDIAN);
             if (head.limit() >= 0x250 && head.getInt(0x202) == 0x53726448) { // "HdrS"
                 if (Short.toUnsignedInt(head.getShort(0x206)) < 0x208) {
-                    throw new LayoutException(at.name(), 0x206, "a boot image older than protocol 2.08 names no payload");
+                    throw new LayoutException(
+                            at.name(), 0x206, "a boot image older than protocol 2.08 names no payload");
                 }
                 int setup = head.get(0x1f1) & 0xff;
                 long start = ((setup == 0 ? 4 : setup) + 1) * 512L + Integer.toUnsignedLong(head.getInt(0x248));
@@ -57,8 +59,10 @@ public final class Unpack {
     private static Image unpack(Image image, ByteBuffer in, long offset) {
         byte[] packed = new byte[in.remaining()];
         in.get(0, packed);
-        if (packed.length < 8) throw new LayoutException(image.name(), offset, "a payload of " + packed.length + " bytes");
-        int magic = Integer.reverseBytes(ByteBuffer.wrap(packed).order(ByteOrder.LITTLE_ENDIAN).getInt(0));
+        if (packed.length < 8)
+            throw new LayoutException(image.name(), offset, "a payload of " + packed.length + " bytes");
+        int magic = Integer.reverseBytes(
+                ByteBuffer.wrap(packed).order(ByteOrder.LITTLE_ENDIAN).getInt(0));
         try {
             byte[] out;
             if ((magic >>> 16) == 0x1f8b) {
@@ -121,7 +125,8 @@ public final class Unpack {
     }
 
     private static int checkedSize(long size) throws IOException {
-        if (size < 0 || size > LIMIT) throw new IOException("it claims to unpack to " + size + " bytes, more than " + LIMIT);
+        if (size < 0 || size > LIMIT)
+            throw new IOException("it claims to unpack to " + size + " bytes, more than " + LIMIT);
         return (int) size;
     }
 }

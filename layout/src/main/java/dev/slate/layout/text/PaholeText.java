@@ -6,6 +6,7 @@ import dev.slate.layout.EnumType;
 import dev.slate.layout.FunctionType;
 import dev.slate.layout.Layout;
 import dev.slate.layout.Member;
+import dev.slate.layout.Packing;
 import dev.slate.layout.PointerType;
 import dev.slate.layout.QualifiedType;
 import dev.slate.layout.Type;
@@ -17,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * Writes a type as pahole 1.24 does, letter for letter. Column widths, cuts of long names and the order of comments are pahole's, for
  * those who compare or patch such listings.
  *
- * <p>One writer per listing: whether a struct is packed can show in a struct printed earlier. Not thread-safe.
+ * <p>Not thread-safe.
  */
 public final class PaholeText {
     /**
@@ -35,8 +36,13 @@ public final class PaholeText {
         int indent;
         int typeColumn = 26;
         int nameColumn = 23;
-        @Nullable String prefix;
-        @Nullable String suffix;
+
+        @Nullable
+        String prefix;
+
+        @Nullable
+        String suffix;
+
         boolean stats = true;
         boolean relative; // offsets count from the innermost struct, not from the outermost one
         long base;
@@ -65,7 +71,6 @@ public final class PaholeText {
 
     private final StringBuilder out;
     private final Options options;
-    private final Packing packing = new Packing();
     private final TypeNames names;
 
     public PaholeText(StringBuilder out, Options options) {
@@ -108,7 +113,9 @@ public final class PaholeText {
     }
 
     private void number(long value, int width, boolean unsignedHex) {
-        String text = unsignedHex && options.hex() ? (value == 0 ? "0" : "0x" + Long.toHexString(value)) : Long.toString(value);
+        String text = unsignedHex && options.hex()
+                ? (value == 0 ? "0" : "0x" + Long.toHexString(value))
+                : Long.toString(value);
         spaces(width - text.length());
         out.append(text);
     }
@@ -125,10 +132,12 @@ public final class PaholeText {
         switch (target) {
             case null -> out.append("void ").append(name);
             case ArrayType a -> array(a, name, place);
-            case PointerType p when p.kind() == PointerType.Kind.POINTER && p.target() instanceof FunctionType f -> out.append(
-                    names.function(f, name, true, 0));
+            case PointerType p
+            when p.kind() == PointerType.Kind.POINTER && p.target() instanceof FunctionType f ->
+                out.append(names.function(f, name, true, 0));
             case FunctionType f -> out.append(names.function(f, name, false, 0));
-            case Aggregate a when !a.isUnion() -> {
+            case Aggregate a
+            when !a.isUnion() -> {
                 if (a.name() != null) {
                     out.append("struct ").append(a.name()).append(' ').append(name);
                 } else {
@@ -154,7 +163,8 @@ public final class PaholeText {
         if (e.values().isEmpty()) return;
         out.append(" {\n");
         int width = 0;
-        for (EnumType.Value value : e.values()) width = Math.max(width, value.name().length());
+        for (EnumType.Value value : e.values())
+            width = Math.max(width, value.name().length());
         for (EnumType.Value value : e.values()) {
             tabs(place.indent);
             out.append('\t');
@@ -247,7 +257,8 @@ public final class PaholeText {
         switch (type) {
             case FunctionType f -> out.append(names.function(f, name, false, place.typeColumn));
             case ArrayType a -> array(a, name, place);
-            case Aggregate a when a.name() != null && !expand -> {
+            case Aggregate a
+            when a.name() != null && !expand -> {
                 String word = a.kind() == Aggregate.Kind.CLASS ? "class" : a.isUnion() ? "union" : "struct";
                 out.append(word).append(' ');
                 padded(a.name(), place.typeColumn - (a.isUnion() ? 6 : 7));
@@ -258,7 +269,8 @@ public final class PaholeText {
                 if (a.isUnion()) union(a, place);
                 else struct(a, place);
             }
-            case EnumType e when e.name() != null -> {
+            case EnumType e
+            when e.name() != null -> {
                 out.append("enum ");
                 padded(e.name(), place.typeColumn - 5);
                 out.append(' ').append(orEmpty(name));
@@ -294,8 +306,17 @@ public final class PaholeText {
         int at = (int) (Integer.toUnsignedLong((int) offset) / size);
         if (Integer.compareUnsigned(at, line[0]) <= 0) return;
         long into = Integer.toUnsignedLong((int) offset) % size;
-        out.append("/* --- cacheline ").append(at).append(" boundary (").append(offset - into).append(" bytes)");
-        if (into != 0) out.append(" was ").append(into).append(" byte").append(into > 1 ? "s" : "").append(" ago");
+        out.append("/* --- cacheline ")
+                .append(at)
+                .append(" boundary (")
+                .append(offset - into)
+                .append(" bytes)");
+        if (into != 0)
+            out.append(" was ")
+                    .append(into)
+                    .append(" byte")
+                    .append(into > 1 ? "s" : "")
+                    .append(" ago");
         out.append(" --- */\n");
         tabs(place.indent);
         line[0] = at;
@@ -316,10 +337,11 @@ public final class PaholeText {
         if (member.role() == Member.Role.STATIC) out.append("static ");
         Type type = member.type();
         boolean compound = type instanceof Aggregate || type instanceof EnumType;
+        boolean inline = compound && type != null && type.name() == null;
         if (compound) {
             typeAndName(type, null, place);
             if (name != null) {
-                if (type.name() == null) out.append(' ');
+                if (inline) out.append(' ');
                 out.append(name);
             }
         } else {
@@ -331,13 +353,16 @@ public final class PaholeText {
             out.append(':').append(member.bitfieldSize());
         }
         int attribute = out.length();
-        if (member.alignment() != 0) out.append(" __attribute__((__aligned__(").append(member.alignment()).append(")))");
+        if (member.alignment() != 0)
+            out.append(" __attribute__((__aligned__(")
+                    .append(member.alignment())
+                    .append(")))");
         attribute = out.length() - attribute;
         out.append(';');
-        if (compound && type.name() == null) {
+        if (inline) {
             // The line ends an inline definition: only its last line counts for the column.
             int length = attribute + (member.name() == null ? -1 : member.name().length());
-            if (type instanceof Aggregate a && !a.isUnion() && packing.packed(a)) length += 28;
+            if (type instanceof Aggregate a && !a.isUnion() && Packing.packed(a)) length += 28;
             comment(member, offset, Math.abs(place.typeColumn + place.nameColumn - length - 3));
         } else {
             int spacing = place.typeColumn + place.nameColumn - (out.length() - start);
@@ -372,7 +397,7 @@ public final class PaholeText {
         out.append(" {\n");
         Place place = outer.copy();
         place.indent = outer.indent + 1;
-        packing.lookInside(union);
+        Packing.lookInside(union);
         int[] line = place.line == null ? new int[1] : place.line;
         place.line = line;
         int before = line[0];
@@ -395,7 +420,7 @@ public final class PaholeText {
         if (struct.name() != null) out.append(' ').append(struct.name());
         if (place.line == null) place.line = new int[1];
         place.indent = outer.indent + 1;
-        packing.look(struct);
+        Packing.look(struct);
         StructText text = new StructText(struct, place);
         text.bases();
         out.append(" {\n");
@@ -403,11 +428,13 @@ public final class PaholeText {
         if (place.stats) text.stats();
         tabs(outer.indent);
         out.append('}');
-        boolean packed = packing.packed(struct);
+        boolean packed = Packing.packed(struct);
         if (packed) out.append(" __attribute__((__packed__))");
         if (place.suffix != null) out.append(' ').append(place.suffix);
         if (struct.statedAlignment() != 0 && !packed) {
-            out.append(" __attribute__((__aligned__(").append(struct.statedAlignment()).append(")))");
+            out.append(" __attribute__((__aligned__(")
+                    .append(struct.statedAlignment())
+                    .append(")))");
         }
     }
 
@@ -483,21 +510,17 @@ public final class PaholeText {
             List<Aggregate.Entry> entries = struct.entries();
             for (int i = 0; i < entries.size(); i++) {
                 Aggregate.Entry entry = entries.get(i);
-                Aggregate.Access its =
-                        switch (entry) {
-                            case Member m -> m.access();
-                            case Aggregate.Method m -> m.access();
-                            default -> Aggregate.Access.NONE;
-                        };
+                Aggregate.Access its = switch (entry) {
+                    case Member m -> m.access();
+                    case Aggregate.AccessMark mark -> mark.access();
+                    case Aggregate.Variant v -> Aggregate.Access.NONE; // pahole knows no variant parts
+                };
                 if (its != Aggregate.Access.NONE && its != access) {
                     access = its;
                     tabs(place.indent - 1);
                     out.append(word(access)).append(":\n\n");
                 }
-                if (!(entry instanceof Member member)) {
-                    other(entry);
-                    continue;
-                }
+                if (!(entry instanceof Member member)) continue;
                 index++;
                 Member before = last < 0 ? null : struct.members().get(last);
                 if (member.alignment() != 0) {
@@ -589,23 +612,30 @@ public final class PaholeText {
 
         /** A member that is a struct with padding of its own. */
         private void innerGaps(Aggregate inner) {
-            packing.look(inner);
+            Packing.look(inner);
             long padding = inner.layout().padding();
             if (padding == 0) return;
             setOff();
             out.append('\n');
             tabs(place.indent);
-            out.append("/* XXX last struct has ").append(plural(padding, "byte")).append(" of padding */");
+            out.append("/* XXX last struct has ")
+                    .append(plural(padding, "byte"))
+                    .append(" of padding */");
             withPadding++;
             innerPadding += padding;
         }
 
         /** Padding wider than a word that no stated alignment explains must have been written as nameless bit fields. */
         private void forcedPadding(int last) {
-            if (layout.padding() == 0 || struct.statedAlignment() != 0 || !struct.table().statesAlignment() || last < 0) return;
+            if (layout.padding() == 0
+                    || struct.statedAlignment() != 0
+                    || !struct.table().statesAlignment()
+                    || last < 0) return;
             Type type = struct.members().get(last).type();
             long size = Type.sizeOf(type);
-            if (size <= 0 || Long.bitCount(size) != 1 || layout.padding() <= struct.table().addressSize()) return;
+            if (size <= 0
+                    || Long.bitCount(size) != 1
+                    || layout.padding() <= struct.table().addressSize()) return;
             out.append('\n');
             tabs(place.indent);
             out.append("/* Force padding: */\n");
@@ -614,33 +644,6 @@ public final class PaholeText {
                 typeAndName(type, "", place);
                 out.append(':').append(size * 8).append(";\n");
             }
-        }
-
-        private void other(Aggregate.Entry entry) {
-            switch (entry) {
-                case Aggregate.Method m -> {
-                    tabs(place.indent);
-                    if (m.virtual()) out.append("virtual ");
-                    out.append(names.method(m.function(), m.name(), m.inline()));
-                    if (m.pureVirtual()) out.append(" = 0");
-                    out.append(';');
-                    if (m.linkageName() != null) out.append(" /* linkage=").append(m.linkageName()).append(" */");
-                }
-                case Aggregate.Nested n when n.type() != null -> {
-                    Place inner = place.copy();
-                    declaration(n.type(), inner);
-                    out.append(';');
-                }
-                case Aggregate.Nested n -> {
-                    tabs(place.indent);
-                    out.append(n.what()).append(';');
-                }
-                case Aggregate.Variant v -> {
-                    return; // pahole does not know variant parts
-                }
-                case Member m -> throw new IllegalStateException("members are written elsewhere");
-            }
-            out.append("\n\n");
         }
 
         private void sum(String text) {
@@ -666,7 +669,8 @@ public final class PaholeText {
                 if (sumBits > 0) {
                     sum("sum bitfield members: " + sumBits + " bits"
                             + (sumBitHoles > 0
-                                    ? ", bit holes: " + layout.bitHoleCount() + ", sum bit holes: " + sumBitHoles + " bits"
+                                    ? ", bit holes: " + layout.bitHoleCount() + ", sum bit holes: " + sumBitHoles
+                                            + " bits"
                                     : " (" + sumBits / 8 + " bytes)"));
                 }
             }
@@ -675,12 +679,19 @@ public final class PaholeText {
             if (layout.bitPadding() > 0) sum("bit_padding: " + layout.bitPadding() + " bits");
             if (forcedAlignments != 0) {
                 sum("forced alignments: " + forcedAlignments
-                        + (forcedHoles != 0 ? ", forced holes: " + forcedHoles + ", sum forced holes: " + forcedHoleSum : ""));
+                        + (forcedHoles != 0
+                                ? ", forced holes: " + forcedHoles + ", sum forced holes: " + forcedHoleSum
+                                : ""));
             }
             long lastLine = (place.base + struct.size()) % options.lineSize();
             if (lastLine != 0) sum("last cacheline: " + lastLine + " bytes");
             long missing = struct.size() * 8
-                    - (sumBytes * 8 + sumBits + sumHoles * 8 + sumBitHoles + layout.padding() * 8 + layout.bitPadding());
+                    - (sumBytes * 8
+                            + sumBits
+                            + sumHoles * 8
+                            + sumBitHoles
+                            + layout.padding() * 8
+                            + layout.bitPadding());
             if (missing != 0 && members != 0) {
                 out.append('\n');
                 sum("BRAIN FART ALERT! " + struct.size() + " bytes != " + sumBytes + " (member bytes) + " + sumBits

@@ -36,19 +36,18 @@ public final class TypeNames {
             depth = 0;
             return "<type loop>";
         }
-        String name =
-                switch (type) {
-                    case null -> "void";
-                    case BaseType b -> b.name() == null ? "nameless base type!" : b.name();
-                    case PointerType p -> pointer(p);
-                    case UnspecifiedType u -> "void ";
-                    case QualifiedType q -> qualified(q);
-                    case ArrayType a -> name(a.element(), room);
-                    case FunctionType f -> function(f, null, false, 0);
-                    case TypedefType t -> orEmpty(t.name());
-                    case EnumType e -> "enum " + orEmpty(e.name());
-                    case Aggregate a -> word(a) + orEmpty(a.name());
-                };
+        String name = switch (type) {
+            case null -> "void";
+            case BaseType b -> b.name() == null ? "nameless base type!" : b.name();
+            case PointerType p -> pointer(p);
+            case UnspecifiedType u -> "void ";
+            case QualifiedType q -> qualified(q);
+            case ArrayType a -> name(a.element(), room);
+            case FunctionType f -> function(f, null, false, 0);
+            case TypedefType t -> orEmpty(t.name());
+            case EnumType e -> "enum " + orEmpty(e.name());
+            case Aggregate a -> word(a) + orEmpty(a.name());
+        };
         depth--;
         return cut(name, room);
     }
@@ -63,16 +62,15 @@ public final class TypeNames {
     }
 
     private String pointer(PointerType pointer) {
-        String suffix =
-                switch (pointer.kind()) {
-                    case POINTER -> "*";
-                    case REFERENCE -> "&";
-                    case RVALUE_REFERENCE -> "&&";
-                    case MEMBER -> {
-                        Type containing = pointer.containing();
-                        yield (containing == null ? "void" : containing.name()) + "::*";
-                    }
-                };
+        String suffix = switch (pointer.kind()) {
+            case POINTER -> "*";
+            case REFERENCE -> "&";
+            case RVALUE_REFERENCE -> "&&";
+            case MEMBER -> {
+                Type containing = pointer.containing();
+                yield (containing == null ? "void" : containing.name()) + "::*";
+            }
+        };
         Type target = pointer.target();
         if (target == null) return "void " + suffix;
         String constant = "";
@@ -100,11 +98,6 @@ public final class TypeNames {
     /** A function, or a pointer to one, declared with a name: the result's type padded to {@code typeColumn}. */
     public String function(FunctionType function, @Nullable String name, boolean pointer, int typeColumn) {
         return prototype(function, name, false, pointer, true, typeColumn);
-    }
-
-    /** A function with a body or a member function: no parentheses around the name. */
-    public String method(FunctionType function, @Nullable String name, boolean inline) {
-        return prototype(function, name, inline, false, false, 0);
     }
 
     private String prototype(

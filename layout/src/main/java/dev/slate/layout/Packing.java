@@ -1,11 +1,4 @@
-package dev.slate.layout.text;
-
-import dev.slate.layout.Aggregate;
-import dev.slate.layout.Layout;
-import dev.slate.layout.Member;
-import dev.slate.layout.Type;
-import java.util.IdentityHashMap;
-import java.util.Map;
+package dev.slate.layout;
 
 /**
  * Finds out which structs were declared {@code __packed__}, which no debug format records: a struct without holes and padding, one of whose
@@ -13,27 +6,28 @@ import java.util.Map;
  * that its natural alignment forbids. What was found stays found, so that the answer for one struct may depend on those shown
  * before it.
  */
-final class Packing {
-    private final Map<Aggregate, Boolean> decided = new IdentityHashMap<>();
+public final class Packing {
+    private Packing() {}
 
-    boolean packed(Aggregate aggregate) {
-        return decided.getOrDefault(aggregate, false);
+    /** What was found out so far. */
+    public static boolean packed(Aggregate aggregate) {
+        return Boolean.TRUE.equals(aggregate.packed);
     }
 
     /** Decides about a struct, and from where they lie perhaps about the structs in it. */
-    void look(Aggregate struct) {
-        if (struct.isUnion() || decided.containsKey(struct)) return;
-        decided.put(struct, decide(struct));
+    public static void look(Aggregate struct) {
+        if (struct.isUnion() || struct.packed != null) return;
+        struct.packed = decide(struct);
     }
 
-    private boolean decide(Aggregate struct) {
+    private static boolean decide(Aggregate struct) {
         Layout layout = struct.layout();
         if (layout.padding() != 0 || layout.holeCount() != 0) {
             for (Member member : struct.members()) {
                 if (Type.strip(member.type()) instanceof Aggregate inner
                         && !inner.isUnion()
                         && member.byteOffset() % Type.naturalAlignment(inner) != 0) {
-                    decided.put(inner, true);
+                    inner.packed = true;
                 }
             }
             return false;
@@ -49,15 +43,15 @@ final class Packing {
     }
 
     /** A struct in a union whose size its natural alignment does not divide would lie crooked in an array of the union. */
-    void lookInside(Aggregate union) {
-        if (decided.containsKey(union)) return;
+    public static void lookInside(Aggregate union) {
+        if (union.packed != null) return;
         for (Member member : union.members()) {
             if (Type.strip(member.type()) instanceof Aggregate inner
                     && !inner.isUnion()
                     && union.size() % Type.naturalAlignment(inner) != 0) {
-                decided.put(inner, true);
+                inner.packed = true;
             }
         }
-        decided.put(union, false);
+        union.packed = false;
     }
 }

@@ -1,0 +1,190 @@
+package dev.slate.layout.dwarf;
+
+import dev.slate.layout.LayoutException;
+import dev.slate.layout.elf.ElfFile;
+import dev.slate.layout.elf.Image;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** One file's debug sections and the headers of its units. Read-only once made; may be used by many threads. */
+final class Sections implements AutoCloseable {
+    private final ElfFile elf;
+    private final String file;
+    private final ByteBuffer info;
+    private final ByteBuffer types;
+    private final ByteBuffer abbrevs;
+    private final ByteBuffer strings;
+    private final ByteBuffer lineStrings;
+    private final ByteBuffer stringOffsets;
+    private final @Nullable Sections alternate;
+    private final List<Unit.Head> units = new ArrayList<>();
+    private final LongMap<Unit.Head> bySignature = new LongMap<>();
+    final long mark;
+
+    /** @param mark what the offsets of this file's entries are marked with: 0, or {@link Unit#ALT} */
+    Sections(ElfFile elf, String file, long mark) {
+        this.elf = elf;
+        this.file = file;
+        this.mark = mark;
+        info = elf.bytes(".debug_info");
+        types = elf.bytes(".debug_types");
+        abbrevs = elf.bytes(".debug_abbrev");
+        strings = elf.bytes(".debug_str");
+        lineStrings = elf.bytes(".debug_line_str");
+        stringOffsets = elf.bytes(".debug_str_offsets");
+        index(info, mark);
+        index(types, mark | Unit.TYPES);
+        alternate = mark == 0 ? openAlternate() : null;
+    }
+
+    private @Nullable Sections openAlternate() {
+        String link = elf.link(".gnu_debugaltlink");
+        if (link == null || link.isEmpty()) return null;
+        Path folder = Path.of(elf.name()).toAbsolutePath().getParent();
+        Path path = Path.of(link);
+        if (!path.isAbsolute() && folder != null) path = folder.resolve(link).normalize();
+        if (!Files.isRegularFile(path)) {
+            throw new LayoutException(
+                    file,
+                    "its shared debug file " + path + " (.gnu_debugaltlink) is missing; install it next to this file");
+        }
+        return new Sections(ElfFile.of(Image.open(path)), path.toString(), Unit.ALT);
+    }
+
+    private void index(ByteBuffer section, long mark) {
+        Reader in = new Reader(section, file, sectionName(mark));
+        while (in.at < section.limit()) {
+            int start = in.at;
+            int offsetSize = 4;
+            long length = Integer.toUnsignedLong(in.byte4());
+            if (length == 0xffffffffL) {
+                offsetSize = 8;
+                length = in.byte8();
+            } else if (length >= 0xfffffff0L) {
+                throw in.broken("a unit's length is 0x" + Long.toHexString(length));
+            }
+            if (length < 7 || length > section.limit() - in.at) {
+                in.at = start;
+                throw in.broken("a unit of " + length + " bytes in a section of " + section.limit());
+            }
+            int end = (int) (in.at + length);
+            int version = in.byte2();
+            if (version < 2 || version > 5) {
+                in.at = start;
+                throw in.broken("a unit of DWARF version " + version + "; 2 to 5 are known");
+            }
+            int kind = 0x01;
+            int addressSize;
+            long abbrev;
+            if (version >= 5) {
+                kind = in.byte1();
+                addressSize = in.byte1();
+                abbrev = in.bytes(offsetSize);
+            } else {
+                abbrev = in.bytes(offsetSize);
+                addressSize = in.byte1();
+            }
+            if (addressSize != 4 && addressSize != 8 && addressSize != 2) {
+                in.at = start;
+                throw in.broken("a unit with addresses of " + addressSize + " bytes");
+            }
+            long signature = 0;
+            long typeOffset = 0;
+            boolean typeUnit = (mark & Unit.TYPES) != 0 || kind == 0x02 || kind == 0x06;
+            if (typeUnit) {
+                signature = in.byte8();
+                typeOffset = in.bytes(offsetSize);
+                if (typeOffset < 0 || typeOffset >= end - start)
+                    throw in.broken("a type unit whose type lies outside of it");
+            } else if (version >= 5 && (kind == 0x04 || kind == 0x05)) {
+                in.byte8(); // the id of the split unit
+            }
+            if (in.at > end) throw in.broken("a unit's header is longer than the unit");
+            Unit.Head head = new Unit.Head(
+                    units.size(),
+                    mark,
+                    start,
+                    end,
+                    in.at,
+                    version,
+                    kind,
+                    addressSize,
+                    offsetSize,
+                    abbrev,
+                    signature,
+                    (int) (typeUnit ? start + typeOffset : 0));
+            units.add(head);
+            if (signature != 0) bySignature.put(signature, head);
+            in.at = end;
+        }
+    }
+
+    List<Unit.Head> units() {
+        return units;
+    }
+
+    Unit.@Nullable Head bySignature(long signature) {
+        return bySignature.get(signature);
+    }
+
+    /** The unit that an offset lies in. */
+    Unit.@Nullable Head unitAt(long id) {
+        long mark = id & (Unit.TYPES | Unit.ALT);
+        long offset = id & ~(Unit.TYPES | Unit.ALT);
+        int low = 0;
+        int high = units.size() - 1;
+        while (low <= high) {
+            int middle = (low + high) >>> 1;
+            Unit.Head head = units.get(middle);
+            int order = Long.compareUnsigned(head.mark(), mark);
+            if (order == 0) order = offset < head.start() ? 1 : offset >= head.end() ? -1 : 0;
+            if (order == 0) return head;
+            if (order < 0) low = middle + 1;
+            else high = middle - 1;
+        }
+        return null;
+    }
+
+    String file() {
+        return file;
+    }
+
+    String sectionName(long mark) {
+        return (mark & Unit.TYPES) != 0 ? ".debug_types" : ".debug_info";
+    }
+
+    ByteBuffer section(long mark) {
+        return (mark & Unit.TYPES) != 0 ? types : info;
+    }
+
+    ByteBuffer abbrevs() {
+        return abbrevs;
+    }
+
+    ByteBuffer strings() {
+        return strings;
+    }
+
+    ByteBuffer lineStrings() {
+        return lineStrings;
+    }
+
+    ByteBuffer stringOffsets() {
+        return stringOffsets;
+    }
+
+    @Nullable
+    Sections alternate() {
+        return alternate;
+    }
+
+    @Override
+    public void close() {
+        if (alternate != null) alternate.close();
+        elf.close();
+    }
+}
