@@ -2,4 +2,8 @@
 @org.jspecify.annotations.NullMarked
 module dev.slate.cpu {
     requires static org.jspecify;
+
+    exports dev.slate.cpu;
+    exports dev.slate.cpu.mem;
+    exports dev.slate.cpu.mmu;
 }

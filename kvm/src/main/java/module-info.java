@@ -1,6 +1,10 @@
 /** The hypervisor: what kvm.ko does. Knows nothing of file descriptors and decodes no instruction. */
 @org.jspecify.annotations.NullMarked
 module dev.slate.kvm {
-    requires static org.jspecify;
+    requires static transitive org.jspecify;
     requires dev.slate.cpu;
+
+    exports dev.slate.kvm;
+    exports dev.slate.kvm.host;
+    exports dev.slate.kvm.stats;
 }

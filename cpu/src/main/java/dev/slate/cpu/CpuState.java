@@ -197,6 +197,9 @@ public final class CpuState {
     /** NMIs are blocked until IRET. */
     public boolean nmiBlocked;
 
+    /** A state with the fields' initial values; the hypervisor sets what a reset gives. */
+    public CpuState() {}
+
     /** RFLAGS as PUSHF would see it, RF and VM included. */
     public long rflags() {
         int f = flagsSystem | RFLAGS_FIXED;

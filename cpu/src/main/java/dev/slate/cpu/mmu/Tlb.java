@@ -43,6 +43,9 @@ public final class Tlb {
     /** Whether anything was filled since the last flush: an empty TLB is not swept again. */
     private boolean used;
 
+    /** An empty TLB. */
+    public Tlb() {}
+
     /** Index of the entry's first long. */
     public int index(long la) {
         return (int) (la >>> 10) & indexMask;

@@ -1,0 +1,186 @@
+package dev.slate.kvm;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What can be chosen about Slate's structures: each knob's name, default, kernel parameter, meaning and seed, and the values chosen.
+ *
+ * <p>Immutable. Values come from lines {@code name=value}, one for each {@code --set}.
+ */
+public final class Knobs {
+    /** What a knob's values are. */
+    public enum Kind {
+        /** {@code on} or {@code off}; {@code Y}, {@code N}, {@code 1} and {@code 0} are taken too, as the kernel's parameters are. */
+        SWITCH,
+        /** A whole number within the knob's bounds. */
+        NUMBER,
+        /** One of the knob's words. */
+        CHOICE
+    }
+
+    /**
+     * A knob.
+     *
+     * @param name as given to {@code --set}
+     * @param kind of value
+     * @param standard the default, KVM's own
+     * @param min least NUMBER, inclusive
+     * @param max greatest NUMBER, inclusive
+     * @param choices the words of a CHOICE
+     * @param parameter the kernel's module parameter, or empty
+     * @param meaning one sentence
+     * @param seed the thread that it stems from, or empty
+     */
+    public record Knob(
+            String name,
+            Kind kind,
+            String standard,
+            long min,
+            long max,
+            List<String> choices,
+            String parameter,
+            String meaning,
+            String seed) {}
+
+    public static final Knob EAGER_PAGE_SPLIT = toggle(
+            "mmu.eager-page-split",
+            true,
+            "kvm.eager_page_split",
+            "Split huge mappings when dirty logging starts, not at the first write to each.",
+            "002");
+    public static final Knob HUGE_PAGES = toggle(
+            "mmu.huge-pages", true, "", "Map 2 MiB at once where guest, slot and host pages allow it.", "");
+
+    private static final List<Knob> ALL = List.of(EAGER_PAGE_SPLIT, HUGE_PAGES);
+
+    private static final Knobs STANDARD = new Knobs(Map.of());
+
+    private final Map<String, String> chosen;
+
+    private Knobs(Map<String, String> chosen) {
+        this.chosen = chosen;
+    }
+
+    /** Every knob at its default. */
+    public static Knobs standard() {
+        return STANDARD;
+    }
+
+    /** All knobs, in the order of their listing. */
+    public static List<Knob> all() {
+        return ALL;
+    }
+
+    /**
+     * Reads {@code name=value} lines; empty lines are skipped, a later line for the same knob wins.
+     *
+     * @throws IllegalArgumentException with a message for a person: unknown name (with the near ones) or bad value
+     */
+    public static Knobs parse(String lines) {
+        Map<String, String> chosen = new LinkedHashMap<>();
+        for (String raw : lines.split("\n")) {
+            String line = raw.strip();
+            if (line.isEmpty()) {
+                continue;
+            }
+            int eq = line.indexOf('=');
+            if (eq < 0) {
+                throw new IllegalArgumentException("--set " + line + ": no '='; write --set NAME=VALUE");
+            }
+            Knob knob = find(line.substring(0, eq).strip());
+            chosen.put(knob.name(), normal(knob, line.substring(eq + 1).strip()));
+        }
+        return new Knobs(Map.copyOf(chosen));
+    }
+
+    /** Whether a SWITCH is on. */
+    public boolean on(Knob knob) {
+        return "on".equals(value(knob));
+    }
+
+    /** A NUMBER's value. */
+    public long number(Knob knob) {
+        return Long.parseLong(value(knob));
+    }
+
+    /** The value in its normal spelling, chosen or default. */
+    public String value(Knob knob) {
+        return chosen.getOrDefault(knob.name(), knob.standard());
+    }
+
+    private static Knob toggle(String name, boolean on, String parameter, String meaning, String seed) {
+        return new Knob(name, Kind.SWITCH, on ? "on" : "off", 0, 0, List.of(), parameter, meaning, seed);
+    }
+
+    private static Knob find(String name) {
+        List<String> near = new ArrayList<>();
+        for (Knob k : ALL) {
+            if (k.name().equals(name)) {
+                return k;
+            }
+            if (distance(k.name(), name) <= 3 || k.name().contains(name) && !name.isEmpty()) {
+                near.add(k.name());
+            }
+        }
+        throw new IllegalArgumentException("--set " + name + ": no such knob"
+                + (near.isEmpty() ? "; `slate knobs` lists them" : "; did you mean " + String.join(", ", near) + "?"));
+    }
+
+    private static String normal(Knob knob, String value) {
+        switch (knob.kind()) {
+            case SWITCH -> {
+                return switch (value) {
+                    case "on", "Y", "y", "1", "true" -> "on";
+                    case "off", "N", "n", "0", "false" -> "off";
+                    default -> throw bad(knob, value, "on or off");
+                };
+            }
+            case NUMBER -> {
+                String range = "a whole number from " + knob.min() + " to " + knob.max();
+                long n;
+                try {
+                    n = Long.parseLong(value);
+                } catch (NumberFormatException e) {
+                    throw bad(knob, value, range);
+                }
+                if (n < knob.min() || n > knob.max()) {
+                    throw bad(knob, value, range);
+                }
+                return Long.toString(n);
+            }
+            case CHOICE -> {
+                if (!knob.choices().contains(value)) {
+                    throw bad(knob, value, String.join(", ", knob.choices()));
+                }
+                return value;
+            }
+        }
+        throw new AssertionError(knob.kind());
+    }
+
+    private static IllegalArgumentException bad(Knob knob, String value, String allowed) {
+        return new IllegalArgumentException("--set " + knob.name() + "=" + value + ": the value must be " + allowed);
+    }
+
+    /** Levenshtein's distance. */
+    private static int distance(String a, String b) {
+        int[] row = new int[b.length() + 1];
+        for (int j = 0; j <= b.length(); j++) {
+            row[j] = j;
+        }
+        for (int i = 1; i <= a.length(); i++) {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= b.length(); j++) {
+                int up = row[j];
+                int same = a.charAt(i - 1) == b.charAt(j - 1) ? diagonal : diagonal + 1;
+                row[j] = Math.min(same, Math.min(up, row[j - 1]) + 1);
+                diagonal = up;
+            }
+        }
+        return row[b.length()];
+    }
+}

@@ -1,0 +1,58 @@
+package dev.slate.kvm.host;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the hypervisor needs of the machine and operating system it runs on. {@code device} implements it over its native library;
+ * {@code ArenaHost} is the implementation in plain Java.
+ *
+ * <p>Thread-safe. Addresses are host virtual addresses (hva, bytes).
+ */
+public interface HostServices {
+    /**
+     * Makes every page of {@code [hva, hva + bytes)} present, so that touching it cannot fault (DESIGN.md point 4). May block while
+     * another thread of the process resolves the fault (userfaultfd).
+     *
+     * @param hva a multiple of 4096
+     * @param bytes a multiple of 4096, at least 4096
+     * @param write present for writing, copy-on-write broken; else for reading
+     * @return 0, or a positive errno number: 14 (EFAULT) for a hole or a page of another protection
+     */
+    int populate(long hva, long bytes, boolean write);
+
+    /** Whether the 2 MiB region at {@code hva} (a multiple of 2 MiB) is mapped by one huge page. False when that can't be known. */
+    boolean hugeMapped(long hva);
+
+    /** The host's time-stamp counter; a counter made of the monotonic clock where there is none. */
+    long readTsc();
+
+    /** Frequency of {@link #readTsc} in kHz, more than 0. */
+    long tscKhz();
+
+    /** EAX, EBX, ECX, EDX of CPUID on the host; null where the host is no x86. */
+    int @Nullable [] cpuid(int leaf, int subleaf);
+
+    /**
+     * Waits until {@link #wake} is called on the 32-bit word at {@code wordHva}. Returns at once when the word is not
+     * {@code expected}; also returns after a signal, after {@code nanos}, or for no reason.
+     *
+     * @param wordHva a multiple of 4
+     * @param nanos at most this long; {@link Long#MAX_VALUE} for ever
+     */
+    void await(long wordHva, int expected, long nanos);
+
+    /** Wakes every thread that waits on the word. */
+    void wake(long wordHva);
+
+    /**
+     * Native memory, zeroed, counted.
+     *
+     * @param bytes more than 0
+     * @param alignment a power of two
+     * @return its address; 0 when there is none left
+     */
+    long allocate(long bytes, long alignment);
+
+    /** Gives back what {@link #allocate} gave, with the same {@code bytes}. */
+    void free(long hva, long bytes);
+}

@@ -1,0 +1,22 @@
+package dev.slate.kvm.mode;
+
+/** Numbers of the requests that can be posted to a vCPU ({@code KVM_REQ_*}), 0..63. */
+public final class Request {
+    /** Drop every cached translation before guest memory is touched again. */
+    public static final int TLB_FLUSH = 0;
+    /** The VM is dead: every further run fails with EIO. */
+    public static final int VM_DEAD = 1;
+    /** Leave HLT and look at what is pending. */
+    public static final int UNBLOCK = 2;
+    public static final int TRIPLE_FAULT = 10;
+    public static final int CLOCK_UPDATE = 12;
+    /** An event (exception, interrupt, NMI) waits to be injected. */
+    public static final int EVENT = 14;
+    public static final int STEAL_UPDATE = 16;
+    public static final int NMI = 17;
+    public static final int SMI = 20;
+    /** The roots were replaced: load them anew. */
+    public static final int MMU_FREE_OBSOLETE_ROOTS = 39;
+
+    private Request() {}
+}
