@@ -17,9 +17,8 @@ package dev.slate.cpu.decode;
  *               44-48 base  (0..15, {@link #RIP_BASE}, {@link #NO_REG})
  *               49-53 index (0..15, {@link #NO_REG})
  *               54-55 log2 of scale
- *               56-60 vvvv
- *               61-63 condition's low bits are NOT here: a condition code (0..15) is the reg field of Jcc/SETcc/CMOVcc-like
- *                     operations that have no register there, else Op rows are per condition (see Op)
+ *               56-60 vvvv; legacy vector operations repeat reg here, so that the first source is always vvvv
+ *               61-63 zero. The condition of Jcc, SETcc and CMOVcc is in the operation: {@link Op#condition}
  * word 1  bits  0-47 displacement, sign-extended. RIP-relative: base = RIP_BASE, and the displacement already holds the offset of
  *                    the next instruction in the block, so ea = blockRip + disp holds for any rip that the block is entered at.
  *               48-63 offset of this instruction from the block's first byte (0..4095)
