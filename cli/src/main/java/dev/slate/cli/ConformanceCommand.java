@@ -9,6 +9,7 @@ import dev.slate.conformance.RowRunner;
 import dev.slate.conformance.Selftests;
 import dev.slate.conformance.Suite;
 import dev.slate.conformance.SuiteFormatException;
+import java.io.Console;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintStream;
@@ -21,7 +22,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -212,8 +212,10 @@ final class ConformanceCommand implements Runnable {
         }
 
         /** The terminal's width; 0 when standard output is not a terminal. */
+        @SuppressWarnings("SystemConsoleNull") // java.base alone gives null when this is no terminal
         private static int terminalColumns() throws InterruptedException {
-            if (!Objects.requireNonNull(System.console()).isTerminal()) {
+            Console console = System.console();
+            if (console == null || !console.isTerminal()) {
                 return 0;
             }
             try {
