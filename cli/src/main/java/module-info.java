@@ -4,6 +4,7 @@ module dev.slate.cli {
     requires static org.jspecify;
     requires dev.slate.conformance;
     requires dev.slate.layout;
+    requires dev.slate.kvm;
     requires dev.slate.device;
     requires info.picocli;
 

@@ -8,7 +8,10 @@ import picocli.CommandLine.Command;
  * The commands of {@code slate} that are written in Java. The shell script {@code slate} starts this class with the system
  * property {@code slate.home}, and itself serves the commands that need no JVM ({@code run}, {@code doctor} and others).
  */
-@Command(name = "slate", description = "KVM in user space.", subcommands = ConformanceCommand.class)
+@Command(
+        name = "slate",
+        description = "KVM in user space.",
+        subcommands = {ConformanceCommand.class, KnobsCommand.class})
 public final class Main {
     /** Exit status of a run that found something wrong. */
     static final int FOUND_DIFFERENCES = 1;

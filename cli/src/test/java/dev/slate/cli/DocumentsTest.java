@@ -3,6 +3,7 @@ package dev.slate.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.fail;
 
+import dev.slate.kvm.Knobs;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -103,6 +104,11 @@ final class DocumentsTest {
             case "run" -> {
                 // The options as they are, then --help in place of the program: an unknown option ends with 2.
                 int end = words.indexOf("--");
+                for (int i = 0; i < end; i++) {
+                    if (words.get(i).equals("--set") && !words.get(i + 1).equals("NAME=VALUE")) {
+                        Knobs.parse(words.get(i + 1)); // throws when there is no such knob
+                    }
+                }
                 command.addAll(end < 0 ? List.of("run") : words.subList(0, end));
                 command.add("--help");
             }
