@@ -5,6 +5,7 @@ module dev.slate.kvm {
     requires dev.slate.cpu;
 
     exports dev.slate.kvm;
+    exports dev.slate.kvm.dirty;
     exports dev.slate.kvm.host;
     exports dev.slate.kvm.stats;
 }

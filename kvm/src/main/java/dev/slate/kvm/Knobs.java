@@ -51,8 +51,8 @@ public final class Knobs {
             "kvm.eager_page_split",
             "Split huge mappings when dirty logging starts, not at the first write to each.",
             "002");
-    public static final Knob HUGE_PAGES = toggle(
-            "mmu.huge-pages", true, "", "Map 2 MiB at once where guest, slot and host pages allow it.", "");
+    public static final Knob HUGE_PAGES =
+            toggle("mmu.huge-pages", true, "", "Map 2 MiB at once where guest, slot and host pages allow it.", "");
 
     private static final List<Knob> ALL = List.of(EAGER_PAGE_SPLIT, HUGE_PAGES);
 

@@ -8,10 +8,12 @@ public final class Request {
     public static final int VM_DEAD = 1;
     /** Leave HLT and look at what is pending. */
     public static final int UNBLOCK = 2;
+
     public static final int TRIPLE_FAULT = 10;
     public static final int CLOCK_UPDATE = 12;
     /** An event (exception, interrupt, NMI) waits to be injected. */
     public static final int EVENT = 14;
+
     public static final int STEAL_UPDATE = 16;
     public static final int NMI = 17;
     public static final int SMI = 20;

@@ -1,0 +1,54 @@
+package dev.slate.kvm.mmu;
+
+/**
+ * A vCPU's own stock of table pages ({@code struct kvm_mmu_memory_cache}): topped up where waiting is allowed, so that nothing can
+ * fail once the tables are being edited. Of the vCPU's thread only.
+ */
+public final class MemoryCache {
+    /** {@code KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE}. */
+    public static final int CAPACITY = 40;
+
+    private final TablePages pages;
+    private final long[] objects = new long[CAPACITY];
+    /** The objects lie at the end of the array, from here on. */
+    private int first = CAPACITY;
+
+    public MemoryCache(TablePages pages) {
+        this.pages = pages;
+    }
+
+    /** Sees that there are at least {@code min} objects, filling up to {@link #CAPACITY}; false when there is no memory. */
+    public boolean topUp(int min) {
+        if (CAPACITY - first >= min) {
+            return true;
+        }
+        long[] filled = objects;
+        if (!pages.take(filled, 0, first)) {
+            return false;
+        }
+        first = 0;
+        return true;
+    }
+
+    /** One zeroed page; {@link #topUp} had promised it. */
+    public long take() {
+        return objects[first++];
+    }
+
+    /** Puts back the page that {@link #take} gave last, still or again zero. */
+    public void putBack(long page) {
+        objects[--first] = page;
+    }
+
+    /** Number of objects in stock. */
+    public int count() {
+        return CAPACITY - first;
+    }
+
+    /** Gives all objects back. */
+    public void drain() {
+        while (first < CAPACITY) {
+            pages.giveZeroed(objects[first++]);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+package dev.slate.kvm.mmu;
+
+import dev.slate.kvm.memslot.MemslotListener;
+
+/**
+ * A VM's MMU: makes the tables that the processor walks below the guest's, and keeps them true.
+ *
+ * <p><b>Invalidation protocol.</b> A vCPU commits an entry only inside a reading window ({@code READING_SHADOW_PAGE_TABLES}), after it has
+ * checked there that the memslot snapshot and the invalidation sequence that its translation rests on still stand. Whoever takes memory
+ * away (1) publishes the change, (2) waits for the reading windows that are open, so that from here on nobody commits the old, (3) zaps
+ * the entries, (4) posts TLB_FLUSH to all vCPUs and waits until each has left guest mode or taken the request, and (5) only then
+ * reuses table pages and lets the kernel have the memory.
+ */
+public interface Mmu extends MemslotListener, AutoCloseable {
+    /** hva of the root table (four levels) for the vCPU's address space. On the vCPU's thread. */
+    long root(VcpuMmu vcpu);
+
+    /**
+     * Resolves a nested page fault. On the vCPU's thread, in guest mode; the vCPU is outside meanwhile where this may block, and in
+     * guest mode again on return, its TLB flushed when that was asked for.
+     *
+     * @return {@code Hypervisor.RETRY}, {@code MMIO}, or {@code LEAVE} with {@link VcpuMmu#errno} set
+     */
+    int fault(VcpuMmu vcpu, long gpa, long errorCode, long gva);
+
+    /**
+     * The client's kernel is about to take {@code [startHva, endHva)} away or change its protection: drops every entry on the range, returns when no vCPU
+     * can touch it, and lets none map it until {@link #hostInvalidateEnd} is called for it. Any thread that is not inside a guest.
+     */
+    void hostInvalidateBegin(long startHva, long endHva);
+
+    /** The kernel has done it. */
+    void hostInvalidateEnd(long startHva, long endHva);
+
+    /** Drops every entry of the VM. */
+    void zapAll();
+
+    /** Takes the tables down; no vCPU runs any more. */
+    @Override
+    void close();
+}

@@ -1,0 +1,210 @@
+package dev.slate.kvm.mmu;
+
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.Errno;
+import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.memslot.GuestMemory;
+import dev.slate.kvm.memslot.Memslot;
+import dev.slate.kvm.memslot.Memslots;
+import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.mode.GuestModes;
+import dev.slate.kvm.mode.Request;
+import dev.slate.kvm.stats.VcpuStats;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A vCPU's side of the MMU: its last used slot, its cache of table pages, its TLB as far as the MMU goes, and its hypervisor's access
+ * to guest memory.
+ *
+ * <p>Of the vCPU's thread only.
+ */
+public final class VcpuMmu implements AutoCloseable {
+    /** The processor's TLB. */
+    @FunctionalInterface
+    public interface Tlb {
+        /** Forgets every translation. */
+        void flush();
+    }
+
+    public final GuestMode mode;
+    public final VcpuStats stats;
+    public final MemoryCache tablePages;
+
+    /** 0, or 1 in system management mode. */
+    public int addressSpace;
+
+    /**
+     * Index, in its snapshot's gfn order, of the slot that was found last. Possibly stale: any value is harmless, as a lookup checks it
+     * against the snapshot at hand.
+     */
+    public int lastUsedSlot;
+
+    /** After {@code LEAVE}: what KVM_RUN fails with, a positive errno number; 0: nothing, look at the kick word and run on. */
+    public int errno;
+
+    /** Lookups of a slot by gfn, and how many the last used slot answered. */
+    public long slotLookups;
+
+    public long slotHits;
+
+    private final MmuContext context;
+    private final Tlb tlb;
+
+    /**
+     * @param context the VM's part
+     * @param mode the vCPU's mode, outside; the caller adds it to the VM's {@link GuestModes}
+     */
+    public VcpuMmu(MmuContext context, GuestMode mode, VcpuStats stats, Tlb tlb) {
+        this.context = context;
+        this.mode = mode;
+        this.stats = stats;
+        this.tlb = tlb;
+        this.tablePages = new MemoryCache(context.tablePages());
+    }
+
+    /** The slot that holds {@code gfn} in {@code slots}, or null. */
+    public @Nullable Memslot slot(Memslots slots, long gfn) {
+        slotLookups++;
+        Memslot last = slots.at(lastUsedSlot);
+        if (last != null && last.contains(gfn)) {
+            slotHits++;
+            return last;
+        }
+        int index = slots.search(gfn);
+        if (index < 0) {
+            // The last used slot stays: a miss would only make the next lookup one too.
+            return null;
+        }
+        lastUsedSlot = index;
+        return slots.at(index);
+    }
+
+    /** Goes into guest mode; a TLB flush that was asked for is done. Other requests stay pending, with the kick word set. */
+    public void enterGuest() {
+        mode.enter();
+        if (mode.check(Request.TLB_FLUSH)) {
+            flushTlb();
+        }
+    }
+
+    /** Leaves guest mode. */
+    public void leaveGuest() {
+        mode.leave();
+    }
+
+    /** Serves {@link Request#TLB_FLUSH} when it is pending; outside guest mode. */
+    public void serveTlbFlush() {
+        if (mode.check(Request.TLB_FLUSH)) {
+            flushTlb();
+            context.modes().yieldToWaiters();
+        }
+    }
+
+    private void flushTlb() {
+        stats.add(VcpuStats.TLB_FLUSH);
+        tlb.flush();
+    }
+
+    // ------------------------------------------------------------------ guest memory, for the hypervisor
+
+    /**
+     * Reads guest physical memory; outside guest mode. The range may cross pages and slots.
+     *
+     * @return false when some byte of it is no memory (nothing useful is in {@code to} then)
+     */
+    public boolean read(long gpa, byte[] to, int offset, int bytes) {
+        while (bytes > 0) {
+            int part = (int) Math.min(bytes, 4096 - (gpa & 4095));
+            long hva = beginAccess(gpa, false);
+            if (hva == 0) {
+                return false;
+            }
+            HostMemory.copyOut(hva, to, offset, part);
+            mode.endReading();
+            gpa += part;
+            offset += part;
+            bytes -= part;
+        }
+        return true;
+    }
+
+    /**
+     * Writes guest physical memory and marks it dirty; outside guest mode. The range may cross pages and slots.
+     *
+     * @return false when some byte of it is no memory, or read-only; bytes before it may have been written
+     */
+    public boolean write(long gpa, byte[] from, int offset, int bytes) {
+        while (bytes > 0) {
+            int part = (int) Math.min(bytes, 4096 - (gpa & 4095));
+            long hva = beginAccess(gpa, true);
+            if (hva == 0) {
+                return false;
+            }
+            HostMemory.copyIn(from, offset, hva, part);
+            endWrite(gpa);
+            gpa += part;
+            offset += part;
+            bytes -= part;
+        }
+        return true;
+    }
+
+    /**
+     * Opens a window on the page that holds {@code gpa}: until {@link #endRead} or {@link #endWrite} the address stays good. Nothing that
+     * blocks may be done inside.
+     *
+     * @param gpa any address
+     * @return the host address, good to the end of its page; 0: no memory, no access, or read-only, and no window is open
+     */
+    public long beginAccess(long gpa, boolean write) {
+        if (gpa < 0) {
+            return 0;
+        }
+        long gfn = gpa >>> 12;
+        HostServices host = context.host();
+        GuestMemory memory = context.memory();
+        HvaInvalidation invalidation = context.invalidation();
+        for (; ; ) {
+            Memslots slots = memory.slots(addressSpace);
+            long sequence = invalidation.sequence();
+            Memslot slot = slot(slots, gfn);
+            if (slot == null || write && slot.readonly()) {
+                return 0;
+            }
+            long hva = slot.hva(gfn);
+            if (host.populate(hva, 4096, write) != 0) {
+                errno = Errno.EFAULT.number();
+                return 0;
+            }
+            mode.beginReading();
+            if (memory.slots(addressSpace) == slots && !invalidation.retry(sequence, hva, 4096)) {
+                accessed = slot;
+                return hva | gpa & 4095;
+            }
+            mode.endReading();
+            invalidation.await(hva, null);
+        }
+    }
+
+    private @Nullable Memslot accessed;
+
+    /** Closes a window that was opened for reading. */
+    public void endRead() {
+        mode.endReading();
+    }
+
+    /** Closes a window that was opened for writing at {@code gpa}. */
+    public void endWrite(long gpa) {
+        Memslot slot = accessed;
+        if (slot != null) {
+            slot.markDirty(gpa >>> 12);
+        }
+        mode.endReading();
+    }
+
+    /** Gives the caches back; the vCPU runs no more. */
+    @Override
+    public void close() {
+        tablePages.drain();
+    }
+}

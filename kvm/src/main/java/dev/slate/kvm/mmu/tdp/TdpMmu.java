@@ -1,0 +1,368 @@
+package dev.slate.kvm.mmu.tdp;
+
+import dev.slate.cpu.Hypervisor;
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.Errno;
+import dev.slate.kvm.Knobs;
+import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.memslot.GuestMemory;
+import dev.slate.kvm.memslot.Memslot;
+import dev.slate.kvm.memslot.Memslots;
+import dev.slate.kvm.mmu.HvaInvalidation;
+import dev.slate.kvm.mmu.Mmu;
+import dev.slate.kvm.mmu.MmuContext;
+import dev.slate.kvm.mmu.Spte;
+import dev.slate.kvm.mmu.VcpuMmu;
+import dev.slate.kvm.mode.GuestModes;
+import dev.slate.kvm.stats.VcpuStats;
+import dev.slate.kvm.stats.VmStats;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The two-dimensional-paging MMU: faults. vCPUs install entries by compare-and-set and take no lock; whoever removes entries holds
+ * the MMU's lock and follows the protocol of {@link Mmu}. The tables' other edits are in {@link TdpTables}.
+ */
+public final class TdpMmu implements Mmu {
+    private static final int ROOT_LEVEL = TdpTables.ROOT_LEVEL;
+    /** Most table pages that one fault can use up: a table at each level below the root, and one to split a large page. */
+    private static final int MAX_TABLES_PER_FAULT = ROOT_LEVEL;
+
+    private static final long GPA_LIMIT = 1L << 48;
+    private static final long HUGE_MASK = (2L << 20) - 1;
+
+    private final HostServices host;
+    private final GuestMemory memory;
+    private final GuestModes modes;
+    private final VmStats stats;
+    private final HvaInvalidation invalidation;
+    private final MmuContext context;
+    private final TdpTables tables;
+    private final boolean hugePages;
+    private final boolean eagerSplit;
+
+    /** {@code mmu_lock}: below the slots lock. vCPUs' faults never take it. */
+    private final ReentrantLock mmuLock = new ReentrantLock();
+
+    private final long[] roots = new long[GuestMemory.ADDRESS_SPACES];
+
+    private TdpMmu(MmuContext context) {
+        this.context = context;
+        this.host = context.host();
+        this.memory = context.memory();
+        this.modes = context.modes();
+        this.stats = context.stats();
+        this.invalidation = context.invalidation();
+        this.tables = new TdpTables(context.tablePages(), stats);
+        this.hugePages = context.knobs().on(Knobs.HUGE_PAGES);
+        this.eagerSplit = context.knobs().on(Knobs.EAGER_PAGE_SPLIT);
+        for (int i = 0; i < roots.length; i++) {
+            roots[i] = context.tablePages().take();
+            if (roots[i] == 0) {
+                throw Errno.ENOMEM.raise();
+            }
+        }
+    }
+
+    /**
+     * An MMU that listens to the context's memslots.
+     *
+     * @throws dev.slate.kvm.KvmException ENOMEM
+     */
+    public static TdpMmu create(MmuContext context) {
+        TdpMmu mmu = new TdpMmu(context);
+        context.memory().listener(mmu);
+        return mmu;
+    }
+
+    @Override
+    public long root(VcpuMmu vcpu) {
+        return roots[vcpu.addressSpace];
+    }
+
+    // ------------------------------------------------------------------ faults
+
+    @Override
+    public int fault(VcpuMmu v, long gpa, long errorCode, long gva) {
+        VcpuStats s = v.stats;
+        s.add(VcpuStats.PF_TAKEN);
+        boolean write = (errorCode & Hypervisor.NPF_WRITE) != 0;
+        if (gpa >= GPA_LIMIT || gpa < 0) {
+            s.add(VcpuStats.PF_EMULATE);
+            return Hypervisor.MMIO;
+        }
+        long gfn = gpa >>> 12;
+        long root = roots[v.addressSpace];
+        // Still in guest mode: nobody frees a table under us.
+        int level = tables.lowestLevel(root, gfn);
+        if ((errorCode & Hypervisor.NPF_PRESENT) != 0 && fast(v, root, gfn, write)) {
+            return Hypervisor.RETRY;
+        }
+        v.leaveGuest();
+        int outcome = slow(v, root, gfn, write, level);
+        v.enterGuest();
+        return outcome;
+    }
+
+    /**
+     * The fast page fault: the entry is there and lacks only W, which dirty logging had taken. In guest mode, so whoever zaps waits for
+     * us; a compare-and-set from the very entry seen cannot bring back what has been zapped. False: nothing done.
+     */
+    private boolean fast(VcpuMmu v, long root, long gfn, boolean write) {
+        for (; ; ) {
+            long at = tables.leaf(root, gfn);
+            if (at == 0) {
+                return false;
+            }
+            long spte = HostMemory.getVolatile64(at);
+            if (!Spte.present(spte)) {
+                return false;
+            }
+            if (!write || Spte.writable(spte)) {
+                v.stats.add(VcpuStats.PF_SPURIOUS);
+                return true;
+            }
+            if (!Spte.writableAgain(spte)) {
+                return false;
+            }
+            boolean large = (spte & Spte.LARGE) != 0;
+            if (large) {
+                // A page of a logged slot is made writable by itself; that splits the large one.
+                Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
+                if (slot == null || slot.dirtyBitmap != null) {
+                    return false;
+                }
+            }
+            if (HostMemory.cas64(at, spte, spte | Spte.WRITABLE | Spte.DIRTY)) {
+                // After the compare-and-set, never before: see DirtyBitmap. The slot is looked up after it too: logging
+                // that starts
+                // now write-protects what it finds writable.
+                Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
+                if (slot != null) {
+                    slot.markDirty(gfn);
+                }
+                v.stats.add(VcpuStats.PF_FAST);
+                return true;
+            }
+        }
+    }
+
+    /** Outside guest mode on entry and on return. */
+    private int slow(VcpuMmu v, long root, long gfn, boolean write, int lowest) {
+        for (; ; ) {
+            // What the translation rests on, in this order: sequence and snapshot first, then what is looked up in
+            // them.
+            long sequence = invalidation.sequence();
+            Memslots slots = memory.slots(v.addressSpace);
+            Memslot slot = v.slot(slots, gfn);
+            if (slot == null || write && slot.readonly()) {
+                v.stats.add(VcpuStats.PF_EMULATE);
+                return Hypervisor.MMIO;
+            }
+            long hva = slot.hva(gfn);
+            if (invalidation.inProgress(hva, 4096)) {
+                invalidation.await(hva, v.mode);
+                if (v.mode.kicked()) {
+                    v.errno = 0;
+                    return Hypervisor.LEAVE;
+                }
+                continue;
+            }
+            int error = host.populate(hva, 4096, write);
+            if (error != 0) {
+                return populateFailed(v, error);
+            }
+            int level = 1;
+            if (lowest >= 2 && hugePages && slot.allows2M(gfn) && host.hugeMapped(hva & ~HUGE_MASK)) {
+                level = 2;
+                hva &= ~HUGE_MASK;
+            }
+            if (!v.tablePages.topUp(MAX_TABLES_PER_FAULT)) {
+                v.errno = Errno.ENOMEM.number();
+                return Hypervisor.LEAVE;
+            }
+            v.mode.beginReading();
+            if (memory.slots(v.addressSpace) != slots || invalidation.retry(sequence, hva, Spte.gfns(level) << 12)) {
+                v.mode.endReading();
+                continue;
+            }
+            int made = tables.map(v.tablePages, root, gfn, hva, write, level, slot.dirtyBitmap != null);
+            if (made == TdpTables.MAPPED && write) {
+                slot.markDirty(gfn);
+            }
+            v.mode.endReading();
+            switch (made) {
+                case TdpTables.MAPPED -> v.stats.add(VcpuStats.PF_FIXED);
+                case TdpTables.SPURIOUS -> v.stats.add(VcpuStats.PF_SPURIOUS);
+                default -> {
+                    // Somebody is removing what stands there: look again from the start.
+                    Thread.onSpinWait();
+                    continue;
+                }
+            }
+            return Hypervisor.RETRY;
+        }
+    }
+
+    private static int populateFailed(VcpuMmu v, int error) {
+        if (error == Errno.EINTR.number() || error == Errno.EAGAIN.number()) {
+            v.errno = 0;
+        } else {
+            v.errno = error == Errno.ENOMEM.number() ? error : Errno.EFAULT.number();
+        }
+        return Hypervisor.LEAVE;
+    }
+
+    // ------------------------------------------------------------------ memslots
+
+    @Override
+    public void memslotChanged(@Nullable Memslot old, @Nullable Memslot slot, Change change, boolean initiallySet) {
+        if (old == null) {
+            // Nothing maps what was no memory; a logged slot starts without entries.
+            return;
+        }
+        mmuLock.lock();
+        try {
+            modes.waitForReaders();
+            switch (change) {
+                case CREATE -> {}
+                case DELETE, MOVE -> {
+                    boolean zapped = tables.zap(roots[old.asId], old.baseGfn, old.endGfn());
+                    finishZap(zapped || old.dirtyBitmap != null);
+                }
+                case FLAGS_ONLY -> {
+                    if (slot != null && !slot.readonly()) {
+                        loggingChanged(old, slot, initiallySet);
+                    } else {
+                        finishZap(old.dirtyBitmap != null);
+                    }
+                }
+            }
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
+    private void loggingChanged(Memslot old, Memslot slot, boolean initiallySet) {
+        long root = roots[slot.asId];
+        if (slot.dirtyBitmap == null) {
+            // Logging has stopped. Small mappings that could be one large one go, so that the next fault maps it.
+            boolean zapped = hugePages && zapCollapsible(root, slot);
+            finishZap(zapped || old.dirtyBitmap != null);
+        } else if (!initiallySet) {
+            boolean changed = tables.writeProtect(root, slot.baseGfn, slot.endGfn(), eagerSplit);
+            finishZap(changed);
+        }
+    }
+
+    private boolean zapCollapsible(long root, Memslot slot) {
+        boolean zapped = false;
+        long span = Spte.gfns(2);
+        for (long gfn = slot.baseGfn + span - 1 & -span; gfn + span <= slot.endGfn(); gfn += span) {
+            if (slot.allows2M(gfn) && tables.hasTable(root, gfn, 2) && host.hugeMapped(slot.hva(gfn))) {
+                zapped |= tables.zap(root, gfn, gfn + span);
+            }
+        }
+        return zapped;
+    }
+
+    @Override
+    public void enableLogDirty(Memslot slot, long page, long mask) {
+        mmuLock.lock();
+        try {
+            tables.writeProtect64(roots[slot.asId], slot.baseGfn + page, mask);
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
+    @Override
+    public void flushRemoteTlbs() {
+        stats.add(VmStats.REMOTE_TLB_FLUSH_REQUESTS, 1);
+        if (modes.flushRemoteTlbs()) {
+            stats.add(VmStats.REMOTE_TLB_FLUSH, 1);
+        }
+    }
+
+    /** Steps 4 and 5 of the protocol: with the lock held, so that nobody frees what another flush still waits for. */
+    private void finishZap(boolean changed) {
+        if (changed) {
+            flushRemoteTlbs();
+            tables.freeUnlinked();
+        }
+    }
+
+    // ------------------------------------------------------------------ the client's memory
+
+    @Override
+    public void hostInvalidateBegin(long startHva, long endHva) {
+        mmuLock.lock();
+        try {
+            invalidation.begin(startHva, endHva);
+            modes.waitForReaders();
+            boolean zapped = false;
+            for (int as = 0; as < GuestMemory.ADDRESS_SPACES; as++) {
+                zapped |= zapHva(as, startHva, endHva);
+            }
+            finishZap(zapped);
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
+    private boolean zapHva(int as, long startHva, long endHva) {
+        Memslots slots = memory.slots(as);
+        boolean zapped = false;
+        int i = slots.firstByHva(startHva);
+        for (Memslot s = slots.atByHva(i); s != null && s.userspaceAddr < endHva; s = slots.atByHva(++i)) {
+            long from = Math.max(startHva, s.userspaceAddr);
+            long to = Math.min(endHva, s.endHva());
+            if (from < to) {
+                long first = s.baseGfn + (from - s.userspaceAddr >>> 12);
+                long last = s.baseGfn + (to - s.userspaceAddr + 4095 >>> 12);
+                zapped |= tables.zap(roots[as], first, last);
+            }
+        }
+        return zapped;
+    }
+
+    @Override
+    public void hostInvalidateEnd(long startHva, long endHva) {
+        mmuLock.lock();
+        try {
+            invalidation.end();
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
+    @Override
+    public void zapAll() {
+        mmuLock.lock();
+        try {
+            modes.waitForReaders();
+            boolean zapped = false;
+            for (long root : roots) {
+                zapped |= tables.zap(root, 0, Spte.gfns(ROOT_LEVEL + 1));
+            }
+            finishZap(zapped);
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
+    @Override
+    public void close() {
+        mmuLock.lock();
+        try {
+            for (int i = 0; i < roots.length; i++) {
+                tables.zap(roots[i], 0, Spte.gfns(ROOT_LEVEL + 1));
+                tables.freeUnlinked();
+                context.tablePages().give(roots[i]);
+                roots[i] = 0;
+            }
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+}

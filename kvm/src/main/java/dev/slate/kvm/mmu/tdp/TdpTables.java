@@ -1,0 +1,373 @@
+package dev.slate.kvm.mmu.tdp;
+
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.mmu.MemoryCache;
+import dev.slate.kvm.mmu.Spte;
+import dev.slate.kvm.mmu.TablePages;
+import dev.slate.kvm.stats.VmStats;
+import java.util.Arrays;
+
+/**
+ * Edits of one VM's tables: four levels of 4 KiB native pages.
+ *
+ * <p>{@link #map} is for any vCPU inside a reading window, {@link #leaf} and {@link #lowestLevel} also in guest mode; the rest wants the
+ * MMU's lock. Every edit is one atomic operation on one entry. A table is unlinked by exchanging the entry above it, then each of its
+ * entries is exchanged for {@link Spte#REMOVED}: a vCPU still in there fails its compare-and-set, and what it installed just before is
+ * found and accounted.
+ */
+final class TdpTables {
+    static final int ROOT_LEVEL = 4;
+
+    /** {@link #map}: an entry was made or got more rights. */
+    static final int MAPPED = 0;
+    /** {@link #map}: the entry was there already. */
+    static final int SPURIOUS = 1;
+    /** {@link #map}: another translation stands there or the table is going away; start again. */
+    static final int AGAIN = 2;
+
+    private static final int ENTRIES = 512;
+
+    private final TablePages pages;
+    private final VmStats stats;
+
+    /** Table pages unlinked and not yet free, under the MMU's lock. */
+    private long[] unlinked = new long[64];
+
+    private int unlinkedCount;
+
+    /** Leaves dropped by the zap under way, for the statistics. */
+    private long dropped4k;
+
+    private long dropped2m;
+
+    TdpTables(TablePages pages, VmStats stats) {
+        this.pages = pages;
+        this.stats = stats;
+    }
+
+    // ------------------------------------------------------------------ looking
+
+    /** Address of the leaf entry that maps {@code gfn}, or 0. The entry may change any time. */
+    long leaf(long root, long gfn) {
+        long table = root;
+        for (int level = ROOT_LEVEL; ; level--) {
+            long at = table + Spte.offset(gfn, level);
+            long spte = HostMemory.get64(at);
+            if (!Spte.present(spte)) {
+                return 0;
+            }
+            if (Spte.leaf(spte, level)) {
+                return at;
+            }
+            table = Spte.frame(spte);
+        }
+    }
+
+    /** Level of the entry at which a walk for {@code gfn} ends: not present, or a leaf. */
+    int lowestLevel(long root, long gfn) {
+        long table = root;
+        for (int level = ROOT_LEVEL; ; level--) {
+            long spte = HostMemory.get64(table + Spte.offset(gfn, level));
+            if (!Spte.present(spte) || Spte.leaf(spte, level)) {
+                return level;
+            }
+            table = Spte.frame(spte);
+        }
+    }
+
+    /** Whether a table stands at {@code level} for {@code gfn}: neither nothing nor a leaf. */
+    boolean hasTable(long root, long gfn, int level) {
+        return lowestLevel(root, gfn) < level;
+    }
+
+    // ------------------------------------------------------------------ mapping
+
+    /**
+     * Maps {@code gfn} to {@code hva}, making the tables on the way.
+     *
+     * @param cache holds as many pages as this can need
+     * @param hva of the page; at level 2, of the large page that holds it
+     * @param level 1, or 2 where nothing stands in the way: else level 1 is made
+     * @param split a large page in the way is split rather than made writable as a whole
+     */
+    int map(MemoryCache cache, long root, long gfn, long hva, boolean write, int level, boolean split) {
+        long table = root;
+        int l = ROOT_LEVEL;
+        while (l > level) {
+            long at = table + Spte.offset(gfn, l);
+            long spte = HostMemory.getVolatile64(at);
+            if (spte == 0) {
+                long page = cache.take();
+                if (!HostMemory.cas64(at, 0, Spte.table(page))) {
+                    cache.putBack(page);
+                    continue;
+                }
+                table = page;
+            } else if (!Spte.present(spte)) {
+                return AGAIN;
+            } else if (Spte.leaf(spte, l)) {
+                // Asked for a small page under a large one.
+                long part = Spte.frame(spte) + ((gfn & Spte.gfns(l) - 1) << 12);
+                if (part != (hva & -4096)) {
+                    return AGAIN;
+                }
+                if (!split || !write || Spte.writable(spte)) {
+                    return grant(at, spte, write);
+                }
+                if (!split(cache.take(), cache, at, spte, l)) {
+                    continue;
+                }
+                continue;
+            } else {
+                table = Spte.frame(spte);
+            }
+            l--;
+        }
+        return install(cache, table + Spte.offset(gfn, level), gfn, hva, write, level);
+    }
+
+    private int install(MemoryCache cache, long at, long gfn, long hva, boolean write, int level) {
+        for (; ; ) {
+            long spte = HostMemory.getVolatile64(at);
+            if (spte == 0) {
+                if (HostMemory.cas64(at, 0, Spte.page(hva, write, level))) {
+                    stats.add(level == 1 ? VmStats.PAGES_4K : VmStats.PAGES_2M, 1);
+                    return MAPPED;
+                }
+            } else if (!Spte.present(spte)) {
+                return AGAIN;
+            } else if (!Spte.leaf(spte, level)) {
+                // Another vCPU has made a table here meanwhile: the next try sees it and asks for a small page.
+                long page = Spte.frame(spte);
+                long small = hva + ((gfn & Spte.gfns(level) - 1) << 12);
+                return install(cache, page + Spte.offset(gfn, 1), gfn, small, write, 1);
+            } else if (Spte.frame(spte) != hva) {
+                return AGAIN;
+            } else {
+                int made = grant(at, spte, write);
+                if (made != AGAIN) {
+                    return made;
+                }
+            }
+        }
+    }
+
+    /** Gives an entry that maps the right page what the access needs; AGAIN when it changed meanwhile. */
+    private static int grant(long at, long spte, boolean write) {
+        if (!write || Spte.writable(spte)) {
+            return SPURIOUS;
+        }
+        long more = Spte.WRITABLE | Spte.DIRTY | Spte.HOST_WRITABLE | Spte.MMU_WRITABLE;
+        return HostMemory.cas64(at, spte, spte | more) ? MAPPED : AGAIN;
+    }
+
+    /** Replaces a large leaf by a table of its parts with the same rights; no translation changes, so no TLB needs a flush. */
+    private boolean split(long page, MemoryCache cache, long at, long spte, int level) {
+        if (fillAndLink(page, at, spte, level, spte)) {
+            return true;
+        }
+        HostMemory.fill(page, TablePages.PAGE, 0);
+        cache.putBack(page);
+        return false;
+    }
+
+    private boolean fillAndLink(long page, long at, long spte, int level, long parts) {
+        for (int i = 0; i < ENTRIES; i++) {
+            HostMemory.put64(page + (long) i * Long.BYTES, Spte.part(parts, level, i));
+        }
+        if (!HostMemory.cas64(at, spte, Spte.table(page))) {
+            return false;
+        }
+        stats.add(VmStats.PAGES_2M, -1);
+        stats.add(VmStats.PAGES_4K, ENTRIES);
+        return true;
+    }
+
+    // ------------------------------------------------------------------ zapping
+
+    /**
+     * Drops every leaf that maps a gfn in {@code [start, end)}, and the tables that lie wholly inside. Large leaves are dropped whole.
+     *
+     * @return whether anything was there: then a flush must follow, then {@link #freeUnlinked}
+     */
+    boolean zap(long root, long start, long end) {
+        dropped4k = 0;
+        dropped2m = 0;
+        boolean any = zapTable(root, ROOT_LEVEL, 0, start, end);
+        if (dropped4k != 0) {
+            stats.add(VmStats.PAGES_4K, -dropped4k);
+        }
+        if (dropped2m != 0) {
+            stats.add(VmStats.PAGES_2M, -dropped2m);
+        }
+        return any;
+    }
+
+    private boolean zapTable(long table, int level, long base, long start, long end) {
+        long span = Spte.gfns(level);
+        boolean any = false;
+        int first = start <= base ? 0 : (int) (start - base >>> 9 * (level - 1));
+        for (int i = first; i < ENTRIES; i++) {
+            long low = base + i * span;
+            if (low >= end) {
+                break;
+            }
+            long at = table + (long) i * Long.BYTES;
+            long spte = HostMemory.getVolatile64(at);
+            if (!Spte.present(spte)) {
+                continue;
+            }
+            if (!Spte.leaf(spte, level) && (low < start || low + span > end)) {
+                any |= zapTable(Spte.frame(spte), level - 1, low, start, end);
+                continue;
+            }
+            drop(HostMemory.getAndSet64(at, 0), level);
+            any = true;
+        }
+        return any;
+    }
+
+    /** Accounts for an entry that was taken out of a table, and takes down the table it led to. */
+    private void drop(long spte, int level) {
+        if (!Spte.present(spte)) {
+            return;
+        }
+        if (Spte.leaf(spte, level)) {
+            if (level == 1) {
+                dropped4k++;
+            } else {
+                dropped2m++;
+            }
+            return;
+        }
+        long table = Spte.frame(spte);
+        for (int i = 0; i < ENTRIES; i++) {
+            drop(HostMemory.getAndSet64(table + (long) i * Long.BYTES, Spte.REMOVED), level - 1);
+        }
+        if (unlinkedCount == unlinked.length) {
+            unlinked = Arrays.copyOf(unlinked, unlinkedCount * 2);
+        }
+        unlinked[unlinkedCount++] = table;
+    }
+
+    /** Frees what was unlinked: every vCPU has passed since. */
+    void freeUnlinked() {
+        while (unlinkedCount > 0) {
+            pages.give(unlinked[--unlinkedCount]);
+        }
+    }
+
+    // ------------------------------------------------------------------ write protection
+
+    /**
+     * Takes W from every leaf in {@code [start, end)}.
+     *
+     * @param split large leaves are split at once (eager page splitting); else they lose W as they are
+     * @return whether any entry lost W: then a flush must follow
+     */
+    boolean writeProtect(long root, long start, long end, boolean split) {
+        return protectTable(root, ROOT_LEVEL, 0, start, end, split);
+    }
+
+    private boolean protectTable(long table, int level, long base, long start, long end, boolean split) {
+        long span = Spte.gfns(level);
+        boolean any = false;
+        int first = start <= base ? 0 : (int) (start - base >>> 9 * (level - 1));
+        for (int i = first; i < ENTRIES; i++) {
+            long low = base + i * span;
+            if (low >= end) {
+                break;
+            }
+            long at = table + (long) i * Long.BYTES;
+            long spte = HostMemory.getVolatile64(at);
+            if (!Spte.present(spte)) {
+                continue;
+            }
+            if (!Spte.leaf(spte, level)) {
+                any |= protectTable(Spte.frame(spte), level - 1, low, start, end, split);
+            } else if (level > 1 && split && splitProtected(at, level)) {
+                any = true;
+            } else {
+                any |= takeWrite(at);
+            }
+        }
+        return any;
+    }
+
+    /** Splits a large leaf into parts without W; false when there is no page for the table or it is no large leaf any more. */
+    private boolean splitProtected(long at, int level) {
+        long page = pages.take();
+        if (page == 0) {
+            return false;
+        }
+        for (; ; ) {
+            long spte = HostMemory.getVolatile64(at);
+            if (!Spte.present(spte) || !Spte.leaf(spte, level)) {
+                break;
+            }
+            if (fillAndLink(page, at, spte, level, spte & ~Spte.WRITABLE)) {
+                return true;
+            }
+        }
+        pages.give(page);
+        return false;
+    }
+
+    private static boolean takeWrite(long at) {
+        long spte = HostMemory.getVolatile64(at);
+        while (Spte.writable(spte) && Spte.present(spte)) {
+            if (HostMemory.cas64(at, spte, spte & ~Spte.WRITABLE)) {
+                return true;
+            }
+            spte = HostMemory.getVolatile64(at);
+        }
+        return false;
+    }
+
+    /**
+     * Takes W from the pages of {@code mask}, a bit for each from {@code gfn} on; a large leaf in the way is split first.
+     */
+    void writeProtect64(long root, long gfn, long mask) {
+        long table = 0;
+        long tableGfn = -1;
+        while (mask != 0) {
+            long page = gfn + Long.numberOfTrailingZeros(mask);
+            mask &= mask - 1;
+            long of = page & -Spte.gfns(2);
+            if (of != tableGfn) {
+                tableGfn = of;
+                table = lastTable(root, page);
+            }
+            if (table != 0) {
+                takeWrite(table + Spte.offset(page, 1));
+            }
+        }
+    }
+
+    /** The last-level table for {@code gfn}, or 0 when nothing is mapped there. A large leaf is split. */
+    private long lastTable(long root, long gfn) {
+        long table = root;
+        for (int level = ROOT_LEVEL; level > 1; ) {
+            long at = table + Spte.offset(gfn, level);
+            long spte = HostMemory.getVolatile64(at);
+            if (!Spte.present(spte)) {
+                return 0;
+            }
+            if (Spte.leaf(spte, level)) {
+                long page = pages.take();
+                if (page == 0) {
+                    // No memory to split it: without the whole large page nothing would be logged.
+                    takeWrite(at);
+                    return 0;
+                }
+                if (!fillAndLink(page, at, spte, level, spte)) {
+                    pages.give(page);
+                }
+                continue;
+            }
+            table = Spte.frame(spte);
+            level--;
+        }
+        return table;
+    }
+}
