@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the KVM selftests of Debian's linux-source-6.1, unmodified, below folder $1: src/ holds the sources, bin/ the 68
-# programs. Needs linux-source-6.1, gcc, make, rsync, xz, libcap-dev and libnuma-dev (`slate doctor` names what is missing).
+# programs, built is touched at the end. Needs linux-source-6.1, gcc, make, rsync, xz, libcap-dev and libnuma-dev (`slate doctor` names what is missing).
 set -eu
 folder=$1
 tarball=/usr/src/linux-source-6.1.tar.xz
@@ -8,7 +8,7 @@ tarball=/usr/src/linux-source-6.1.tar.xz
   echo "$tarball is missing: apt-get install -y linux-source-6.1" >&2
   exit 1
 }
-rm -rf "$folder/src" "$folder/bin"
+rm -rf "$folder/src" "$folder/bin" "$folder/built"
 mkdir -p "$folder/src" "$folder/bin"
 tar -xf "$tarball" -C "$folder/src" --strip-components=1 \
   linux-source-6.1/Makefile linux-source-6.1/Kbuild linux-source-6.1/Kconfig linux-source-6.1/scripts \
@@ -29,3 +29,4 @@ echo "$built programs built"
   echo "68 programs were expected; the compiler's messages are above" >&2
   exit 1
 }
+touch "$folder/built"

@@ -152,7 +152,7 @@ final class SlateScriptTest {
     void every_command_of_the_list_has_a_help_with_an_example() throws Exception {
         Shell list = slate("--help");
         assertThat(list.status()).isZero();
-        for (String command : List.of("run", "demo", "doctor", "test", "build", "bench")) {
+        for (String command : List.of("run", "demo", "doctor", "test", "build", "bench", "speed")) {
             assertThat(list.out()).containsPattern("(?m)^  " + command + " ");
             Shell help = slate("help", command);
             assertThat(help.out()).contains("usage: slate " + command, "example: slate " + command);

@@ -58,7 +58,6 @@ public final class Selftests {
                 .start()
                 .waitFor();
         if (status == 0) {
-            Files.writeString(stamp, "");
             return true;
         }
         String output = Files.readString(log);
