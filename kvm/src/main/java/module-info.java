@@ -5,7 +5,10 @@ module dev.slate.kvm {
     requires dev.slate.cpu;
 
     exports dev.slate.kvm;
+    exports dev.slate.kvm.cpuid;
     exports dev.slate.kvm.dirty;
     exports dev.slate.kvm.host;
+    exports dev.slate.kvm.memslot;
+    exports dev.slate.kvm.mode;
     exports dev.slate.kvm.stats;
 }

@@ -21,6 +21,9 @@ public final class GuestModes {
     private static final java.util.concurrent.atomic.AtomicIntegerFieldUpdater<GuestModes> WAITERS =
             java.util.concurrent.atomic.AtomicIntegerFieldUpdater.newUpdater(GuestModes.class, "waiters");
 
+    /** No vCPU yet. */
+    public GuestModes() {}
+
     /** Adds a vCPU, which is outside. Requests posted to all before this do not reach it. */
     public synchronized void add(GuestMode mode) {
         GuestMode[] next = Arrays.copyOf(modes, modes.length + 1);

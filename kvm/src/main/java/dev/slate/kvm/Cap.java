@@ -1,0 +1,78 @@
+package dev.slate.kvm;
+
+/** Numbers of the capabilities ({@code KVM_CAP_*}) that Slate knows. Any other number is a capability that is not there. */
+public final class Cap {
+    public static final int IRQCHIP = 0;
+    public static final int HLT = 1;
+    public static final int MMU_SHADOW_CACHE_CONTROL = 2;
+    public static final int USER_MEMORY = 3;
+    public static final int SET_TSS_ADDR = 4;
+    public static final int EXT_CPUID = 7;
+    public static final int CLOCKSOURCE = 8;
+    public static final int NR_VCPUS = 9;
+    public static final int NR_MEMSLOTS = 10;
+    public static final int NOP_IO_DELAY = 12;
+    public static final int MP_STATE = 14;
+    public static final int COALESCED_MMIO = 15;
+    public static final int SYNC_MMU = 16;
+    public static final int DESTROY_MEMORY_REGION_WORKS = 21;
+    public static final int USER_NMI = 22;
+    public static final int SET_GUEST_DEBUG = 23;
+    public static final int IRQ_ROUTING = 25;
+    public static final int JOIN_MEMORY_REGIONS_WORKS = 30;
+    public static final int MCE = 31;
+    public static final int INTERNAL_ERROR_DATA = 40;
+    public static final int VCPU_EVENTS = 41;
+    public static final int ADJUST_CLOCK = 39;
+    public static final int SET_BOOT_CPU_ID = 34;
+    public static final int SET_IDENTITY_MAP_ADDR = 37;
+    public static final int ENABLE_CAP = 54;
+    public static final int DEBUGREGS = 50;
+    public static final int X86_ROBUST_SINGLESTEP = 51;
+    public static final int XSAVE = 55;
+    public static final int XCRS = 56;
+    public static final int TSC_CONTROL = 60;
+    public static final int GET_TSC_KHZ = 61;
+    public static final int MAX_VCPUS = 66;
+    public static final int TSC_DEADLINE_TIMER = 72;
+    public static final int SYNC_REGS = 74;
+    public static final int KVMCLOCK_CTRL = 76;
+    public static final int SIGNAL_MSI = 77;
+    public static final int READONLY_MEM = 81;
+    public static final int EXT_EMUL_CPUID = 95;
+    public static final int CHECK_EXTENSION_VM = 105;
+    public static final int ENABLE_CAP_VM = 98;
+    public static final int DISABLE_QUIRKS = 116;
+    public static final int X86_SMM = 117;
+    public static final int MULTI_ADDRESS_SPACE = 118;
+    public static final int SPLIT_IRQCHIP = 121;
+    public static final int MAX_VCPU_ID = 128;
+    public static final int X2APIC_API = 129;
+    public static final int IMMEDIATE_EXIT = 136;
+    public static final int X86_DISABLE_EXITS = 143;
+    public static final int GET_MSR_FEATURES = 153;
+    public static final int NESTED_STATE = 157;
+    public static final int MSR_PLATFORM_INFO = 159;
+    public static final int EXCEPTION_PAYLOAD = 164;
+    public static final int MANUAL_DIRTY_LOG_PROTECT2 = 168;
+    public static final int HYPERV_CPUID = 167;
+    public static final int X86_USER_SPACE_MSR = 188;
+    public static final int X86_MSR_FILTER = 189;
+    public static final int ENFORCE_PV_FEATURE_CPUID = 190;
+    public static final int DIRTY_LOG_RING = 192;
+    public static final int SET_GUEST_DEBUG2 = 195;
+    public static final int SREGS2 = 200;
+    public static final int EXIT_HYPERCALL = 201;
+    public static final int BINARY_STATS_FD = 203;
+    public static final int EXIT_ON_EMULATION_FAILURE = 204;
+    public static final int VCPU_ATTRIBUTES = 127;
+    public static final int XSAVE2 = 208;
+    public static final int SYS_ATTRIBUTES = 209;
+    public static final int VM_TSC_CONTROL = 214;
+    public static final int X86_TRIPLE_FAULT_EVENT = 218;
+    public static final int VM_DISABLE_NX_HUGE_PAGES = 220;
+    public static final int DISABLE_QUIRKS2 = 213;
+    public static final int DIRTY_LOG_RING_ACQ_REL = 223;
+
+    private Cap() {}
+}

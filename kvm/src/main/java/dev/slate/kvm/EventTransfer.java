@@ -1,0 +1,104 @@
+package dev.slate.kvm;
+
+import dev.slate.cpu.CpuState;
+import dev.slate.kvm.event.EventQueue;
+
+/** KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS. Under the vCPU's mutex. */
+final class EventTransfer {
+    private static final int BP = 3;
+    private static final int OF = 4;
+    private static final int NMI = 2;
+
+    private EventTransfer() {}
+
+    static void get(Vcpu v, VcpuRun run, VcpuEvents to) {
+        EventQueue e = v.events;
+        CpuState s = v.state;
+        boolean payloads = v.vm().exceptionPayloads();
+        e.collectNmis(s.nmiBlocked);
+        if (!payloads && e.exceptionPending) {
+            run.deliverPayload();
+        }
+        // INT3 and INTO are not reported: the instruction will raise them again.
+        boolean soft = e.exceptionVector == BP || e.exceptionVector == OF;
+        boolean pending = e.exceptionPending && !soft;
+        boolean injected = e.exceptionInjected && !soft;
+        to.exceptionPending = bit(pending);
+        to.exceptionInjected = bit(injected || pending && !payloads);
+        to.exceptionNr = e.exceptionVector;
+        to.exceptionHasErrorCode = bit(e.exceptionHasErrorCode);
+        to.exceptionErrorCode = e.exceptionErrorCode;
+        to.exceptionHasPayload = bit(e.exceptionHasPayload);
+        to.exceptionPayload = e.exceptionPayload;
+        to.interruptInjected = bit(e.interruptInjected && !e.interruptSoft);
+        to.interruptNr = e.interruptVector;
+        to.interruptSoft = 0;
+        to.interruptShadow = s.interruptShadow;
+        to.nmiInjected = bit(e.nmiInjected);
+        to.nmiPending = bit(e.nmiPending != 0);
+        to.nmiMasked = bit(s.nmiBlocked);
+        to.sipiVector = 0;
+        to.smm = 0;
+        to.smiPending = 0;
+        to.smmInsideNmi = 0;
+        to.smiLatchedInit = 0;
+        to.tripleFaultPending = 0;
+        to.flags = VcpuEvents.VALID_NMI_PENDING | VcpuEvents.VALID_SHADOW | VcpuEvents.VALID_SMM;
+        if (payloads) {
+            to.flags |= VcpuEvents.VALID_PAYLOAD;
+        }
+        if (v.vm().tripleFaultEvents()) {
+            to.tripleFaultPending = bit(e.tripleFault);
+            to.flags |= VcpuEvents.VALID_TRIPLE_FAULT;
+        }
+    }
+
+    static void set(Vcpu v, VcpuEvents from) {
+        EventQueue e = v.events;
+        CpuState s = v.state;
+        int valid = VcpuEvents.VALID_NMI_PENDING
+                | VcpuEvents.VALID_SIPI_VECTOR
+                | VcpuEvents.VALID_SHADOW
+                | VcpuEvents.VALID_SMM
+                | VcpuEvents.VALID_PAYLOAD
+                | VcpuEvents.VALID_TRIPLE_FAULT;
+        boolean payloads = (from.flags & VcpuEvents.VALID_PAYLOAD) != 0;
+        boolean pending = payloads && from.exceptionPending != 0;
+        boolean injected = from.exceptionInjected != 0 && !pending;
+        boolean triple = (from.flags & VcpuEvents.VALID_TRIPLE_FAULT) != 0;
+        if ((from.flags & ~valid) != 0
+                || payloads && !v.vm().exceptionPayloads()
+                || triple && !v.vm().tripleFaultEvents()
+                || (pending || injected) && (from.exceptionNr > 31 || from.exceptionNr == NMI)
+                // There is no system management mode here (KVM_CAP_X86_SMM is 0).
+                || (from.flags & VcpuEvents.VALID_SMM) != 0 && (from.smm | from.smiPending) != 0) {
+            throw Errno.EINVAL.raise();
+        }
+        e.collectNmis(s.nmiBlocked);
+        e.exceptionPending = pending;
+        e.exceptionInjected = injected;
+        e.exceptionVector = from.exceptionNr & 31;
+        e.exceptionHasErrorCode = from.exceptionHasErrorCode != 0;
+        e.exceptionErrorCode = from.exceptionErrorCode;
+        e.exceptionHasPayload = pending && from.exceptionHasPayload != 0;
+        e.exceptionPayload = from.exceptionPayload;
+        e.interruptInjected = from.interruptInjected != 0;
+        e.interruptVector = from.interruptNr & 0xff;
+        e.interruptSoft = from.interruptSoft != 0;
+        if ((from.flags & VcpuEvents.VALID_SHADOW) != 0) {
+            s.interruptShadow = from.interruptShadow & 3;
+        }
+        e.nmiInjected = from.nmiInjected != 0;
+        if ((from.flags & VcpuEvents.VALID_NMI_PENDING) != 0) {
+            e.nmiPending = from.nmiPending;
+        }
+        s.nmiBlocked = from.nmiMasked != 0;
+        if (triple) {
+            e.tripleFault = from.tripleFaultPending != 0;
+        }
+    }
+
+    private static int bit(boolean b) {
+        return b ? 1 : 0;
+    }
+}

@@ -1,0 +1,80 @@
+package dev.slate.kvm;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.GuestFault;
+import dev.slate.kvm.msr.MsrFile;
+import dev.slate.kvm.stats.VcpuStats;
+
+/** VMCALL and VMMCALL (KVM document "hypercalls"). */
+final class Hypercalls {
+    private static final long VAPIC_POLL_IRQ = 1;
+    private static final long KICK_CPU = 5;
+    private static final long SCHED_YIELD = 11;
+    private static final long MAP_GPA_RANGE = 12;
+
+    private static final long ENOSYS = -1000;
+    private static final long EPERM = -1;
+    private static final long EINVAL = -22;
+
+    private Hypercalls() {}
+
+    static int handle(VcpuRun run, Cpu cpu) {
+        boolean vmmcall = cpu.exitInfo == 1;
+        if (vmmcall == run.vm.kvm().supported().intel()) {
+            return foreign(run, cpu, vmmcall);
+        }
+        CpuState s = run.s;
+        boolean wide = s.mode64();
+        long nr = argument(s, CpuState.RAX, wide);
+        long a0 = argument(s, CpuState.RBX, wide);
+        long a1 = argument(s, CpuState.RCX, wide);
+        long a2 = argument(s, CpuState.RDX, wide);
+        long result = ENOSYS;
+        Vcpu v = run.vcpu;
+        if (s.cpl != 0) {
+            result = EPERM;
+        } else if (nr == VAPIC_POLL_IRQ) {
+            result = 0;
+        } else if (nr == KICK_CPU && v.pvFeature(MsrFile.PV_UNHALT)) {
+            run.vm.pvKick((int) a1);
+            result = 0;
+        } else if (nr == SCHED_YIELD && v.pvFeature(MsrFile.PV_SCHED_YIELD)) {
+            Thread.yield();
+            result = 0;
+        } else if (nr == MAP_GPA_RANGE && (run.vm.hypercallExits() & 1L << MAP_GPA_RANGE) != 0) {
+            if ((a0 & 0xfff) == 0 && a1 != 0 && (a0 >>> 12) + a1 > a0 >>> 12) {
+                return toClient(run, nr, a0, a1, a2, wide);
+            }
+            result = EINVAL;
+        }
+        s.gpr[CpuState.RAX] = wide ? result : result & 0xffff_ffffL;
+        run.stats.add(VcpuStats.HYPERCALLS);
+        return run.skip(cpu.nextRip);
+    }
+
+    private static long argument(CpuState s, int register, boolean wide) {
+        return wide ? s.gpr[register] : s.gpr[register] & 0xffff_ffffL;
+    }
+
+    private static int toClient(VcpuRun run, long nr, long a0, long a1, long a2, boolean wide) {
+        VcpuExit exit = run.exit;
+        exit.reason = VcpuExit.HYPERCALL;
+        exit.hypercallNr = nr;
+        exit.hypercallArgs[0] = a0;
+        exit.hypercallArgs[1] = a1;
+        exit.hypercallArgs[2] = a2;
+        exit.hypercallLongmode = wide;
+        run.completion = Completion.HYPERCALL;
+        return Outcome.EXIT;
+    }
+
+    /** The other vendor's instruction: undefined on silicon; KVM writes the right one over it, unless that quirk is off. */
+    private static int foreign(VcpuRun run, Cpu cpu, boolean vmmcall) {
+        if (!run.vm.hasQuirk(Vm.QUIRK_FIX_HYPERCALL_INSN)) {
+            run.events.queue(GuestFault.UD);
+            return Outcome.RESUME;
+        }
+        return run.patchHypercall(cpu, vmmcall ? 0xc1 : 0xd9);
+    }
+}

@@ -1,0 +1,238 @@
+package dev.slate.kvm;
+
+import dev.slate.kvm.cpuid.CpuidEntry;
+import dev.slate.kvm.cpuid.Feature;
+import dev.slate.kvm.cpuid.SupportedCpuid;
+import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.memslot.GuestMemory;
+import dev.slate.kvm.msr.MceFile;
+import dev.slate.kvm.msr.MsrFile;
+import dev.slate.kvm.msr.MsrLists;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * The system object: what {@code /dev/kvm} itself answers, and where VMs come from.
+ *
+ * <p>Thread-safe.
+ */
+public final class Kvm {
+    /** {@code KVM_GET_API_VERSION}. */
+    public static final int API_VERSION = 12;
+
+    public static final int MAX_VCPUS = 1024;
+    /** Exclusive upper bound of vCPU ids. */
+    public static final int MAX_VCPU_IDS = 4096;
+    /** Pages of a vCPU's run area: {@code kvm_run}, PIO data, coalesced ring. */
+    public static final int RUN_AREA_PAGES = 3;
+    /** Most entries that {@link Vcpu#setCpuid} takes. */
+    public static final int MAX_CPUID_ENTRIES = 256;
+    /** {@code KVM_SYNC_X86_VALID_FIELDS}: regs, sregs, events. */
+    public static final int SYNC_REGS_VALID = 7;
+
+    /** Hypercalls that a client may have for itself: KVM_HC_MAP_GPA_RANGE. */
+    static final long HYPERCALL_EXITS = 1 << 12;
+
+    /** KVM_FEATURE_* that something stands behind. */
+    static final int PV_FEATURES = 1 << 1 | MsrFile.PV_UNHALT | MsrFile.PV_POLL_CONTROL | MsrFile.PV_SCHED_YIELD;
+
+    // What the processor executes and the hypervisor serves (DESIGN.md point 9).
+    private static final int[] OFFERED = {
+        Feature.FPU,
+        Feature.DE,
+        Feature.PSE,
+        Feature.TSC,
+        Feature.MSR,
+        Feature.PAE,
+        Feature.MCE,
+        Feature.CX8,
+        Feature.APIC,
+        Feature.SEP,
+        Feature.MTRR,
+        Feature.PGE,
+        Feature.MCA,
+        Feature.CMOV,
+        Feature.PAT,
+        Feature.PSE36,
+        Feature.CLFLUSH,
+        Feature.FXSR,
+        Feature.SSE,
+        Feature.SSE2,
+        Feature.CX16,
+        Feature.TSC_ADJUST,
+        Feature.ARCH_CAPABILITIES,
+        Feature.LAHF_LM,
+        Feature.CR8_LEGACY,
+        Feature.SYSCALL,
+        Feature.NX,
+        Feature.GBPAGES,
+        Feature.RDTSCP,
+        Feature.LM,
+    };
+
+    // Lines about instructions that are not implemented: enough to see which, not enough to fill a disk.
+    private static final int MOST_LOG_LINES = 20;
+
+    private final HostServices host;
+    private final Knobs knobs;
+    private final SupportedCpuid supported;
+    private final long cr4Reserved;
+    private final AtomicInteger logLines = new AtomicInteger();
+
+    /** A KVM with every knob at its default. */
+    public Kvm(HostServices host) {
+        this(host, Knobs.standard());
+    }
+
+    public Kvm(HostServices host, Knobs knobs) {
+        this.host = host;
+        this.knobs = knobs;
+        this.supported = new SupportedCpuid(host, OFFERED, PV_FEATURES, 0);
+        this.cr4Reserved = ControlRegisters.cr4Reserved(supported);
+    }
+
+    public HostServices host() {
+        return host;
+    }
+
+    public Knobs knobs() {
+        return knobs;
+    }
+
+    SupportedCpuid supported() {
+        return supported;
+    }
+
+    /** CR4 bits that no guest can set. */
+    long cr4Reserved() {
+        return cr4Reserved;
+    }
+
+    /** {@code KVM_CHECK_EXTENSION}: 0 when the capability is not there. The same on VMs. Never throws. */
+    public int checkExtension(int cap) {
+        return switch (cap) {
+            case Cap.IRQCHIP,
+                    Cap.HLT,
+                    Cap.USER_MEMORY,
+                    Cap.DESTROY_MEMORY_REGION_WORKS,
+                    Cap.JOIN_MEMORY_REGIONS_WORKS,
+                    Cap.SET_TSS_ADDR,
+                    Cap.SET_IDENTITY_MAP_ADDR,
+                    Cap.EXT_CPUID,
+                    Cap.EXT_EMUL_CPUID,
+                    Cap.NOP_IO_DELAY,
+                    Cap.MP_STATE,
+                    Cap.SYNC_MMU,
+                    Cap.USER_NMI,
+                    Cap.VCPU_EVENTS,
+                    Cap.DEBUGREGS,
+                    Cap.X86_ROBUST_SINGLESTEP,
+                    Cap.XSAVE,
+                    Cap.GET_TSC_KHZ,
+                    Cap.TSC_CONTROL,
+                    Cap.VM_TSC_CONTROL,
+                    Cap.READONLY_MEM,
+                    Cap.DISABLE_QUIRKS,
+                    Cap.SET_BOOT_CPU_ID,
+                    Cap.IMMEDIATE_EXIT,
+                    Cap.GET_MSR_FEATURES,
+                    Cap.MSR_PLATFORM_INFO,
+                    Cap.EXCEPTION_PAYLOAD,
+                    Cap.X86_TRIPLE_FAULT_EVENT,
+                    Cap.X86_USER_SPACE_MSR,
+                    Cap.X86_MSR_FILTER,
+                    Cap.ENFORCE_PV_FEATURE_CPUID,
+                    Cap.EXIT_ON_EMULATION_FAILURE,
+                    Cap.VCPU_ATTRIBUTES,
+                    Cap.ENABLE_CAP,
+                    Cap.ENABLE_CAP_VM,
+                    Cap.CHECK_EXTENSION_VM,
+                    Cap.INTERNAL_ERROR_DATA,
+                    Cap.BINARY_STATS_FD -> 1;
+            case Cap.EXIT_HYPERCALL -> (int) HYPERCALL_EXITS;
+            case Cap.SYNC_REGS -> SYNC_REGS_VALID;
+            case Cap.NR_VCPUS -> Math.min(Runtime.getRuntime().availableProcessors(), MAX_VCPUS);
+            case Cap.MAX_VCPUS -> MAX_VCPUS;
+            case Cap.MAX_VCPU_ID -> MAX_VCPU_IDS;
+            case Cap.NR_MEMSLOTS -> GuestMemory.USER_MEM_SLOTS;
+            case Cap.MULTI_ADDRESS_SPACE -> GuestMemory.ADDRESS_SPACES;
+            case Cap.MCE -> MceFile.MAX_BANKS;
+            case Cap.MANUAL_DIRTY_LOG_PROTECT2 -> GuestMemory.MANUAL_PROTECT_ENABLE | GuestMemory.INITIALLY_SET;
+            case Cap.DISABLE_QUIRKS2 -> Vm.VALID_QUIRKS;
+            case Cap.XCRS -> supported.has(Feature.XSAVE) ? 1 : 0;
+            case Cap.XSAVE2 -> 4096;
+            default -> 0;
+        };
+    }
+
+    /**
+     * {@code KVM_CREATE_VM}.
+     *
+     * @param type 0, the only one
+     * @throws KvmException EINVAL for another type; ENOMEM
+     */
+    public Vm createVm(int type) {
+        if (type != 0) {
+            throw Errno.EINVAL.raise();
+        }
+        return new Vm(this);
+    }
+
+    /** {@code KVM_GET_SUPPORTED_CPUID}. */
+    public List<CpuidEntry> supportedCpuid() {
+        return supported.entries();
+    }
+
+    /** {@code KVM_GET_EMULATED_CPUID}: nothing works that is not offered outright. */
+    public List<CpuidEntry> emulatedCpuid() {
+        return List.of(
+                new CpuidEntry(0, 0, 0, 7, 0, 0, 0),
+                new CpuidEntry(1, 0, 0, 0, 0, 0, 0),
+                new CpuidEntry(7, 0, CpuidEntry.SIGNIFICANT_INDEX, 0, 0, 0, 0));
+    }
+
+    /** {@code KVM_GET_MSR_INDEX_LIST}; the caller may keep the array. */
+    public int[] msrIndexList() {
+        return MsrLists.toSave();
+    }
+
+    /** {@code KVM_GET_MSR_FEATURE_INDEX_LIST}; the caller may keep the array. */
+    public int[] msrFeatureIndexList() {
+        return MsrLists.features();
+    }
+
+    /**
+     * {@code KVM_GET_MSRS} on {@code /dev/kvm}, one MSR.
+     *
+     * @param value receives the value at [0]
+     * @return false when there is no such feature MSR: the ioctl stops there
+     */
+    public boolean getFeatureMsr(int index, long[] value) {
+        if (!MsrLists.isFeature(index)) {
+            return false;
+        }
+        value[0] = MsrLists.featureValue(index);
+        return true;
+    }
+
+    /** {@code KVM_X86_GET_MCE_CAP_SUPPORTED}. */
+    public long mceCapSupported() {
+        return MceFile.SUPPORTED_CAP;
+    }
+
+    /** Says which instruction the processor lacks. */
+    void logUnimplemented(int vcpuId, long rip, byte[] bytes, int count) {
+        if (logLines.getAndIncrement() >= MOST_LOG_LINES) {
+            return;
+        }
+        StringBuilder line = new StringBuilder("slate: vCPU ")
+                .append(vcpuId)
+                .append(": instruction not implemented at rip ")
+                .append(Long.toHexString(rip))
+                .append(':');
+        for (int i = 0; i < count; i++) {
+            line.append(String.format(" %02x", bytes[i]));
+        }
+        System.err.println(line.append("; KVM_RUN ends with KVM_EXIT_INTERNAL_ERROR"));
+    }
+}

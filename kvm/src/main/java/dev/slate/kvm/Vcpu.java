@@ -1,0 +1,732 @@
+package dev.slate.kvm;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuState;
+import dev.slate.kvm.clock.VcpuTsc;
+import dev.slate.kvm.cpuid.CpuidEntry;
+import dev.slate.kvm.cpuid.CpuidTable;
+import dev.slate.kvm.cpuid.Feature;
+import dev.slate.kvm.event.EventQueue;
+import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.mode.Request;
+import dev.slate.kvm.msr.MsrFile;
+import dev.slate.kvm.stats.VcpuStats;
+import java.util.List;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * A virtual CPU. Every method takes the vCPU's mutex, as KVM's vCPU ioctls do, except those that say "from any thread". While a
+ * thread is in {@link #run}, the others wait.
+ */
+public final class Vcpu implements AutoCloseable {
+    /** Bit of the kick word: a request is pending. */
+    public static final int KICK_REQUEST = GuestMode.KICK_REQUEST;
+    /**
+     * Bit of the kick word: a signal has arrived, {@link #run} ends with EINTR. Whoever arms a signal wrapper on the word clears the
+     * bit first and reads {@code immediate_exit} after that; run() clears it when it returns for it.
+     */
+    public static final int KICK_SIGNAL = GuestMode.KICK_SIGNAL;
+
+    /** DR6 bits that are one when nothing happened. */
+    static final long DR6_ACTIVE_LOW = 0xffff_0ff0L;
+
+    static final long APIC_BASE_BSP = 1 << 8;
+    static final long APIC_BASE_ENABLE = 1 << 11;
+    private static final long APIC_BASE_X2APIC = 1 << 10;
+    private static final long APIC_BASE_RESERVED = 0x2ff;
+    private static final long APIC_DEFAULT_ADDRESS = 0xfee0_0000L;
+
+    private final Vm vm;
+    private final int id;
+    private final VcpuExit exit = new VcpuExit();
+    private final VcpuStats stats;
+    private final ReentrantLock mutex = new ReentrantLock();
+
+    // Guarded by the mutex; the classes of the run loop work on them directly.
+    final GuestMode mode;
+    final CpuState state = new CpuState();
+    final EventQueue events = new EventQueue();
+    final CpuidTable cpuid = new CpuidTable();
+    final VcpuTsc tsc;
+    final MsrFile msrs;
+    final GuestDebug debug = new GuestDebug();
+    private final VcpuRun run;
+
+    /** A {@link MpState}; also set by INIT and SIPI of other vCPUs. */
+    volatile int mpState;
+
+    private long apicBase;
+    private long cr8;
+    private boolean enforcePvFeatures;
+    private volatile boolean pvUnhalted;
+
+    Vcpu(Vm vm, int id, long runAreaHva) {
+        this.vm = vm;
+        this.id = id;
+        this.stats = new VcpuStats(vm.kvm().host());
+        this.mode = new GuestMode(vm.kvm().host());
+        this.tsc = new VcpuTsc(vm.kvm().host(), vm.tscKhz());
+        this.msrs = new MsrFile(state, cpuid, tsc, new VcpuMsrs(this));
+        this.run = new VcpuRun(this, runAreaHva);
+        this.mpState = !vm.irqchipInKernel() || isBootCpu() ? MpState.RUNNABLE : MpState.UNINITIALIZED;
+        reset(false);
+        vm.tscSync().synchronize(tsc, 0);
+    }
+
+    public Vm vm() {
+        return vm;
+    }
+
+    /** The client's number, which is the APIC id. */
+    public int id() {
+        return id;
+    }
+
+    /** What the last {@link #run} came back with. One object, reused. */
+    public VcpuExit exit() {
+        return exit;
+    }
+
+    /** Counted by the thread that runs the vCPU; readable from any thread. */
+    public VcpuStats stats() {
+        return stats;
+    }
+
+    /** The vCPU's mode, requests and kick. For any thread as its methods say. */
+    public GuestMode mode() {
+        return mode;
+    }
+
+    // ------------------------------------------------------------------ running
+
+    /**
+     * {@code KVM_RUN}: completes what the last exit left open, then runs the guest on the calling thread until something is up to the
+     * client. Allocates nothing.
+     *
+     * @param immediateExit complete, but run no guest instruction, and return EINTR
+     * @return 0: the exit stands in {@link #exit}; else a positive errno number: EINTR (with {@link VcpuExit#INTR} after a signal, with
+     *     {@code exit} unchanged for {@code immediateExit}), EFAULT, EAGAIN, EINVAL, EIO
+     */
+    public int run(boolean immediateExit) {
+        mutex.lock();
+        try {
+            return run.run(immediateExit);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** hva of the 32-bit kick word ({@link #KICK_REQUEST}, {@link #KICK_SIGNAL}); valid until close. From any thread. */
+    public long kickWordHva() {
+        return mode.kickWordHva();
+    }
+
+    /** Makes the running or the next {@link #run} return EINTR. From any thread. */
+    public void signal() {
+        mode.signal();
+    }
+
+    /** RESET ({@code init} false) or INIT (SDM 3A 9.1, APM 2 14.1). */
+    void reset(boolean init) {
+        CpuState s = state;
+        long oldCr0 = s.cr0;
+        int signature = cpuid.eax(1, 0x600);
+        events.clear();
+        for (int i = 0; i < 16; i++) {
+            s.gpr[i] = 0;
+        }
+        s.gpr[CpuState.RDX] = signature & 0xffff_ffffL;
+        s.rip = 0xfff0;
+        s.setRflags(CpuState.RFLAGS_FIXED);
+        for (int i = 0; i < 8; i++) {
+            s.segSelector[i] = 0;
+            s.segBase[i] = 0;
+            s.segLimit[i] = 0xffff;
+            s.segAttr[i] = CpuState.ATTR_P | CpuState.ATTR_S | 3;
+        }
+        s.segSelector[CpuState.CS] = 0xf000;
+        s.segBase[CpuState.CS] = 0xffff_0000L;
+        s.segAttr[CpuState.CS] = CpuState.ATTR_P | CpuState.ATTR_S | 0xb;
+        s.segAttr[CpuState.LDTR] = CpuState.ATTR_P | 2;
+        s.segAttr[CpuState.TR] = CpuState.ATTR_P | 3;
+        s.gdtBase = 0;
+        s.gdtLimit = 0xffff;
+        s.idtBase = 0;
+        s.idtLimit = 0xffff;
+        s.cpl = 0;
+        s.cr2 = 0;
+        s.cr3 = 0;
+        s.cr4 = 0;
+        s.efer = 0;
+        s.cr0 = CpuState.CR0_ET
+                | (init ? oldCr0 & (CpuState.CR0_NW | CpuState.CR0_CD) : CpuState.CR0_NW | CpuState.CR0_CD);
+        for (int i = 0; i < 4; i++) {
+            s.dr[i] = 0;
+        }
+        s.dr6 = DR6_ACTIVE_LOW;
+        s.dr7 = 0x400;
+        s.interruptShadow = 0;
+        s.nmiBlocked = false;
+        resetCr8();
+        if (!init) {
+            s.xcr0 = 1;
+            s.pat = 0x0007040600070406L;
+            msrs.reset();
+            apicBase = APIC_DEFAULT_ADDRESS
+                    | (vm.irqchipInKernel() ? APIC_BASE_ENABLE : 0)
+                    | (isBootCpu() ? APIC_BASE_BSP : 0);
+        }
+        Cpu cpu = run.processorOrNull();
+        if (cpu != null) {
+            cpu.flushTlb();
+        }
+    }
+
+    private void resetCr8() {
+        cr8 = 0;
+        state.cr8 = 0;
+    }
+
+    // ------------------------------------------------------------------ registers
+
+    public void getRegs(Regs into) {
+        mutex.lock();
+        try {
+            RegisterTransfer.getRegs(state, into);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** A pending exception is dropped: whoever sets registers has taken it into account (as in KVM). */
+    public void setRegs(Regs from) {
+        mutex.lock();
+        try {
+            RegisterTransfer.setRegs(state, from);
+            events.exceptionPending = false;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    public void getSregs(Sregs into) {
+        mutex.lock();
+        try {
+            SregsTransfer.get(this, into);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** @throws KvmException EINVAL, and then nothing has changed */
+    public void setSregs(Sregs from) {
+        mutex.lock();
+        try {
+            SregsTransfer.set(this, from);
+            translationsChanged();
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    public void getFpu(Fpu into) {
+        mutex.lock();
+        try {
+            RegisterTransfer.getFpu(state, into);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** MXCSR stays as it is, as in KVM. */
+    public void setFpu(Fpu from) {
+        mutex.lock();
+        try {
+            RegisterTransfer.setFpu(state, from);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** Bytes of the XSAVE image, at least 4096 ({@code KVM_CAP_XSAVE2}). */
+    public int xsaveBytes() {
+        return Math.max(4096, CpuidTable.xstateSize(vm.kvm().supported().xcr0(), false));
+    }
+
+    /** Standard-format XSAVE image, {@code into.length} bytes of it (at least 4096). */
+    public void getXsave(byte[] into) {
+        mutex.lock();
+        try {
+            XsaveImage.get(state, guestXcr0(), into);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** @throws KvmException EINVAL: components or a format that this vCPU lacks, or a bad MXCSR; nothing has changed then */
+    public void setXsave(byte[] from) {
+        mutex.lock();
+        try {
+            if (!XsaveImage.set(state, guestXcr0(), from)) {
+                throw Errno.EINVAL.raise();
+            }
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    private long guestXcr0() {
+        return cpuid.xcr0() & vm.kvm().supported().xcr0();
+    }
+
+    public long getXcr0() {
+        mutex.lock();
+        try {
+            return state.xcr0;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** @throws KvmException EINVAL */
+    public void setXcr0(long value) {
+        mutex.lock();
+        try {
+            if (!writeXcr0(value)) {
+                throw Errno.EINVAL.raise();
+            }
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** XSETBV and KVM_SET_XCRS (SDM 1 13.3): x87 always on, AVX only with SSE, nothing that the guest lacks. */
+    boolean writeXcr0(long value) {
+        if ((value & 1) == 0 || (value & 4) != 0 && (value & 2) == 0 || (value & ~(guestXcr0() | 1)) != 0) {
+            return false;
+        }
+        state.xcr0 = value;
+        return true;
+    }
+
+    public void getDebugRegs(DebugRegs into) {
+        mutex.lock();
+        try {
+            System.arraycopy(state.dr, 0, into.db, 0, 4);
+            into.dr6 = state.dr6;
+            into.dr7 = state.dr7;
+            into.flags = 0;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** @throws KvmException EINVAL: flags, or upper halves of DR6 or DR7 that are not zero */
+    public void setDebugRegs(DebugRegs from) {
+        mutex.lock();
+        try {
+            if (from.flags != 0 || from.dr6 >>> 32 != 0 || from.dr7 >>> 32 != 0) {
+                throw Errno.EINVAL.raise();
+            }
+            System.arraycopy(from.db, 0, state.dr, 0, 4);
+            state.dr6 = from.dr6;
+            state.dr7 = from.dr7;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    public void getEvents(VcpuEvents into) {
+        mutex.lock();
+        try {
+            EventTransfer.get(this, run, into);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** @throws KvmException EINVAL */
+    public void setEvents(VcpuEvents from) {
+        mutex.lock();
+        try {
+            EventTransfer.set(this, from);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** {@link MpState}. */
+    public int getMpState() {
+        mutex.lock();
+        try {
+            acceptApicEvents();
+            return mpState;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** @throws KvmException EINVAL */
+    public void setMpState(int newState) {
+        mutex.lock();
+        try {
+            switch (newState) {
+                case MpState.RUNNABLE -> {}
+                case MpState.UNINITIALIZED,
+                        MpState.HALTED,
+                        MpState.AP_RESET_HOLD,
+                        MpState.INIT_RECEIVED,
+                        MpState.SIPI_RECEIVED -> {
+                    if (!hasLapic()) {
+                        throw Errno.EINVAL.raise();
+                    }
+                }
+                default -> throw Errno.EINVAL.raise();
+            }
+            mpState = newState;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    // ------------------------------------------------------------------ CPUID and MSRs
+
+    /** {@code KVM_GET_CPUID2}. */
+    public List<CpuidEntry> getCpuid() {
+        mutex.lock();
+        try {
+            updateCpuid();
+            return cpuid.toList();
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /**
+     * {@code KVM_SET_CPUID2}. Once the vCPU has run, only what it already has is accepted.
+     *
+     * @throws KvmException E2BIG: more than {@link Kvm#MAX_CPUID_ENTRIES}; EINVAL: linear addresses of neither 48 nor 57 bits, or
+     *     changed after the vCPU has run
+     */
+    public void setCpuid(List<CpuidEntry> entries) {
+        if (entries.size() > Kvm.MAX_CPUID_ENTRIES) {
+            throw Errno.E2BIG.raise();
+        }
+        mutex.lock();
+        try {
+            CpuidTable given = new CpuidTable();
+            given.set(entries);
+            updateCpuid(given);
+            if (run.hasRun()) {
+                updateCpuid();
+                if (!cpuid.equalTo(given.toList())) {
+                    throw Errno.EINVAL.raise();
+                }
+                return;
+            }
+            int linearBits = given.eax(0x8000_0008, 0) >>> 8 & 0xff;
+            if (linearBits != 0 && linearBits != 48 && linearBits != 57) {
+                throw Errno.EINVAL.raise();
+            }
+            cpuid.set(given.toList());
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    private void updateCpuid() {
+        updateCpuid(cpuid);
+    }
+
+    private void updateCpuid(CpuidTable table) {
+        table.update(
+                (state.cr4 & CpuState.CR4_OSXSAVE) != 0,
+                (apicBase & APIC_BASE_ENABLE) != 0,
+                state.xcr0,
+                !vm.hasQuirk(Vm.QUIRK_MISC_ENABLE_NO_MWAIT),
+                msrs.mwaitEnabled());
+    }
+
+    /** CPUID as the guest executes it; the answer stands in {@link #cpuid}. */
+    void queryCpuid(int function, int index) {
+        updateCpuid();
+        cpuid.query(function, index);
+    }
+
+    boolean guestHasMwait() {
+        updateCpuid();
+        return cpuid.has(Feature.MONITOR);
+    }
+
+    /** Whether a KVM_FEATURE_* is open to the guest: all are until the client enforces the CPUID leaf. */
+    boolean pvFeature(int feature) {
+        return !enforcePvFeatures || (cpuid.kvmFeatures() & feature) != 0;
+    }
+
+    /**
+     * Reads an MSR for the client ({@code KVM_GET_MSRS}).
+     *
+     * @param value receives the value at [0]
+     * @return false when KVM refuses it: the ioctl stops there
+     */
+    public boolean getMsr(int index, long[] value) {
+        mutex.lock();
+        try {
+            if (msrs.read(index, true) != MsrFile.OK) {
+                return false;
+            }
+            value[0] = msrs.value;
+            return true;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** Writes an MSR for the client ({@code KVM_SET_MSRS}); false when KVM refuses it. */
+    public boolean setMsr(int index, long value) {
+        mutex.lock();
+        try {
+            return msrs.write(index, value, true) == MsrFile.OK;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** {@code KVM_X86_SETUP_MCE}. @throws KvmException EINVAL */
+    public void setupMce(long mcgCap) {
+        mutex.lock();
+        try {
+            if (!msrs.mce().setup(mcgCap)) {
+                throw Errno.EINVAL.raise();
+            }
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    // ------------------------------------------------------------------ time
+
+    /** {@code KVM_GET_TSC_KHZ}. */
+    public int getTscKhz() {
+        return tsc.khz();
+    }
+
+    /** {@code KVM_SET_TSC_KHZ}; 0 means the host's. @throws KvmException EINVAL: negative as a signed number */
+    public void setTscKhz(int khz) {
+        mutex.lock();
+        try {
+            if (khz < 0) {
+                throw Errno.EINVAL.raise();
+            }
+            tsc.setKhz(khz == 0 ? (int) vm.kvm().host().tscKhz() : khz);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** {@code KVM_VCPU_TSC_OFFSET}. */
+    public long getTscOffset() {
+        return tsc.offset();
+    }
+
+    public void setTscOffset(long offset) {
+        mutex.lock();
+        try {
+            vm.tscSync().setOffset(tsc, offset);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    // ------------------------------------------------------------------ events from the client
+
+    /** {@code KVM_INTERRUPT}. @throws KvmException EINVAL: no vector; ENXIO: the APIC is in the kernel; EEXIST: one waits already */
+    public void interrupt(int vector) {
+        if (vector < 0 || vector > 255) {
+            throw Errno.EINVAL.raise();
+        }
+        mutex.lock();
+        try {
+            if (hasLapic()) {
+                throw Errno.ENXIO.raise();
+            }
+            events.interruptInjected = true;
+            events.interruptSoft = false;
+            events.interruptVector = vector;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** {@code KVM_NMI}. From any thread. */
+    public void nmi() {
+        events.queueNmi();
+        mode.request(Request.EVENT);
+        mode.kick();
+    }
+
+    /**
+     * {@code KVM_SET_GUEST_DEBUG}.
+     *
+     * @param control {@code KVM_GUESTDBG_*}
+     * @param debugreg eight registers, as {@code struct kvm_guest_debug_arch}
+     * @throws KvmException EINVAL: unknown bits; EBUSY: an exception is pending that would be lost; EOPNOTSUPP: hardware breakpoints
+     */
+    public void setGuestDebug(int control, long[] debugreg) {
+        mutex.lock();
+        try {
+            if ((control & ~GuestDebug.VALID) != 0) {
+                throw Errno.EINVAL.raise();
+            }
+            if ((control & (GuestDebug.INJECT_DB | GuestDebug.INJECT_BP)) != 0) {
+                if (events.exceptionPending) {
+                    throw Errno.EBUSY.raise();
+                }
+                events.queue((control & GuestDebug.INJECT_DB) != 0 ? 1 : 3);
+            }
+            debug.set(control, run.processorOrNull());
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** {@code KVM_ENABLE_CAP} on a vCPU. @throws KvmException EINVAL */
+    public void enableCap(int cap, int flags, long[] args) {
+        mutex.lock();
+        try {
+            if (flags != 0 || cap != Cap.ENFORCE_PV_FEATURE_CPUID) {
+                throw Errno.EINVAL.raise();
+            }
+            enforcePvFeatures = args[0] != 0;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    // ------------------------------------------------------------------ the APIC, as far as the vCPU itself has it
+
+    boolean isBootCpu() {
+        return id == vm.bootCpuId();
+    }
+
+    boolean hasLapic() {
+        return vm.irqchipInKernel();
+    }
+
+    long apicBase() {
+        return apicBase;
+    }
+
+    /** IA32_APIC_BASE (SDM 3A 10.4.4, 10.12.1): no reserved bit, x2APIC only when enabled; a guest takes no step that silicon forbids. */
+    boolean setApicBase(long value, boolean host) {
+        long reserved = APIC_BASE_RESERVED
+                | -1L << cpuid.maxPhysicalAddress()
+                | (cpuid.has(Feature.X2APIC) ? 0 : APIC_BASE_X2APIC);
+        long both = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
+        if ((value & reserved) != 0 || (value & both) == APIC_BASE_X2APIC) {
+            return false;
+        }
+        if (!host) {
+            long from = apicBase & both;
+            long to = value & both;
+            if (from == both && to == APIC_BASE_ENABLE || from == 0 && to == both) {
+                return false;
+            }
+        }
+        apicBase = value;
+        return true;
+    }
+
+    long cr8() {
+        return cr8;
+    }
+
+    /** CR8; false above 15. */
+    boolean setCr8(long value) {
+        if ((value & ~15L) != 0) {
+            return false;
+        }
+        cr8 = value;
+        state.cr8 = value;
+        return true;
+    }
+
+    boolean hasInterrupt() {
+        return false;
+    }
+
+    int acknowledgeInterrupt() {
+        throw new IllegalStateException("no interrupt is pending");
+    }
+
+    boolean hasPendingInitOrSipi() {
+        return false;
+    }
+
+    void acceptApicEvents() {}
+
+    boolean ownsMmio(long gpa) {
+        return false;
+    }
+
+    long readOwnMmio(long gpa, int bytes) {
+        throw new IllegalStateException("no device at " + Long.toHexString(gpa));
+    }
+
+    void writeOwnMmio(long gpa, int bytes, long value) {
+        throw new IllegalStateException("no device at " + Long.toHexString(gpa));
+    }
+
+    /** Out of HLT, to the next instruction. */
+    void wake() {
+        pvUnhalted = false;
+        mpState = MpState.RUNNABLE;
+    }
+
+    /** Whether a vCPU that waits has something to do: run an instruction, or deliver an event. */
+    boolean runnable() {
+        return mpState == MpState.RUNNABLE
+                || pvUnhalted
+                || hasPendingInitOrSipi()
+                || events.exceptionPending
+                || events.tripleFault
+                || events.nmiWaits() && !state.nmiBlocked
+                || hasInterrupt() && run.interruptsAllowed();
+    }
+
+    long nanosToNextTimer() {
+        return Long.MAX_VALUE;
+    }
+
+    void expireTimers() {}
+
+    void updateClock() {}
+
+    /** CR3, CR4, EFER or a segment was changed from outside the processor. */
+    void translationsChanged() {
+        Cpu cpu = run.processorOrNull();
+        if (cpu != null) {
+            cpu.flushTlb();
+        }
+    }
+
+    /** KVM_HC_KICK_CPU. From any thread. */
+    void unhalt() {
+        pvUnhalted = true;
+        mode.request(Request.UNBLOCK);
+        mode.kick();
+    }
+
+    /** Ends the vCPU; the caller has made sure that nothing runs it. */
+    @Override
+    public void close() {
+        vm.remove(this);
+    }
+
+    /** Gives back native memory, once nobody can look at this vCPU any more. */
+    void free() {
+        run.close();
+        mode.close();
+        stats.close();
+    }
+}

@@ -1,0 +1,604 @@
+package dev.slate.kvm;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.Hypervisor;
+import dev.slate.cpu.LeaveGuest;
+import dev.slate.kvm.event.EventQueue;
+import dev.slate.kvm.mmu.VcpuMmu;
+import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.mode.Request;
+import dev.slate.kvm.stats.VcpuStats;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * KVM_RUN of one vCPU: the loop around the processor, what it completes first, and the calls that the processor makes meanwhile.
+ *
+ * <p>Runs under the vCPU's mutex, on the client's thread. Allocates nothing but the processor, at the first run.
+ */
+final class VcpuRun implements Hypervisor {
+    // Why nestedPageFault said LEAVE.
+    private static final int LEFT_FOR_ERRNO = 0;
+    private static final int LEFT_FOR_EMULATION = 1;
+
+    private static final long FOR_EVER = Long.MAX_VALUE;
+
+    final Vcpu vcpu;
+    final Vm vm;
+    final CpuState s;
+    final EventQueue events;
+    final VcpuExit exit;
+    final VcpuStats stats;
+    final GuestMode mode;
+    final PortIo pio;
+    final Mmio mmio;
+
+    final VcpuMmu mmu;
+
+    private @Nullable Cpu processor;
+
+    /** A {@link Completion}. */
+    int completion = Completion.NONE;
+
+    private int leftFor;
+    private long faultGpa;
+    private long faultError;
+
+    VcpuRun(Vcpu vcpu, long runAreaHva) {
+        this.vcpu = vcpu;
+        this.vm = vcpu.vm();
+        this.s = vcpu.state;
+        this.events = vcpu.events;
+        this.exit = vcpu.exit();
+        this.stats = vcpu.stats();
+        this.mode = vcpu.mode;
+        this.pio = new PortIo(s, exit, runAreaHva);
+        this.mmio = new Mmio(exit);
+        this.mmu = new VcpuMmu(vm.mmuContext(), mode, stats, this::flushTlb);
+    }
+
+    /** The processor: made when the vCPU first needs one, because most of a thousand vCPUs of a test never run. */
+    Cpu cpu() {
+        Cpu c = processor;
+        if (c == null) {
+            c = new Cpu(s, this, mode.kickWordHva());
+            processor = c;
+            vcpu.debug.apply(c);
+        }
+        return c;
+    }
+
+    private void flushTlb() {
+        Cpu c = processor;
+        if (c != null) {
+            c.flushTlb();
+        }
+    }
+
+    /** The processor, if there is one yet. */
+    @Nullable
+    Cpu processorOrNull() {
+        return processor;
+    }
+
+    /** Gives back what the MMU caches for this vCPU; it runs no more. */
+    void close() {
+        mmu.close();
+    }
+
+    /** Whether the guest has ever been entered: its CPUID stands from then on. */
+    boolean hasRun() {
+        return processor != null;
+    }
+
+    // ------------------------------------------------------------------ KVM_RUN
+
+    int run(boolean immediateExit) {
+        exit.flags = 0;
+        int outcome = runToOutcome(immediateExit);
+        stats.add(VcpuStats.FPU_RELOAD);
+        save();
+        return outcome;
+    }
+
+    private int runToOutcome(boolean immediateExit) {
+        if (vcpu.mpState == MpState.UNINITIALIZED) {
+            return immediateExit ? Errno.EINTR.number() : runUninitialized();
+        }
+        if (!vcpu.hasLapic() && !vcpu.setCr8(exit.cr8)) {
+            return Errno.EINVAL.number();
+        }
+        if (completion != Completion.NONE) {
+            int outcome = complete();
+            if (outcome != Outcome.RESUME) {
+                return outcome;
+            }
+        }
+        return immediateExit ? Errno.EINTR.number() : loop();
+    }
+
+    /** An application processor before INIT and SIPI: waits, then tells the client to come again. */
+    private int runUninitialized() {
+        mode.clearKick();
+        if (!vcpu.hasPendingInitOrSipi()) {
+            mode.block(FOR_EVER);
+        }
+        vcpu.acceptApicEvents();
+        if (mode.takeSignal()) {
+            exit.reason = VcpuExit.INTR;
+            stats.add(VcpuStats.SIGNAL_EXITS);
+            return Errno.EINTR.number();
+        }
+        return Errno.EAGAIN.number();
+    }
+
+    /** What KVM writes into kvm_run after every run. */
+    private void save() {
+        exit.ifFlag = (s.flagsSystem & CpuState.IF) != 0;
+        exit.cr8 = vcpu.cr8();
+        exit.apicBase = vcpu.apicBase();
+        exit.readyForInterruptInjection = vcpu.hasLapic() || readyForInterrupt();
+    }
+
+    /** Whether the client could inject an external interrupt now and have it taken at once. */
+    boolean readyForInterrupt() {
+        return interruptsAllowed() && !events.exceptionPending && !events.needsReinjection();
+    }
+
+    boolean interruptsAllowed() {
+        return (s.flagsSystem & CpuState.IF) != 0 && s.interruptShadow == 0;
+    }
+
+    private int loop() {
+        for (; ; ) {
+            int outcome = vcpu.mpState == MpState.RUNNABLE ? enter() : block();
+            if (outcome != Outcome.RESUME) {
+                return outcome;
+            }
+            if (exit.requestInterruptWindow && !vcpu.hasLapic() && readyForInterrupt()) {
+                exit.reason = VcpuExit.IRQ_WINDOW_OPEN;
+                stats.add(VcpuStats.REQUEST_IRQ_EXITS);
+                return Outcome.EXIT;
+            }
+            if (mode.takeSignal()) {
+                exit.reason = VcpuExit.INTR;
+                stats.add(VcpuStats.SIGNAL_EXITS);
+                return Errno.EINTR.number();
+            }
+        }
+    }
+
+    /** One stay in the guest, from serving requests to handling the exit. */
+    private int enter() {
+        Cpu cpu = cpu();
+        if (mode.pending() || mode.kicked()) {
+            int outcome = serveRequests();
+            if (outcome != Outcome.RESUME) {
+                return outcome;
+            }
+        }
+        if (events.tripleFault) {
+            events.tripleFault = false;
+            exit.reason = VcpuExit.SHUTDOWN;
+            return Outcome.EXIT;
+        }
+        // Whatever is requested from here on finds the kick word set: the processor comes out at once.
+        mmu.enterGuest();
+        cpu.walker.nestedRoot = vm.mmu().root(mmu);
+        int code = deliverEvents(cpu);
+        if (code == CpuExit.NONE) {
+            code = cpu.run();
+        }
+        mmu.leaveGuest();
+        stats.add(VcpuStats.EXITS);
+        return ExitHandlers.handle(this, cpu, code);
+    }
+
+    private int serveRequests() {
+        mode.clearKick();
+        if (mode.check(Request.VM_DEAD)) {
+            mode.request(Request.VM_DEAD);
+            return Errno.EIO.number();
+        }
+        mmu.serveTlbFlush();
+        mode.check(Request.MMU_FREE_OBSOLETE_ROOTS);
+        mode.check(Request.UNBLOCK);
+        if (mode.check(Request.EVENT)) {
+            stats.add(VcpuStats.REQ_EVENT);
+        }
+        if (mode.check(Request.CLOCK_UPDATE)) {
+            vcpu.updateClock();
+        }
+        if (vcpu.hasPendingInitOrSipi()) {
+            vcpu.acceptApicEvents();
+        }
+        return Outcome.RESUME;
+    }
+
+    /** HLT, and other states in which no instruction runs: waits for something to do. */
+    private int block() {
+        if (!vcpu.runnable()) {
+            mode.clearKick();
+            if (!vcpu.runnable()) {
+                mode.block(vcpu.nanosToNextTimer());
+            }
+            serveWhileBlocked();
+            if (!vcpu.runnable()) {
+                return Outcome.RESUME;
+            }
+            stats.add(VcpuStats.HALT_WAKEUP);
+        }
+        vcpu.acceptApicEvents();
+        if (vcpu.mpState == MpState.HALTED || vcpu.mpState == MpState.AP_RESET_HOLD) {
+            vcpu.wake();
+        }
+        return Outcome.RESUME;
+    }
+
+    private void serveWhileBlocked() {
+        vcpu.expireTimers();
+        mode.check(Request.UNBLOCK);
+    }
+
+    // ------------------------------------------------------------------ events
+
+    /** Delivers what must be delivered before the next instruction. Guest mode. Returns NONE, or the exit that delivery ended in. */
+    private int deliverEvents(Cpu cpu) {
+        EventQueue e = events;
+        cpu.irqWindow = false;
+        if (e.exceptionInjected) {
+            int code = injectException(cpu);
+            if (code != CpuExit.NONE) {
+                return code;
+            }
+        } else if (!e.exceptionPending) {
+            if (e.nmiInjected) {
+                int code = injectNmi(cpu);
+                if (code != CpuExit.NONE) {
+                    return code;
+                }
+            } else if (e.interruptInjected) {
+                int code = injectInterrupt(cpu);
+                if (code != CpuExit.NONE) {
+                    return code;
+                }
+            }
+        }
+        if (e.exceptionPending) {
+            prepareException();
+            e.exceptionPending = false;
+            e.exceptionInjected = true;
+            int code = injectException(cpu);
+            if (code != CpuExit.NONE) {
+                return code;
+            }
+        }
+        return vcpu.debug.blocksInterrupts() ? CpuExit.NONE : deliverInterrupts(cpu);
+    }
+
+    private int deliverInterrupts(Cpu cpu) {
+        EventQueue e = events;
+        e.collectNmis(s.nmiBlocked);
+        if (e.nmiPending > 0) {
+            if (!s.nmiBlocked && s.interruptShadow == 0) {
+                e.nmiPending--;
+                e.nmiInjected = true;
+                int code = injectNmi(cpu);
+                if (code != CpuExit.NONE) {
+                    return code;
+                }
+            }
+            cpu.nmiWindow = e.nmiPending > 0;
+        }
+        if (vcpu.hasInterrupt()) {
+            if (interruptsAllowed()) {
+                e.interruptInjected = true;
+                e.interruptSoft = false;
+                e.interruptVector = vcpu.acknowledgeInterrupt();
+                int code = injectInterrupt(cpu);
+                if (code != CpuExit.NONE) {
+                    return code;
+                }
+            }
+            cpu.irqWindow = vcpu.hasInterrupt();
+        } else if (exit.requestInterruptWindow && !vcpu.hasLapic()) {
+            cpu.irqWindow = true;
+        }
+        return CpuExit.NONE;
+    }
+
+    private void prepareException() {
+        if (EventQueue.isFault(events.exceptionVector)) {
+            s.flagsSystem |= CpuState.RF;
+        }
+        deliverPayload();
+        if (events.exceptionVector == GuestFault.DB) {
+            s.dr7 &= ~(1L << 13);
+        }
+    }
+
+    /** Moves the payload of a queued #DB into DR6, of a #PF into CR2. */
+    void deliverPayload() {
+        if (!events.exceptionHasPayload) {
+            return;
+        }
+        long payload = events.exceptionPayload;
+        if (events.exceptionVector == GuestFault.DB) {
+            // The payload has every bit active high; DR6 has some active low, and has no bit 12.
+            s.dr6 = (s.dr6 & ~0xfL | Vcpu.DR6_ACTIVE_LOW | payload) ^ payload & Vcpu.DR6_ACTIVE_LOW;
+            s.dr6 &= ~(1L << 12);
+        } else if (events.exceptionVector == GuestFault.PF) {
+            s.cr2 = payload;
+        }
+        events.exceptionHasPayload = false;
+        events.exceptionPayload = 0;
+    }
+
+    private int injectException(Cpu cpu) {
+        int code =
+                cpu.inject(events.exceptionVector, events.exceptionHasErrorCode, events.exceptionErrorCode, false, 0);
+        if (delivered(code)) {
+            events.exceptionInjected = false;
+        }
+        return code;
+    }
+
+    private int injectNmi(Cpu cpu) {
+        int code = cpu.inject(GuestFault.NMI, false, 0, false, 0);
+        if (delivered(code)) {
+            events.nmiInjected = false;
+            s.nmiBlocked = true;
+            stats.add(VcpuStats.NMI_INJECTIONS);
+        }
+        return code;
+    }
+
+    private int injectInterrupt(Cpu cpu) {
+        int code = cpu.inject(events.interruptVector, false, 0, events.interruptSoft, 0);
+        if (delivered(code)) {
+            events.interruptInjected = false;
+            stats.add(VcpuStats.IRQ_INJECTIONS);
+        }
+        return code;
+    }
+
+    /** After any other exit delivery must begin again. */
+    private static boolean delivered(int code) {
+        return code == CpuExit.NONE || code == CpuExit.SHUTDOWN;
+    }
+
+    // ------------------------------------------------------------------ completing the last exit
+
+    private int complete() {
+        int what = completion;
+        completion = Completion.NONE;
+        Cpu cpu = cpu();
+        switch (what) {
+            case Completion.PIO_IN -> {
+                if (!pio.stillThere()) {
+                    return Outcome.RESUME;
+                }
+                pio.completeIn();
+                return skip(pio.nextRip());
+            }
+            case Completion.PIO_OUT -> {
+                return pio.stillThere() ? skip(pio.nextRip()) : Outcome.RESUME;
+            }
+            case Completion.MMIO_READ -> {
+                return mmio.answer(s.rip) ? inGuest(cpu, what) : Outcome.RESUME;
+            }
+            case Completion.MMIO_WRITE -> {
+                return nextWrite();
+            }
+            case Completion.RDMSR -> {
+                if (exit.msrError == 0) {
+                    s.gpr[CpuState.RAX] = exit.msrData & 0xffff_ffffL;
+                    s.gpr[CpuState.RDX] = exit.msrData >>> 32;
+                }
+                return completeMsr(cpu);
+            }
+            case Completion.WRMSR -> {
+                return completeMsr(cpu);
+            }
+            case Completion.HYPERCALL -> {
+                long ret = exit.hypercallRet;
+                s.gpr[CpuState.RAX] = exit.hypercallLongmode ? ret : ret & 0xffff_ffffL;
+                return skip(cpu.nextRip);
+            }
+            default -> throw new IllegalStateException("completion " + what);
+        }
+    }
+
+    private int completeMsr(Cpu cpu) {
+        if (exit.msrError != 0) {
+            events.queue(GuestFault.GP, true, 0);
+            return Outcome.RESUME;
+        }
+        return skip(cpu.nextRip);
+    }
+
+    /** Finishes an instruction that touches guest memory, with requests served first; no other instruction runs. */
+    private int inGuest(Cpu cpu, int what) {
+        if (mode.pending()) {
+            int outcome = serveRequests();
+            if (outcome != Outcome.RESUME) {
+                completion = what;
+                return outcome;
+            }
+        }
+        mmu.enterGuest();
+        cpu.walker.nestedRoot = vm.mmu().root(mmu);
+        int code = cpu.runOne();
+        mmu.leaveGuest();
+        return ExitHandlers.handle(this, cpu, code);
+    }
+
+    /** After an exit for an MMIO write: the next piece, or the guest goes on. */
+    int nextWrite() {
+        if (!mmio.hasWrites()) {
+            return Outcome.RESUME;
+        }
+        mmio.exitForWrite();
+        completion = Completion.MMIO_WRITE;
+        return Outcome.EXIT;
+    }
+
+    /** The exiting instruction is done: on to the next, with what a completed instruction brings (SDM 3A 17.3.1.4, 6.8.3). */
+    int skip(long nextRip) {
+        s.rip = nextRip;
+        s.interruptShadow = 0;
+        int flags = s.flagsSystem;
+        s.flagsSystem = flags & ~CpuState.RF;
+        return (flags & CpuState.TF) != 0 || vcpu.debug.singleSteps() ? vcpu.debug.stepped(this) : Outcome.RESUME;
+    }
+
+    // ------------------------------------------------------------------ calls of the processor
+
+    @Override
+    public int nestedPageFault(long gpa, long errorCode, long gva) {
+        boolean codeOrTable = (errorCode & (NPF_FETCH | NPF_GUEST_TABLE)) != 0;
+        if (vcpu.ownsMmio(gpa) && !codeOrTable) {
+            return MMIO;
+        }
+        int result = vm.mmu().fault(mmu, gpa, errorCode, gva);
+        if (result == MMIO && codeOrTable) {
+            // Neither code nor page tables can lie where no memory is: KVM's emulator fails there.
+            leftFor = LEFT_FOR_EMULATION;
+            faultGpa = gpa;
+            faultError = errorCode;
+            return LEAVE;
+        }
+        if (result == LEAVE) {
+            leftFor = LEFT_FOR_ERRNO;
+        }
+        return result;
+    }
+
+    @Override
+    public boolean mmioRead(long gpa, int bytes) {
+        if (vcpu.ownsMmio(gpa)) {
+            cpu().mmioData = vcpu.readOwnMmio(gpa, bytes);
+            return true;
+        }
+        if (mmio.read(gpa, bytes)) {
+            cpu().mmioData = mmio.data;
+            return true;
+        }
+        return false;
+    }
+
+    @Override
+    public void mmioWrite(long gpa, int bytes, long data) {
+        if (vcpu.ownsMmio(gpa)) {
+            vcpu.writeOwnMmio(gpa, bytes, data);
+            return;
+        }
+        mmio.write(gpa, bytes, data);
+        cpu().stopAfterInstruction();
+    }
+
+    @Override
+    public long readTsc() {
+        return vcpu.tsc.read();
+    }
+
+    // ------------------------------------------------------------------ what the handlers need
+
+    /** The processor left because {@link #nestedPageFault} said so. */
+    int leftForMemory(Cpu cpu) {
+        if (leftFor == LEFT_FOR_ERRNO) {
+            return mmu.errno == 0 ? Outcome.RESUME : mmu.errno;
+        }
+        return emulationFailed(cpu, 0x400, faultError, faultGpa, 0);
+    }
+
+    /**
+     * An instruction that can't be emulated: #UD, and at privilege 0 KVM_EXIT_INTERNAL_ERROR with it.
+     *
+     * @param byteCount of {@code cpu.exitBytes} that hold the instruction
+     */
+    private int emulationFailed(Cpu cpu, long reason, long info1, long info2, int byteCount) {
+        stats.add(VcpuStats.INSN_EMULATION);
+        stats.add(VcpuStats.INSN_EMULATION_FAIL);
+        if (vm.exitsOnEmulationFailure()) {
+            internalError(cpu, reason, info1, info2, byteCount);
+            return Outcome.EXIT;
+        }
+        events.queue(GuestFault.UD);
+        if (s.cpl != 0) {
+            return Outcome.RESUME;
+        }
+        internalError(cpu, reason, info1, info2, byteCount);
+        return Outcome.EXIT;
+    }
+
+    /** An instruction that Slate's processor lacks: the client gets its bytes whatever the privilege (DESIGN.md point 9). */
+    int notImplemented(Cpu cpu) {
+        stats.add(VcpuStats.INSN_EMULATION_FAIL);
+        vm.kvm().logUnimplemented(vcpu.id(), s.rip, cpu.exitBytes, cpu.exitByteCount);
+        internalError(cpu, 0, 0, 0, cpu.exitByteCount);
+        return Outcome.EXIT;
+    }
+
+    private void internalError(Cpu cpu, long reason, long info1, long info2, int byteCount) {
+        exit.reason = VcpuExit.INTERNAL_ERROR;
+        exit.internalSuberror = VcpuExit.INTERNAL_ERROR_EMULATION;
+        long[] d = exit.internalData;
+        d[0] = 0;
+        int at = 1;
+        if (byteCount > 0) {
+            d[0] = VcpuExit.INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+            // The size, then 15 bytes, filled up with NOPs.
+            long low = byteCount;
+            long high = 0;
+            for (int i = 0; i < 15; i++) {
+                long b = i < byteCount ? cpu.exitBytes[i] & 0xffL : 0x90;
+                if (i < 7) {
+                    low |= b << (i + 1) * 8;
+                } else {
+                    high |= b << (i - 7) * 8;
+                }
+            }
+            d[1] = low;
+            d[2] = high;
+            at = 3;
+        }
+        d[at] = reason;
+        d[at + 1] = info1;
+        d[at + 2] = info2;
+        d[at + 3] = 0;
+        d[at + 4] = 0;
+        exit.internalNdata = at + 5;
+    }
+
+    /** Writes the native hypercall instruction over the foreign one: 0F 01 and {@code last}. The guest then runs it again. */
+    int patchHypercall(Cpu cpu, int last) {
+        long rip = s.mode64() ? s.rip : s.segBase[CpuState.CS] + s.rip & 0xffff_ffffL;
+        int code = CpuExit.NONE;
+        mmu.enterGuest();
+        try {
+            cpu.systemStore8(rip, 0x0f);
+            cpu.systemStore8(cpu.wrap(rip + 1), 0x01);
+            cpu.systemStore8(cpu.wrap(rip + 2), last);
+            cpu.serialize();
+        } catch (GuestFault f) {
+            events.queue(f.vector, GuestFault.hasErrorCode(f.vector), f.errorCode);
+        } catch (LeaveGuest e) {
+            code = e.exit;
+        }
+        mmu.leaveGuest();
+        return code == CpuExit.NONE ? Outcome.RESUME : ExitHandlers.handle(this, cpu, code);
+    }
+
+    /** An event whose delivery itself needs something that only an instruction can wait for. */
+    int deliveryFailed(int code) {
+        exit.reason = VcpuExit.INTERNAL_ERROR;
+        exit.internalSuberror = VcpuExit.INTERNAL_ERROR_DELIVERY_EV;
+        exit.internalData[0] = events.exceptionInjected ? events.exceptionVector : events.interruptVector;
+        exit.internalData[1] = code;
+        exit.internalNdata = 2;
+        return Outcome.EXIT;
+    }
+}

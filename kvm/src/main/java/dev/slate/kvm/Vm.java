@@ -1,0 +1,447 @@
+package dev.slate.kvm;
+
+import dev.slate.kvm.clock.TscSync;
+import dev.slate.kvm.dirty.DirtyLogSink;
+import dev.slate.kvm.dirty.DirtyLogSource;
+import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.memslot.GuestMemory;
+import dev.slate.kvm.mmu.Mmu;
+import dev.slate.kvm.mmu.MmuContext;
+import dev.slate.kvm.mmu.tdp.TdpMmu;
+import dev.slate.kvm.mode.GuestModes;
+import dev.slate.kvm.msr.MsrFilter;
+import dev.slate.kvm.stats.VmStats;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A virtual machine: its memory, its vCPUs, and what is common to them. Thread-safe as KVM's VM ioctls are.
+ *
+ * <p>Lock order: vCPU mutex, then the VM's lock, then the slots lock, then the MMU's.
+ */
+public final class Vm implements AutoCloseable {
+    /** KVM_X86_QUIRK_*: behaviour of old that a client may switch off. */
+    public static final int QUIRK_LINT0_REENABLED = 1;
+
+    public static final int QUIRK_CD_NW_CLEARED = 1 << 1;
+    public static final int QUIRK_LAPIC_MMIO_HOLE = 1 << 2;
+    public static final int QUIRK_OUT_7E_INC_RIP = 1 << 3;
+    public static final int QUIRK_MISC_ENABLE_NO_MWAIT = 1 << 4;
+    public static final int QUIRK_FIX_HYPERCALL_INSN = 1 << 5;
+    public static final int QUIRK_MWAIT_NEVER_UD_FAULTS = 1 << 6;
+    /** All of them: {@code KVM_X86_VALID_QUIRKS}. */
+    public static final int VALID_QUIRKS = 0x7f;
+
+    /** {@code KVM_MSR_FILTER_MAX_RANGES}. */
+    public static final int MSR_FILTER_RANGES = 16;
+
+    private static final int MSR_FILTER_DEFAULT_DENY = 1;
+    private static final int MSR_FILTER_MAX_BITMAP_BITS = 0x600 * 8;
+    private static final long TOP_OF_32_BITS = 0xffff_ffffL;
+    private static final MsrFilter ALLOW_ALL = new MsrFilter(true, new int[0], new int[0], new int[0], new long[0][]);
+
+    private final Kvm kvm;
+    private final GuestMemory memory;
+    private final GuestModes modes = new GuestModes();
+    private final VmStats stats;
+    private final MmuContext mmuContext;
+    private final Mmu mmu;
+    private final TscSync tscSync;
+    private final ReentrantLock lock = new ReentrantLock();
+    private final AtomicInteger references = new AtomicInteger(1);
+
+    // Guarded by lock for writers; read by vCPUs without it.
+    private volatile @Nullable Vcpu[] vcpus = new Vcpu[0];
+    private int createdVcpus;
+    private int maxVcpuId;
+    private volatile int bootCpuId;
+    private volatile boolean irqchip;
+    private volatile int defaultTscKhz;
+
+    private volatile int disabledQuirks;
+    private volatile boolean platformInfoReadable = true;
+    private volatile boolean exceptionPayloads;
+    private volatile boolean tripleFaultEvents;
+    private volatile boolean exitOnEmulationFailure;
+    private volatile int userSpaceMsrMask;
+    private volatile long hypercallExits;
+    private volatile MsrFilter msrFilter = ALLOW_ALL;
+
+    Vm(Kvm kvm) {
+        HostServices host = kvm.host();
+        this.kvm = kvm;
+        this.memory = new GuestMemory(host);
+        this.stats = new VmStats(host);
+        this.mmuContext = MmuContext.of(host, kvm.knobs(), memory, modes, stats);
+        this.mmu = TdpMmu.create(mmuContext);
+        this.tscSync = new TscSync(host);
+        this.defaultTscKhz = (int) host.tscKhz();
+    }
+
+    public Kvm kvm() {
+        return kvm;
+    }
+
+    public VmStats stats() {
+        return stats;
+    }
+
+    /** Memslots and dirty logs. */
+    public GuestMemory memory() {
+        return memory;
+    }
+
+    Mmu mmu() {
+        return mmu;
+    }
+
+    MmuContext mmuContext() {
+        return mmuContext;
+    }
+
+    GuestModes modes() {
+        return modes;
+    }
+
+    TscSync tscSync() {
+        return tscSync;
+    }
+
+    // ------------------------------------------------------------------ vCPUs
+
+    /**
+     * {@code KVM_CREATE_VCPU}.
+     *
+     * @param id 0 to {@link Kvm#MAX_VCPU_IDS}, exclusive, or what {@link Cap#MAX_VCPU_ID} lowered that to; the APIC id
+     * @param runAreaHva {@link Kvm#RUN_AREA_PAGES} zeroed pages that the caller owns and keeps until the vCPU is closed
+     * @throws KvmException EINVAL: id out of range or too many vCPUs; EEXIST: the id is taken; ENOMEM
+     */
+    public Vcpu createVcpu(int id, long runAreaHva) {
+        if (id < 0 || id >= Kvm.MAX_VCPU_IDS) {
+            throw Errno.EINVAL.raise();
+        }
+        lock.lock();
+        try {
+            if (createdVcpus == Kvm.MAX_VCPUS) {
+                throw Errno.EINVAL.raise();
+            }
+            if (maxVcpuId == 0) {
+                maxVcpuId = Kvm.MAX_VCPU_IDS;
+            }
+            if (id >= maxVcpuId) {
+                throw Errno.EINVAL.raise();
+            }
+            if (vcpu(id) != null) {
+                throw Errno.EEXIST.raise();
+            }
+            Vcpu vcpu = new Vcpu(this, id, runAreaHva);
+            @Nullable Vcpu[] table = vcpus;
+            if (id >= table.length) {
+                @Nullable Vcpu[] longer = new Vcpu[Math.min(Kvm.MAX_VCPU_IDS, Math.max(id + 1, table.length * 2))];
+                System.arraycopy(table, 0, longer, 0, table.length);
+                table = longer;
+            }
+            table[id] = vcpu;
+            vcpus = table;
+            createdVcpus++;
+            modes.add(vcpu.mode());
+            retain();
+            return vcpu;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** The vCPU with an id, or null. */
+    public @Nullable Vcpu vcpu(int id) {
+        @Nullable Vcpu[] table = vcpus;
+        return id >= 0 && id < table.length ? table[id] : null;
+    }
+
+    /** A client closed the vCPU: like KVM, the VM keeps it until the VM itself goes. */
+    void remove(Vcpu vcpu) {
+        close();
+    }
+
+    // ------------------------------------------------------------------ memory
+
+    /** See {@link GuestMemory#setUserMemoryRegion}. */
+    public void setUserMemoryRegion(int slot, int flags, long gpa, long bytes, long hva) {
+        memory.setUserMemoryRegion(slot, flags, gpa, bytes, hva);
+    }
+
+    /** See {@link GuestMemory#getDirtyLog}. */
+    public void getDirtyLog(int slot, DirtyLogSink sink) {
+        memory.getDirtyLog(slot, sink);
+    }
+
+    /** See {@link GuestMemory#clearDirtyLog}. */
+    public void clearDirtyLog(int slot, long firstPage, long numPages, DirtyLogSource source) {
+        memory.clearDirtyLog(slot, firstPage, numPages, source);
+    }
+
+    /** See {@link Mmu#hostInvalidateBegin}. */
+    public void hostInvalidateBegin(long startHva, long endHva) {
+        mmu.hostInvalidateBegin(startHva, endHva);
+    }
+
+    /** See {@link Mmu#hostInvalidateEnd}. */
+    public void hostInvalidateEnd(long startHva, long endHva) {
+        mmu.hostInvalidateEnd(startHva, endHva);
+    }
+
+    /** {@code KVM_SET_TSS_ADDR}: takes an address that leaves room for three pages below 4 GiB. @throws KvmException EINVAL */
+    public void setTssAddr(long gpa) {
+        if (Long.compareUnsigned(gpa, TOP_OF_32_BITS - 3 * 4096) > 0) {
+            throw Errno.EINVAL.raise();
+        }
+    }
+
+    /** {@code KVM_SET_IDENTITY_MAP_ADDR}: nothing here needs the page. @throws KvmException EINVAL once there are vCPUs */
+    public void setIdentityMapAddr(long gpa) {
+        requireNoVcpus(Errno.EINVAL);
+    }
+
+    // ------------------------------------------------------------------ capabilities
+
+    /** {@code KVM_CHECK_EXTENSION} on a VM. Never throws. */
+    public int checkExtension(int cap) {
+        return kvm.checkExtension(cap);
+    }
+
+    /**
+     * {@code KVM_ENABLE_CAP} on a VM.
+     *
+     * @param args four arguments
+     * @throws KvmException EINVAL: no such capability, or a bad argument
+     */
+    public void enableCap(int cap, int flags, long[] args) {
+        if (flags != 0) {
+            throw Errno.EINVAL.raise();
+        }
+        long arg = args[0];
+        switch (cap) {
+            case Cap.MANUAL_DIRTY_LOG_PROTECT2 -> {
+                if ((arg & ~3L) != 0) {
+                    throw Errno.EINVAL.raise();
+                }
+                memory.manualDirtyLogProtect((int) arg);
+            }
+            case Cap.DISABLE_QUIRKS2 -> {
+                requireOnly(arg, VALID_QUIRKS);
+                disabledQuirks = (int) arg;
+            }
+            // The older one takes anything.
+            case Cap.DISABLE_QUIRKS -> disabledQuirks = (int) arg;
+            case Cap.MSR_PLATFORM_INFO -> platformInfoReadable = arg != 0;
+            case Cap.EXCEPTION_PAYLOAD -> exceptionPayloads = arg != 0;
+            case Cap.X86_TRIPLE_FAULT_EVENT -> tripleFaultEvents = arg != 0;
+            case Cap.X86_USER_SPACE_MSR -> {
+                requireOnly(
+                        arg,
+                        VcpuExit.MSR_EXIT_REASON_INVAL
+                                | VcpuExit.MSR_EXIT_REASON_UNKNOWN
+                                | VcpuExit.MSR_EXIT_REASON_FILTER);
+                userSpaceMsrMask = (int) arg;
+            }
+            case Cap.EXIT_HYPERCALL -> {
+                requireOnly(arg, Kvm.HYPERCALL_EXITS);
+                hypercallExits = arg;
+            }
+            case Cap.EXIT_ON_EMULATION_FAILURE -> {
+                requireOnly(arg, 1);
+                exitOnEmulationFailure = arg != 0;
+            }
+            case Cap.MAX_VCPU_ID -> lowerMaxVcpuId(arg);
+            default -> throw Errno.EINVAL.raise();
+        }
+    }
+
+    private static void requireOnly(long arg, long valid) {
+        if ((arg & ~valid) != 0) {
+            throw Errno.EINVAL.raise();
+        }
+    }
+
+    private void lowerMaxVcpuId(long limit) {
+        if (Long.compareUnsigned(limit, Kvm.MAX_VCPU_IDS) > 0) {
+            throw Errno.EINVAL.raise();
+        }
+        lock.lock();
+        try {
+            if (maxVcpuId != 0 && maxVcpuId != limit) {
+                throw Errno.EINVAL.raise();
+            }
+            maxVcpuId = (int) limit;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    boolean hasQuirk(int quirk) {
+        return (disabledQuirks & quirk) == 0;
+    }
+
+    boolean platformInfoReadable() {
+        return platformInfoReadable;
+    }
+
+    boolean exceptionPayloads() {
+        return exceptionPayloads;
+    }
+
+    boolean tripleFaultEvents() {
+        return tripleFaultEvents;
+    }
+
+    boolean exitsOnEmulationFailure() {
+        return exitOnEmulationFailure;
+    }
+
+    int userSpaceMsrMask() {
+        return userSpaceMsrMask;
+    }
+
+    long hypercallExits() {
+        return hypercallExits;
+    }
+
+    MsrFilter msrFilter() {
+        return msrFilter;
+    }
+
+    /** One range of {@link #setMsrFilter}; bit n of {@code bitmap} allows MSR base + n ({@code struct kvm_msr_filter_range}). */
+    public record MsrRange(int flags, int base, int count, long[] bitmap) {
+        /** The range counts for reads. */
+        public static final int READ = MsrFilter.READ;
+        /** The range counts for writes. */
+        public static final int WRITE = MsrFilter.WRITE;
+    }
+
+    /**
+     * {@code KVM_X86_SET_MSR_FILTER}.
+     *
+     * @param flags {@code KVM_MSR_FILTER_DEFAULT_DENY} (1) or 0
+     * @param ranges up to {@link #MSR_FILTER_RANGES}; a range of 0 MSRs is skipped
+     * @throws KvmException EINVAL: unknown flags, a bitmap of more than 1,536 bytes, or deny-all without any range
+     */
+    public void setMsrFilter(int flags, MsrRange[] ranges) {
+        requireOnly(flags, MSR_FILTER_DEFAULT_DENY);
+        int used = 0;
+        for (MsrRange r : ranges) {
+            used += r.count() == 0 ? 0 : 1;
+        }
+        if (used == 0 && flags != 0 || ranges.length > MSR_FILTER_RANGES) {
+            throw Errno.EINVAL.raise();
+        }
+        int[] rangeFlags = new int[used];
+        int[] base = new int[used];
+        int[] count = new int[used];
+        long[][] bitmap = new long[used][];
+        int i = 0;
+        for (MsrRange r : ranges) {
+            if (r.count() == 0) {
+                continue;
+            }
+            if (r.flags() == 0
+                    || (r.flags() & ~(MsrFilter.READ | MsrFilter.WRITE)) != 0
+                    || Integer.compareUnsigned(r.count(), MSR_FILTER_MAX_BITMAP_BITS) > 0) {
+                throw Errno.EINVAL.raise();
+            }
+            rangeFlags[i] = r.flags();
+            base[i] = r.base();
+            count[i] = r.count();
+            bitmap[i++] = r.bitmap().clone();
+        }
+        msrFilter = new MsrFilter(flags == 0, rangeFlags, base, count, bitmap);
+    }
+
+    // ------------------------------------------------------------------ interrupt controllers
+
+    /** {@code KVM_CREATE_IRQCHIP}. @throws KvmException EEXIST: there is one; EINVAL: there are vCPUs */
+    public void createIrqchip() {
+        lock.lock();
+        try {
+            if (irqchip) {
+                throw Errno.EEXIST.raise();
+            }
+            requireNoVcpus(Errno.EINVAL);
+            irqchip = true;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    boolean irqchipInKernel() {
+        return irqchip;
+    }
+
+    /** {@code KVM_SET_BOOT_CPU_ID}. @throws KvmException EBUSY once there are vCPUs */
+    public void setBootCpuId(int id) {
+        requireNoVcpus(Errno.EBUSY);
+        bootCpuId = id;
+    }
+
+    int bootCpuId() {
+        return bootCpuId;
+    }
+
+    private void requireNoVcpus(Errno otherwise) {
+        lock.lock();
+        try {
+            if (createdVcpus != 0) {
+                throw otherwise.raise();
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** KVM_HC_KICK_CPU: a vCPU that halted in a paravirtual lock goes on. */
+    void pvKick(int apicId) {
+        Vcpu target = vcpu(apicId);
+        if (target != null) {
+            target.unhalt();
+        }
+    }
+
+    // ------------------------------------------------------------------ time
+
+    /** {@code KVM_GET_TSC_KHZ} on a VM: what vCPUs start with. */
+    public int tscKhz() {
+        return defaultTscKhz;
+    }
+
+    /** {@code KVM_SET_TSC_KHZ} on a VM; 0 means the host's. @throws KvmException EINVAL: negative, or there are vCPUs */
+    public void setTscKhz(int khz) {
+        if (khz < 0) {
+            throw Errno.EINVAL.raise();
+        }
+        requireNoVcpus(Errno.EINVAL);
+        defaultTscKhz = khz == 0 ? (int) kvm.host().tscKhz() : khz;
+    }
+
+    // ------------------------------------------------------------------ life
+
+    /** One reference more: each file descriptor of the VM and of its vCPUs holds one. */
+    public void retain() {
+        references.incrementAndGet();
+    }
+
+    /** Drops a reference; the last one takes the VM down. */
+    @Override
+    public void close() {
+        if (references.decrementAndGet() != 0) {
+            return;
+        }
+        for (Vcpu v : vcpus) {
+            if (v != null) {
+                v.free();
+            }
+        }
+        mmu.close();
+        memory.close();
+        stats.close();
+    }
+}

@@ -1,0 +1,2 @@
+/** The guest's time: time-stamp counters and kvmclock. Must not know vCPUs. */
+package dev.slate.kvm.clock;

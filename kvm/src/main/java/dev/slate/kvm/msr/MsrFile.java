@@ -1,0 +1,462 @@
+package dev.slate.kvm.msr;
+
+import dev.slate.cpu.CpuState;
+import dev.slate.kvm.clock.VcpuTsc;
+import dev.slate.kvm.cpuid.CpuidTable;
+import dev.slate.kvm.cpuid.Feature;
+
+/**
+ * The model-specific registers of one vCPU: which exist, who may read and write them, what a write checks. The rules are KVM's on an
+ * AMD processor.
+ *
+ * <p>Guarded by the vCPU's mutex.
+ */
+public final class MsrFile {
+    /** Done; a read leaves its answer in {@link #value}. */
+    public static final int OK = 0;
+    /** The MSR exists, the access or the value is not allowed: #GP for a guest. */
+    public static final int REFUSED = 1;
+    /** There is no such MSR: #GP for a guest. */
+    public static final int UNKNOWN = 2;
+
+    // KVM_FEATURE_*
+    public static final int PV_CLOCKSOURCE = 1;
+    public static final int PV_CLOCKSOURCE2 = 1 << 3;
+    public static final int PV_ASYNC_PF = 1 << 4;
+    public static final int PV_STEAL_TIME = 1 << 5;
+    public static final int PV_EOI = 1 << 6;
+    public static final int PV_UNHALT = 1 << 7;
+    public static final int PV_SEND_IPI = 1 << 11;
+    public static final int PV_POLL_CONTROL = 1 << 12;
+    public static final int PV_SCHED_YIELD = 1 << 13;
+    public static final int PV_ASYNC_PF_INT = 1 << 14;
+
+    private static final long MISC_ENABLE_MWAIT = 1 << 18;
+    private static final long MISC_ENABLE_EMON = 1 << 3;
+    private static final long MISC_ENABLE_PMU_READ_ONLY = 1 << 7 | 1 << 11 | 1 << 12;
+    private static final long MISC_ENABLE_RESET = 1 << 11 | 1 << 12;
+    private static final long HWCR_MC_STATUS_WRITABLE = 1 << 18;
+
+    private static final long EFER_VALID = CpuState.EFER_SCE | CpuState.EFER_LME | CpuState.EFER_LMA | CpuState.EFER_NX;
+
+    /** What the registers need of the vCPU around them. */
+    public interface Processor {
+        long apicBase();
+
+        /** False: refused. */
+        boolean setApicBase(long value, boolean host);
+
+        /** The register's value, through {@link MsrFile#value}; false: refused. */
+        boolean readX2apic(int index, MsrFile into);
+
+        boolean writeX2apic(int index, long value);
+
+        long tscDeadline();
+
+        void setTscDeadline(long value);
+
+        /** The client writes IA32_TSC: vCPUs of one VM that are written alike are kept in step. */
+        void synchronizeTsc(long value);
+
+        /** Whether a guest may read PLATFORM_INFO. */
+        boolean platformInfoReadable();
+
+        /** Whether MISC_ENABLE's MWAIT bit shows in CPUID. */
+        boolean mwaitFollowsMiscEnable();
+
+        /** Whether a KVM_FEATURE_* is open to the guest. */
+        boolean pvFeature(int feature);
+
+        /** A kvmclock MSR (system time, wall clock) was written; false: refused. */
+        boolean writeClock(int index, long value);
+
+        /** What a kvmclock MSR holds. */
+        long readClock(int index);
+
+        /** EFER has changed: translations and decoded code are void. */
+        void modeChanged();
+    }
+
+    private final CpuState s;
+    private final CpuidTable cpuid;
+    private final VcpuTsc tsc;
+    private final Processor processor;
+    private final MtrrFile mtrr = new MtrrFile();
+    private final MceFile mce = new MceFile();
+
+    /** The answer of a read. */
+    public long value;
+
+    private long miscEnable = MISC_ENABLE_RESET;
+    private long platformInfo = Msr.PLATFORM_INFO_CPUID_FAULT;
+    private long miscFeatures;
+    private long microcode = MsrLists.featureValue(Msr.UCODE_REV);
+    private long archCapabilities = MsrLists.featureValue(Msr.ARCH_CAPABILITIES);
+    private long perfCapabilities;
+    private long hwcr;
+    private long deCfg = Msr.DE_CFG_LFENCE_SERIALIZE;
+    private long pollControl = 1;
+    private long debugctl;
+
+    public MsrFile(CpuState s, CpuidTable cpuid, VcpuTsc tsc, Processor processor) {
+        this.s = s;
+        this.cpuid = cpuid;
+        this.tsc = tsc;
+        this.processor = processor;
+    }
+
+    /** Whether MISC_ENABLE lets MWAIT show. */
+    public boolean mwaitEnabled() {
+        return (miscEnable & MISC_ENABLE_MWAIT) != 0;
+    }
+
+    /** Whether CPUID faults outside privilege 0. */
+    public boolean cpuidFaults() {
+        return (miscFeatures & 1) != 0;
+    }
+
+    public MceFile mce() {
+        return mce;
+    }
+
+    /** Reads an MSR into {@link #value}. */
+    public int read(int index, boolean host) {
+        switch (index) {
+            case Msr.STAR -> value = s.star;
+            case Msr.LSTAR -> value = s.lstar;
+            case Msr.CSTAR -> value = s.cstar;
+            case Msr.SYSCALL_MASK -> value = s.sfmask;
+            case Msr.FS_BASE -> value = s.segBase[CpuState.FS];
+            case Msr.GS_BASE -> value = s.segBase[CpuState.GS];
+            case Msr.KERNEL_GS_BASE -> value = s.kernelGsBase;
+            case Msr.SYSENTER_CS -> value = s.sysenterCs;
+            case Msr.SYSENTER_ESP -> value = s.sysenterEsp;
+            case Msr.SYSENTER_EIP -> value = s.sysenterEip;
+            case Msr.EFER -> value = s.efer;
+            case Msr.PAT -> value = s.pat;
+            case Msr.TSC -> value = tsc.read();
+            case Msr.TSC_ADJUST -> value = tsc.adjust;
+            case Msr.TSC_AUX -> {
+                if (!host && !cpuid.has(Feature.RDTSCP) && !cpuid.has(Feature.RDPID)) {
+                    return REFUSED;
+                }
+                value = s.tscAux;
+            }
+            case Msr.APIC_BASE -> value = processor.apicBase();
+            case Msr.TSC_DEADLINE -> value = processor.tscDeadline();
+            case Msr.MISC_ENABLE -> value = miscEnable;
+            case Msr.PLATFORM_INFO -> {
+                if (!host && !processor.platformInfoReadable()) {
+                    return REFUSED;
+                }
+                value = platformInfo;
+            }
+            case Msr.MISC_FEATURES_ENABLES -> value = miscFeatures;
+            case Msr.UCODE_REV -> value = microcode;
+            case Msr.ARCH_CAPABILITIES -> {
+                if (!host && !cpuid.has(Feature.ARCH_CAPABILITIES)) {
+                    return REFUSED;
+                }
+                value = archCapabilities;
+            }
+            case Msr.PERF_CAPABILITIES -> {
+                if (!host && !cpuid.has(Feature.PDCM)) {
+                    return REFUSED;
+                }
+                value = perfCapabilities;
+            }
+            case Msr.HWCR -> value = hwcr;
+            case Msr.DE_CFG -> value = deCfg;
+            case Msr.DEBUGCTL -> value = debugctl;
+            case Msr.FSB_FREQ -> value = 3;
+            case Msr.EBC_FREQUENCY_ID -> value = 1 << 24;
+            case Msr.PERF_STATUS -> value = 1000L | 4L << 40;
+            case Msr.K7_CLK_CTL -> value = 0x2000_0000;
+            case Msr.BBL_CR_CTL3 -> value = 0xbe70_2111L;
+            case Msr.KVM_WALL_CLOCK, Msr.KVM_SYSTEM_TIME -> {
+                if (!processor.pvFeature(PV_CLOCKSOURCE)) {
+                    return UNKNOWN;
+                }
+                value = processor.readClock(index);
+            }
+            case Msr.KVM_WALL_CLOCK_NEW, Msr.KVM_SYSTEM_TIME_NEW -> {
+                if (!processor.pvFeature(PV_CLOCKSOURCE2)) {
+                    return UNKNOWN;
+                }
+                value = processor.readClock(index);
+            }
+            case Msr.KVM_POLL_CONTROL -> {
+                if (!processor.pvFeature(PV_POLL_CONTROL)) {
+                    return UNKNOWN;
+                }
+                value = pollControl;
+            }
+            case Msr.PLATFORM_ID,
+                    Msr.EBL_CR_POWERON,
+                    Msr.LAST_BRANCH_FROM,
+                    Msr.LAST_BRANCH_TO,
+                    Msr.LAST_INT_FROM,
+                    Msr.LAST_INT_TO,
+                    Msr.K8_SYSCFG,
+                    Msr.TSEG_ADDR,
+                    Msr.TSEG_MASK,
+                    Msr.VM_HSAVE_PA,
+                    Msr.INT_PENDING_MSG,
+                    Msr.NB_CFG,
+                    Msr.MMIO_CONF_BASE,
+                    Msr.BU_CFG2,
+                    Msr.PERF_CTL,
+                    Msr.DC_CFG,
+                    Msr.TW_CFG,
+                    Msr.EX_CFG -> value = 0;
+            default -> {
+                return readRange(index, host);
+            }
+        }
+        return OK;
+    }
+
+    private int readRange(int index, boolean host) {
+        if (index >= Msr.X2APIC_FIRST && index <= Msr.X2APIC_LAST) {
+            return processor.readX2apic(index, this) ? OK : REFUSED;
+        }
+        if (mce.holds(index)) {
+            boolean done = mce.canRead(index, host);
+            if (done) {
+                value = mce.read(index);
+            }
+            return done ? OK : REFUSED;
+        }
+        if (index == Msr.MTRR_CAP || index >= Msr.MTRR_FIRST && index <= Msr.MTRR_LAST) {
+            if (!mtrr.holds(index)) {
+                return REFUSED;
+            }
+            value = mtrr.read(index);
+            return OK;
+        }
+        if (host && MsrLists.isToSave(index)) {
+            value = 0;
+            return OK;
+        }
+        return UNKNOWN;
+    }
+
+    /** Writes an MSR. */
+    public int write(int index, long v, boolean host) {
+        switch (index) {
+            case Msr.STAR -> s.star = v;
+            case Msr.SYSCALL_MASK -> s.sfmask = v;
+            case Msr.SYSENTER_CS -> s.sysenterCs = v;
+            // AMD keeps 32 bits of these (APM 2 6.1.1).
+            case Msr.SYSENTER_ESP -> s.sysenterEsp = cpuid.intel() ? canonicalized(v) : v & 0xffff_ffffL;
+            case Msr.SYSENTER_EIP -> s.sysenterEip = cpuid.intel() ? canonicalized(v) : v & 0xffff_ffffL;
+            case Msr.LSTAR, Msr.CSTAR, Msr.FS_BASE, Msr.GS_BASE, Msr.KERNEL_GS_BASE -> {
+                if (canonicalized(v) != v) {
+                    return REFUSED;
+                }
+                writeAddress(index, v);
+            }
+            case Msr.TSC_AUX -> {
+                if (!host && !cpuid.has(Feature.RDTSCP) && !cpuid.has(Feature.RDPID)) {
+                    return REFUSED;
+                }
+                if (cpuid.intel() && v >>> 32 != 0) {
+                    return REFUSED;
+                }
+                s.tscAux = v & 0xffff_ffffL;
+            }
+            case Msr.EFER -> {
+                return writeEfer(v, host);
+            }
+            case Msr.PAT -> {
+                if (!MtrrFile.validPat(v)) {
+                    return REFUSED;
+                }
+                s.pat = v;
+            }
+            case Msr.TSC -> {
+                if (host) {
+                    processor.synchronizeTsc(v);
+                } else {
+                    tsc.write(v);
+                }
+            }
+            case Msr.TSC_ADJUST -> {
+                if (cpuid.has(Feature.TSC_ADJUST)) {
+                    if (host) {
+                        tsc.adjust = v;
+                    } else {
+                        tsc.writeAdjust(v);
+                    }
+                }
+            }
+            case Msr.APIC_BASE -> {
+                return processor.setApicBase(v, host) ? OK : REFUSED;
+            }
+            case Msr.TSC_DEADLINE -> processor.setTscDeadline(v);
+            case Msr.MISC_ENABLE -> {
+                return writeMiscEnable(v, host);
+            }
+            case Msr.PLATFORM_INFO -> {
+                if (!host || (v & Msr.PLATFORM_INFO_CPUID_FAULT) == 0 && cpuidFaults()) {
+                    return REFUSED;
+                }
+                platformInfo = v;
+            }
+            case Msr.MISC_FEATURES_ENABLES -> {
+                if ((v & ~1) != 0 || v != 0 && (platformInfo & Msr.PLATFORM_INFO_CPUID_FAULT) == 0) {
+                    return REFUSED;
+                }
+                miscFeatures = v;
+            }
+            case Msr.UCODE_REV -> {
+                if (host) {
+                    microcode = v;
+                }
+            }
+            case Msr.ARCH_CAPABILITIES -> {
+                if (!host) {
+                    return REFUSED;
+                }
+                archCapabilities = v;
+            }
+            case Msr.PERF_CAPABILITIES -> {
+                if (!host || (v & ~MsrLists.featureValue(index)) != 0) {
+                    return REFUSED;
+                }
+                perfCapabilities = v;
+            }
+            case Msr.HWCR -> {
+                // Flush filter, IGNNE emulation and TLB cache switches have no meaning here; McStatusWrEn has.
+                long bits = v & ~(0x40L | 0x100L | 0x8L);
+                if (bits != 0 && bits != HWCR_MC_STATUS_WRITABLE) {
+                    return REFUSED;
+                }
+                if (bits != 0) {
+                    hwcr = bits;
+                }
+            }
+            case Msr.DE_CFG -> {
+                if ((v & ~Msr.DE_CFG_LFENCE_SERIALIZE) != 0 || !host && v != Msr.DE_CFG_LFENCE_SERIALIZE) {
+                    return REFUSED;
+                }
+                deCfg = v;
+            }
+            case Msr.DEBUGCTL -> {
+                // No last-branch records: BTF alone could be kept, and nothing would follow from it.
+                if ((v & ~0x3cL) != 0) {
+                    return REFUSED;
+                }
+                debugctl = 0;
+            }
+            case Msr.KVM_WALL_CLOCK, Msr.KVM_SYSTEM_TIME -> {
+                if (!processor.pvFeature(PV_CLOCKSOURCE)) {
+                    return UNKNOWN;
+                }
+                return processor.writeClock(index, v) ? OK : REFUSED;
+            }
+            case Msr.KVM_WALL_CLOCK_NEW, Msr.KVM_SYSTEM_TIME_NEW -> {
+                if (!processor.pvFeature(PV_CLOCKSOURCE2)) {
+                    return UNKNOWN;
+                }
+                return processor.writeClock(index, v) ? OK : REFUSED;
+            }
+            case Msr.KVM_POLL_CONTROL -> {
+                if (!processor.pvFeature(PV_POLL_CONTROL)) {
+                    return UNKNOWN;
+                }
+                if ((v & ~1L) != 0) {
+                    return REFUSED;
+                }
+                pollControl = v;
+            }
+            case Msr.MMIO_CONF_BASE -> {
+                if (v != 0) {
+                    return REFUSED;
+                }
+            }
+            // Errata switches and the like, which KVM takes and drops.
+            case Msr.NB_CFG,
+                    Msr.UCODE_WRITE,
+                    Msr.VM_HSAVE_PA,
+                    Msr.PATCH_LOADER,
+                    Msr.BU_CFG2,
+                    Msr.DC_CFG,
+                    Msr.TW_CFG,
+                    Msr.EX_CFG,
+                    Msr.K7_CLK_CTL,
+                    Msr.BBL_CR_CTL3 -> {}
+            default -> {
+                return writeRange(index, v, host);
+            }
+        }
+        return OK;
+    }
+
+    private void writeAddress(int index, long v) {
+        switch (index) {
+            case Msr.LSTAR -> s.lstar = v;
+            case Msr.CSTAR -> s.cstar = v;
+            case Msr.FS_BASE -> s.segBase[CpuState.FS] = v;
+            case Msr.GS_BASE -> s.segBase[CpuState.GS] = v;
+            default -> s.kernelGsBase = v;
+        }
+    }
+
+    private int writeEfer(long v, boolean host) {
+        if ((v & ~EFER_VALID) != 0) {
+            return REFUSED;
+        }
+        if (!host) {
+            if ((v & (CpuState.EFER_LME | CpuState.EFER_LMA)) != 0 && !cpuid.has(Feature.LM)
+                    || (v & CpuState.EFER_NX) != 0 && !cpuid.has(Feature.NX)
+                    || (s.cr0 & CpuState.CR0_PG) != 0 && ((s.efer ^ v) & CpuState.EFER_LME) != 0) {
+                return REFUSED;
+            }
+        }
+        s.efer = v & ~CpuState.EFER_LMA | s.efer & CpuState.EFER_LMA;
+        processor.modeChanged();
+        return OK;
+    }
+
+    private int writeMiscEnable(long v, boolean host) {
+        if (!host) {
+            if (((miscEnable ^ v) & MISC_ENABLE_PMU_READ_ONLY) != 0) {
+                return REFUSED;
+            }
+            v = v & ~MISC_ENABLE_EMON | miscEnable & MISC_ENABLE_EMON;
+        }
+        if (processor.mwaitFollowsMiscEnable()
+                && ((miscEnable ^ v) & MISC_ENABLE_MWAIT) != 0
+                && !cpuid.has(Feature.SSE3)) {
+            return REFUSED;
+        }
+        miscEnable = v;
+        return OK;
+    }
+
+    private int writeRange(int index, long v, boolean host) {
+        if (index >= Msr.X2APIC_FIRST && index <= Msr.X2APIC_LAST) {
+            return processor.writeX2apic(index, v) ? OK : REFUSED;
+        }
+        if (mce.holds(index)) {
+            return mce.write(index, v, host, hwcr == HWCR_MC_STATUS_WRITABLE) ? OK : REFUSED;
+        }
+        if (index >= Msr.MTRR_FIRST && index <= Msr.MTRR_LAST) {
+            return mtrr.write(index, v, cpuid.maxPhysicalAddress()) ? OK : REFUSED;
+        }
+        return host && v == 0 && MsrLists.isToSave(index) ? OK : UNKNOWN;
+    }
+
+    /** The address with its upper bits made copies of the highest implemented one. */
+    private long canonicalized(long v) {
+        int unused = (s.cr4 & CpuState.CR4_LA57) != 0 ? 7 : 16;
+        return v << unused >> unused;
+    }
+
+    /** RESET (not INIT): what returns to its power-on value. */
+    public void reset() {
+        miscEnable = MISC_ENABLE_RESET;
+        miscFeatures = 0;
+    }
+}
