@@ -1,0 +1,72 @@
+package dev.slate.kvm;
+
+import dev.slate.kvm.host.ArenaHost;
+import dev.slate.kvm.host.HostServices;
+import org.jspecify.annotations.Nullable;
+
+/** {@link ArenaHost} with a host's moods: huge pages, failing population, a hook before each. */
+public final class TestHost implements HostServices {
+    public final ArenaHost arena = new ArenaHost();
+    /** Says that every region is one huge page. */
+    public volatile boolean huge;
+    /** When not 0, what every population fails with. */
+    public volatile int populateErrno;
+    /** Runs in each population, outside guest mode. */
+    public volatile @Nullable Runnable onPopulate;
+
+    public volatile int populations;
+    public volatile boolean populatedForWrite;
+
+    public TestHost() {}
+
+    @Override
+    public int populate(long hva, long bytes, boolean write) {
+        populations++;
+        populatedForWrite = write;
+        Runnable hook = onPopulate;
+        if (hook != null) {
+            hook.run();
+        }
+        return populateErrno != 0 ? populateErrno : arena.populate(hva, bytes, write);
+    }
+
+    @Override
+    public boolean hugeMapped(long hva) {
+        return huge;
+    }
+
+    @Override
+    public long readTsc() {
+        return arena.readTsc();
+    }
+
+    @Override
+    public long tscKhz() {
+        return arena.tscKhz();
+    }
+
+    @Override
+    public int @Nullable [] cpuid(int leaf, int subleaf) {
+        return null;
+    }
+
+    @Override
+    public void await(long wordHva, int expected, long nanos) {
+        arena.await(wordHva, expected, nanos);
+    }
+
+    @Override
+    public void wake(long wordHva) {
+        arena.wake(wordHva);
+    }
+
+    @Override
+    public long allocate(long bytes, long alignment) {
+        return arena.allocate(bytes, alignment);
+    }
+
+    @Override
+    public void free(long hva, long bytes) {
+        arena.free(hva, bytes);
+    }
+}
