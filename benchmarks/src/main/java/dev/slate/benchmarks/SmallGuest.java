@@ -1,0 +1,202 @@
+package dev.slate.benchmarks;
+
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.Kvm;
+import dev.slate.kvm.Regs;
+import dev.slate.kvm.Segment;
+import dev.slate.kvm.Sregs;
+import dev.slate.kvm.Vcpu;
+import dev.slate.kvm.VcpuExit;
+import dev.slate.kvm.Vm;
+import dev.slate.kvm.host.ArenaHost;
+
+/**
+ * A virtual machine with one vCPU in 64-bit mode, made through the Java API: 2 MiB of memory at 0 for page tables, code and
+ * stack, and the benchmark's own memory at 1 GiB. Guest-virtual addresses are guest-physical ones.
+ */
+final class SmallGuest implements AutoCloseable {
+    /** Guest-physical address of the benchmark's own memory. */
+    static final long DATA = 1L << 30;
+
+    private static final int LOW_BYTES = 2 << 20;
+    private static final int PML4 = 0x1000;
+    private static final int PDPT = 0x2000;
+    private static final int PAGE_DIRECTORY = 0x3000;
+    private static final int DATA_DIRECTORY = 0x4000;
+    private static final int CODE = 0x10000;
+    private static final int PRESENT_WRITABLE = 3;
+    private static final int LARGE = 1 << 7;
+
+    final ArenaHost host = new ArenaHost();
+    final Vm vm;
+    final Vcpu vcpu;
+    final long dataBytes;
+    final long dataHva;
+
+    private final long low;
+    private final long runArea;
+
+    /**
+     * Makes the machine.
+     *
+     * @param dataBytes size of the memory at {@link #DATA}, a multiple of 2 MiB, at most 1 GiB, or 0
+     * @param code what the vCPU runs; it should never end
+     */
+    SmallGuest(long dataBytes, byte[] code) {
+        this.dataBytes = dataBytes;
+        Kvm kvm = new Kvm(host);
+        vm = kvm.createVm(0);
+        low = host.allocate(LOW_BYTES, 4096);
+        HostMemory.put64(low + PML4, PDPT | PRESENT_WRITABLE);
+        HostMemory.put64(low + PDPT, PAGE_DIRECTORY | PRESENT_WRITABLE);
+        HostMemory.put64(low + PDPT + 8, DATA_DIRECTORY | PRESENT_WRITABLE);
+        HostMemory.put64(low + PAGE_DIRECTORY, PRESENT_WRITABLE | LARGE);
+        for (long at = 0; at < dataBytes; at += 2 << 20) {
+            HostMemory.put64(low + DATA_DIRECTORY + (at >> 21) * 8, DATA + at | PRESENT_WRITABLE | LARGE);
+        }
+        HostMemory.copyIn(code, 0, low + CODE, code.length);
+        vm.setUserMemoryRegion(0, 0, 0, LOW_BYTES, low);
+        dataHva = dataBytes == 0 ? 0 : host.allocate(dataBytes, 2 << 20);
+        if (dataBytes != 0) {
+            mapData(0);
+        }
+        runArea = host.allocate(Kvm.RUN_AREA_PAGES * 4096L, 4096);
+        vcpu = vm.createVcpu(0, runArea);
+        enterLongMode();
+    }
+
+    private void enterLongMode() {
+        Sregs sregs = new Sregs();
+        vcpu.getSregs(sregs);
+        sregs.cr0 = 0x80000031L; // PG, NE, ET, PE
+        sregs.cr3 = PML4;
+        sregs.cr4 = 0x20; // PAE
+        sregs.efer = 0x500; // LMA, LME
+        segment(sregs.cs, 8, 11, 1, 0);
+        for (Segment data : new Segment[] {sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss}) {
+            segment(data, 16, 3, 0, 1);
+        }
+        vcpu.setSregs(sregs);
+        Regs regs = new Regs();
+        regs.rip = CODE;
+        regs.rsp = 0x20000;
+        regs.rflags = 2;
+        vcpu.setRegs(regs);
+    }
+
+    private static void segment(Segment segment, int selector, int type, int l, int db) {
+        segment.base = 0;
+        segment.limit = 0xffffffff;
+        segment.selector = selector;
+        segment.type = type;
+        segment.present = 1;
+        segment.dpl = 0;
+        segment.s = 1;
+        segment.l = l;
+        segment.db = db;
+        segment.g = 1;
+        segment.unusable = 0;
+    }
+
+    /** Puts the benchmark's memory into slot 1, which drops every mapping of it when it was there. */
+    void mapData(int flags) {
+        vm.setUserMemoryRegion(1, flags, DATA, dataBytes, dataHva);
+    }
+
+    /** Takes slot 1 away: every SPTE on it is zapped. */
+    void unmapData() {
+        vm.setUserMemoryRegion(1, 0, DATA, 0, dataHva);
+    }
+
+    /** Runs to the guest's next {@code in}. */
+    void runToExit() {
+        int error = vcpu.run(false);
+        if (error != 0 || vcpu.exit().reason != VcpuExit.IO) {
+            throw new IllegalStateException("run gave errno " + error + ", exit reason " + vcpu.exit().reason);
+        }
+    }
+
+    @Override
+    public void close() {
+        vcpu.close();
+        vm.close();
+        host.free(runArea, Kvm.RUN_AREA_PAGES * 4096L);
+        host.free(low, LOW_BYTES);
+        if (dataBytes != 0) {
+            host.free(dataHva, dataBytes);
+        }
+    }
+
+    /** {@code 1: in $0x40,%al; jmp 1b}. */
+    static byte[] inForEver() {
+        return bytes(0xe4, 0x40, 0xeb, 0xfc);
+    }
+
+    /**
+     * Adds numbers {@code count} times, then reads a port, for ever:
+     * {@code 1: mov $count,%ecx; 2: add %rcx,%rax; dec %ecx; jnz 2b; in $0x40,%al; jmp 1b}.
+     */
+    static byte[] addLoop(int count) {
+        return bytes(
+                0xb9,
+                count,
+                count >> 8,
+                count >> 16,
+                count >> 24,
+                0x48,
+                0x01,
+                0xc8,
+                0xff,
+                0xc9,
+                0x75,
+                0xf9,
+                0xe4,
+                0x40,
+                0xeb,
+                0xf0);
+    }
+
+    /**
+     * Writes one word to each of {@code pages} pages from DATA on, then reads a port, for ever:
+     * {@code 1: mov $DATA,%edi; mov $pages,%ecx; 2: mov %rcx,(%rdi); add $4096,%rdi; dec %ecx; jnz 2b; in $0x40,%al; jmp 1b}.
+     */
+    static byte[] touchLoop(int pages) {
+        return bytes(
+                0xbf,
+                0,
+                0,
+                0,
+                0x40,
+                0xb9,
+                pages,
+                pages >> 8,
+                pages >> 16,
+                pages >> 24,
+                0x48,
+                0x89,
+                0x0f,
+                0x48,
+                0x81,
+                0xc7,
+                0,
+                0x10,
+                0,
+                0,
+                0xff,
+                0xc9,
+                0x75,
+                0xf2,
+                0xe4,
+                0x40,
+                0xeb,
+                0xe4);
+    }
+
+    private static byte[] bytes(int... values) {
+        byte[] bytes = new byte[values.length];
+        for (int i = 0; i < values.length; i++) {
+            bytes[i] = (byte) values[i];
+        }
+        return bytes;
+    }
+}
