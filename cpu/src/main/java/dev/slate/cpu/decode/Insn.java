@@ -10,7 +10,7 @@ package dev.slate.cpu.decode;
  *               17-19 segment of the memory operand (0..5: ES CS SS DS FS GS, the override or the default)
  *               20-23 form ({@code FORM_*}): which operands, in which order
  *               24    MEM: the rm operand is memory (base/index/disp); otherwise register number rm
- *               25    LOCK   26 REP (F3)   27 REPNE (F2)   28 VEX   29 VEX.L/W spare
+ *               25    LOCK   26 REP (F3)   27 REPNE (F2)   28 VEX   29 VEX.W
  *               30-33 length in bytes (1..15)
  *               34-38 reg   (modrm.reg with REX; segment/control/debug/mask number where the operation says so)
  *               39-43 rm    (register number, when MEM is clear; opcode-embedded registers come here too)
@@ -18,7 +18,10 @@ package dev.slate.cpu.decode;
  *               49-53 index (0..15, {@link #NO_REG})
  *               54-55 log2 of scale
  *               56-60 vvvv; legacy vector operations repeat reg here, so that the first source is always vvvv
- *               61-63 zero. The condition of Jcc, SETcc and CMOVcc is in the operation: {@link Op#condition}
+ *               61-63 unit ({@code UNIT_*}): which part of the machine state must be enabled
+ *
+ *         The condition of Jcc, SETcc and CMOVcc is in the operation: {@link Op#condition}.
+ *
  * word 1  bits  0-47 displacement, sign-extended. RIP-relative: base = RIP_BASE, and the displacement already holds the offset of
  *                    the next instruction in the block, so ea = blockRip + disp holds for any rip that the block is entered at.
  *               48-63 offset of this instruction from the block's first byte (0..4095)
@@ -58,6 +61,17 @@ public final class Insn {
 
     public static final int FORM_RM_V_R = 12;
     public static final int FORM_R_RM_V = 13;
+    /** VEX forms whose destination is vvvv and whose source is RM (and an immediate when the operation has one). */
+    public static final int FORM_V_RM = 14;
+
+    // Units. NONE needs nothing; X87 and MMX are #NM or #UD by CR0.EM and CR0.TS; SSE by CR0.EM, CR0.TS and CR4.OSFXSR;
+    // AVX by CR0.TS,
+    // CR4.OSXSAVE and XCR0, and #UD outside protected mode.
+    public static final int UNIT_NONE = 0;
+    public static final int UNIT_X87 = 1;
+    public static final int UNIT_MMX = 2;
+    public static final int UNIT_SSE = 3;
+    public static final int UNIT_AVX = 4;
 
     private static final int SIZE_SHIFT = 12;
     private static final int ADDR_SHIFT = 15;
@@ -70,12 +84,14 @@ public final class Insn {
     private static final int INDEX_SHIFT = 49;
     private static final int SCALE_SHIFT = 54;
     private static final int VVVV_SHIFT = 56;
+    static final int UNIT_SHIFT = 61;
 
     public static final long MEM = 1L << 24;
     public static final long LOCK = 1L << 25;
     public static final long REP = 1L << 26;
     public static final long REPNE = 1L << 27;
     public static final long VEX = 1L << 28;
+    public static final long VEX_W = 1L << 29;
 
     private Insn() {}
 
@@ -127,6 +143,11 @@ public final class Insn {
 
     public static int scale(long w0) {
         return (int) (w0 >>> SCALE_SHIFT) & 3;
+    }
+
+    /** {@code UNIT_*}. */
+    public static int unit(long w0) {
+        return (int) (w0 >>> UNIT_SHIFT);
     }
 
     public static int vvvv(long w0) {
