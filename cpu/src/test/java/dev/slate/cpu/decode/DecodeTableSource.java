@@ -96,9 +96,10 @@ public final class DecodeTableSource {
                  * not edit.
                  */
                 final class DecodeText {
-                    static final String[] ROWS =
-                            (%s)
-                                    .split("\\n");
+                    private static final String TEXT =
+                            %s;
+
+                    static final String[] ROWS = TEXT.split("\\n");
 
                     private DecodeText() {}
                 }
@@ -339,7 +340,7 @@ public final class DecodeTableSource {
                 line.append((c < 256 ? "\\%03o" : "\\u%04x").formatted((int) c));
             }
             if (line.length() > 90 || i == text.length() - 1) {
-                b.append(b.isEmpty() ? "" : "\n                + ")
+                b.append(b.isEmpty() ? "" : "\n                    + ")
                         .append('"')
                         .append(line)
                         .append('"');
