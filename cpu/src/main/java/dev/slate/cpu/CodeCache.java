@@ -2,6 +2,7 @@ package dev.slate.cpu;
 
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Decoder;
+import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.Scratch;
 import org.jspecify.annotations.Nullable;
@@ -98,7 +99,7 @@ final class CodeCache {
     private Block decode(long la, long hva, int mode) {
         Decoder d = decoder;
         if (d == null) {
-            d = new Decoder();
+            d = new Decoder(Feature.X86_64_V2);
             decoder = d;
         }
         // Before the bytes are read: a store between reading and protecting would be missed.

@@ -148,17 +148,16 @@ public final class Decoder {
     }
 
     /**
-     * Decodes the block that starts at {@code hva}: up to a block end, {@code maxInstructions}, or the last instruction that lies
-     * within the {@code available} bytes.
+     * Decodes the block that starts at {@code hva}: up to a block end, {@value #MAX_INSTRUCTIONS} instructions, or the last instruction
+     * that lies within the {@code available} bytes.
      *
-     * @param available bytes that may be read at {@code hva}, 1..4096: to the end of the page, or to the end of the code segment
+     * @param available bytes that may be read at {@code hva}, 1..4096: to the end of the page
      * @param mode a {@link Mode}
-     * @param maxInstructions 1..{@value #MAX_INSTRUCTIONS}
-     * @return the block, or null when the first instruction goes on beyond the available bytes: see {@link #decodeFetched}
+     * @return the block, or null when the first instruction goes on beyond the available bytes: see {@link #decodeOne}
      */
-    public @Nullable Block decode(long hva, int available, int mode, int maxInstructions) {
+    public @Nullable Block decode(long hva, int available, int mode) {
         start(hva, available, mode);
-        int count = decode(Math.min(maxInstructions, MAX_INSTRUCTIONS));
+        int count = decode(MAX_INSTRUCTIONS);
         return count == 0 ? null : block(count, hva);
     }
 
@@ -166,13 +165,15 @@ public final class Decoder {
      * Decodes the one instruction that a caller has put together from two pages.
      *
      * @param buffer host address of its bytes
-     * @param available how many there are, 1..15: less than 15 when the second page cannot be fetched or the code segment ends
-     * @return a block of one instruction and {@code hva} 0, or null when the instruction needs more bytes, so that the fetch of the
-     *     first missing byte faults
+     * @param available how many there are, at least {@value #MAX_LENGTH}
+     * @return a block of one instruction with {@code hva} 0
      */
-    public @Nullable Block decodeFetched(long buffer, int available, int mode) {
+    public Block decodeOne(long buffer, int available, int mode) {
+        if (available < MAX_LENGTH) {
+            throw new IllegalArgumentException("an instruction may have " + MAX_LENGTH + " bytes, here are " + available);
+        }
         start(buffer, available, mode);
-        return decode(1) == 0 ? null : block(1, 0);
+        return block(decode(1), 0);
     }
 
     /** Decodes one instruction of an array: its fields are then in this object. Returns its length, 0 when it is cut off. */
