@@ -149,6 +149,19 @@ final class SlateScriptTest {
     }
 
     @Test
+    void a_tree_whose_name_LD_PRELOAD_cannot_hold_is_refused() throws Exception {
+        Path odd = Files.createDirectories(folder.resolve("a b/cli")).getParent();
+        Files.createDirectories(odd.resolve(".mvn"));
+        for (String name : List.of("slate", ".mvn/find-jdk.sh", "cli/commands.txt")) {
+            Files.copy(Shell.root().resolve(name), odd.resolve(name), StandardCopyOption.COPY_ATTRIBUTES);
+        }
+        assertRefused(
+                Shell.run(folder, Map.of(), odd.resolve("slate").toString(), "run", "true"),
+                1,
+                "has a blank or a colon");
+    }
+
+    @Test
     void every_command_of_the_list_has_a_help_with_an_example() throws Exception {
         Shell list = slate("--help");
         assertThat(list.status()).isZero();
