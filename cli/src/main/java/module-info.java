@@ -10,4 +10,6 @@ module dev.slate.cli {
 
     opens dev.slate.cli to
             info.picocli;
+    opens dev.slate.cli.layout to
+            info.picocli;
 }

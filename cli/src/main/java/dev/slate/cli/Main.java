@@ -1,5 +1,6 @@
 package dev.slate.cli;
 
+import dev.slate.cli.layout.LayoutCommand;
 import java.nio.file.Path;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -11,7 +12,7 @@ import picocli.CommandLine.Command;
 @Command(
         name = "slate",
         description = "KVM in user space.",
-        subcommands = {ConformanceCommand.class, KnobsCommand.class})
+        subcommands = {ConformanceCommand.class, KnobsCommand.class, LayoutCommand.class})
 public final class Main {
     /** Exit status of a run that found something wrong. */
     static final int FOUND_DIFFERENCES = 1;

@@ -23,6 +23,7 @@ final class ZstdTables {
     };
 
     /** A kind of code: its predefined distribution and the most that a table of it may take. */
+    @SuppressWarnings("ArrayRecordComponent") // tables, read only
     record Kind(int[] distribution, int bits, int maxBits, int maxSymbol) {}
 
     static final Kind LITERAL_LENGTHS = new Kind(
@@ -104,6 +105,7 @@ final class ZstdTables {
     }
 
     /** A decoding table of finite state entropy, one entry per state. */
+    @SuppressWarnings("ArrayRecordComponent") // tables, read only
     record Fse(int bits, int[] symbols, int[] stateBits, int[] bases) {
         static final Fse NONE = new Fse(0, new int[0], new int[0], new int[0]);
 
@@ -247,6 +249,7 @@ final class ZstdTables {
     }
 
     /** A Huffman decoding table: for every value of the next {@code bits} bits the symbol and its length. */
+    @SuppressWarnings("ArrayRecordComponent") // tables, read only
     record Huffman(int bits, byte[] symbols, byte[] lengths) {
         static final Huffman NONE = new Huffman(0, new byte[0], new byte[0]);
 

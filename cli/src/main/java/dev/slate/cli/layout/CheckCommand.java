@@ -1,0 +1,180 @@
+package dev.slate.cli.layout;
+
+import dev.slate.layout.Aggregate;
+import dev.slate.layout.LayoutException;
+import dev.slate.layout.LayoutSource;
+import dev.slate.layout.file.LayoutFiles;
+import dev.slate.layout.lock.LockFile;
+import dev.slate.layout.text.Json;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Compares layouts with a file that states them. */
+@Command(
+        name = "check",
+        sortOptions = false,
+        description = {
+            "Compares layouts with a lock file that is kept in a repository: sizes, places, members that must share a cache line, locks that"
+                    + " must not. Without FILE, the files that the lock file names (from FILE).",
+            "",
+            "Exit status: 0 if all holds, 1 if something does not, 2 for a wrong option, 3 if a file cannot be read.",
+            ""
+        },
+        footer = {
+            "",
+            "example: slate layout check layout.lock build/app.o",
+            "example: slate layout check layout.lock build/app.o --add kvm_vcpu",
+            "example: slate layout check layout.lock build/app.o --update"
+        })
+final class CheckCommand implements Callable<Integer> {
+    @Parameters(index = "0", paramLabel = "LOCKFILE")
+    private Path lock = Path.of("");
+
+    @Parameters(index = "1..*", paramLabel = "FILE")
+    private List<String> paths = List.of();
+
+    @Option(names = "--update", description = "Write sizes and places as they are into the lock file.")
+    private boolean update;
+
+    @Option(
+            names = "--add",
+            paramLabel = "TYPE",
+            split = ",",
+            description = "State these types in the lock file, which is made if need be.")
+    private List<String> add = List.of();
+
+    @Option(
+            names = "--format",
+            paramLabel = "text|github",
+            defaultValue = "text",
+            description = "github writes annotations for a workflow.")
+    private String format = "text";
+
+    @Option(
+            names = "--base",
+            paramLabel = "FILE",
+            description = "The vmlinux, vmlinuz or BTF that a module's BTF continues.")
+    private @Nullable Path base;
+
+    @Option(
+            names = "--cacheline-size",
+            paramLabel = "BYTES",
+            defaultValue = "64",
+            description = "Default: ${DEFAULT-VALUE}.")
+    private int lineSize;
+
+    @Option(names = "--json", description = "Write JSON.")
+    private boolean json;
+
+    @Option(
+            names = {"-h", "--help"},
+            usageHelp = true,
+            description = "Show this help.")
+    @SuppressWarnings("UnusedVariable") // picocli looks at it
+    private boolean help;
+
+    @Override
+    public Integer call() {
+        return LayoutCommand.guarded(() -> {
+            if (!format.equals("text") && !format.equals("github")) {
+                throw new LayoutException("--format", "\"" + format + "\" is not known; text and github are");
+            }
+            List<String> names =
+                    paths.isEmpty() && Files.exists(lock) ? LockFile.read(lock).sources() : paths;
+            if (names.isEmpty())
+                throw new LayoutException(lock.toString(), "name a file to compare with, or state one: from FILE");
+            List<LayoutSource> sources = new ArrayList<>();
+            try {
+                for (String name : names) {
+                    sources.add(LayoutFiles.open(
+                            name,
+                            new LayoutFiles.Options(null, base, lineSize, LayoutFiles.Options.DEFAULT.threads())));
+                }
+                return add.isEmpty() ? check(sources) : add(sources);
+            } finally {
+                for (LayoutSource source : sources) source.close();
+            }
+        });
+    }
+
+    private int add(List<LayoutSource> sources) throws java.io.IOException {
+        StringBuilder text = new StringBuilder(
+                Files.exists(lock) ? Files.readString(lock) : "# A lock file of slate layout: see docs/layout.md\n");
+        for (String name : add) {
+            Aggregate found = null;
+            for (LayoutSource source : sources) {
+                if (found == null && source.find(FileOptions.bare(name)) != null)
+                    found = FileOptions.need(source, name);
+            }
+            if (found == null) throw new LayoutException(name, "is in none of the files");
+            text.append('\n').append(LockFile.state(found));
+        }
+        Files.writeString(lock, text);
+        System.out.println(lock + ": states " + add.size() + " more");
+        return 0;
+    }
+
+    private int check(List<LayoutSource> sources) throws java.io.IOException {
+        LockFile file = LockFile.read(lock);
+        if (update) {
+            String text = file.updated(sources);
+            boolean changed = !text.equals(Files.readString(lock));
+            Files.writeString(lock, text);
+            System.out.println(lock + (changed ? ": updated" : ": already as things are"));
+            file = LockFile.read(lock);
+        }
+        List<LockFile.Finding> findings = file.check(sources, lineSize);
+        if (json) System.out.print(Json.write(tree(findings)));
+        else if (format.equals("github")) github(findings);
+        else text(findings);
+        System.out.flush();
+        return findings.isEmpty() ? 0 : LayoutCommand.FOUND;
+    }
+
+    private void text(List<LockFile.Finding> findings) {
+        for (LockFile.Finding finding : findings) {
+            System.out.println(lock + ":" + finding.line() + ": " + finding.message());
+            if (finding.fix() != null)
+                System.out.println(
+                        "    if that is meant, the line is: " + finding.fix().strip());
+        }
+        if (findings.isEmpty()) System.out.println(lock + ": all holds");
+        else
+            System.out.println(findings.size() + " found; `slate layout check " + lock
+                    + " --update` takes sizes and places as they are");
+    }
+
+    /** The format of GitHub's workflow commands: percent, carriage return and line feed are escaped. */
+    private void github(List<LockFile.Finding> findings) {
+        for (LockFile.Finding finding : findings) {
+            String message = finding.message()
+                    + (finding.fix() == null
+                            ? ""
+                            : "; if that is meant, the line is: "
+                                    + finding.fix().strip());
+            System.out.println("::error file=" + lock + ",line=" + finding.line() + ",title=layout::"
+                    + message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"));
+        }
+    }
+
+    private static List<Object> tree(List<LockFile.Finding> findings) {
+        List<Object> all = new ArrayList<>();
+        for (LockFile.Finding finding : findings) {
+            Map<String, Object> one = new LinkedHashMap<>();
+            one.put("line", finding.line());
+            one.put("message", finding.message());
+            one.put("fix", finding.fix());
+            all.add(one);
+        }
+        return all;
+    }
+}

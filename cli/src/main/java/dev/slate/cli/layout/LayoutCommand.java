@@ -1,0 +1,79 @@
+package dev.slate.cli.layout;
+
+import dev.slate.layout.LayoutException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.concurrent.Callable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Structure layouts: what pahole, size and bloat-o-meter tell, and what their users wished for. */
+@Command(
+        name = "layout",
+        description = "Shows, compares, draws, packs and locks the layouts of C, C++, Rust and Java structures.",
+        footer = {
+            "",
+            "A FILE is an ELF file or kernel module with BTF or DWARF, a vmlinuz, raw BTF, or jvm:CLASSPATH.",
+            "",
+            "example: slate layout show kvm_vcpu --base vmlinux kvm.ko"
+        },
+        subcommands = {
+            ShowCommand.class,
+            DiffCommand.class,
+            DensityCommand.class,
+            PackCommand.class,
+            SizeCommand.class,
+            BloatCommand.class,
+            CheckCommand.class
+        },
+        synopsisSubcommandLabel = "COMMAND")
+public final class LayoutCommand implements Runnable {
+    /** Something was found: a difference where none should be, a type that is not there. */
+    static final int FOUND = 1;
+
+    /** The command line could not be understood. */
+    static final int USAGE = 2;
+
+    /** A file could not be read. */
+    static final int UNABLE = 3;
+
+    @Option(
+            names = {"-h", "--help"},
+            usageHelp = true,
+            description = "Show this help.")
+    @SuppressWarnings("UnusedVariable") // picocli looks at it
+    private boolean help;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
+    /** Made by picocli. */
+    public LayoutCommand() {}
+
+    @Override
+    public void run() {
+        throw new CommandLine.ParameterException(
+                spec.commandLine(), "say what to do: show, diff, density, pack, size, bloat or check");
+    }
+
+    /** Runs a command's work and turns what can go wrong outside into one line and an exit status. */
+    static int guarded(Callable<Integer> work) {
+        try {
+            return work.call();
+        } catch (LayoutException e) {
+            System.err.println("slate: " + e.getMessage());
+            return UNABLE;
+        } catch (UncheckedIOException | IOException e) {
+            System.err.println("slate: " + e.getMessage());
+            return UNABLE;
+        } catch (RuntimeException e) {
+            throw e;
+        } catch (Exception e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}

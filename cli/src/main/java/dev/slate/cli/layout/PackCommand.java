@@ -1,0 +1,92 @@
+package dev.slate.cli.layout;
+
+import dev.slate.layout.Aggregate;
+import dev.slate.layout.LayoutSource;
+import dev.slate.layout.Platform;
+import dev.slate.layout.compare.DiffText;
+import dev.slate.layout.compare.TypeDiff;
+import dev.slate.layout.pack.Packer;
+import dev.slate.layout.text.Json;
+import dev.slate.layout.text.LayoutJson;
+import dev.slate.layout.text.PaholeText;
+import java.io.PrintStream;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Proposes an order of members. */
+@Command(
+        name = "pack",
+        sortOptions = false,
+        description = {
+            "Proposes an order of a struct's members: the smallest size; with --keep-groups the smallest that only moves members into holes;"
+                    + " with --hot the named ones in as few cache lines as possible. Locks are kept in lines of their own. Shows the proposal and"
+                    + " the diff.",
+            "",
+            "Exit status: 0, 2 for a wrong option, 3 if a file cannot be read or has no such type.",
+            ""
+        },
+        footer = {"", "example: slate layout pack kvm_vcpu kvm.o --hot mode,requests,guest_debug"})
+final class PackCommand implements Callable<Integer> {
+    @Parameters(index = "0", paramLabel = "TYPE")
+    private String type = "";
+
+    @Parameters(index = "1", paramLabel = "FILE")
+    private String file = "";
+
+    @Option(names = "--keep-groups", description = "Only move members into holes; neighbours stay neighbours.")
+    private boolean keepGroups;
+
+    @Option(
+            names = "--hot",
+            paramLabel = "MEMBER",
+            split = ",",
+            description = "Members that should share as few lines as possible.")
+    private List<String> hot = List.of();
+
+    @Option(
+            names = "--cpus",
+            paramLabel = "N",
+            defaultValue = "64",
+            description = "Processors of the machine whose slabs are computed.")
+    private int cpus;
+
+    @Mixin
+    private FileOptions files = new FileOptions();
+
+    @Override
+    public Integer call() {
+        return LayoutCommand.guarded(() -> {
+            PrintStream out = FileOptions.out();
+            try (LayoutSource source = files.open(file)) {
+                Aggregate now = FileOptions.need(source, type);
+                Packer.Wish wish = new Packer.Wish(keepGroups, new LinkedHashSet<>(hot), files.lineSize());
+                Packer.Proposal proposal = Packer.pack(now, Platform.SYSTEM_V, wish);
+                DiffText diff = new DiffText(new TypeDiff(now, proposal.aggregate(), files.lineSize()), 0, cpus);
+                if (files.json()) {
+                    Map<String, Object> tree = new LinkedHashMap<>();
+                    tree.put("proposal", LayoutJson.of(proposal.aggregate(), files.lineSize()));
+                    tree.put("notes", proposal.notes());
+                    tree.put("diff", diff.json());
+                    out.append(Json.write(tree));
+                } else {
+                    StringBuilder text = new StringBuilder();
+                    new PaholeText(text, new PaholeText.Options(false, false, files.lineSize()))
+                            .write(proposal.aggregate());
+                    out.append(text).append('\n');
+                    for (String note : proposal.notes())
+                        out.append("note: ").append(note).append('\n');
+                    out.append(diff.text());
+                }
+            }
+            out.flush();
+            return 0;
+        });
+    }
+}

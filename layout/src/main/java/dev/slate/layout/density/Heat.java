@@ -1,0 +1,95 @@
+package dev.slate.layout.density;
+
+import dev.slate.layout.Flat;
+import dev.slate.layout.LayoutException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+
+/**
+ * How often each byte of a type is used. The file has one line for each place: {@code COUNT OFFSET}, {@code COUNT FIRST-LAST} (bytes, last one
+ * included, decimal or 0x), or {@code COUNT MEMBER} with the member's path. A {@code #} starts a comment.
+ */
+public final class Heat {
+    private final double[] counts;
+    private final double greatest;
+
+    private Heat(double[] counts) {
+        this.counts = counts;
+        double most = 0;
+        for (double count : counts) most = Math.max(most, count);
+        greatest = most;
+    }
+
+    /** Reads a file for the type that a picture shows. */
+    public static Heat read(Path file, Density density) {
+        try {
+            return parse(file.toString(), Files.readAllLines(file), density);
+        } catch (IOException e) {
+            throw new LayoutException(file.toString(), "cannot be read: " + e.getMessage());
+        }
+    }
+
+    static Heat parse(String file, List<String> lines, Density density) {
+        double[] counts = new double[(int) density.aggregate().size()];
+        List<Flat> all = Flat.deep(density.aggregate());
+        for (int n = 1; n <= lines.size(); n++) {
+            String line = lines.get(n - 1);
+            int comment = line.indexOf('#');
+            if (comment >= 0) line = line.substring(0, comment);
+            line = line.strip();
+            if (line.isEmpty()) continue;
+            int space = line.indexOf(' ') < 0 ? line.indexOf('\t') : line.indexOf(' ');
+            String where = file + ": line " + n;
+            if (space < 0) throw new LayoutException(where, "\"" + line + "\" is no COUNT and PLACE");
+            double count;
+            try {
+                count = Double.parseDouble(line.substring(0, space));
+            } catch (NumberFormatException e) {
+                throw new LayoutException(where, "\"" + line.substring(0, space) + "\" is no number");
+            }
+            String place = line.substring(space).strip();
+            long first = -1;
+            long last = -1;
+            if (Character.isDigit(place.charAt(0))) {
+                int dash = place.indexOf('-');
+                try {
+                    first = Long.decode(dash < 0 ? place : place.substring(0, dash));
+                    last = dash < 0 ? first : Long.decode(place.substring(dash + 1));
+                } catch (NumberFormatException e) {
+                    throw new LayoutException(where, "\"" + place + "\" is no byte and no range of bytes");
+                }
+            } else {
+                for (Flat flat : all) {
+                    if (flat.path().equals(place)) {
+                        first = flat.offset();
+                        last = flat.end() - 1;
+                        break;
+                    }
+                }
+                if (first < 0) throw new LayoutException(where, density.title() + ", has no member " + place);
+            }
+            if (first > last || last >= counts.length) {
+                throw new LayoutException(where, "bytes " + first + " to " + last + " are not in " + density.title());
+            }
+            for (long at = first; at <= last; at++) counts[(int) at] += count;
+        }
+        return new Heat(counts);
+    }
+
+    /** From 0, never used, to 9, used as often as the hottest byte or nearly; each step is a factor. */
+    public int level(int offset) {
+        double count = counts[offset];
+        if (count <= 0) return 0;
+        if (greatest <= 1) return 9;
+        return 1 + (int) Math.min(8, Math.floor(8 * Math.log1p(count) / Math.log1p(greatest)));
+    }
+
+    /** The sum over a line of bytes. */
+    public double sum(int from, int to) {
+        double sum = 0;
+        for (int i = from; i < Math.min(to, counts.length); i++) sum += counts[i];
+        return sum;
+    }
+}

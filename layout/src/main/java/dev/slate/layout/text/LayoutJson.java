@@ -1,0 +1,105 @@
+package dev.slate.layout.text;
+
+import dev.slate.layout.Aggregate;
+import dev.slate.layout.EnumType;
+import dev.slate.layout.Layout;
+import dev.slate.layout.Member;
+import dev.slate.layout.Type;
+import dev.slate.layout.TypedefType;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** A layout as a tree for {@link Json}. Sizes and offsets in bytes unless a name says bits. */
+public final class LayoutJson {
+    private LayoutJson() {}
+
+    /** A struct, class or union with members, holes and sums; an enum with values; a typedef with what it stands for. */
+    public static Map<String, Object> of(Type type, int lineSize) {
+        Map<String, Object> out = new LinkedHashMap<>();
+        String name = type.name();
+        out.put("name", name == null ? "" : name);
+        switch (type) {
+            case Aggregate a -> aggregate(a, lineSize, out);
+            case EnumType e -> {
+                out.put("kind", "enum");
+                out.put("size", e.size());
+                Map<String, Object> values = new LinkedHashMap<>();
+                for (EnumType.Value value : e.values()) values.put(value.name(), value.value());
+                out.put("values", values);
+            }
+            case TypedefType t -> {
+                out.put("kind", "typedef");
+                out.put("size", t.size());
+                Type target = Type.strip(t);
+                if (target instanceof Aggregate a && a.name() == null) out.put("target", of(a, lineSize));
+                else out.put("target", new TypeNames().name(t.target(), 1024));
+            }
+            default -> out.put("size", type.size());
+        }
+        return out;
+    }
+
+    private static void aggregate(Aggregate aggregate, int lineSize, Map<String, Object> out) {
+        Layout layout = aggregate.layout();
+        out.put("kind", aggregate.kind().word());
+        out.put("size", aggregate.size());
+        if (aggregate.statedAlignment() != 0) out.put("alignment", aggregate.statedAlignment());
+        out.put("cachelines", layout.lines(lineSize));
+        List<Object> members = new ArrayList<>();
+        int index = 0;
+        for (Aggregate.Entry entry : aggregate.entries()) {
+            switch (entry) {
+                case Member member -> {
+                    Map<String, Object> one = member(member, lineSize);
+                    if (!aggregate.isUnion()) {
+                        if (layout.hole(index) > 0) one.put("hole_after", layout.hole(index));
+                        if (layout.bitHole(index) > 0) one.put("bit_hole_after", layout.bitHole(index));
+                    }
+                    index++;
+                    members.add(one);
+                }
+                case Aggregate.Variant variant -> {
+                    Map<String, Object> one = new LinkedHashMap<>();
+                    one.put("variant", variant.otherwise() ? "otherwise" : Long.toUnsignedString(variant.value()));
+                    List<Object> inner = new ArrayList<>();
+                    for (Member member : variant.members()) inner.add(member(member, lineSize));
+                    one.put("members", inner);
+                    members.add(one);
+                }
+                case Aggregate.AccessMark mark -> {}
+            }
+        }
+        out.put("members", members);
+        if (!aggregate.isUnion()) {
+            out.put("holes", layout.holeCount());
+            out.put("sum_holes", layout.holeSum());
+            out.put("bit_holes", layout.bitHoleCount());
+            out.put("padding", layout.padding());
+            out.put("bit_padding", layout.bitPadding());
+        }
+    }
+
+    private static Map<String, Object> member(Member member, int lineSize) {
+        Map<String, Object> one = new LinkedHashMap<>();
+        if (member.name() != null) one.put("name", member.name());
+        if (member.role() != Member.Role.FIELD)
+            one.put("role", member.role().name().toLowerCase(java.util.Locale.ROOT));
+        one.put("type", new TypeNames().name(member.type(), 1024));
+        one.put("offset", member.byteOffset());
+        one.put("size", member.byteSize());
+        one.put("line", member.byteOffset() / lineSize);
+        if (member.bitfieldSize() != 0) {
+            one.put("bit_offset", member.bitOffset());
+            one.put("bits", member.bitfieldSize());
+        }
+        if (member.alignment() != 0) one.put("alignment", member.alignment());
+        if (Type.strip(member.type()) instanceof Aggregate inner && inner.name() == null) {
+            Map<String, Object> nested = new LinkedHashMap<>();
+            aggregate(inner, lineSize, nested);
+            one.put("inner", nested);
+        }
+        return one;
+    }
+}
