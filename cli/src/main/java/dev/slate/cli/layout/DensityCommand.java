@@ -7,12 +7,12 @@ import dev.slate.layout.density.DensitySvg;
 import dev.slate.layout.density.DensityText;
 import dev.slate.layout.density.Heat;
 import dev.slate.layout.text.Json;
+import java.io.Console;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -99,9 +99,10 @@ final class DensityCommand implements Callable<Integer> {
         return switch (color) {
             case "always" -> true;
             case "never" -> false;
-            default ->
-                System.getenv("NO_COLOR") == null
-                        && Objects.requireNonNull(System.console()).isTerminal();
+            default -> {
+                Console console = System.console();
+                yield System.getenv("NO_COLOR") == null && console != null && console.isTerminal();
+            }
         };
     }
 }
