@@ -154,7 +154,7 @@ final class ExitHandlers {
     private static int hlt(VcpuRun run, Cpu cpu) {
         run.stats.add(VcpuStats.HALT_EXITS);
         int outcome = run.skip(cpu.nextRip);
-        if (run.vcpu.hasLapic()) {
+        if (run.vcpu.apic.inKernel()) {
             run.vcpu.mpState = MpState.HALTED;
             return outcome;
         }
@@ -200,9 +200,9 @@ final class ExitHandlers {
 
     /** The processor has the new value already; an in-kernel APIC's TPR follows, else the client hears of a lower one. */
     private static int cr8Write(VcpuRun run, Cpu cpu) {
-        long before = run.vcpu.cr8();
-        run.vcpu.setCr8(cpu.exitInfo);
-        if (run.vcpu.hasLapic() || before <= cpu.exitInfo) {
+        long before = run.vcpu.apic.cr8();
+        run.vcpu.apic.writeCr8(cpu.exitInfo);
+        if (run.vcpu.apic.inKernel() || before <= cpu.exitInfo) {
             return Outcome.RESUME;
         }
         run.exit.reason = VcpuExit.SET_TPR;

@@ -10,8 +10,11 @@ import dev.slate.kvm.stats.VcpuStats;
 final class Hypercalls {
     private static final long VAPIC_POLL_IRQ = 1;
     private static final long KICK_CPU = 5;
+    private static final long SEND_IPI = 10;
     private static final long SCHED_YIELD = 11;
     private static final long MAP_GPA_RANGE = 12;
+
+    private static final long ICR_LOGICAL_OR_SHORTHAND = 1 << 11 | 3 << 18;
 
     private static final long ENOSYS = -1000;
     private static final long EPERM = -1;
@@ -37,8 +40,10 @@ final class Hypercalls {
         } else if (nr == VAPIC_POLL_IRQ) {
             result = 0;
         } else if (nr == KICK_CPU && v.pvFeature(MsrFile.PV_UNHALT)) {
-            run.vm.pvKick((int) a1);
+            run.vm.apicBus().kick((int) a1);
             result = 0;
+        } else if (nr == SEND_IPI && v.pvFeature(MsrFile.PV_SEND_IPI)) {
+            result = sendIpi(run.vm, a0, a1, (int) a2, argument(s, CpuState.RSI, wide), wide);
         } else if (nr == SCHED_YIELD && v.pvFeature(MsrFile.PV_SCHED_YIELD)) {
             Thread.yield();
             result = 0;
@@ -55,6 +60,15 @@ final class Hypercalls {
 
     private static long argument(CpuState s, int register, boolean wide) {
         return wide ? s.gpr[register] : s.gpr[register] & 0xffff_ffffL;
+    }
+
+    /** Two masks of APIC ids, one after the other from {@code lowest}; the mode of the interrupt as in ICR. */
+    private static long sendIpi(Vm vm, long maskLow, long maskHigh, int lowest, long icr, boolean wide) {
+        if ((icr & ICR_LOGICAL_OR_SHORTHAND) != 0) {
+            return EINVAL;
+        }
+        return vm.apicBus().sendToMask(maskLow, lowest, (int) icr)
+                + vm.apicBus().sendToMask(maskHigh, lowest + (wide ? 64 : 32), (int) icr);
     }
 
     private static int toClient(VcpuRun run, long nr, long a0, long a1, long a2, boolean wide) {

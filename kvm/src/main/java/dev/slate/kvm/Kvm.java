@@ -4,6 +4,7 @@ import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.cpuid.SupportedCpuid;
 import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.irqchip.TimerThread;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.msr.MceFile;
 import dev.slate.kvm.msr.MsrFile;
@@ -34,7 +35,8 @@ public final class Kvm {
     static final long HYPERCALL_EXITS = 1 << 12;
 
     /** KVM_FEATURE_* that something stands behind. */
-    static final int PV_FEATURES = 1 << 1 | MsrFile.PV_UNHALT | MsrFile.PV_POLL_CONTROL | MsrFile.PV_SCHED_YIELD;
+    static final int PV_FEATURES =
+            1 << 1 | MsrFile.PV_UNHALT | MsrFile.PV_SEND_IPI | MsrFile.PV_POLL_CONTROL | MsrFile.PV_SCHED_YIELD;
 
     // What the processor executes and the hypervisor serves (DESIGN.md point 9).
     private static final int[] OFFERED = {
@@ -59,6 +61,7 @@ public final class Kvm {
         Feature.SSE,
         Feature.SSE2,
         Feature.CX16,
+        Feature.X2APIC,
         Feature.TSC_ADJUST,
         Feature.ARCH_CAPABILITIES,
         Feature.LAHF_LM,
@@ -76,6 +79,7 @@ public final class Kvm {
     private final HostServices host;
     private final Knobs knobs;
     private final SupportedCpuid supported;
+    private final TimerThread timers = new TimerThread();
     private final long cr4Reserved;
     private final AtomicInteger logLines = new AtomicInteger();
 
@@ -101,6 +105,10 @@ public final class Kvm {
 
     SupportedCpuid supported() {
         return supported;
+    }
+
+    TimerThread timers() {
+        return timers;
     }
 
     /** CR4 bits that no guest can set. */
@@ -129,6 +137,7 @@ public final class Kvm {
                     Cap.X86_ROBUST_SINGLESTEP,
                     Cap.XSAVE,
                     Cap.GET_TSC_KHZ,
+                    Cap.TSC_DEADLINE_TIMER,
                     Cap.TSC_CONTROL,
                     Cap.VM_TSC_CONTROL,
                     Cap.READONLY_MEM,

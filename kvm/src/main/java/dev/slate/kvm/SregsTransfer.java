@@ -24,9 +24,9 @@ final class SregsTransfer {
         to.cr2 = s.cr2;
         to.cr3 = s.cr3;
         to.cr4 = s.cr4;
-        to.cr8 = v.cr8();
+        to.cr8 = v.apic.cr8();
         to.efer = s.efer;
-        to.apicBase = v.apicBase();
+        to.apicBase = v.apic.base();
         for (int i = 0; i < 4; i++) {
             to.interruptBitmap[i] = 0;
         }
@@ -41,7 +41,7 @@ final class SregsTransfer {
         CpuState s = v.state;
         long reserved = v.vm().kvm().cr4Reserved() | ControlRegisters.cr4Reserved(v.cpuid);
         if (!ControlRegisters.valid(from, reserved, v.cpuid.maxPhysicalAddress())
-                || !v.setApicBase(from.apicBase, true)) {
+                || !v.apic.setBase(from.apicBase, true)) {
             throw Errno.EINVAL.raise();
         }
         s.idtBase = from.idtBase;
@@ -51,7 +51,7 @@ final class SregsTransfer {
         s.cr2 = from.cr2;
         s.cr3 = from.cr3;
         // KVM drops a CR8 that can't be.
-        v.setCr8(from.cr8);
+        v.apic.writeCr8(from.cr8);
         s.efer = from.efer;
         s.cr0 = from.cr0;
         s.cr4 = from.cr4;
@@ -65,7 +65,7 @@ final class SregsTransfer {
         RegisterTransfer.setSegment(s, CpuState.LDTR, from.ldt);
         queueInterrupt(v, from);
         // Clients of old put a vCPU back to its reset vector without setting its state.
-        if (v.isBootCpu()
+        if (v.apic.isBootCpu()
                 && s.rip == 0xfff0
                 && from.cs.selector == 0xf000
                 && from.cs.base == 0xffff_0000L

@@ -7,6 +7,7 @@ import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.event.EventQueue;
+import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.msr.MsrFile;
@@ -30,12 +31,6 @@ public final class Vcpu implements AutoCloseable {
     /** DR6 bits that are one when nothing happened. */
     static final long DR6_ACTIVE_LOW = 0xffff_0ff0L;
 
-    static final long APIC_BASE_BSP = 1 << 8;
-    static final long APIC_BASE_ENABLE = 1 << 11;
-    private static final long APIC_BASE_X2APIC = 1 << 10;
-    private static final long APIC_BASE_RESERVED = 0x2ff;
-    private static final long APIC_DEFAULT_ADDRESS = 0xfee0_0000L;
-
     private final Vm vm;
     private final int id;
     private final VcpuExit exit = new VcpuExit();
@@ -50,15 +45,13 @@ public final class Vcpu implements AutoCloseable {
     final VcpuTsc tsc;
     final MsrFile msrs;
     final GuestDebug debug = new GuestDebug();
+    final VcpuApic apic;
     private final VcpuRun run;
 
     /** A {@link MpState}; also set by INIT and SIPI of other vCPUs. */
     volatile int mpState;
 
-    private long apicBase;
-    private long cr8;
     private boolean enforcePvFeatures;
-    private volatile boolean pvUnhalted;
 
     Vcpu(Vm vm, int id, long runAreaHva) {
         this.vm = vm;
@@ -66,9 +59,10 @@ public final class Vcpu implements AutoCloseable {
         this.stats = new VcpuStats(vm.kvm().host());
         this.mode = new GuestMode(vm.kvm().host());
         this.tsc = new VcpuTsc(vm.kvm().host(), vm.tscKhz());
+        this.apic = new VcpuApic(this);
         this.msrs = new MsrFile(state, cpuid, tsc, new VcpuMsrs(this));
         this.run = new VcpuRun(this, runAreaHva);
-        this.mpState = !vm.irqchipInKernel() || isBootCpu() ? MpState.RUNNABLE : MpState.UNINITIALIZED;
+        this.mpState = !apic.inKernel() || apic.isBootCpu() ? MpState.RUNNABLE : MpState.UNINITIALIZED;
         reset(false);
         vm.tscSync().synchronize(tsc, 0);
     }
@@ -167,24 +161,16 @@ public final class Vcpu implements AutoCloseable {
         s.dr7 = 0x400;
         s.interruptShadow = 0;
         s.nmiBlocked = false;
-        resetCr8();
+        apic.reset(init);
         if (!init) {
             s.xcr0 = 1;
             s.pat = 0x0007040600070406L;
             msrs.reset();
-            apicBase = APIC_DEFAULT_ADDRESS
-                    | (vm.irqchipInKernel() ? APIC_BASE_ENABLE : 0)
-                    | (isBootCpu() ? APIC_BASE_BSP : 0);
         }
         Cpu cpu = run.processorOrNull();
         if (cpu != null) {
             cpu.flushTlb();
         }
-    }
-
-    private void resetCr8() {
-        cr8 = 0;
-        state.cr8 = 0;
     }
 
     // ------------------------------------------------------------------ registers
@@ -359,8 +345,9 @@ public final class Vcpu implements AutoCloseable {
     public int getMpState() {
         mutex.lock();
         try {
-            acceptApicEvents();
-            return mpState;
+            apic.acceptInitAndSipi();
+            boolean released = (mpState == MpState.HALTED || mpState == MpState.AP_RESET_HOLD) && apic.pvUnhalted();
+            return released ? MpState.RUNNABLE : mpState;
         } finally {
             mutex.unlock();
         }
@@ -377,13 +364,17 @@ public final class Vcpu implements AutoCloseable {
                         MpState.AP_RESET_HOLD,
                         MpState.INIT_RECEIVED,
                         MpState.SIPI_RECEIVED -> {
-                    if (!hasLapic()) {
+                    if (!apic.inKernel()) {
                         throw Errno.EINVAL.raise();
                     }
                 }
                 default -> throw Errno.EINVAL.raise();
             }
-            mpState = newState;
+            if (newState == MpState.SIPI_RECEIVED) {
+                apic.sipiReceived();
+            } else {
+                mpState = newState;
+            }
         } finally {
             mutex.unlock();
         }
@@ -429,6 +420,10 @@ public final class Vcpu implements AutoCloseable {
                 throw Errno.EINVAL.raise();
             }
             cpuid.set(given.toList());
+            LocalApic lapic = apic.lapic();
+            if (lapic != null) {
+                lapic.tscDeadlineOffered(cpuid.has(Feature.TSC_DEADLINE));
+            }
         } finally {
             mutex.unlock();
         }
@@ -441,7 +436,7 @@ public final class Vcpu implements AutoCloseable {
     private void updateCpuid(CpuidTable table) {
         table.update(
                 (state.cr4 & CpuState.CR4_OSXSAVE) != 0,
-                (apicBase & APIC_BASE_ENABLE) != 0,
+                apic.enabled(),
                 state.xcr0,
                 !vm.hasQuirk(Vm.QUIRK_MISC_ENABLE_NO_MWAIT),
                 msrs.mwaitEnabled());
@@ -504,6 +499,32 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
+    /**
+     * {@code KVM_GET_LAPIC}.
+     *
+     * @param into {@link LocalApic#STATE_BYTES} bytes of registers
+     * @throws KvmException EINVAL without an in-kernel APIC
+     */
+    public void getLapic(byte[] into) {
+        mutex.lock();
+        try {
+            apic.required().get(into);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** {@code KVM_SET_LAPIC}. @throws KvmException EINVAL without an in-kernel APIC */
+    public void setLapic(byte[] from) {
+        mutex.lock();
+        try {
+            apic.required().set(from);
+            apic.syncCr8();
+        } finally {
+            mutex.unlock();
+        }
+    }
+
     // ------------------------------------------------------------------ time
 
     /** {@code KVM_GET_TSC_KHZ}. */
@@ -547,7 +568,7 @@ public final class Vcpu implements AutoCloseable {
         }
         mutex.lock();
         try {
-            if (hasLapic()) {
+            if (apic.inKernel()) {
                 throw Errno.ENXIO.raise();
             }
             events.interruptInjected = true;
@@ -603,102 +624,24 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    // ------------------------------------------------------------------ the APIC, as far as the vCPU itself has it
-
-    boolean isBootCpu() {
-        return id == vm.bootCpuId();
-    }
-
-    boolean hasLapic() {
-        return vm.irqchipInKernel();
-    }
-
-    long apicBase() {
-        return apicBase;
-    }
-
-    /** IA32_APIC_BASE (SDM 3A 10.4.4, 10.12.1): no reserved bit, x2APIC only when enabled; a guest takes no step that silicon forbids. */
-    boolean setApicBase(long value, boolean host) {
-        long reserved = APIC_BASE_RESERVED
-                | -1L << cpuid.maxPhysicalAddress()
-                | (cpuid.has(Feature.X2APIC) ? 0 : APIC_BASE_X2APIC);
-        long both = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
-        if ((value & reserved) != 0 || (value & both) == APIC_BASE_X2APIC) {
-            return false;
-        }
-        if (!host) {
-            long from = apicBase & both;
-            long to = value & both;
-            if (from == both && to == APIC_BASE_ENABLE || from == 0 && to == both) {
-                return false;
-            }
-        }
-        apicBase = value;
-        return true;
-    }
-
-    long cr8() {
-        return cr8;
-    }
-
-    /** CR8; false above 15. */
-    boolean setCr8(long value) {
-        if ((value & ~15L) != 0) {
-            return false;
-        }
-        cr8 = value;
-        state.cr8 = value;
-        return true;
-    }
-
-    boolean hasInterrupt() {
-        return false;
-    }
-
-    int acknowledgeInterrupt() {
-        throw new IllegalStateException("no interrupt is pending");
-    }
-
-    boolean hasPendingInitOrSipi() {
-        return false;
-    }
-
-    void acceptApicEvents() {}
-
-    boolean ownsMmio(long gpa) {
-        return false;
-    }
-
-    long readOwnMmio(long gpa, int bytes) {
-        throw new IllegalStateException("no device at " + Long.toHexString(gpa));
-    }
-
-    void writeOwnMmio(long gpa, int bytes, long value) {
-        throw new IllegalStateException("no device at " + Long.toHexString(gpa));
-    }
+    // ------------------------------------------------------------------ what the run loop asks
 
     /** Out of HLT, to the next instruction. */
     void wake() {
-        pvUnhalted = false;
+        apic.clearPvUnhalted();
         mpState = MpState.RUNNABLE;
     }
 
     /** Whether a vCPU that waits has something to do: run an instruction, or deliver an event. */
     boolean runnable() {
         return mpState == MpState.RUNNABLE
-                || pvUnhalted
-                || hasPendingInitOrSipi()
+                || apic.pvUnhalted()
+                || apic.hasPendingInitOrSipi()
                 || events.exceptionPending
                 || events.tripleFault
                 || events.nmiWaits() && !state.nmiBlocked
-                || hasInterrupt() && run.interruptsAllowed();
+                || apic.hasInterrupt() && run.interruptsAllowed();
     }
-
-    long nanosToNextTimer() {
-        return Long.MAX_VALUE;
-    }
-
-    void expireTimers() {}
 
     void updateClock() {}
 
@@ -710,13 +653,6 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    /** KVM_HC_KICK_CPU. From any thread. */
-    void unhalt() {
-        pvUnhalted = true;
-        mode.request(Request.UNBLOCK);
-        mode.kick();
-    }
-
     /** Ends the vCPU; the caller has made sure that nothing runs it. */
     @Override
     public void close() {
@@ -725,6 +661,7 @@ public final class Vcpu implements AutoCloseable {
 
     /** Gives back native memory, once nobody can look at this vCPU any more. */
     void free() {
+        apic.close();
         run.close();
         mode.close();
         stats.close();

@@ -1,5 +1,7 @@
 package dev.slate.kvm;
 
+import dev.slate.kvm.irqchip.LocalApic;
+import dev.slate.kvm.msr.Msr;
 import dev.slate.kvm.msr.MsrFile;
 
 /** What the MSRs need of their vCPU. */
@@ -12,31 +14,48 @@ final class VcpuMsrs implements MsrFile.Processor {
 
     @Override
     public long apicBase() {
-        return vcpu.apicBase();
+        return vcpu.apic.base();
     }
 
     @Override
     public boolean setApicBase(long value, boolean host) {
-        return vcpu.setApicBase(value, host);
+        return vcpu.apic.setBase(value, host);
     }
 
     @Override
     public boolean readX2apic(int index, MsrFile into) {
-        return false;
+        LocalApic a = vcpu.apic.lapic();
+        int register = index - Msr.X2APIC_FIRST;
+        if (a == null || !a.canReadMsr(register)) {
+            return false;
+        }
+        into.value = a.readMsr(register);
+        return true;
     }
 
     @Override
     public boolean writeX2apic(int index, long value) {
-        return false;
+        LocalApic a = vcpu.apic.lapic();
+        if (a == null || !a.writeMsr(index - Msr.X2APIC_FIRST, value)) {
+            return false;
+        }
+        vcpu.apic.syncCr8();
+        return true;
     }
 
     @Override
     public long tscDeadline() {
-        return 0;
+        LocalApic a = vcpu.apic.lapic();
+        return a == null ? 0 : a.tscDeadline();
     }
 
     @Override
-    public void setTscDeadline(long value) {}
+    public void setTscDeadline(long value) {
+        LocalApic a = vcpu.apic.lapic();
+        if (a != null) {
+            a.setTscDeadline(value);
+        }
+    }
 
     @Override
     public void synchronizeTsc(long value) {

@@ -107,7 +107,7 @@ final class VcpuRun implements Hypervisor {
         if (vcpu.mpState == MpState.UNINITIALIZED) {
             return immediateExit ? Errno.EINTR.number() : runUninitialized();
         }
-        if (!vcpu.hasLapic() && !vcpu.setCr8(exit.cr8)) {
+        if (!vcpu.apic.inKernel() && !vcpu.apic.writeCr8(exit.cr8)) {
             return Errno.EINVAL.number();
         }
         if (completion != Completion.NONE) {
@@ -122,10 +122,10 @@ final class VcpuRun implements Hypervisor {
     /** An application processor before INIT and SIPI: waits, then tells the client to come again. */
     private int runUninitialized() {
         mode.clearKick();
-        if (!vcpu.hasPendingInitOrSipi()) {
+        if (!vcpu.apic.hasPendingInitOrSipi()) {
             mode.block(FOR_EVER);
         }
-        vcpu.acceptApicEvents();
+        vcpu.apic.acceptInitAndSipi();
         if (mode.takeSignal()) {
             exit.reason = VcpuExit.INTR;
             stats.add(VcpuStats.SIGNAL_EXITS);
@@ -137,9 +137,9 @@ final class VcpuRun implements Hypervisor {
     /** What KVM writes into kvm_run after every run. */
     private void save() {
         exit.ifFlag = (s.flagsSystem & CpuState.IF) != 0;
-        exit.cr8 = vcpu.cr8();
-        exit.apicBase = vcpu.apicBase();
-        exit.readyForInterruptInjection = vcpu.hasLapic() || readyForInterrupt();
+        exit.cr8 = vcpu.apic.cr8();
+        exit.apicBase = vcpu.apic.base();
+        exit.readyForInterruptInjection = vcpu.apic.inKernel() || readyForInterrupt();
     }
 
     /** Whether the client could inject an external interrupt now and have it taken at once. */
@@ -157,7 +157,7 @@ final class VcpuRun implements Hypervisor {
             if (outcome != Outcome.RESUME) {
                 return outcome;
             }
-            if (exit.requestInterruptWindow && !vcpu.hasLapic() && readyForInterrupt()) {
+            if (exit.requestInterruptWindow && !vcpu.apic.inKernel() && readyForInterrupt()) {
                 exit.reason = VcpuExit.IRQ_WINDOW_OPEN;
                 stats.add(VcpuStats.REQUEST_IRQ_EXITS);
                 return Outcome.EXIT;
@@ -211,8 +211,8 @@ final class VcpuRun implements Hypervisor {
         if (mode.check(Request.CLOCK_UPDATE)) {
             vcpu.updateClock();
         }
-        if (vcpu.hasPendingInitOrSipi()) {
-            vcpu.acceptApicEvents();
+        if (vcpu.apic.hasPendingInitOrSipi()) {
+            vcpu.apic.acceptInitAndSipi();
         }
         return Outcome.RESUME;
     }
@@ -222,24 +222,19 @@ final class VcpuRun implements Hypervisor {
         if (!vcpu.runnable()) {
             mode.clearKick();
             if (!vcpu.runnable()) {
-                mode.block(vcpu.nanosToNextTimer());
+                mode.block(FOR_EVER);
             }
-            serveWhileBlocked();
+            mode.check(Request.UNBLOCK);
             if (!vcpu.runnable()) {
                 return Outcome.RESUME;
             }
             stats.add(VcpuStats.HALT_WAKEUP);
         }
-        vcpu.acceptApicEvents();
+        vcpu.apic.acceptInitAndSipi();
         if (vcpu.mpState == MpState.HALTED || vcpu.mpState == MpState.AP_RESET_HOLD) {
             vcpu.wake();
         }
         return Outcome.RESUME;
-    }
-
-    private void serveWhileBlocked() {
-        vcpu.expireTimers();
-        mode.check(Request.UNBLOCK);
     }
 
     // ------------------------------------------------------------------ events
@@ -292,18 +287,18 @@ final class VcpuRun implements Hypervisor {
             }
             cpu.nmiWindow = e.nmiPending > 0;
         }
-        if (vcpu.hasInterrupt()) {
+        if (vcpu.apic.hasInterrupt()) {
             if (interruptsAllowed()) {
                 e.interruptInjected = true;
                 e.interruptSoft = false;
-                e.interruptVector = vcpu.acknowledgeInterrupt();
+                e.interruptVector = vcpu.apic.acknowledge();
                 int code = injectInterrupt(cpu);
                 if (code != CpuExit.NONE) {
                     return code;
                 }
             }
-            cpu.irqWindow = vcpu.hasInterrupt();
-        } else if (exit.requestInterruptWindow && !vcpu.hasLapic()) {
+            cpu.irqWindow = vcpu.apic.hasInterrupt();
+        } else if (exit.requestInterruptWindow && !vcpu.apic.inKernel()) {
             cpu.irqWindow = true;
         }
         return CpuExit.NONE;
@@ -459,7 +454,7 @@ final class VcpuRun implements Hypervisor {
     @Override
     public int nestedPageFault(long gpa, long errorCode, long gva) {
         boolean codeOrTable = (errorCode & (NPF_FETCH | NPF_GUEST_TABLE)) != 0;
-        if (vcpu.ownsMmio(gpa) && !codeOrTable) {
+        if (vcpu.apic.ownsPage(gpa) && !codeOrTable) {
             return MMIO;
         }
         int result = vm.mmu().fault(mmu, gpa, errorCode, gva);
@@ -478,8 +473,8 @@ final class VcpuRun implements Hypervisor {
 
     @Override
     public boolean mmioRead(long gpa, int bytes) {
-        if (vcpu.ownsMmio(gpa)) {
-            cpu().mmioData = vcpu.readOwnMmio(gpa, bytes);
+        if (vcpu.apic.ownsPage(gpa)) {
+            cpu().mmioData = vcpu.apic.readPage(gpa, bytes);
             return true;
         }
         if (mmio.read(gpa, bytes)) {
@@ -491,8 +486,8 @@ final class VcpuRun implements Hypervisor {
 
     @Override
     public void mmioWrite(long gpa, int bytes, long data) {
-        if (vcpu.ownsMmio(gpa)) {
-            vcpu.writeOwnMmio(gpa, bytes, data);
+        if (vcpu.apic.ownsPage(gpa)) {
+            vcpu.apic.writePage(gpa, bytes, data);
             return;
         }
         mmio.write(gpa, bytes, data);

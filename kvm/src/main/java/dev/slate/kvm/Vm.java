@@ -4,6 +4,8 @@ import dev.slate.kvm.clock.TscSync;
 import dev.slate.kvm.dirty.DirtyLogSink;
 import dev.slate.kvm.dirty.DirtyLogSource;
 import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.irqchip.ApicBus;
+import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.mmu.Mmu;
 import dev.slate.kvm.mmu.MmuContext;
@@ -48,6 +50,7 @@ public final class Vm implements AutoCloseable {
     private final MmuContext mmuContext;
     private final Mmu mmu;
     private final TscSync tscSync;
+    private final ApicBus apicBus = new ApicBus();
     private final ReentrantLock lock = new ReentrantLock();
     private final AtomicInteger references = new AtomicInteger(1);
 
@@ -146,6 +149,10 @@ public final class Vm implements AutoCloseable {
             vcpus = table;
             createdVcpus++;
             modes.add(vcpu.mode());
+            LocalApic lapic = vcpu.apic.lapic();
+            if (lapic != null) {
+                apicBus.add(lapic);
+            }
             retain();
             return vcpu;
         } finally {
@@ -398,12 +405,9 @@ public final class Vm implements AutoCloseable {
         }
     }
 
-    /** KVM_HC_KICK_CPU: a vCPU that halted in a paravirtual lock goes on. */
-    void pvKick(int apicId) {
-        Vcpu target = vcpu(apicId);
-        if (target != null) {
-            target.unhalt();
-        }
+    /** Between the vCPUs' APICs; without any where there is no irqchip. */
+    ApicBus apicBus() {
+        return apicBus;
     }
 
     // ------------------------------------------------------------------ time
@@ -441,6 +445,7 @@ public final class Vm implements AutoCloseable {
             }
         }
         mmu.close();
+        mmuContext.tablePages().close();
         memory.close();
         stats.close();
     }

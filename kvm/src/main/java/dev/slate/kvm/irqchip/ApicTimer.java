@@ -1,0 +1,187 @@
+package dev.slate.kvm.irqchip;
+
+import dev.slate.kvm.clock.VcpuTsc;
+
+/**
+ * A local APIC's timer (SDM 3A 10.5.4): one shot, periodic, or at a TSC value. One count is a nanosecond times the divisor.
+ *
+ * <p>The vCPU writes under its mutex; the timer thread reads the target and advances a periodic one.
+ */
+final class ApicTimer {
+    private static final int MODE = 3 << 17;
+    private static final int ONE_SHOT = 0;
+    private static final int PERIODIC = 1 << 17;
+    private static final int TSC_DEADLINE = 2 << 17;
+    /** {@code min_timer_period_us}: a guest can't have the host do nothing but its ticks. */
+    private static final long SHORTEST_PERIOD = 200_000;
+
+    /** No target. */
+    static final long NEVER = Long.MAX_VALUE;
+
+    private final LocalApic apic;
+    private final TimerThread thread;
+    private final VcpuTsc tsc;
+
+    private int mode = ONE_SHOT;
+    private int modeMask = PERIODIC;
+    private volatile long period;
+    private volatile boolean periodic;
+    private long tscDeadline;
+
+    /** When to expire, in {@link System#nanoTime}'s count; {@link #NEVER} when off. Guarded by this. */
+    private long target = NEVER;
+
+    ApicTimer(LocalApic apic, TimerThread thread, VcpuTsc tsc) {
+        this.apic = apic;
+        this.thread = thread;
+        this.tsc = tsc;
+    }
+
+    int modeMask() {
+        return modeMask;
+    }
+
+    void tscDeadlineOffered(boolean offered) {
+        modeMask = offered ? MODE : PERIODIC;
+    }
+
+    private long divisor() {
+        int d = apic.register(LocalApic.TDCR);
+        // Bits 0, 1 and 3: 2, 4, 8 … 128, 1.
+        return 1L << ((d & 3 | d >>> 1 & 4) + 1 & 7);
+    }
+
+    private long nanos(int count) {
+        return (count & 0xffff_ffffL) * divisor();
+    }
+
+    /** LVTT was written: another mode stops the timer where TSC deadlines begin or end. */
+    void modeChanged() {
+        int now = apic.register(LocalApic.LVTT) & modeMask;
+        if (now == mode) {
+            return;
+        }
+        if (now == TSC_DEADLINE || mode == TSC_DEADLINE) {
+            cancel();
+            apic.setRegister(LocalApic.TMICT, 0);
+            period = 0;
+            tscDeadline = 0;
+        }
+        mode = now;
+        periodic = now == PERIODIC;
+        limit();
+    }
+
+    private void limit() {
+        if (periodic && period != 0 && period < SHORTEST_PERIOD) {
+            period = SHORTEST_PERIOD;
+        }
+    }
+
+    void writeInitialCount(int count) {
+        if (mode == TSC_DEADLINE) {
+            return;
+        }
+        cancel();
+        apic.setRegister(LocalApic.TMICT, count);
+        period = nanos(count);
+        limit();
+        if (period != 0) {
+            arm(System.nanoTime() + period);
+        }
+    }
+
+    void divisorChanged() {
+        if (period != 0 && mode != TSC_DEADLINE) {
+            period = nanos(apic.register(LocalApic.TMICT));
+            limit();
+        }
+    }
+
+    /** KVM_SET_LAPIC: goes on with {@code count} left. */
+    void restore(int count) {
+        modeChanged();
+        if (mode == TSC_DEADLINE) {
+            return;
+        }
+        period = nanos(apic.register(LocalApic.TMICT));
+        limit();
+        if (period == 0) {
+            return;
+        }
+        long left = Math.min(nanos(count), period);
+        if (left == 0 && !periodic) {
+            return;
+        }
+        arm(System.nanoTime() + (left == 0 ? period : left));
+    }
+
+    int currentCount() {
+        long p = period;
+        if (apic.register(LocalApic.TMICT) == 0 || p == 0) {
+            return 0;
+        }
+        long t;
+        synchronized (this) {
+            t = target;
+        }
+        long left = t == NEVER ? 0 : Math.max(0, t - System.nanoTime());
+        return (int) (left % p / divisor());
+    }
+
+    long tscDeadline() {
+        return mode == TSC_DEADLINE ? tscDeadline : 0;
+    }
+
+    void setTscDeadline(long value) {
+        if (mode != TSC_DEADLINE) {
+            return;
+        }
+        cancel();
+        tscDeadline = value;
+        if (value != 0) {
+            long ticks = value - tsc.read();
+            arm(System.nanoTime() + (ticks <= 0 ? 0 : (long) (ticks * (1e6 / tsc.khz()))));
+        }
+    }
+
+    private void arm(long at) {
+        synchronized (this) {
+            target = at;
+        }
+        thread.arm(this, at);
+    }
+
+    void cancel() {
+        synchronized (this) {
+            target = NEVER;
+        }
+    }
+
+    /**
+     * On the timer thread: delivers when due.
+     *
+     * @return the next target, or {@link #NEVER}
+     */
+    long expire(long now) {
+        synchronized (this) {
+            if (target == NEVER || target - now > 0) {
+                return target;
+            }
+            if (periodic) {
+                // Ticks that were missed are lost, as with a host that is too slow for them.
+                target += period;
+                if (target - now <= 0) {
+                    target = now + period;
+                }
+            } else {
+                target = NEVER;
+                tscDeadline = 0;
+            }
+        }
+        apic.timerExpired();
+        synchronized (this) {
+            return target;
+        }
+    }
+}
