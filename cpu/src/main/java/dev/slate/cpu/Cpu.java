@@ -1,7 +1,6 @@
 package dev.slate.cpu;
 
 import dev.slate.cpu.decode.Block;
-import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.exec.Events;
@@ -57,12 +56,6 @@ public final class Cpu {
     /** OUT: the value. */
     public int ioData;
 
-    /** What the address size leaves of RSI and RDI in a string I/O exit: 0xffff, 0xffffffff or -1. */
-    public long ioAddressMask;
-
-    /** What this processor offers, as {@link Feature} bits: anything else is #UD. */
-    public final long features = Feature.X86_64_V2;
-
     /** Answer of {@link Hypervisor#mmioRead}. */
     public long mmioData;
 
@@ -86,6 +79,27 @@ public final class Cpu {
 
     /** Single-step at the hypervisor's wish, hidden from the guest: {@link CpuExit#DEBUG} after each instruction. */
     public boolean singleStep;
+
+    /** CR4 bits that the guest may set: what CPUID offers. A write of another raises #GP(0). */
+    public long cr4Allowed = CpuState.CR4_VME
+            | CpuState.CR4_PVI
+            | CpuState.CR4_TSD
+            | CpuState.CR4_DE
+            | CpuState.CR4_PSE
+            | CpuState.CR4_PAE
+            | CpuState.CR4_MCE
+            | CpuState.CR4_PGE
+            | CpuState.CR4_PCE
+            | CpuState.CR4_OSFXSR
+            | CpuState.CR4_OSXMMEXCPT
+            | CpuState.CR4_UMIP
+            | CpuState.CR4_LA57
+            | CpuState.CR4_FSGSBASE
+            | CpuState.CR4_PCIDE
+            | CpuState.CR4_OSXSAVE
+            | CpuState.CR4_SMEP
+            | CpuState.CR4_SMAP
+            | CpuState.CR4_PKE;
 
     // ---- derived from the state by modeChanged() ----
     /** 64-bit code runs. */
@@ -122,8 +136,8 @@ public final class Cpu {
         this.kickAddress = kickAddress;
         walker = new Walker(this);
         access = new Access(this);
-        interpreter = new Interpreter(this);
         events = new Events(this);
+        interpreter = new Interpreter(this, events);
         modeChanged();
     }
 
@@ -410,6 +424,16 @@ public final class Cpu {
         return s.segBase[seg] + off & 0xffff_ffffL;
     }
 
+    /** Stores items that INS has read: see {@code exec.StringOps}. */
+    public int completeIns(byte[] data, int items) {
+        return interpreter.completeIns(data, items);
+    }
+
+    /** Gathers items that OUTS writes: see {@code exec.StringOps}. */
+    public int gatherOuts(byte[] into, int maxItems) {
+        return interpreter.gatherOuts(into, maxItems);
+    }
+
     // ------------------------------------------------------------------ events
 
     /** Throws the processor's one GuestFault; the result type lets callers write {@code throw fault(...)}. */
@@ -630,42 +654,6 @@ public final class Cpu {
     /** Delivers a fault or trap of the guest's own; escalates to double and triple fault. */
     private int raise(int vector, int errorCode) {
         return events.deliver(vector, errorCode);
-    }
-
-    /**
-     * Goes on with the INS that rip points at after its exit: stores up to {@code items} items of {@code data}, {@link #ioSize} bytes
-     * each, while RCX (under REP) is not zero; RDI and RCX follow, and rip moves on when the instruction is done.
-     *
-     * @return {@link CpuExit#NONE}, or the exit that a store met, with registers as far as they got
-     */
-    public int completeIns(byte[] data, int items) {
-        modeChanged();
-        try {
-            interpreter.completeIns(data, items);
-            return CpuExit.NONE;
-        } catch (GuestFault f) {
-            return raise(f.vector, f.errorCode);
-        } catch (LeaveGuest e) {
-            return e.exit;
-        }
-    }
-
-    /**
-     * Collects up to {@code maxItems} items of the OUTS that rip points at, {@link #ioSize} bytes each; RSI and RCX follow, and rip
-     * moves on when the instruction is done.
-     *
-     * @return how many items lie in {@code into}, or the complement of a {@link CpuExit} code when a load met an exit or a fault
-     *     before the first ({@link CpuExit#NONE}: a fault was delivered)
-     */
-    public int gatherOuts(byte[] into, int maxItems) {
-        modeChanged();
-        try {
-            return interpreter.gatherOuts(into, maxItems);
-        } catch (GuestFault f) {
-            return ~raise(f.vector, f.errorCode);
-        } catch (LeaveGuest e) {
-            return ~e.exit;
-        }
     }
 
     /**

@@ -323,6 +323,24 @@ public final class Walker {
         return cpu.fault(GuestFault.PF, code);
     }
 
+    /**
+     * Loads the four page-directory pointers of PAE paging from the page that CR3 value {@code cr3} names (SDM 3A 4.4.1).
+     *
+     * @return false, with nothing loaded, when a present one has a reserved bit set: #GP(0)
+     */
+    public boolean loadPdptrs(long cr3) {
+        long[] fresh = new long[4];
+        for (int i = 0; i < 4; i++) {
+            long e = HostMemory.get64(tableHva((cr3 & 0xffff_ffe0L) + 8L * i, cr3));
+            if ((e & P) != 0 && (e & (guestReserved | 0xfff0_0000_0000_01e6L)) != 0) {
+                return false;
+            }
+            fresh[i] = e;
+        }
+        System.arraycopy(fresh, 0, s.pdptr, 0, 4);
+        return true;
+    }
+
     // ------------------------------------------------------------------ the nested tables
 
     private long tableHva(long slot, long la) {

@@ -1,0 +1,298 @@
+package dev.slate.cpu.exec;
+
+import static dev.slate.cpu.CpuState.RAX;
+import static dev.slate.cpu.CpuState.RCX;
+import static dev.slate.cpu.CpuState.RDX;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Op;
+
+/** FXSAVE and the XSAVE family (SDM 1 10.5 and chapter 13): x87, SSE and AVX state; the standard and the compacted form. */
+final class ExtendedState {
+    static final int X87 = 1;
+    static final int SSE = 2;
+    static final int AVX = 4;
+    /** MXCSR bits that may be set. */
+    static final int MXCSR_MASK = 0xffff;
+
+    private static final int LEGACY_BYTES = 512;
+    private static final int HEADER = 512;
+    private static final int AVX_OFFSET = 576;
+    private static final int AVX_BYTES = 256;
+    private static final long COMPACTED = 1L << 63;
+
+    private final Operands o;
+    private final Cpu cpu;
+    private final CpuState s;
+    private final long[] gpr;
+
+    ExtendedState(Operands o) {
+        this.o = o;
+        this.cpu = o.cpu;
+        this.s = o.s;
+        this.gpr = o.gpr;
+    }
+
+    void xgetbv() {
+        if ((s.cr4 & CpuState.CR4_OSXSAVE) == 0) {
+            throw o.undefined();
+        }
+        long v;
+        switch ((int) gpr[RCX]) {
+            case 0 -> v = s.xcr0;
+            case 1 -> v = s.xcr0 & inUse();
+            default -> throw o.protection();
+        }
+        gpr[RAX] = v & 0xffff_ffffL;
+        gpr[RDX] = v >>> 32;
+    }
+
+    /** Components that are not in their initial state. x87 and SSE are reported in use always. */
+    private int inUse() {
+        for (int i = 0; i < 64; i += 4) {
+            if ((s.xmm[i + 2] | s.xmm[i + 3]) != 0) {
+                return X87 | SSE | AVX;
+            }
+        }
+        return X87 | SSE;
+    }
+
+    int execute(int op, long w0, long w1) {
+        boolean fx = op == Op.FXSAVE || op == Op.FXRSTOR;
+        if (!fx && (s.cr4 & CpuState.CR4_OSXSAVE) == 0) {
+            throw o.undefined();
+        }
+        if ((op == Op.XSAVES || op == Op.XRSTORS) && s.cpl != 0) {
+            throw o.protection();
+        }
+        if ((s.cr0 & (fx ? CpuState.CR0_TS | CpuState.CR0_EM : CpuState.CR0_TS)) != 0) {
+            throw cpu.fault(GuestFault.NM, 0);
+        }
+        int seg = Insn.segment(w0);
+        boolean write = op == Op.FXSAVE || op >= Op.XSAVE && op <= Op.XSAVEC || op == Op.XSAVES;
+        long la = o.address(w0, w1, fx ? LEGACY_BYTES : HEADER + 64, write);
+        if ((la & (fx ? 15 : 63)) != 0) {
+            throw o.protection();
+        }
+        boolean wide = Insn.size(w0) == 3;
+        int wanted = (int) (gpr[RAX] & s.xcr0);
+        switch (op) {
+            case Op.FXSAVE -> {
+                cpu.probeWrite(seg, la, LEGACY_BYTES);
+                saveX87(seg, la, wide);
+                saveMxcsr(seg, la);
+                saveXmm(seg, la);
+            }
+            case Op.FXRSTOR -> {
+                restoreMxcsrChecked(seg, la);
+                restoreX87(seg, la, wide);
+                restoreXmm(seg, la);
+            }
+            case Op.XSAVE, Op.XSAVEOPT -> save(seg, la, wanted, wide);
+            case Op.XSAVEC, Op.XSAVES -> saveCompacted(seg, la, wanted, wide);
+            default -> restore(seg, la, wanted, wide, op == Op.XRSTORS);
+        }
+        return Interpreter.NEXT;
+    }
+
+    // ------------------------------------------------------------------ the legacy area
+
+    private int xmmCount() {
+        return cpu.mode64 ? 16 : 8;
+    }
+
+    private void saveX87(int seg, long la, boolean wide) {
+        cpu.store16(seg, la, s.fcw);
+        cpu.store16(seg, la + 2, s.fsw);
+        cpu.store16(seg, la + 4, s.ftwValid & 0xff);
+        cpu.store16(seg, la + 6, s.fpOpcode & 0x7ff);
+        if (wide) {
+            cpu.store64(seg, la + 8, s.fpIp);
+            cpu.store64(seg, la + 16, s.fpDp);
+        } else {
+            // The selectors are deprecated: they read as zero (CPUID.7.EBX bit 13).
+            cpu.store64(seg, la + 8, s.fpIp & 0xffff_ffffL);
+            cpu.store64(seg, la + 16, s.fpDp & 0xffff_ffffL);
+        }
+        int top = s.fsw >> 11 & 7;
+        for (int i = 0; i < 8; i++) {
+            int r = top + i & 7;
+            cpu.store64(seg, la + 32 + 16L * i, s.fpMantissa[r]);
+            cpu.store64(seg, la + 40 + 16L * i, s.fpExponent[r] & 0xffff);
+        }
+    }
+
+    private void restoreX87(int seg, long la, boolean wide) {
+        long control = cpu.load64(seg, la);
+        long ip = cpu.load64(seg, la + 8);
+        long dp = cpu.load64(seg, la + 16);
+        int fsw = (int) (control >>> 16) & 0xffff;
+        int top = fsw >> 11 & 7;
+        for (int i = 0; i < 8; i++) {
+            int r = top + i & 7;
+            s.fpMantissa[r] = cpu.load64(seg, la + 32 + 16L * i);
+            s.fpExponent[r] = cpu.load16(seg, la + 40 + 16L * i) & 0xffff;
+        }
+        // Bit 6 always reads as one; ES and B follow from the exceptions that are not masked.
+        s.fcw = (int) control & 0x1f3f | 0x40;
+        boolean pending = (fsw & ~s.fcw & 0x3f) != 0;
+        s.fsw = fsw & 0x7f7f | (pending ? 0x8080 : 0);
+        s.ftwValid = (int) (control >>> 32) & 0xff;
+        s.fpOpcode = (int) (control >>> 48) & 0x7ff;
+        s.fpIp = wide ? ip : ip & 0xffff_ffffL;
+        s.fpDp = wide ? dp : dp & 0xffff_ffffL;
+    }
+
+    private void initX87() {
+        s.fcw = 0x37f;
+        s.fsw = 0;
+        s.ftwValid = 0;
+        s.fpOpcode = 0;
+        s.fpIp = 0;
+        s.fpDp = 0;
+        java.util.Arrays.fill(s.fpMantissa, 0);
+        java.util.Arrays.fill(s.fpExponent, 0);
+    }
+
+    private void saveMxcsr(int seg, long la) {
+        cpu.store32(seg, la + 24, s.mxcsr);
+        cpu.store32(seg, la + 28, MXCSR_MASK);
+    }
+
+    private void restoreMxcsrChecked(int seg, long la) {
+        int v = cpu.load32(seg, la + 24);
+        if ((v & ~MXCSR_MASK) != 0) {
+            throw o.protection();
+        }
+        // The last bytes too, before anything changes.
+        cpu.load64(seg, la + LEGACY_BYTES - 8);
+        s.mxcsr = v;
+    }
+
+    private void saveXmm(int seg, long la) {
+        for (int i = 0; i < xmmCount(); i++) {
+            cpu.store64(seg, la + 160 + 16L * i, s.xmm[i * 4]);
+            cpu.store64(seg, la + 168 + 16L * i, s.xmm[i * 4 + 1]);
+        }
+    }
+
+    private void restoreXmm(int seg, long la) {
+        for (int i = 0; i < xmmCount(); i++) {
+            s.xmm[i * 4] = cpu.load64(seg, la + 160 + 16L * i);
+            s.xmm[i * 4 + 1] = cpu.load64(seg, la + 168 + 16L * i);
+        }
+    }
+
+    // ------------------------------------------------------------------ XSAVE
+
+    private void saveAvx(int seg, long la) {
+        for (int i = 0; i < xmmCount(); i++) {
+            cpu.store64(seg, la + 16L * i, s.xmm[i * 4 + 2]);
+            cpu.store64(seg, la + 8 + 16L * i, s.xmm[i * 4 + 3]);
+        }
+    }
+
+    private void save(int seg, long la, int wanted, boolean wide) {
+        int bytes = (wanted & AVX) != 0 ? AVX_OFFSET + AVX_BYTES : HEADER + 64;
+        cpu.probeWrite(seg, la, bytes);
+        long present = cpu.load64(seg, la + HEADER);
+        if ((wanted & X87) != 0) {
+            saveX87(seg, la, wide);
+        }
+        if ((wanted & (SSE | AVX)) != 0) {
+            saveMxcsr(seg, la);
+        }
+        if ((wanted & SSE) != 0) {
+            saveXmm(seg, la);
+        }
+        if ((wanted & AVX) != 0) {
+            saveAvx(seg, la + AVX_OFFSET);
+        }
+        cpu.store64(seg, la + HEADER, present & ~(long) wanted | wanted & inUse());
+    }
+
+    private void saveCompacted(int seg, long la, int wanted, boolean wide) {
+        int present = wanted & inUse();
+        int bytes = (wanted & AVX) != 0 ? AVX_OFFSET + AVX_BYTES : HEADER + 64;
+        cpu.probeWrite(seg, la, bytes);
+        if ((present & X87) != 0) {
+            saveX87(seg, la, wide);
+        }
+        if ((present & SSE) != 0) {
+            saveMxcsr(seg, la);
+            saveXmm(seg, la);
+        }
+        if ((present & AVX) != 0) {
+            saveAvx(seg, la + AVX_OFFSET);
+        }
+        cpu.store64(seg, la + HEADER, present);
+        cpu.store64(seg, la + HEADER + 8, wanted | COMPACTED);
+        for (int i = 16; i < 64; i += 8) {
+            cpu.store64(seg, la + HEADER + i, 0);
+        }
+    }
+
+    private void restore(int seg, long la, int wanted, boolean wide, boolean supervisor) {
+        long present = cpu.load64(seg, la + HEADER);
+        long layout = cpu.load64(seg, la + HEADER + 8);
+        boolean compacted = layout < 0;
+        if (supervisor && !compacted || (present & ~s.xcr0) != 0) {
+            throw o.protection();
+        }
+        if (compacted ? (layout & ~COMPACTED & ~s.xcr0) != 0 || (present & ~layout) != 0 : layout != 0) {
+            throw o.protection();
+        }
+        for (int i = 16; i < 64; i += 8) {
+            // The standard form looks at bytes 16 to 23 only, the compacted one at all.
+            if ((compacted || i == 16) && cpu.load64(seg, la + HEADER + i) != 0) {
+                throw o.protection();
+            }
+        }
+        boolean loadMxcsr = compacted ? (wanted & present & SSE) != 0 : (wanted & (SSE | AVX)) != 0;
+        if (loadMxcsr && (cpu.load32(seg, la + 24) & ~MXCSR_MASK) != 0) {
+            throw o.protection();
+        }
+        if ((wanted & present & AVX) != 0) {
+            cpu.load64(seg, la + AVX_OFFSET + AVX_BYTES - 8);
+        }
+        if ((wanted & X87) != 0) {
+            if ((present & X87) != 0) {
+                restoreX87(seg, la, wide);
+            } else {
+                initX87();
+            }
+        }
+        if (loadMxcsr) {
+            s.mxcsr = cpu.load32(seg, la + 24);
+        } else if (compacted && (wanted & SSE) != 0) {
+            s.mxcsr = 0x1f80;
+        }
+        if ((wanted & SSE) != 0) {
+            if ((present & SSE) != 0) {
+                restoreXmm(seg, la);
+            } else {
+                clear(0);
+            }
+        }
+        if ((wanted & AVX) != 0) {
+            if ((present & AVX) != 0) {
+                for (int i = 0; i < xmmCount(); i++) {
+                    s.xmm[i * 4 + 2] = cpu.load64(seg, la + AVX_OFFSET + 16L * i);
+                    s.xmm[i * 4 + 3] = cpu.load64(seg, la + AVX_OFFSET + 8 + 16L * i);
+                }
+            } else {
+                clear(2);
+            }
+        }
+    }
+
+    private void clear(int half) {
+        for (int i = 0; i < xmmCount(); i++) {
+            s.xmm[i * 4 + half] = 0;
+            s.xmm[i * 4 + half + 1] = 0;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+package dev.slate.cpu.exec;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Op;
+import dev.slate.cpu.mem.HostMemory;
+
+/**
+ * String instructions. Registers are written after every item, so a fault or an interruption leaves a state from which the same
+ * instruction goes on (SDM 1 7.3.9.2). A repeated one looks at the kick word now and then and leaves with rip at itself.
+ */
+final class StringOps {
+    /** Items between two looks at the kick word. */
+    private static final int PATIENCE = 512;
+
+    private final Operands o;
+    private final Cpu cpu;
+    private final CpuState s;
+    private final long[] gpr;
+
+    StringOps(Operands o) {
+        this.o = o;
+        this.cpu = o.cpu;
+        this.s = o.s;
+        this.gpr = o.gpr;
+    }
+
+    private long source(long w0, int size) {
+        int seg = Insn.segment(w0);
+        long off = Operands.maskAddress(gpr[CpuState.RSI], Insn.addressSize(w0));
+        return cpu.mode64 ? cpu.segmentBase[seg] + off : cpu.linear(seg, off, 1 << size, false);
+    }
+
+    private long destination(int addressSize, int size, boolean write) {
+        long off = Operands.maskAddress(gpr[CpuState.RDI], addressSize);
+        return cpu.mode64 ? off : cpu.linear(CpuState.ES, off, 1 << size, write);
+    }
+
+    private void advance(int register, int addressSize, int size) {
+        long step = (s.flagsSystem & CpuState.DF) != 0 ? -1L << size : 1L << size;
+        o.setReg(register, addressSize, gpr[register] + step);
+    }
+
+    /** MOVS, LODS, STOS, CMPS or SCAS, with or without a repeat prefix. */
+    int execute(int op, long w0, long w1) {
+        if ((w0 & (Insn.REP | Insn.REPNE)) == 0) {
+            item(op, w0);
+            return Interpreter.NEXT;
+        }
+        int addressSize = Insn.addressSize(w0);
+        boolean compares = op == Op.CMPS || op == Op.SCAS;
+        boolean whileEqual = (w0 & Insn.REP) != 0;
+        boolean single = (s.flagsSystem & CpuState.TF) != 0 || cpu.singleStep;
+        int patience = PATIENCE;
+        while (Operands.maskAddress(gpr[CpuState.RCX], addressSize) != 0) {
+            item(op, w0);
+            o.setReg(CpuState.RCX, addressSize, gpr[CpuState.RCX] - 1);
+            if (compares && (s.flagZero == 0) != whileEqual) {
+                return Interpreter.NEXT;
+            }
+            if ((single || cpu.stop || --patience == 0 && HostMemory.get32(cpu.kickAddress) != 0)
+                    && Operands.maskAddress(gpr[CpuState.RCX], addressSize) != 0) {
+                s.rip = o.rip(w1);
+                return CpuExit.NONE;
+            }
+            if (patience == 0) {
+                patience = PATIENCE;
+            }
+        }
+        return Interpreter.NEXT;
+    }
+
+    private void item(int op, long w0) {
+        int size = Insn.size(w0);
+        int addressSize = Insn.addressSize(w0);
+        switch (op) {
+            case Op.MOVS -> {
+                long v = cpu.load(Insn.segment(w0), source(w0, size), size);
+                cpu.store(CpuState.ES, destination(addressSize, size, true), size, v);
+                advance(CpuState.RSI, addressSize, size);
+                advance(CpuState.RDI, addressSize, size);
+            }
+            case Op.STOS -> {
+                cpu.store(CpuState.ES, destination(addressSize, size, true), size, gpr[CpuState.RAX]);
+                advance(CpuState.RDI, addressSize, size);
+            }
+            case Op.LODS -> {
+                long v = cpu.load(Insn.segment(w0), source(w0, size), size);
+                o.setReg(CpuState.RAX, size, v);
+                advance(CpuState.RSI, addressSize, size);
+            }
+            case Op.CMPS -> {
+                long a = cpu.load(Insn.segment(w0), source(w0, size), size);
+                long b = cpu.load(CpuState.ES, destination(addressSize, size, false), size);
+                IntegerOps.sub(s, a, b, size);
+                advance(CpuState.RSI, addressSize, size);
+                advance(CpuState.RDI, addressSize, size);
+            }
+            default -> {
+                long b = cpu.load(CpuState.ES, destination(addressSize, size, false), size);
+                IntegerOps.sub(s, gpr[CpuState.RAX], b, size);
+                advance(CpuState.RDI, addressSize, size);
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------ INS and OUTS
+
+    /**
+     * INS or OUTS, permission already checked: leaves with {@link CpuExit#IOIO} and {@code cpu.io*} filled, or falls through when a
+     * repeat count is zero. The memory side is proved before the port is touched.
+     */
+    int inOut(boolean in, long w0, long w1) {
+        int size = Math.min(Insn.size(w0), 2);
+        int addressSize = Insn.addressSize(w0);
+        boolean rep = (w0 & (Insn.REP | Insn.REPNE)) != 0;
+        if (rep && Operands.maskAddress(gpr[CpuState.RCX], addressSize) == 0) {
+            return Interpreter.NEXT;
+        }
+        if (in) {
+            cpu.probeWrite(CpuState.ES, destination(addressSize, size, true), 1 << size);
+        } else {
+            cpu.load(Insn.segment(w0), source(w0, size), size);
+        }
+        cpu.ioPort = (int) gpr[CpuState.RDX] & 0xffff;
+        cpu.ioSize = 1 << size;
+        cpu.ioIn = in;
+        cpu.ioString = true;
+        cpu.ioRep = rep;
+        pending = w0;
+        return o.exit(CpuExit.IOIO, w0, w1);
+    }
+
+    /** Word 0 of the INS or OUTS that left last. */
+    private long pending;
+
+    private int bound(int items) {
+        if (!cpu.ioRep) {
+            return Math.min(items, 1);
+        }
+        long count = Operands.maskAddress(gpr[CpuState.RCX], Insn.addressSize(pending));
+        return Long.compareUnsigned(count, items) < 0 ? (int) count : items;
+    }
+
+    private void finished(int addressSize, int done) {
+        if (!cpu.ioRep) {
+            if (done != 0) {
+                s.rip = cpu.nextRip;
+            }
+        } else if (Operands.maskAddress(gpr[CpuState.RCX], addressSize) == 0) {
+            s.rip = cpu.nextRip;
+        }
+    }
+
+    /**
+     * Stores up to {@code items} items that an INS read ({@code cpu.ioSize} bytes each) while the count lasts, and moves rip on when the
+     * instruction is done.
+     *
+     * @return items consumed
+     */
+    int completeIns(byte[] data, int items) {
+        int addressSize = Insn.addressSize(pending);
+        int size = Integer.numberOfTrailingZeros(cpu.ioSize);
+        int n = bound(items);
+        for (int i = 0; i < n; i++) {
+            long v = 0;
+            for (int k = 0; k < cpu.ioSize; k++) {
+                v |= (data[i * cpu.ioSize + k] & 0xffL) << 8 * k;
+            }
+            cpu.store(CpuState.ES, destination(addressSize, size, true), size, v);
+            advance(CpuState.RDI, addressSize, size);
+            if (cpu.ioRep) {
+                o.setReg(CpuState.RCX, addressSize, gpr[CpuState.RCX] - 1);
+            }
+        }
+        finished(addressSize, n);
+        return n;
+    }
+
+    /**
+     * Gathers up to {@code maxItems} items of the OUTS that left, advances the registers past them, and moves rip on when the
+     * instruction is done.
+     *
+     * @return items gathered
+     */
+    int gatherOuts(byte[] into, int maxItems) {
+        int addressSize = Insn.addressSize(pending);
+        int size = Integer.numberOfTrailingZeros(cpu.ioSize);
+        int n = bound(maxItems);
+        for (int i = 0; i < n; i++) {
+            long v = cpu.load(Insn.segment(pending), source(pending, size), size);
+            for (int k = 0; k < cpu.ioSize; k++) {
+                into[i * cpu.ioSize + k] = (byte) (v >>> 8 * k);
+            }
+            advance(CpuState.RSI, addressSize, size);
+            if (cpu.ioRep) {
+                o.setReg(CpuState.RCX, addressSize, gpr[CpuState.RCX] - 1);
+            }
+        }
+        finished(addressSize, n);
+        return n;
+    }
+}

@@ -1,0 +1,168 @@
+package dev.slate.cpu.exec;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Op;
+
+/**
+ * Vector instructions: whether they may run at all, operand fetch and write-back for MMX (size 3) and XMM (size 4), and the way to
+ * the families. The 16 bytes of a source are handed around as two longs, {@link #b0} (low) and {@link #b1}.
+ */
+final class VectorOps {
+    final Operands o;
+    final Cpu cpu;
+    final CpuState s;
+    final long[] gpr;
+    final long[] x;
+
+    /** The rm operand as last fetched. */
+    long b0;
+
+    long b1;
+    private final long[] wide = new long[2];
+
+    private final VectorMoves moves;
+    private final VectorShuffles shuffles;
+
+    VectorOps(Operands o) {
+        this.o = o;
+        this.cpu = o.cpu;
+        this.s = o.s;
+        this.gpr = o.gpr;
+        this.x = o.s.xmm;
+        this.moves = new VectorMoves(this);
+        this.shuffles = new VectorShuffles(this);
+    }
+
+    int execute(int op, long w0, long w1, long imm) {
+        if (op < Op.MOVUPS && op > Op.STMXCSR) {
+            return CpuExit.UNIMPLEMENTED;
+        }
+        if ((w0 & Insn.VEX) != 0) {
+            return CpuExit.UNIMPLEMENTED;
+        }
+        if (op == Op.LDMXCSR || op == Op.STMXCSR) {
+            available();
+            controlWord(op, w0, w1);
+            return Interpreter.NEXT;
+        }
+        if (op <= Op.MASKMOVDQU) {
+            return moves.execute(op, w0, w1);
+        }
+        return shuffles.execute(op, w0, w1, imm);
+    }
+
+    // ------------------------------------------------------------------ may it run
+
+    /** SSE: #UD by CR0.EM or without CR4.OSFXSR, #NM by CR0.TS (SDM 2A 2.4, 3A 13.1.3). */
+    void available() {
+        if ((s.cr0 & CpuState.CR0_EM) != 0 || (s.cr4 & CpuState.CR4_OSFXSR) == 0) {
+            throw o.undefined();
+        }
+        if ((s.cr0 & CpuState.CR0_TS) != 0) {
+            throw cpu.fault(GuestFault.NM, 0);
+        }
+    }
+
+    /** MMX: #UD by CR0.EM, #NM by CR0.TS, #MF by a pending x87 exception. Uses the whole x87 register file: TOP = 0, all valid. */
+    void availableMmx() {
+        if ((s.cr0 & CpuState.CR0_EM) != 0) {
+            throw o.undefined();
+        }
+        if ((s.cr0 & CpuState.CR0_TS) != 0) {
+            throw cpu.fault(GuestFault.NM, 0);
+        }
+        if ((s.fsw & 0x80) != 0) {
+            throw cpu.fault(GuestFault.MF, 0);
+        }
+    }
+
+    /** What every MMX instruction that has run does to the x87 state. */
+    void usedMmx() {
+        s.fsw &= ~0x3800;
+        s.ftwValid = 0xff;
+    }
+
+    void availableFor(long w0) {
+        if (Insn.size(w0) == 3) {
+            availableMmx();
+        } else {
+            available();
+        }
+    }
+
+    long mm(int r) {
+        return s.fpMantissa[r & 7];
+    }
+
+    void setMm(int r, long v) {
+        s.fpMantissa[r & 7] = v;
+        s.fpExponent[r & 7] = 0xffff;
+    }
+
+    // ------------------------------------------------------------------ operands
+
+    /** Fetches a 16-byte rm operand; memory must be aligned (#GP(0)) when {@code aligned}. */
+    void fetch(long w0, long w1, boolean aligned) {
+        if ((w0 & Insn.MEM) == 0) {
+            int r = Insn.rm(w0) * 4;
+            b0 = x[r];
+            b1 = x[r + 1];
+            return;
+        }
+        long la = o.address(w0, w1, 16, false);
+        if (aligned && (la & 15) != 0) {
+            throw o.protection();
+        }
+        cpu.load128(Insn.segment(w0), la, wide, 0);
+        b0 = wide[0];
+        b1 = wide[1];
+    }
+
+    /** Fetches the low {@code 1 << sizeLog2} bytes of the rm operand into {@link #b0}; {@link #b1} is then zero. */
+    void fetchLow(long w0, long w1, int sizeLog2) {
+        b1 = 0;
+        b0 = (w0 & Insn.MEM) != 0 ? o.loadMemory(w0, w1, sizeLog2) : x[Insn.rm(w0) * 4];
+    }
+
+    /** Fetches an MMX rm operand. */
+    void fetchMmx(long w0, long w1) {
+        b0 = (w0 & Insn.MEM) != 0 ? o.loadMemory(w0, w1, 3) : mm(Insn.rm(w0));
+        b1 = 0;
+    }
+
+    /** Stores 16 bytes. */
+    void store(long w0, long w1, boolean aligned, long low, long high) {
+        if ((w0 & Insn.MEM) == 0) {
+            set(Insn.rm(w0), low, high);
+            return;
+        }
+        long la = o.address(w0, w1, 16, true);
+        if (aligned && (la & 15) != 0) {
+            throw o.protection();
+        }
+        wide[0] = low;
+        wide[1] = high;
+        cpu.store128(Insn.segment(w0), la, wide, 0);
+    }
+
+    void set(int r, long low, long high) {
+        x[r * 4] = low;
+        x[r * 4 + 1] = high;
+    }
+
+    private void controlWord(int op, long w0, long w1) {
+        if (op == Op.STMXCSR) {
+            o.storeMemory(w0, w1, 2, s.mxcsr);
+            return;
+        }
+        int v = (int) o.loadMemory(w0, w1, 2);
+        if ((v & ~ExtendedState.MXCSR_MASK) != 0) {
+            throw o.protection();
+        }
+        s.mxcsr = v;
+    }
+}
