@@ -2,7 +2,6 @@ package dev.slate.cpu;
 
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Decoder;
-import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.Scratch;
 import org.jspecify.annotations.Nullable;
@@ -99,34 +98,47 @@ final class CodeCache {
     private Block decode(long la, long hva, int mode) {
         Decoder d = decoder;
         if (d == null) {
-            d = new Decoder(Feature.X86_64_V2);
+            d = new Decoder(cpu.features);
             decoder = d;
         }
         // Before the bytes are read: a store between reading and protecting would be missed.
         remember(hva & -PAGE);
         int available = PAGE - ((int) hva & PAGE - 1);
-        Block b = d.decode(hva, available, mode);
+        long toLimit = PAGE;
+        if (!cpu.mode64) {
+            CpuState s = cpu.s;
+            toLimit = (s.segLimit[CpuState.CS] & 0xffff_ffffL) - cpu.wrap(la - s.segBase[CpuState.CS]) + 1;
+        }
+        Block b = d.decode(hva, (int) Math.min(available, toLimit), mode);
         if (b != null) {
             return b;
         }
-        // The first instruction goes on in the next page, which may be anywhere, or absent.
+        if (toLimit <= available) {
+            // The instruction goes on beyond the code segment's limit.
+            throw cpu.fault(GuestFault.GP, 0);
+        }
+        // It goes on in the next page, which may be anywhere, or absent.
         Scratch buffer = fetchBuffer;
         if (buffer == null) {
             buffer = new Scratch(64);
             fetchBuffer = buffer;
         }
         long to = buffer.hva();
-        HostMemory.copy(hva, to, available);
         int calls = cpu.walker.calls;
         long next = cpu.fetchAddress(cpu.wrap(la + available));
         if (calls != cpu.walker.calls) {
-            // The call may have moved the first page.
+            // The call may have moved the first page. (Were the second moved by this, the next entry would fetch again: no
+            // call is made for a page that has just been fetched from.)
             hva = cpu.fetchAddress(la);
-            HostMemory.copy(hva, to, available);
         }
         remember(next & -PAGE);
-        HostMemory.copy(next, to + available, 15);
-        return d.decodeOne(to, available + 15, mode);
+        HostMemory.copy(hva, to, available);
+        HostMemory.copy(next, to + available, Decoder.MAX_LENGTH);
+        b = d.decodeOne(to, available + Decoder.MAX_LENGTH, mode);
+        if (b.byteLength > toLimit) {
+            throw cpu.fault(GuestFault.GP, 0);
+        }
+        return b;
     }
 
     /** Whether code has been decoded from a host page. */

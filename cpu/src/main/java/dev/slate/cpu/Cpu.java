@@ -1,6 +1,7 @@
 package dev.slate.cpu;
 
 import dev.slate.cpu.decode.Block;
+import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.exec.Events;
@@ -55,6 +56,12 @@ public final class Cpu {
     public boolean ioRep;
     /** OUT: the value. */
     public int ioData;
+
+    /** What the address size leaves of RSI and RDI in a string I/O exit: 0xffff, 0xffffffff or -1. */
+    public long ioAddressMask;
+
+    /** What this processor offers, as {@link Feature} bits: anything else is #UD. */
+    public final long features = Feature.X86_64_V2;
 
     /** Answer of {@link Hypervisor#mmioRead}. */
     public long mmioData;
@@ -424,16 +431,6 @@ public final class Cpu {
         return s.segBase[seg] + off & 0xffff_ffffL;
     }
 
-    /** Stores items that INS has read: see {@code exec.StringOps}. */
-    public int completeIns(byte[] data, int items) {
-        return interpreter.completeIns(data, items);
-    }
-
-    /** Gathers items that OUTS writes: see {@code exec.StringOps}. */
-    public int gatherOuts(byte[] into, int maxItems) {
-        return interpreter.gatherOuts(into, maxItems);
-    }
-
     // ------------------------------------------------------------------ events
 
     /** Throws the processor's one GuestFault; the result type lets callers write {@code throw fault(...)}. */
@@ -654,6 +651,42 @@ public final class Cpu {
     /** Delivers a fault or trap of the guest's own; escalates to double and triple fault. */
     private int raise(int vector, int errorCode) {
         return events.deliver(vector, errorCode);
+    }
+
+    /**
+     * Goes on with the INS that rip points at after its exit: stores up to {@code items} items of {@code data}, {@link #ioSize} bytes
+     * each, while RCX (under REP) is not zero; RDI and RCX follow, and rip moves on when the instruction is done.
+     *
+     * @return {@link CpuExit#NONE}, or the exit that a store met, with registers as far as they got
+     */
+    public int completeIns(byte[] data, int items) {
+        modeChanged();
+        try {
+            interpreter.completeIns(data, items);
+            return CpuExit.NONE;
+        } catch (GuestFault f) {
+            return raise(f.vector, f.errorCode);
+        } catch (LeaveGuest e) {
+            return e.exit;
+        }
+    }
+
+    /**
+     * Collects up to {@code maxItems} items of the OUTS that rip points at, {@link #ioSize} bytes each; RSI and RCX follow, and rip
+     * moves on when the instruction is done.
+     *
+     * @return how many items lie in {@code into}, or the complement of a {@link CpuExit} code when a load met an exit or a fault
+     *     before the first ({@link CpuExit#NONE}: a fault was delivered)
+     */
+    public int gatherOuts(byte[] into, int maxItems) {
+        modeChanged();
+        try {
+            return interpreter.gatherOuts(into, maxItems);
+        } catch (GuestFault f) {
+            return ~raise(f.vector, f.errorCode);
+        } catch (LeaveGuest e) {
+            return ~e.exit;
+        }
     }
 
     /**

@@ -170,8 +170,7 @@ public final class Decoder {
      */
     public Block decodeOne(long buffer, int available, int mode) {
         if (available < MAX_LENGTH) {
-            throw new IllegalArgumentException(
-                    "an instruction may have " + MAX_LENGTH + " bytes, here are " + available);
+            throw new IllegalArgumentException("an instruction may have " + MAX_LENGTH + " bytes, here are " + available);
         }
         start(buffer, available, mode);
         return block(decode(1), 0);

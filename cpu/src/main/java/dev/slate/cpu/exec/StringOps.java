@@ -3,6 +3,8 @@ package dev.slate.cpu.exec;
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.LeaveGuest;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.mem.HostMemory;
@@ -190,7 +192,16 @@ final class StringOps {
         int size = Integer.numberOfTrailingZeros(cpu.ioSize);
         int n = bound(maxItems);
         for (int i = 0; i < n; i++) {
-            long v = cpu.load(Insn.segment(pending), source(pending, size), size);
+            long v;
+            try {
+                v = cpu.load(Insn.segment(pending), source(pending, size), size);
+            } catch (GuestFault | LeaveGuest e) {
+                if (i == 0) {
+                    throw e;
+                }
+                // What was gathered goes out first; the instruction then starts again, with this item.
+                return i;
+            }
             for (int k = 0; k < cpu.ioSize; k++) {
                 into[i * cpu.ioSize + k] = (byte) (v >>> 8 * k);
             }

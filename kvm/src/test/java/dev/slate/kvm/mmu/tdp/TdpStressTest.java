@@ -9,6 +9,7 @@ import dev.slate.kvm.mmu.TestVm;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 
@@ -28,6 +29,12 @@ final class TdpStressTest {
     }
 
     private List<Thread> start(int vcpus, Guest guest) {
+        // Now and then a fault takes long, as populating a page does: room for a change between look-up and commit.
+        vm.host.onPopulate = () -> {
+            if (ThreadLocalRandom.current().nextInt(8) == 0) {
+                Thread.yield();
+            }
+        };
         List<Thread> threads = new ArrayList<>();
         for (int i = 0; i < vcpus; i++) {
             TestVcpu vcpu = vm.vcpu();
@@ -86,7 +93,7 @@ final class TdpStressTest {
         vm.host.huge = true;
         long end = System.currentTimeMillis() + MILLIS;
         int rounds = 0;
-        while (System.currentTimeMillis() < end && !stop) {
+        while ((System.currentTimeMillis() < end || rounds < 4) && !stop) {
             long now = rounds % 2 == 0 ? a : b;
             long next = rounds % 2 == 0 ? b : a;
             vm.memory.setUserMemoryRegion(1, 0, 0, 0, 0);
@@ -96,7 +103,6 @@ final class TdpStressTest {
             rounds++;
             Thread.sleep(1);
         }
-        assertThat(rounds).isGreaterThan(3);
         finish(threads);
     }
 
@@ -123,7 +129,7 @@ final class TdpStressTest {
         SplittableRandom random = new SplittableRandom(7);
         long end = System.currentTimeMillis() + MILLIS;
         int rounds = 0;
-        while (System.currentTimeMillis() < end && !stop) {
+        while ((System.currentTimeMillis() < end || rounds < 4) && !stop) {
             int first = random.nextInt(PAGES);
             int count = 1 + random.nextInt(Math.min(PAGES - first, 64));
             long from = ram + ((long) first << 12);
@@ -139,7 +145,7 @@ final class TdpStressTest {
             vm.mmu.hostInvalidateEnd(from, to);
             rounds++;
         }
-        assertThat(rounds).isGreaterThan(3);
+        System.out.println(rounds + " rounds");
         finish(threads);
     }
 
