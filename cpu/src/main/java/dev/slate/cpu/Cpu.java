@@ -54,6 +54,9 @@ public final class Cpu {
     public boolean ioString;
     /** REP INS/OUTS. */
     public boolean ioRep;
+    /** Strings: log2 of the address size in bytes (1..3), which is that of the count, too. */
+    public int ioAddressSize;
+
     /** OUT: the value. */
     public int ioData;
 

@@ -5,6 +5,7 @@ final class Completion {
     static final int NONE = 0;
     static final int PIO_IN = 1;
     static final int PIO_OUT = 2;
+    static final int PIO_INS = 3;
     static final int MMIO_READ = 4;
     static final int MMIO_WRITE = 5;
     static final int RDMSR = 6;

@@ -84,10 +84,14 @@ final class ExitHandlers {
 
     private static int portIo(VcpuRun run, Cpu cpu) {
         run.stats.add(VcpuStats.IO_EXITS);
-        if (cpu.ioString) {
-            return run.notImplemented(cpu);
+        if (!cpu.ioString) {
+            run.completion = run.pio.single(cpu);
+            return Outcome.EXIT;
         }
-        run.completion = run.pio.single(cpu);
+        if (!cpu.ioIn) {
+            return run.outputString();
+        }
+        run.completion = run.pio.input(cpu);
         return Outcome.EXIT;
     }
 

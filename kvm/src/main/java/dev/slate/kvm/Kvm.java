@@ -26,6 +26,8 @@ public final class Kvm {
     public static final int MAX_VCPU_IDS = 4096;
     /** Pages of a vCPU's run area: {@code kvm_run}, PIO data, coalesced ring. */
     public static final int RUN_AREA_PAGES = 3;
+
+    static final long RUN_AREA_BYTES = RUN_AREA_PAGES * 4096L;
     /** Most entries that {@link Vcpu#setCpuid} takes. */
     public static final int MAX_CPUID_ENTRIES = 256;
     /** {@code KVM_SYNC_X86_VALID_FIELDS}: regs, sregs, events. */

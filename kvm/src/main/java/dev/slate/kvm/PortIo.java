@@ -3,28 +3,46 @@ package dev.slate.kvm;
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.mem.HostMemory;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Port I/O that goes to the client: IN and OUT of one item.
+ * Port I/O that goes to the client: IN and OUT, and their string forms.
  *
  * <p>At the exit the instruction is not done: rip still points at it, and it completes when the vCPU runs again, if rip is still
- * where it was (a client may have set other registers meanwhile).
+ * where it was (a client may have set other registers meanwhile). OUTS is the exception: an item that has gone out is done.
  */
 final class PortIo {
+    /** Most bytes of one string exit: KVM's read-ahead buffer. */
+    private static final int STRING_BYTES = 1024;
+
+    private static final int PAGE_SIZE = 4096;
+
     private final CpuState s;
     private final VcpuExit exit;
     private final long dataHva;
+    private byte @Nullable [] buffer;
 
     /** Linear address of the instruction at its exit. */
     private long linearRip;
 
     private long nextRip;
     private int size;
+    private int count;
 
     PortIo(CpuState s, VcpuExit exit, long runAreaHva) {
         this.s = s;
         this.exit = exit;
         this.dataHva = runAreaHva + VcpuExit.PIO_PAGE_OFFSET;
+    }
+
+    /** Made by the first string instruction: most guests have none. */
+    private byte[] buffer() {
+        byte[] b = buffer;
+        if (b == null) {
+            b = new byte[STRING_BYTES];
+            buffer = b;
+        }
+        return b;
     }
 
     private long linearRip() {
@@ -33,6 +51,7 @@ final class PortIo {
 
     private void prepare(Cpu cpu, int direction, int items) {
         size = cpu.ioSize;
+        count = items;
         exit.reason = VcpuExit.IO;
         exit.ioDirection = direction;
         exit.ioSize = size;
@@ -76,5 +95,44 @@ final class PortIo {
             case 2 -> rax & ~0xffffL | HostMemory.get16(dataHva);
             default -> HostMemory.get32(dataHva) & 0xffff_ffffL;
         };
+    }
+
+    /**
+     * INS: asks the client for as many items as KVM does: no more than RCX, the destination page and its buffer hold. KVM compares
+     * the bytes left in the page with a number of items; so does this.
+     */
+    int input(Cpu cpu) {
+        linearRip = linearRip();
+        nextRip = cpu.nextRip;
+        int items = 1;
+        if (cpu.ioRep) {
+            long address = s.gpr[CpuState.RDI];
+            int inPage = (int) address & PAGE_SIZE - 1;
+            boolean down = (s.flagsSystem & CpuState.DF) != 0;
+            int room = down ? inPage : PAGE_SIZE - inPage;
+            items = Math.min(room, STRING_BYTES / cpu.ioSize);
+            long rcx = s.gpr[CpuState.RCX] & -1L >>> 64 - (8 << cpu.ioAddressSize);
+            if (Long.compareUnsigned(rcx, items) < 0) {
+                items = (int) rcx;
+            }
+            items = Math.max(items, 1);
+        }
+        prepare(cpu, VcpuExit.IO_IN, items);
+        return Completion.PIO_INS;
+    }
+
+    /** Completes INS in guest mode: the processor stores the client's items, as many as RCX still asks for. Throws what stores throw. */
+    void completeInput(Cpu cpu) {
+        byte[] items = buffer();
+        HostMemory.copyOut(dataHva, items, 0, count * size);
+        cpu.completeIns(items, count);
+    }
+
+    /** OUTS in guest mode: takes one item out of guest memory, with RSI, RCX and rip moved on. Throws what loads throw. */
+    void output(Cpu cpu) {
+        byte[] item = buffer();
+        cpu.gatherOuts(item, 1);
+        HostMemory.copyIn(item, 0, dataHva, cpu.ioSize);
+        prepare(cpu, VcpuExit.IO_OUT, 1);
     }
 }

@@ -36,6 +36,8 @@ public final class Vcpu implements AutoCloseable {
     private final VcpuExit exit = new VcpuExit();
     private final VcpuStats stats;
     private final ReentrantLock mutex = new ReentrantLock();
+    private final long runAreaHva;
+    private final boolean ownsRunArea;
 
     // Guarded by the mutex; the classes of the run loop work on them directly.
     final GuestMode mode;
@@ -53,9 +55,11 @@ public final class Vcpu implements AutoCloseable {
 
     private boolean enforcePvFeatures;
 
-    Vcpu(Vm vm, int id, long runAreaHva) {
+    Vcpu(Vm vm, int id, long runAreaHva, boolean ownsRunArea) {
         this.vm = vm;
         this.id = id;
+        this.runAreaHva = runAreaHva;
+        this.ownsRunArea = ownsRunArea;
         this.stats = new VcpuStats(vm.kvm().host());
         this.mode = new GuestMode(vm.kvm().host());
         this.tsc = new VcpuTsc(vm.kvm().host(), vm.tscKhz());
@@ -92,6 +96,11 @@ public final class Vcpu implements AutoCloseable {
     }
 
     // ------------------------------------------------------------------ running
+
+    /** Host address of the data of port I/O: the second page of the run area. */
+    public long portData() {
+        return runAreaHva + VcpuExit.PIO_PAGE_OFFSET;
+    }
 
     /**
      * {@code KVM_RUN}: completes what the last exit left open, then runs the guest on the calling thread until something is up to the
@@ -665,5 +674,8 @@ public final class Vcpu implements AutoCloseable {
         run.close();
         mode.close();
         stats.close();
+        if (ownsRunArea) {
+            vm.kvm().host().free(runAreaHva, Kvm.RUN_AREA_BYTES);
+        }
     }
 }

@@ -136,4 +136,26 @@ public final class VcpuExit {
     public int eoiVector;
 
     VcpuExit() {}
+
+    /** The exit as a value. Allocates. */
+    public Exit value() {
+        return switch (reason) {
+            case IO ->
+                ioDirection == IO_IN
+                        ? new Exit.PortIn(ioPort, ioSize, ioCount)
+                        : new Exit.PortOut(ioPort, ioSize, ioCount);
+            case MMIO ->
+                mmioIsWrite
+                        ? new Exit.MmioWrite(mmioPhysAddr, mmioLen, RegisterTransfer.getLong(mmioData, 0))
+                        : new Exit.MmioRead(mmioPhysAddr, mmioLen);
+            case HLT -> new Exit.Halt();
+            case SHUTDOWN -> new Exit.Shutdown();
+            case DEBUG -> new Exit.Debug(debugException, debugPc, debugDr6);
+            case IRQ_WINDOW_OPEN -> new Exit.InterruptWindow();
+            case X86_RDMSR -> new Exit.ReadMsr(msrIndex, msrReason);
+            case X86_WRMSR -> new Exit.WriteMsr(msrIndex, msrData, msrReason);
+            case INTERNAL_ERROR -> new Exit.InternalError(internalSuberror);
+            default -> new Exit.Other(reason);
+        };
+    }
 }

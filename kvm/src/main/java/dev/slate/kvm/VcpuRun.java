@@ -381,6 +381,9 @@ final class VcpuRun implements Hypervisor {
             case Completion.PIO_OUT -> {
                 return pio.stillThere() ? skip(pio.nextRip()) : Outcome.RESUME;
             }
+            case Completion.PIO_INS -> {
+                return pio.stillThere() ? inGuest(cpu, what) : Outcome.RESUME;
+            }
             case Completion.MMIO_READ -> {
                 return mmio.answer(s.rip) ? inGuest(cpu, what) : Outcome.RESUME;
             }
@@ -425,9 +428,44 @@ final class VcpuRun implements Hypervisor {
         }
         mmu.enterGuest();
         cpu.walker.nestedRoot = vm.mmu().root(mmu);
-        int code = cpu.runOne();
+        int code = what == Completion.PIO_INS ? completeInput(cpu) : cpu.runOne();
         mmu.leaveGuest();
         return ExitHandlers.handle(this, cpu, code);
+    }
+
+    private int completeInput(Cpu cpu) {
+        try {
+            pio.completeInput(cpu);
+            return CpuExit.NONE;
+        } catch (GuestFault f) {
+            return faulted(f);
+        } catch (LeaveGuest e) {
+            return e.exit;
+        }
+    }
+
+    /** A fault in what the hypervisor does for an instruction: queued, as its emulator would. */
+    private int faulted(GuestFault f) {
+        events.queue(f.vector, GuestFault.hasErrorCode(f.vector), f.errorCode);
+        return CpuExit.NONE;
+    }
+
+    /** OUTS: the item is fetched from guest memory, and is done when it has gone out. */
+    int outputString() {
+        Cpu cpu = cpu();
+        mmu.enterGuest();
+        int code = CpuExit.NONE;
+        boolean ready = false;
+        try {
+            pio.output(cpu);
+            ready = true;
+        } catch (GuestFault f) {
+            code = faulted(f);
+        } catch (LeaveGuest e) {
+            code = e.exit;
+        }
+        mmu.leaveGuest();
+        return ready ? Outcome.EXIT : ExitHandlers.handle(this, cpu, code);
     }
 
     /** After an exit for an MMIO write: the next piece, or the guest goes on. */
@@ -579,7 +617,7 @@ final class VcpuRun implements Hypervisor {
             cpu.systemStore8(cpu.wrap(rip + 2), last);
             cpu.serialize();
         } catch (GuestFault f) {
-            events.queue(f.vector, GuestFault.hasErrorCode(f.vector), f.errorCode);
+            code = faulted(f);
         } catch (LeaveGuest e) {
             code = e.exit;
         }

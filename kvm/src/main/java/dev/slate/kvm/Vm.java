@@ -121,6 +121,24 @@ public final class Vm implements AutoCloseable {
      * @throws KvmException EINVAL: id out of range or too many vCPUs; EEXIST: the id is taken; ENOMEM
      */
     public Vcpu createVcpu(int id, long runAreaHva) {
+        return createVcpu(id, runAreaHva, false);
+    }
+
+    /** A vCPU with a run area of its own, for programs that have no {@code kvm_run} to share. @throws KvmException as the other */
+    public Vcpu createVcpu(int id) {
+        long runArea = kvm.host().allocate(Kvm.RUN_AREA_BYTES, 4096);
+        if (runArea == 0) {
+            throw Errno.ENOMEM.raise();
+        }
+        try {
+            return createVcpu(id, runArea, true);
+        } catch (KvmException e) {
+            kvm.host().free(runArea, Kvm.RUN_AREA_BYTES);
+            throw e;
+        }
+    }
+
+    private Vcpu createVcpu(int id, long runAreaHva, boolean ownsRunArea) {
         if (id < 0 || id >= Kvm.MAX_VCPU_IDS) {
             throw Errno.EINVAL.raise();
         }
@@ -138,7 +156,7 @@ public final class Vm implements AutoCloseable {
             if (vcpu(id) != null) {
                 throw Errno.EEXIST.raise();
             }
-            Vcpu vcpu = new Vcpu(this, id, runAreaHva);
+            Vcpu vcpu = new Vcpu(this, id, runAreaHva, ownsRunArea);
             @Nullable Vcpu[] table = vcpus;
             if (id >= table.length) {
                 @Nullable Vcpu[] longer = new Vcpu[Math.min(Kvm.MAX_VCPU_IDS, Math.max(id + 1, table.length * 2))];

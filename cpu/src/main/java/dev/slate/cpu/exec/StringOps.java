@@ -131,6 +131,7 @@ final class StringOps {
         cpu.ioIn = in;
         cpu.ioString = true;
         cpu.ioRep = rep;
+        cpu.ioAddressSize = addressSize;
         pending = w0;
         return o.exit(CpuExit.IOIO, w0, w1);
     }
