@@ -1,0 +1,14 @@
+#!/bin/sh
+# usage: build.sh OUTDIR - builds OUTDIR/libslate.so, the library that `slate run` preloads into a client.
+# Needs cc and, for jni.h, a JDK in JAVA_HOME.
+set -eu
+here=$(dirname "$(readlink -f "$0")")
+out=$1
+: "${JAVA_HOME:?set JAVA_HOME to a JDK 25}"
+mkdir -p "$out"
+"${CC:-cc}" -std=gnu11 -O2 -g -fPIC -shared -fvisibility=hidden -fno-strict-aliasing \
+  -Wall -Wextra -Werror -Wno-nonnull-compare -Wno-missing-attributes -I"$JAVA_HOME/include" -I"$JAVA_HOME/include/linux" \
+  "$here/interpose.c" "$here/files.c" "$here/paths.c" "$here/signals.c" "$here/jvm.c" "$here/copy.S" \
+  -Wl,--version-script="$here/slate.map" -Wl,-z,now -Wl,-z,relro -Wl,--no-undefined -Wl,-soname,libslate.so \
+  -o "$out/libslate.so.new" -lpthread -ldl
+mv "$out/libslate.so.new" "$out/libslate.so"

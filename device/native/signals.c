@@ -1,0 +1,389 @@
+/*
+ * Signals. In the kernel a handler runs only after KVM_RUN has returned; here a handler that ran on top of Java frames could
+ * longjmp, be cancelled or call KVM_RUN itself. So the kernel knows our wrapper instead of the client's handlers: on a thread
+ * that is inside Slate it puts the signal back into the thread's queue, blocked, kicks the vCPU, and returns; the thread
+ * unblocks it after it has left, and the kernel builds the frame that the client expects.
+ *
+ * The JVM's four fault signals have our handler in front, which mends the faults of slate_copy; then comes the JVM's, and the
+ * client's by way of the interface of libjsig (JVM_get_signal_action), which this library provides.
+ */
+#include "slate.h"
+
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <link.h>
+#include <pthread.h>
+#include <ucontext.h>
+
+__thread struct thread self;
+
+extern const char slate_copy_access[], slate_copy_failed[];
+
+static inline uint64_t bit(int sig) {
+    return UINT64_C(1) << (sig - 1);
+}
+static uint64_t change_mask(int how, uint64_t set) {
+    uint64_t old = 0;
+    raw(SYS_rt_sigprocmask, how, (long)&set, (long)&old, sizeof set, 0, 0);
+    return old;
+}
+
+/* ---- What the client has asked for ---- */
+
+static struct sigaction client[_NSIG]; /* valid where `wrapped` says so */
+static atomic_uint versions[_NSIG];    /* odd while client[] changes */
+static _Atomic uint64_t wrapped;       /* the kernel has our handler */
+static _Atomic uint64_t kept;          /* ... although the client wants the default: KVM_SET_SIGNAL_MASK lets it through */
+static struct sigaction jvm_actions[_NSIG];
+static bool own_faults;
+static uintptr_t jvm_low, jvm_high; /* libjvm.so */
+static __thread uint64_t fault_mask; /* what the thread blocked where it faulted */
+
+static const uint64_t FAULTS =
+    UINT64_C(1) << (SIGSEGV - 1) | UINT64_C(1) << (SIGBUS - 1) | UINT64_C(1) << (SIGFPE - 1) | UINT64_C(1) << (SIGILL - 1);
+
+static struct sigaction client_action(int sig) {
+    struct sigaction a;
+    unsigned before;
+    do {
+        before = atomic_load(&versions[sig]);
+        a = client[sig];
+        atomic_thread_fence(memory_order_acquire);
+    } while ((before & 1) || before != atomic_load(&versions[sig]));
+    return a;
+}
+
+/* The caller has blocked every signal. */
+static void set_client_action(int sig, const struct sigaction *a) {
+    unsigned v;
+    do {
+        v = atomic_load(&versions[sig]) & ~1u;
+    } while (!atomic_compare_exchange_weak(&versions[sig], &v, v + 1));
+    client[sig] = *a;
+    atomic_store(&versions[sig], v + 2);
+}
+
+static int libc_sigaction(int sig, const struct sigaction *act, struct sigaction *old) {
+    return REAL(sigaction)(sig, act, old);
+}
+
+/* Does what the kernel does for a signal without a handler, on return from the wrapper. */
+static void default_action(int sig, ucontext_t *context) {
+    if (sig == SIGCHLD || sig == SIGURG || sig == SIGWINCH || sig == SIGCONT) return;
+    struct sigaction dfl = {.sa_handler = SIG_DFL};
+    libc_sigaction(sig, &dfl, NULL);
+    raw(SYS_tgkill, getpid(), gettid(), sig, 0, 0, 0);
+    sigdelset(&context->uc_sigmask, sig);
+}
+
+static void run_client_handler(int sig, siginfo_t *info, void *context) {
+    struct sigaction a = client_action(sig);
+    if (a.sa_handler == SIG_IGN) return;
+    if (a.sa_handler == SIG_DFL) {
+        default_action(sig, context);
+        return;
+    }
+    if (a.sa_flags & SA_RESETHAND) {
+        struct sigaction dfl = {.sa_handler = SIG_DFL};
+        sigaction(sig, &dfl, NULL);
+    }
+    if (a.sa_flags & SA_NODEFER) change_mask(SIG_UNBLOCK, bit(sig));
+    if (a.sa_flags & SA_SIGINFO) {
+        a.sa_sigaction(sig, info, context);
+    } else {
+        a.sa_handler(sig);
+    }
+}
+
+static void wrapper(int sig, siginfo_t *info, void *context) {
+    int saved = errno;
+    if (self.depth) {
+        /* Blocked from here on, until release_held() or the end of KVM_RUN's own mask. */
+        ucontext_t *u = context;
+        sigaddset(&u->uc_sigmask, sig);
+        self.held |= bit(sig);
+        raw(SYS_rt_tgsigqueueinfo, getpid(), gettid(), sig, (long)info, 0, 0);
+        if (self.kick) atomic_fetch_or(self.kick, KICK_SIGNAL);
+    } else {
+        run_client_handler(sig, info, context);
+    }
+    errno = saved;
+}
+
+COLD void release_held(void) {
+    uint64_t held = self.held;
+    self.held = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+    change_mask(SIG_UNBLOCK, held); /* delivered here */
+}
+
+static void fault(int sig, siginfo_t *info, void *context) {
+    ucontext_t *u = context;
+    greg_t *rip = &u->uc_mcontext.gregs[REG_RIP];
+    if (*rip == (greg_t)slate_copy_access) {
+        *rip = (greg_t)slate_copy_failed;
+        return;
+    }
+    if (info->si_code <= 0) { /* sent by kill(): a signal like any other */
+        wrapper(sig, info, context);
+        return;
+    }
+    int saved = errno;
+    memcpy(&fault_mask, &u->uc_sigmask, sizeof fault_mask);
+    if (jvm_actions[sig].sa_sigaction) {
+        jvm_actions[sig].sa_sigaction(sig, info, context);
+    } else {
+        run_client_handler(sig, info, context);
+    }
+    errno = saved;
+}
+
+/* Tells the kernel what fits the client's wish. The caller has blocked every signal. */
+static int install(int sig, const struct sigaction *a, struct sigaction *old) {
+    struct sigaction ours = *a;
+    bool handler = a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN;
+    if (own_faults && (FAULTS & bit(sig))) {
+        ours.sa_sigaction = fault;
+        ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (a->sa_flags & SA_RESTART);
+        handler = true;
+    } else if (handler || (a->sa_handler == SIG_DFL && (atomic_load(&kept) & bit(sig)))) {
+        ours.sa_sigaction = wrapper;
+        ours.sa_flags = (a->sa_flags & ~(SA_NODEFER | SA_RESETHAND)) | SA_SIGINFO;
+        handler = true;
+    }
+    struct sigaction previous;
+    bool had = atomic_load(&wrapped) & bit(sig);
+    if (had) previous = client_action(sig);
+    if (handler) {
+        set_client_action(sig, a);
+        atomic_fetch_or(&wrapped, bit(sig));
+    }
+    struct sigaction kernel_had;
+    int error = libc_sigaction(sig, &ours, &kernel_had);
+    if (error == 0 && !handler) atomic_fetch_and(&wrapped, ~bit(sig));
+    if (error == 0 && old) *old = had ? previous : kernel_had;
+    return error;
+}
+
+/* What the JVM asks for: it gets the four fault signals; the others stay the client's. */
+static int jvm_sigaction(int sig, const struct sigaction *act, struct sigaction *old) {
+    if (old) memset(old, 0, sizeof *old);
+    if (old && jvm_actions[sig].sa_sigaction) *old = jvm_actions[sig];
+    if (act) jvm_actions[sig] = *act;
+    return 0;
+}
+
+PUBLIC int sigaction(int sig, const struct sigaction *act, struct sigaction *old) {
+    if (sig < 1 || sig >= _NSIG || sig == SIGKILL || sig == SIGSTOP) return libc_sigaction(sig, act, old);
+    if (signals_from_jvm(__builtin_return_address(0))) return jvm_sigaction(sig, act, old);
+    if (!act) {
+        if (!(atomic_load(&wrapped) & bit(sig))) return libc_sigaction(sig, NULL, old);
+        if (old) *old = client_action(sig);
+        return 0;
+    }
+    struct sigaction wish, previous; /* the pointers may be bad: touch them while faults are still the client's own */
+    wish = *act;
+    uint64_t mask = change_mask(SIG_BLOCK, ~FAULTS);
+    int error = install(sig, &wish, &previous);
+    change_mask(SIG_SETMASK, mask);
+    if (error == 0 && old) *old = previous;
+    return error;
+}
+
+static uint64_t interrupting; /* siginterrupt(): signals whose handlers do not restart calls */
+
+static sighandler_t simple_signal(int sig, sighandler_t handler, int flags) {
+    struct sigaction act = {.sa_handler = handler, .sa_flags = flags}, old;
+    if (handler == SIG_ERR || sig < 1 || sig >= _NSIG) {
+        errno = EINVAL;
+        return SIG_ERR;
+    }
+    if (!(flags & SA_NODEFER)) sigaddset(&act.sa_mask, sig);
+    if (interrupting & bit(sig)) act.sa_flags &= ~SA_RESTART;
+    return sigaction(sig, &act, &old) < 0 ? SIG_ERR : old.sa_handler;
+}
+
+PUBLIC sighandler_t signal(int sig, sighandler_t handler) {
+    return simple_signal(sig, handler, SA_RESTART);
+}
+PUBLIC sighandler_t bsd_signal(int, sighandler_t) __attribute__((alias("signal")));
+PUBLIC sighandler_t ssignal(int, sighandler_t) __attribute__((alias("signal")));
+PUBLIC sighandler_t __sysv_signal(int sig, sighandler_t handler) {
+    return simple_signal(sig, handler, SA_RESETHAND | SA_NODEFER);
+}
+PUBLIC sighandler_t sysv_signal(int, sighandler_t) __attribute__((alias("__sysv_signal")));
+
+PUBLIC int siginterrupt(int sig, int interrupt) {
+    struct sigaction a;
+    if (sigaction(sig, NULL, &a) < 0) return -1;
+    interrupting = interrupt ? interrupting | bit(sig) : interrupting & ~bit(sig);
+    a.sa_flags = interrupt ? a.sa_flags & ~SA_RESTART : a.sa_flags | SA_RESTART;
+    return sigaction(sig, &a, NULL);
+}
+
+/* ---- The JVM's side ---- */
+
+void signals_own_faults(void) {
+    uint64_t mask = change_mask(SIG_BLOCK, ~FAULTS);
+    own_faults = true;
+    for (int sig = 1; sig < 32; sig++) {
+        if (!(FAULTS & bit(sig))) continue;
+        struct sigaction now;
+        sigaction(sig, NULL, &now);
+        install(sig, &now, NULL);
+    }
+    change_mask(SIG_SETMASK, mask);
+}
+
+static int find_extent(struct dl_phdr_info *info, size_t size, void *inside) {
+    (void)size;
+    uintptr_t low = UINTPTR_MAX, high = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        if (p->p_type != PT_LOAD) continue;
+        uintptr_t from = info->dlpi_addr + p->p_vaddr;
+        if (from < low) low = from;
+        if (from + p->p_memsz > high) high = from + p->p_memsz;
+    }
+    if ((uintptr_t)inside < low || (uintptr_t)inside >= high) return 0;
+    jvm_low = low;
+    jvm_high = high;
+    return 1;
+}
+
+void signals_jvm_range(const void *symbol) {
+    dl_iterate_phdr(find_extent, (void *)symbol);
+}
+
+bool signals_from_jvm(const void *address) {
+    return (uintptr_t)address - jvm_low < jvm_high - jvm_low;
+}
+
+PUBLIC void JVM_begin_signal_setting(void) {}
+PUBLIC void JVM_end_signal_setting(void) {}
+
+/* The JVM could not use a fault. On a client's thread outside Slate it is the client's own; else it is a bug for hs_err. */
+PUBLIC struct sigaction *JVM_get_signal_action(int sig) {
+    static struct sigaction to_client = {.sa_sigaction = run_client_handler, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    static struct sigaction none = {.sa_handler = SIG_DFL};
+    if (sig < 1 || sig >= _NSIG) return NULL;
+    /* The JVM's own threads were born with every signal blocked. */
+    uint64_t all = bit(SIGUSR1) | bit(SIGTERM) | bit(SIGINT) | bit(SIGALRM);
+    bool jvm_thread = !self.env && (fault_mask & all) == all;
+    return self.depth || jvm_thread ? &none : &to_client;
+}
+
+/* ---- KVM_SET_SIGNAL_MASK ---- */
+
+/*
+ * A signal that the thread blocks and the vCPU's mask lets through only interrupts KVM_RUN: it stays pending, and its default
+ * action (which may be to end the process) is not taken. That needs a handler of ours for the time.
+ */
+COLD static void keep(uint64_t signals) {
+    uint64_t mask = change_mask(SIG_BLOCK, ~FAULTS);
+    atomic_fetch_or(&kept, signals);
+    for (int sig = 1; sig < _NSIG; sig++) {
+        if (!(signals & bit(sig)) || sig == SIGKILL || sig == SIGSTOP || sig == 32 || sig == 33) continue;
+        struct sigaction now;
+        sigaction(sig, NULL, &now);
+        if (now.sa_handler == SIG_DFL) install(sig, &now, NULL);
+    }
+    change_mask(SIG_SETMASK, mask);
+}
+
+uint64_t signals_begin_run(uint64_t run_mask) {
+    uint64_t old = change_mask(SIG_BLOCK, 0);
+    uint64_t opened = old & ~run_mask & ~atomic_load(&kept);
+    if (UNLIKELY(opened)) keep(opened);
+    change_mask(SIG_SETMASK, run_mask & ~FAULTS);
+    return old;
+}
+
+void signals_end_run(uint64_t old) {
+    self.held &= ~old; /* what the thread itself blocks stays pending, for sigwait() and its like */
+    change_mask(SIG_SETMASK, old | self.held);
+}
+
+/* ---- pthread_cancel: never on top of Java frames ---- */
+
+struct registration {
+    pthread_t id;
+    struct thread *thread;
+    struct registration *next;
+};
+static struct registration *registrations;
+static pthread_mutex_t registrations_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void signals_register(void) {
+    struct registration *r = calloc(1, sizeof *r);
+    if (!r) return;
+    r->id = pthread_self();
+    r->thread = &self;
+    pthread_mutex_lock(&registrations_lock);
+    r->next = registrations;
+    registrations = r;
+    pthread_mutex_unlock(&registrations_lock);
+    self.registration = r;
+}
+
+void signals_unregister(void) {
+    pthread_mutex_lock(&registrations_lock);
+    for (struct registration **p = &registrations; *p; p = &(*p)->next) {
+        if (*p == self.registration) {
+            *p = self.registration->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&registrations_lock);
+    free(self.registration);
+    self.registration = NULL;
+}
+
+/*
+ * Dekker with the entry of an ioctl: the target stores `serving` and loads `cancel_seen`, we store `cancel_seen` and load `serving`.
+ * The barrier on the hot side is this membarrier.
+ */
+PUBLIC int pthread_cancel(pthread_t id) {
+    enter();
+    pthread_mutex_lock(&registrations_lock);
+    struct registration *r = registrations;
+    while (r && !pthread_equal(r->id, id)) r = r->next;
+    bool inside = false;
+    if (r && r->thread != &self) {
+        __atomic_store_n(&r->thread->cancel_seen, 1, __ATOMIC_SEQ_CST);
+        if (raw(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0) < 0) {
+            raw(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
+            raw(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
+        }
+        inside = __atomic_load_n(&r->thread->serving, __ATOMIC_SEQ_CST);
+        _Atomic int32_t *kick = __atomic_load_n(&r->thread->kick, __ATOMIC_SEQ_CST);
+        if (inside && kick) {
+            atomic_fetch_or(kick, KICK_SIGNAL);
+            raw(SYS_futex, (long)kick, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
+        }
+    }
+    pthread_mutex_unlock(&registrations_lock);
+    leave();
+    return inside ? 0 : REAL(pthread_cancel)(id);
+}
+
+/* Entering although a cancellation has been asked for: it waits. Returns the state to give back. */
+COLD int signals_enter_cancelled(void) {
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+/* The thread has left: it cancels itself, at once when its type is asynchronous. */
+COLD void signals_leave_cancelled(int state) {
+    self.cancel_seen = 0;
+    REAL(pthread_cancel)(pthread_self());
+    pthread_setcancelstate(state, NULL);
+}
+
+/* The other threads are not in the child. */
+void signals_in_child(void) {
+    pthread_mutex_init(&registrations_lock, NULL);
+    registrations = NULL;
+    self.registration = NULL;
+}

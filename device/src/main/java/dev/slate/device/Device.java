@@ -1,0 +1,280 @@
+package dev.slate.device;
+
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.Errno;
+import dev.slate.kvm.Knobs;
+import dev.slate.kvm.Kvm;
+import dev.slate.kvm.KvmException;
+import dev.slate.kvm.Vm;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Where the shim comes in: the table of files, and the calls that native/jvm.c makes. Every entry catches what it throws; errors leave
+ * as negative errnos.
+ */
+final class Device {
+    /** As SCRATCH_BYTES in native/slate.h. */
+    static final int SCRATCH_BYTES = 16384;
+
+    private static @Nullable KvmFile[] files = new KvmFile[64];
+    private static @Nullable SystemFile system;
+
+    /** The VMs that live; changed under the write lock, walked under the read lock, which spans a change of the client's memory. */
+    private static Vm[] vms = {};
+
+    private static final ReentrantReadWriteLock VMS_LOCK = new ReentrantReadWriteLock();
+    private static long watched;
+    private static boolean statistics;
+
+    private Device() {}
+
+    /** Once, when the JVM has started. A knob that is wrong ends the process: it would not run as it was asked to. */
+    static void start() {
+        Knobs knobs = Knobs.standard();
+        String chosen = Native.environment("SLATE_SET");
+        try {
+            if (chosen != null) {
+                knobs = Knobs.parse(chosen);
+            }
+        } catch (IllegalArgumentException e) {
+            say("slate: " + e.getMessage());
+            Native.quit(2);
+        }
+        statistics = "1".equals(Native.environment("SLATE_STATS"));
+        start(new SystemFile(new Kvm(new NativeHost(), knobs)));
+        if (!"1".equals(Native.environment("SLATE_QUIET"))) {
+            say("slate: this is Slate, KVM in user space (" + mode(chosen) + ")");
+        }
+    }
+
+    /** For training and tests: the same without an environment. */
+    static void start(SystemFile answers) {
+        watched = Native.watched();
+        system = answers;
+    }
+
+    private static String mode(@Nullable String chosen) {
+        String set = chosen == null ? "" : String.join(", ", chosen.strip().split("\\s*\n\\s*"));
+        return set.isEmpty() ? "nested paging in software, no hardware virtualization" : set;
+    }
+
+    static SystemFile system() {
+        SystemFile s = system;
+        if (s == null) {
+            throw new IllegalStateException("Device.start has not run");
+        }
+        return s;
+    }
+
+    /**
+     * An ioctl on a KVM descriptor.
+     *
+     * @param kind {@code Native.KIND_*}; the files of /dev/kvm itself share one object
+     */
+    static long ioctl(int handle, int kind, int request, long arg, long scratch) {
+        try {
+            if (kind == Native.KIND_SYSTEM) {
+                return system().ioctl(request, arg, scratch);
+            }
+            KvmFile file = files[handle];
+            if (file == null) {
+                return -Errno.EBADF.number();
+            }
+            return file.ioctl(request, arg, scratch);
+        } catch (KvmException e) {
+            return -e.errno().number();
+        } catch (OutOfMemoryError e) {
+            return -Errno.ENOMEM.number();
+        } catch (Throwable e) {
+            bug("ioctl 0x" + Integer.toHexString(request), e);
+            return -Errno.EIO.number();
+        }
+    }
+
+    /** The last descriptor of a file is gone. */
+    static void release(int handle) {
+        try {
+            KvmFile file;
+            synchronized (Device.class) {
+                file = files[handle];
+                files[handle] = null;
+            }
+            if (file != null) {
+                file.release();
+            }
+        } catch (Throwable e) {
+            bug("close", e);
+        }
+    }
+
+    /** A statistics descriptor is about to be read. */
+    static void refresh(int handle) {
+        try {
+            if (files[handle] instanceof StatsFile file) {
+                file.refresh();
+            }
+        } catch (Throwable e) {
+            bug("read of statistics", e);
+        }
+    }
+
+    /**
+     * The client changes its mapping of {@code [startHva, endHva)}: when {@code begin} has returned, no vCPU touches it until the call
+     * with {@code begin} false, which comes from the same thread.
+     */
+    static void invalidate(boolean begin, long startHva, long endHva) {
+        if (begin) {
+            VMS_LOCK.readLock().lock();
+        }
+        try {
+            for (Vm vm : vms) {
+                if (begin) {
+                    vm.hostInvalidateBegin(startHva, endHva);
+                } else {
+                    vm.hostInvalidateEnd(startHva, endHva);
+                }
+            }
+        } catch (Throwable e) {
+            bug("change of the client's memory", e);
+        }
+        if (!begin) {
+            VMS_LOCK.readLock().unlock();
+        }
+    }
+
+    /** Content of a file in /sys/module/kvm* or debugfs; null: there is none. */
+    static byte @Nullable [] pseudoFile(String path) {
+        try {
+            String text = system().pseudoFile(path);
+            return text == null ? null : text.getBytes(StandardCharsets.UTF_8);
+        } catch (Throwable e) {
+            bug("read of " + path, e);
+            return null;
+        }
+    }
+
+    /** The process ends. */
+    static void exit() {
+        if (statistics) {
+            for (Vm vm : vms) {
+                StatsReport.add(vm);
+            }
+            say(StatsReport.text());
+        }
+    }
+
+    /** A VM begins. */
+    static void open(Vm vm) {
+        VMS_LOCK.writeLock().lock();
+        try {
+            vms = Arrays.copyOf(vms, vms.length + 1);
+            vms[vms.length - 1] = vm;
+        } finally {
+            VMS_LOCK.writeLock().unlock();
+        }
+    }
+
+    /** The last descriptor of a VM and its vCPUs is gone. */
+    static void close(Vm vm) {
+        if (statistics) {
+            StatsReport.add(vm);
+        }
+        VMS_LOCK.writeLock().lock();
+        try {
+            Vm[] rest = new Vm[vms.length - 1];
+            int n = 0;
+            for (Vm other : vms) {
+                if (other != vm) {
+                    rest[n++] = other;
+                }
+            }
+            vms = rest;
+            if (rest.length == 0) {
+                HostMemory.putVolatile64(watched, -1);
+                HostMemory.putVolatile64(watched + 8, 0);
+            }
+        } finally {
+            VMS_LOCK.writeLock().unlock();
+        }
+    }
+
+    /** The client's memory {@code [startHva, endHva)} is about to become a memory slot: its changes matter from now on. */
+    static void watch(long startHva, long endHva) {
+        synchronized (Device.class) {
+            if (Long.compareUnsigned(startHva, HostMemory.get64(watched)) < 0) {
+                HostMemory.putVolatile64(watched, startHva);
+            }
+            if (Long.compareUnsigned(endHva, HostMemory.get64(watched + 8)) > 0) {
+                HostMemory.putVolatile64(watched + 8, endHva);
+            }
+        }
+    }
+
+    /** Makes a new file's Java side. */
+    @FunctionalInterface
+    interface Maker {
+        KvmFile make(int handle);
+    }
+
+    /**
+     * A new file: native side, Java side, descriptor.
+     *
+     * @return the descriptor
+     * @throws KvmException the maker's, or what the kernel gave for a descriptor
+     */
+    static int create(int kind, long bytes, Maker maker) {
+        long made = Native.newFile(kind, bytes, kind == Native.KIND_STATS);
+        if (made < 0) {
+            throw fromKernel((int) -made).raise();
+        }
+        int handle = (int) made;
+        int fd = (int) (made >>> 32);
+        KvmFile file;
+        try {
+            file = maker.make(handle);
+        } catch (Throwable e) {
+            Native.abandon(handle, fd);
+            throw e;
+        }
+        synchronized (Device.class) {
+            if (handle >= files.length) {
+                files = Arrays.copyOf(files, Math.max(2 * files.length, handle + 1));
+            }
+            files[handle] = file;
+        }
+        int installed = Native.install(handle, fd, file instanceof VcpuFile vcpu ? vcpu.kickWordHva() : 0);
+        if (installed < 0) {
+            throw fromKernel(-installed).raise();
+        }
+        return installed;
+    }
+
+    private static Errno fromKernel(int number) {
+        for (Errno e : Errno.values()) {
+            if (e.number() == number) {
+                return e;
+            }
+        }
+        return Errno.ENOMEM;
+    }
+
+    /** One text on standard error. */
+    static void say(String text) {
+        Native.say((text + "\n").getBytes(StandardCharsets.UTF_8));
+    }
+
+    private static void bug(String during, Throwable e) {
+        try {
+            StringWriter trace = new StringWriter();
+            e.printStackTrace(new PrintWriter(trace));
+            say("slate: a bug of Slate's in " + during + "; the call fails with EIO. Please report this:\n" + trace);
+        } catch (Throwable second) {
+            Native.say("slate: a bug of Slate's, and no memory to describe it\n".getBytes(StandardCharsets.US_ASCII));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+package dev.slate.device;
+
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.host.HostServices;
+
+/** Host services over the shim: memory is the client's own address space, the clock is the processor's. */
+final class NativeHost implements HostServices {
+    private static final long CHUNK = 1 << 20;
+    /** Larger requests get pages of their own. */
+    private static final int LARGE = 1 << 15;
+
+    private static final int CLASSES = 10; // 64 bytes to 32 KiB
+
+    private final long scratch;
+    private final long tscKhz;
+    /** Free blocks of each power-of-two size, chained through their first word. */
+    private final long[] free = new long[CLASSES];
+
+    /** Next block never used of each size; a multiple of CHUNK: there is none. */
+    private final long[] next = new long[CLASSES];
+
+    NativeHost() {
+        scratch = allocate(64, 64);
+        tscKhz = findTscKhz();
+    }
+
+    @Override
+    public int populate(long hva, long bytes, boolean write) {
+        return Native.populate(hva, bytes, write);
+    }
+
+    @Override
+    public boolean hugeMapped(long hva) {
+        return Native.hugeMapped(hva);
+    }
+
+    @Override
+    public long readTsc() {
+        return Native.readTsc();
+    }
+
+    @Override
+    public long tscKhz() {
+        return tscKhz;
+    }
+
+    /** CPUID leaf 15h where it is complete, else measured for some milliseconds against the monotonic clock. */
+    private long findTscKhz() {
+        int[] max = cpuid(0, 0);
+        if (max[0] >= 0x15) {
+            int[] ratio = cpuid(0x15, 0);
+            if (ratio[0] != 0 && ratio[1] != 0 && ratio[2] != 0) {
+                return Integer.toUnsignedLong(ratio[2])
+                        * Integer.toUnsignedLong(ratio[1])
+                        / Integer.toUnsignedLong(ratio[0])
+                        / 1000;
+            }
+        }
+        long nanos = System.nanoTime();
+        long tsc = Native.readTsc();
+        long end = nanos + 2_000_000;
+        long now;
+        do {
+            now = System.nanoTime();
+        } while (now < end);
+        long khz = (Native.readTsc() - tsc) * 1_000_000 / (now - nanos);
+        return Math.max(khz, 1);
+    }
+
+    @Override
+    public synchronized int[] cpuid(int leaf, int subleaf) {
+        Native.cpuid(leaf, subleaf, scratch);
+        return new int[] {
+            HostMemory.get32(scratch),
+            HostMemory.get32(scratch + 4),
+            HostMemory.get32(scratch + 8),
+            HostMemory.get32(scratch + 12)
+        };
+    }
+
+    @Override
+    public void await(long wordHva, int expected, long nanos) {
+        Native.await(wordHva, expected, nanos);
+    }
+
+    @Override
+    public void wake(long wordHva) {
+        Native.wake(wordHva);
+    }
+
+    /**
+     * Small blocks are powers of two, each in a chunk of its size, which lies at a multiple of {@link #CHUNK} and says its size at its
+     * start; a block is aligned to its size.
+     */
+    @Override
+    public synchronized long allocate(long bytes, long alignment) {
+        if (Math.max(bytes, alignment) > LARGE) {
+            if (bytes <= LARGE) {
+                throw new IllegalArgumentException(
+                        bytes + " bytes aligned to " + alignment + ": ask for more than " + LARGE);
+            }
+            long at = Native.map(bytes, alignment);
+            return at < 0 ? 0 : at;
+        }
+        int c = Math.max(0, Long.SIZE - Long.numberOfLeadingZeros(Math.max(bytes, alignment) - 1) - 6);
+        long size = 64L << c;
+        long block = free[c];
+        if (block != 0) {
+            free[c] = HostMemory.get64(block);
+            HostMemory.fill(block, size, 0);
+            return block;
+        }
+        block = next[c];
+        if ((block & CHUNK - 1) == 0) {
+            long at = Native.map(CHUNK, CHUNK);
+            if (at < 0) {
+                return 0;
+            }
+            HostMemory.put64(at, c);
+            block = at + size;
+        }
+        next[c] = block + size;
+        return block;
+    }
+
+    @Override
+    public synchronized void free(long hva, long bytes) {
+        if (bytes > LARGE) {
+            Native.unmap(hva, bytes);
+            return;
+        }
+        int c = (int) HostMemory.get64(hva & -CHUNK);
+        HostMemory.put64(hva, free[c]);
+        free[c] = hva;
+    }
+}

@@ -1,0 +1,64 @@
+package dev.slate.device;
+
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.device.abi.Abi;
+import dev.slate.kvm.Errno;
+import dev.slate.kvm.Kvm;
+import dev.slate.kvm.Vm;
+import org.jspecify.annotations.Nullable;
+
+/** {@code /dev/kvm} itself. One object serves all its descriptors. */
+final class SystemFile {
+    private final Kvm kvm;
+
+    SystemFile(Kvm kvm) {
+        this.kvm = kvm;
+    }
+
+    /** As {@link KvmFile#ioctl}. */
+    long ioctl(int request, long arg, long scratch) {
+        return switch (request) {
+            case Ioctl.GET_API_VERSION -> noArgument(arg, Kvm.API_VERSION);
+            case Ioctl.CREATE_VM -> createVm(arg);
+            case Ioctl.CHECK_EXTENSION -> arg == (int) arg ? kvm.checkExtension((int) arg) : 0;
+            case Ioctl.GET_VCPU_MMAP_SIZE -> noArgument(arg, Kvm.RUN_AREA_PAGES * 4096);
+            case Ioctl.GET_SUPPORTED_CPUID -> Cpuids.get(kvm.supportedCpuid(), arg, scratch);
+            case Ioctl.GET_EMULATED_CPUID -> Cpuids.get(kvm.emulatedCpuid(), arg, scratch);
+            case Ioctl.GET_MSR_INDEX_LIST -> Msrs.list(kvm.msrIndexList(), arg, scratch);
+            case Ioctl.GET_MSR_FEATURE_INDEX_LIST -> Msrs.list(kvm.msrFeatureIndexList(), arg, scratch);
+            case Ioctl.GET_MSRS -> Msrs.get(kvm, null, arg, scratch);
+            case Ioctl.X86_GET_MCE_CAP_SUPPORTED -> {
+                HostMemory.put64(scratch, kvm.mceCapSupported());
+                UserMemory.write(arg, scratch, 8);
+                yield 0;
+            }
+            case Ioctl.GET_DEVICE_ATTR, Ioctl.HAS_DEVICE_ATTR -> {
+                UserMemory.read(scratch, arg, Abi.DEVICE_ATTR.bytes());
+                throw Errno.ENXIO
+                        .raise(); // KVM_X86_XCOMP_GUEST_SUPP is the one attribute, and KVM_CAP_SYS_ATTRIBUTES is 0
+            }
+            default -> -Errno.EINVAL.number();
+        };
+    }
+
+    private static long noArgument(long arg, long result) {
+        return arg == 0 ? result : -Errno.EINVAL.number();
+    }
+
+    private long createVm(long type) {
+        if (type != 0) {
+            throw Errno.EINVAL.raise();
+        }
+        return Device.create(Native.KIND_VM, 0, handle -> {
+            Vm vm = kvm.createVm(0);
+            Device.open(vm);
+            return new VmFile(handle, vm);
+        });
+    }
+
+    /** The text of a file that KVM's modules have in sysfs; null: there is none. */
+    @Nullable
+    String pseudoFile(String path) {
+        return Parameters.text(path, kvm.knobs());
+    }
+}

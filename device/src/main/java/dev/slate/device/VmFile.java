@@ -1,0 +1,138 @@
+package dev.slate.device;
+
+import static dev.slate.cpu.mem.HostMemory.get32;
+import static dev.slate.cpu.mem.HostMemory.get64;
+
+import dev.slate.device.abi.Abi;
+import dev.slate.kvm.Errno;
+import dev.slate.kvm.Kvm;
+import dev.slate.kvm.Vm;
+
+/** A VM's descriptor. */
+final class VmFile extends KvmFile {
+    private final Vm vm;
+    /** Descriptors of the VM and of its vCPUs and statistics that live. */
+    private int references = 1;
+
+    VmFile(int handle, Vm vm) {
+        super(handle);
+        this.vm = vm;
+    }
+
+    Vm vm() {
+        return vm;
+    }
+
+    @Override
+    long ioctl(int request, long arg, long scratch) {
+        return switch (request) {
+            case Ioctl.CREATE_VCPU -> createVcpu(arg);
+            case Ioctl.SET_USER_MEMORY_REGION -> setUserMemoryRegion(arg, scratch);
+            case Ioctl.GET_DIRTY_LOG -> getDirtyLog(arg, scratch);
+            case Ioctl.CLEAR_DIRTY_LOG -> clearDirtyLog(arg, scratch);
+            case Ioctl.CHECK_EXTENSION -> arg == (int) arg ? vm.checkExtension((int) arg) : 0;
+            case Ioctl.ENABLE_CAP -> {
+                UserMemory.read(scratch, arg, Abi.ENABLE_CAP.bytes());
+                vm.enableCap(get32(scratch + Caps.CAP), get32(scratch + Caps.FLAGS), Caps.arguments(scratch));
+                yield 0;
+            }
+            case Ioctl.CREATE_IRQCHIP -> {
+                vm.createIrqchip();
+                yield 0;
+            }
+            case Ioctl.SET_BOOT_CPU_ID -> {
+                vm.setBootCpuId((int) arg);
+                yield 0;
+            }
+            case Ioctl.SET_TSS_ADDR -> {
+                vm.setTssAddr(arg);
+                yield 0;
+            }
+            case Ioctl.SET_IDENTITY_MAP_ADDR -> {
+                UserMemory.read(scratch, arg, 8);
+                vm.setIdentityMapAddr(get64(scratch));
+                yield 0;
+            }
+            case Ioctl.GET_TSC_KHZ -> vm.tscKhz();
+            case Ioctl.SET_TSC_KHZ -> {
+                vm.setTscKhz((int) arg);
+                yield 0;
+            }
+            case Ioctl.X86_SET_MSR_FILTER -> Msrs.filter(vm, arg, scratch);
+            case Ioctl.GET_STATS_FD -> StatsFile.open(this, "kvm-" + Native.pid(), vm.stats());
+            // Not offered (their capabilities are 0): the errno that KVM gives where they are not set up.
+            case Ioctl.RESET_DIRTY_RINGS, Ioctl.SET_GSI_ROUTING, Ioctl.SIGNAL_MSI -> -Errno.EINVAL.number();
+            case Ioctl.GET_IRQCHIP, Ioctl.SET_IRQCHIP, Ioctl.IRQ_LINE, Ioctl.IRQ_LINE_STATUS -> -Errno.ENXIO.number();
+            case Ioctl.CREATE_DEVICE -> -Errno.ENODEV.number();
+            default -> -Errno.ENOTTY.number();
+        };
+    }
+
+    private long createVcpu(long id) {
+        // KVM takes the low 32 bits, unsigned.
+        if (Integer.compareUnsigned((int) id, Kvm.MAX_VCPU_IDS) >= 0) {
+            throw Errno.EINVAL.raise();
+        }
+        return Device.create(
+                Native.KIND_VCPU,
+                Kvm.RUN_AREA_PAGES * 4096L,
+                handle -> new VcpuFile(handle, this, (int) id, Native.area(handle)));
+    }
+
+    private static final long SLOT = Abi.USERSPACE_MEMORY_REGION.at("slot");
+    private static final long SLOT_FLAGS = Abi.USERSPACE_MEMORY_REGION.at("flags");
+    private static final long GUEST_PHYS_ADDR = Abi.USERSPACE_MEMORY_REGION.at("guest_phys_addr");
+    private static final long MEMORY_SIZE = Abi.USERSPACE_MEMORY_REGION.at("memory_size");
+    private static final long USERSPACE_ADDR = Abi.USERSPACE_MEMORY_REGION.at("userspace_addr");
+
+    private long setUserMemoryRegion(long arg, long scratch) {
+        UserMemory.read(scratch, arg, Abi.USERSPACE_MEMORY_REGION.bytes());
+        long bytes = get64(scratch + MEMORY_SIZE);
+        long hva = get64(scratch + USERSPACE_ADDR);
+        if (bytes != 0 && hva >= 0 && bytes > 0 && hva + bytes > 0) {
+            Device.watch(hva, hva + bytes);
+        }
+        vm.setUserMemoryRegion(
+                get32(scratch + SLOT), get32(scratch + SLOT_FLAGS), get64(scratch + GUEST_PHYS_ADDR), bytes, hva);
+        return 0;
+    }
+
+    private long getDirtyLog(long arg, long scratch) {
+        UserMemory.read(scratch, arg, Abi.DIRTY_LOG.bytes());
+        long bitmap = get64(scratch + Abi.DIRTY_LOG.at("dirty_bitmap"));
+        vm.getDirtyLog(get32(scratch), (from, bytes) -> -Native.copyOut(bitmap, from, bytes));
+        return 0;
+    }
+
+    private long clearDirtyLog(long arg, long scratch) {
+        UserMemory.read(scratch, arg, Abi.CLEAR_DIRTY_LOG.bytes());
+        long bitmap = get64(scratch + Abi.CLEAR_DIRTY_LOG.at("dirty_bitmap"));
+        vm.clearDirtyLog(
+                get32(scratch),
+                get64(scratch + Abi.CLEAR_DIRTY_LOG.at("first_page")),
+                Integer.toUnsignedLong(get32(scratch + Abi.CLEAR_DIRTY_LOG.at("num_pages"))),
+                (to, bytes) -> -Native.copyIn(to, bitmap, bytes));
+        return 0;
+    }
+
+    /** A vCPU or statistics file needs the VM. */
+    synchronized void retain() {
+        references++;
+    }
+
+    /** It needs it no longer; the last one ends the VM. */
+    void drop() {
+        synchronized (this) {
+            if (--references > 0) {
+                return;
+            }
+        }
+        Device.close(vm);
+        vm.close();
+    }
+
+    @Override
+    void release() {
+        drop();
+    }
+}

@@ -1,0 +1,101 @@
+package dev.slate.device;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+
+/** The machine's C compiler and programs, for tests. */
+public final class Host {
+    /** The module's folder, where Maven runs tests. */
+    static final Path MODULE = Path.of("").toAbsolutePath();
+
+    private static final Path BUILT = MODULE.resolve("target/test-native");
+
+    /** How a program ended. */
+    public record Result(int status, String output) {}
+
+    private Host() {}
+
+    /** Compiles a C program and gives its file. */
+    public static Path compile(String name, String source) throws IOException, InterruptedException {
+        Files.createDirectories(BUILT);
+        Path file = BUILT.resolve(name + ".c");
+        Files.writeString(file, source);
+        return compile(file);
+    }
+
+    /** Compiles a C program and gives its file. */
+    public static Path compile(Path source) throws IOException, InterruptedException {
+        Files.createDirectories(BUILT);
+        String name = source.getFileName().toString();
+        Path program = BUILT.resolve(name.substring(0, name.lastIndexOf('.')));
+        Result built = run(
+                120,
+                Map.of(),
+                List.of("cc", "-O1", "-g", "-w", "-pthread", "-o", program.toString(), source.toString()));
+        if (built.status() != 0) {
+            throw new IllegalStateException("cc " + source + ":\n" + built.output());
+        }
+        return program;
+    }
+
+    /** Runs a program, both its outputs together; one that takes longer is killed. */
+    public static Result run(int seconds, Map<String, String> environment, List<String> command)
+            throws IOException, InterruptedException {
+        Files.createDirectories(BUILT);
+        Path output = Files.createTempFile(BUILT, "output", ".txt");
+        ProcessBuilder builder =
+                new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
+        builder.environment().putAll(environment);
+        Process process = builder.start();
+        boolean ended = process.waitFor(seconds, TimeUnit.SECONDS);
+        if (!ended) {
+            process.destroyForcibly().waitFor();
+        }
+        String text = Files.readString(output, StandardCharsets.ISO_8859_1);
+        Files.delete(output);
+        return new Result(ended ? process.exitValue() : -1, ended ? text : text + "\n(killed after " + seconds + " s)");
+    }
+
+    /** Runs a program on Slate, as `slate run` does, with the classes that Maven has just compiled. */
+    static Result slate(int seconds, Map<String, String> more, Path program, String... arguments)
+            throws IOException, InterruptedException {
+        Map<String, String> environment = new java.util.HashMap<>(more);
+        Path root = MODULE.getParent();
+        String javaHome = System.getProperty("java.home");
+        environment.put("LD_PRELOAD", shim().toString());
+        environment.put("SLATE_HOME", root.toString());
+        environment.put("SLATE_JAVA_HOME", javaHome);
+        environment.put(
+                "SLATE_CLASSPATH",
+                root.resolve("cpu/target/classes") + ":" + root.resolve("kvm/target/classes") + ":"
+                        + root.resolve("device/target/classes"));
+        List<String> command = new ArrayList<>(List.of(program.toString()));
+        command.addAll(List.of(arguments));
+        return run(seconds, environment, command);
+    }
+
+    private static Path shim() throws IOException, InterruptedException {
+        Path library = BUILT.resolve("libslate.so");
+        synchronized (Host.class) {
+            if (!built) {
+                Result result = run(
+                        120,
+                        Map.of("JAVA_HOME", System.getProperty("java.home")),
+                        List.of("sh", MODULE.resolve("native/build.sh").toString(), BUILT.toString()));
+                if (result.status() != 0) {
+                    throw new IllegalStateException("native/build.sh:\n" + result.output());
+                }
+                built = true;
+            }
+        }
+        return library;
+    }
+
+    private static boolean built;
+}
