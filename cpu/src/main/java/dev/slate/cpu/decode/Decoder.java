@@ -170,7 +170,8 @@ public final class Decoder {
      */
     public Block decodeOne(long buffer, int available, int mode) {
         if (available < MAX_LENGTH) {
-            throw new IllegalArgumentException("an instruction may have " + MAX_LENGTH + " bytes, here are " + available);
+            throw new IllegalArgumentException(
+                    "an instruction may have " + MAX_LENGTH + " bytes, here are " + available);
         }
         start(buffer, available, mode);
         return block(decode(1), 0);
@@ -193,6 +194,11 @@ public final class Decoder {
     static long rowWord(int row) {
         int i = row * ROW_CHARS;
         return ROWS[i + 2] | (long) ROWS[i + 3] << 16 | (long) ROWS[i + 4] << 32 | (long) ROWS[i + 5] << 48;
+    }
+
+    /** The key bits that the row looks at. */
+    static int rowMask(int row) {
+        return ROWS[row * ROW_CHARS];
     }
 
     private void start(long hva, int available, int mode) {
@@ -280,13 +286,14 @@ public final class Decoder {
             scale = 0;
             displacement = 0;
             displacementBytes = 0;
+            hasSib = false;
             immediate = 0;
             match();
         }
         long word = 0;
         if (row >= 0) {
             word = rowWord(row);
-            operands(word, first);
+            operands(word);
         }
         int length = at - first;
         if (at > room && room - first < MAX_LENGTH) {
@@ -420,7 +427,7 @@ public final class Decoder {
         }
     }
 
-    private void operands(long word, int first) {
+    private void operands(long word) {
         boolean wide = (rex & 8) != 0;
         if (mode == Mode.BITS64) {
             operandSize = wide ? 3 : operandPrefix ? 1 : (word & ROW_D64) != 0 ? 3 : 2;
@@ -444,7 +451,7 @@ public final class Decoder {
         if (segmentPrefix >= 0) {
             segment = segmentPrefix;
         }
-        immediate(word, first);
+        immediate(word);
         if (relative) {
             displacement += at;
         }
@@ -502,7 +509,7 @@ public final class Decoder {
         return false;
     }
 
-    private void immediate(long word, int first) {
+    private void immediate(long word) {
         switch ((int) (word >>> ROW_IMMEDIATE_SHIFT) & 15) {
             case 0 -> {}
             case 1, 13 -> immediate = next();
@@ -512,7 +519,7 @@ public final class Decoder {
             case 5 -> immediate = operandSize == 1 ? (short) next16() : operandSize == 2 ? next32() : next64();
             case 6 -> {
                 int offset = (byte) next();
-                immediate = at + offset;
+                immediate = (long) at + offset;
             }
             case 7 -> {
                 int offset = operandSize == 1 ? (short) next16() : next32();

@@ -110,7 +110,7 @@ public final class DecodeTableSource {
         return !row.values.getOrDefault("if", "").startsWith("BMI");
     }
 
-    private static int[] key(Row row) {
+    static int[] key(Row row) {
         int mask = 0;
         int value = 0;
         if (row.regDigit >= 0) {
@@ -172,7 +172,7 @@ public final class DecodeTableSource {
         boolean vector = false;
         for (String operand : row.operands) {
             char kind = operand.charAt(0);
-            boolean first = operand.equals(row.operands.getFirst());
+            boolean first = shape.isEmpty();
             if (SEGMENTS.contains(operand)) {
                 word |= Decoder.ROW_REG_FIXED | (long) SEGMENTS.indexOf(operand) << Decoder.ROW_FIXED_SHIFT;
             } else if (operand.equals("CL")) {
