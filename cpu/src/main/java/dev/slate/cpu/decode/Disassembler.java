@@ -170,10 +170,9 @@ public final class Disassembler {
         if (operands.isEmpty()) {
             return;
         }
-        int word = out.lastIndexOf(" ") + 1;
         do {
             out.append(' ');
-        } while (out.length() - word < 7);
+        } while (out.length() < 7);
         boolean first = true;
         int immediates = 0;
         for (String operand : operands.split(",")) {
