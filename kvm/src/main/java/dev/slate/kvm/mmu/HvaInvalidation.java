@@ -68,7 +68,7 @@ public final class HvaInvalidation {
 
     /** Waits, outside guest mode, while the page at {@code hva} is going away; returns early when {@code kickable} was kicked. */
     public void await(long hva, @Nullable GuestMode kickable) {
-        for (int i = 0; inProgress(hva, TablePages.PAGE) && (kickable == null || !kickable.kicked()); i++) {
+        for (int i = 0; inProgress(hva, Slab.PAGE) && (kickable == null || !kickable.kicked()); i++) {
             if (i < 20) {
                 Thread.yield();
             } else {

@@ -1,20 +1,20 @@
 package dev.slate.kvm.mmu;
 
 /**
- * A vCPU's own stock of table pages ({@code struct kvm_mmu_memory_cache}): topped up where waiting is allowed, so that nothing can
+ * A vCPU's own stock of table pages or other small objects ({@code struct kvm_mmu_memory_cache}): topped up where waiting is allowed, so that nothing can
  * fail once the tables are being edited. Of the vCPU's thread only.
  */
 public final class MemoryCache {
     /** {@code KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE}. */
     public static final int CAPACITY = 40;
 
-    private final TablePages pages;
+    private final Slab slab;
     private final long[] objects = new long[CAPACITY];
     /** The objects lie at the end of the array, from here on. */
     private int first = CAPACITY;
 
-    public MemoryCache(TablePages pages) {
-        this.pages = pages;
+    public MemoryCache(Slab slab) {
+        this.slab = slab;
     }
 
     /** Sees that there are at least {@code min} objects, filling up to {@link #CAPACITY}; false when there is no memory. */
@@ -23,14 +23,14 @@ public final class MemoryCache {
             return true;
         }
         long[] filled = objects;
-        if (!pages.take(filled, 0, first)) {
+        if (!slab.take(filled, 0, first)) {
             return false;
         }
         first = 0;
         return true;
     }
 
-    /** One zeroed page; {@link #topUp} had promised it. */
+    /** One zeroed object; {@link #topUp} had promised it. */
     public long take() {
         return objects[first++];
     }
@@ -48,7 +48,7 @@ public final class MemoryCache {
     /** Gives all objects back. */
     public void drain() {
         while (first < CAPACITY) {
-            pages.giveZeroed(objects[first++]);
+            slab.giveZeroed(objects[first++]);
         }
     }
 }

@@ -18,10 +18,10 @@ public record MmuContext(
         GuestMemory memory,
         GuestModes modes,
         VmStats stats,
-        TablePages tablePages,
+        Slab tablePages,
         HvaInvalidation invalidation) {
     /** A context with pages and invalidation of its own. */
     public static MmuContext of(HostServices host, Knobs knobs, GuestMemory memory, GuestModes modes, VmStats stats) {
-        return new MmuContext(host, knobs, memory, modes, stats, new TablePages(host), new HvaInvalidation());
+        return new MmuContext(host, knobs, memory, modes, stats, Slab.ofPages(host), new HvaInvalidation());
     }
 }

@@ -208,7 +208,8 @@ public final class TdpMmu implements Mmu {
         if (error == Errno.EINTR.number() || error == Errno.EAGAIN.number()) {
             v.errno = 0;
         } else {
-            v.errno = error == Errno.ENOMEM.number() ? error : Errno.EFAULT.number();
+            // A hole, no permission, no memory: KVM says the same of all.
+            v.errno = Errno.EFAULT.number();
         }
         return Hypervisor.LEAVE;
     }

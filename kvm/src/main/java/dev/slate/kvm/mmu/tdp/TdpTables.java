@@ -2,8 +2,8 @@ package dev.slate.kvm.mmu.tdp;
 
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.mmu.MemoryCache;
+import dev.slate.kvm.mmu.Slab;
 import dev.slate.kvm.mmu.Spte;
-import dev.slate.kvm.mmu.TablePages;
 import dev.slate.kvm.stats.VmStats;
 import java.util.Arrays;
 
@@ -27,7 +27,7 @@ final class TdpTables {
 
     private static final int ENTRIES = 512;
 
-    private final TablePages pages;
+    private final Slab pages;
     private final VmStats stats;
 
     /** Table pages unlinked and not yet free, under the MMU's lock. */
@@ -40,7 +40,7 @@ final class TdpTables {
 
     private long dropped2m;
 
-    TdpTables(TablePages pages, VmStats stats) {
+    TdpTables(Slab pages, VmStats stats) {
         this.pages = pages;
         this.stats = stats;
     }
@@ -166,7 +166,7 @@ final class TdpTables {
         if (fillAndLink(page, at, spte, level, spte)) {
             return true;
         }
-        HostMemory.fill(page, TablePages.PAGE, 0);
+        HostMemory.fill(page, Slab.PAGE, 0);
         cache.putBack(page);
         return false;
     }
