@@ -53,7 +53,8 @@ public final class PteLists {
      * @param cache holds at least one descriptor
      * @param head address of the list's head
      * @param spte address of the SPTE, a multiple of 8
-     * @return number of SPTEs that were in the list before
+     * @return number of SPTEs on the way to its place: all that were in the list, unless removals have left room in the middle. KVM
+     *     takes its peak from this figure
      */
     public int add(MemoryCache cache, long head, long spte) {
         long value = HostMemory.get64(head);
