@@ -212,7 +212,6 @@ final class ConformanceCommand implements Runnable {
         }
 
         /** The terminal's width; 0 when standard output is not a terminal. */
-        @SuppressWarnings("SystemConsoleNull") // java.base alone gives null when this is no terminal
         private static int terminalColumns() throws InterruptedException {
             Console console = System.console();
             if (console == null || !console.isTerminal()) {

@@ -127,8 +127,8 @@ final class CodeCache {
         int calls = cpu.walker.calls;
         long next = cpu.fetchAddress(cpu.wrap(la + available));
         if (calls != cpu.walker.calls) {
-            // The call may have moved the first page. (Were the second moved by this, the next entry would fetch again: no
-            // call is made for a page that has just been fetched from.)
+            // The call may have moved the first page. (Were the second moved by this, the next entry would fetch again;
+            // no call is made for a page that has just been fetched from.)
             hva = cpu.fetchAddress(la);
         }
         remember(next & -PAGE);

@@ -25,7 +25,7 @@ public final class Allocations {
         try {
             return (long) BYTES.invoke(BEAN);
         } catch (ReflectiveOperationException e) {
-            throw new AssertionError(e);
+            throw new LinkageError(e.getMessage(), e);
         }
     }
 }

@@ -23,7 +23,6 @@ public final class Access {
     private static final Object SPLIT_LOCK = new Object();
 
     private final Cpu cpu;
-    private final CpuState s;
     private final Tlb tlb;
     private final Walker walker;
 
@@ -33,7 +32,6 @@ public final class Access {
 
     public Access(Cpu cpu) {
         this.cpu = cpu;
-        this.s = cpu.s;
         this.tlb = cpu.tlb;
         this.walker = cpu.walker;
     }

@@ -59,7 +59,6 @@ public final class Walker {
 
     private boolean pageWritable;
     private boolean pageUser;
-    private boolean pageExecutable;
     private boolean pageLarge;
     private boolean nestedWritable;
     private boolean nestedExecutable;
@@ -135,7 +134,6 @@ public final class Walker {
             gpa = la & 0xffff_ffffL;
             pageWritable = true;
             pageUser = true;
-            pageExecutable = true;
             pageLarge = false;
             return true;
         }
@@ -266,7 +264,6 @@ public final class Walker {
         boolean user = (mode & Tlb.USER) != 0;
         pageWritable = (rights & W) != 0;
         pageUser = (rights & U) != 0;
-        pageExecutable = executable;
         boolean allowed;
         if (access == Tlb.FETCH) {
             allowed = executable && (user ? pageUser : !pageUser || (s.cr4 & CpuState.CR4_SMEP) == 0);

@@ -183,8 +183,8 @@ public final class DecodeTableSource {
             } else if (List.of("AL", "AX", "rAX", "eAX").contains(operand)) {
                 shape.append(first ? 'm' : 'r');
                 word |= first ? Decoder.ROW_RM_FIXED : Decoder.ROW_REG_FIXED;
-            } else if (operand.equals("ST") || operand.equals("XMM0") || operand.equals("DX") || operand.equals("BX")) {
-                continue;
+            } else if (List.of("ST", "XMM0", "DX", "BX").contains(operand)) {
+                // Fixed by the operation: nothing to decode.
             } else if (operand.equals("STi")) {
                 shape.append('m');
                 word |= Decoder.ROW_RM_PLAIN;

@@ -13,7 +13,6 @@ import java.util.List;
 public final class CpuidTable {
     // One entry is this many ints: function, index, flags, eax, ebx, ecx, edx.
     private static final int STRIDE = 7;
-    private static final int FUNCTION = 0;
     private static final int INDEX = 1;
     private static final int FLAGS = 2;
     private static final int REGISTERS = 3;

@@ -158,8 +158,7 @@ public final class SupportedCpuid {
         int[] h = leaf(function, 0);
         switch (function) {
             case 0x8000_0000 -> add(function, 0, 0, HIGHEST_EXTENDED, h[1], h[2], h[3]);
-            case 0x8000_0001 ->
-                add(function, 0, 0, h[0], h[1] & ~0x0fff_0000, features(function, 0, 2), extendedEdx(h));
+            case 0x8000_0001 -> add(function, 0, 0, h[0], h[1] & ~0x0fff_0000, features(function, 0, 2), extendedEdx());
             case 0x8000_0006 -> add(function, 0, 0, h[0], h[1], h[2], h[3] & ~(3 << 16));
             case 0x8000_0007 -> add(function, 0, 0, 0, 0, 0, h[3] & INVARIANT_TSC);
             case 0x8000_0008 -> add(function, 0, 0, h[0] & 0xff | 48 << 8, 0, 0, 0);
@@ -168,7 +167,7 @@ public final class SupportedCpuid {
     }
 
     /** AMD repeats leaf 1's features in 8000_0001h EDX (APM 3 E.4.2). */
-    private int extendedEdx(int[] h) {
+    private int extendedEdx() {
         int edx = features(0x8000_0001, 0, 3);
         if (!intel()) {
             edx |= features(1, 0, 3) & 0x0183_f3ff;

@@ -66,6 +66,7 @@ public final class ArenaHost implements HostServices {
     }
 
     @Override
+    @SuppressWarnings("WaitNotInLoop") // a wake-up for nothing is allowed, so one wait is enough
     public void await(long wordHva, int expected, long nanos) {
         Object monitor = monitor(wordHva);
         synchronized (monitor) {
@@ -73,7 +74,6 @@ public final class ArenaHost implements HostServices {
                 return;
             }
             try {
-                // A wake-up for nothing is allowed, so one wait is enough.
                 monitor.wait(nanos == Long.MAX_VALUE ? 0 : Math.max(nanos / 1_000_000, 1));
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();

@@ -57,7 +57,7 @@ public final class Spte {
             }
             all |= f;
         }
-        if ((REMOVED & PRESENT) != 0) {
+        if (present(REMOVED)) {
             throw new AssertionError("REMOVED is present");
         }
     }
