@@ -4,6 +4,8 @@ import static dev.slate.cpu.mem.HostMemory.get32;
 import static dev.slate.cpu.mem.HostMemory.get64;
 
 import dev.slate.device.abi.Abi;
+import dev.slate.device.abi.KvmClockData;
+import dev.slate.kvm.ClockData;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Vm;
@@ -56,6 +58,20 @@ final class VmFile extends KvmFile {
             case Ioctl.GET_TSC_KHZ -> vm.tscKhz();
             case Ioctl.SET_TSC_KHZ -> {
                 vm.setTscKhz((int) arg);
+                yield 0;
+            }
+            case Ioctl.GET_CLOCK -> {
+                ClockData clock = new ClockData();
+                vm.getClock(clock);
+                KvmClockData.write(scratch, clock);
+                UserMemory.write(arg, scratch, KvmClockData.BYTES);
+                yield 0;
+            }
+            case Ioctl.SET_CLOCK -> {
+                UserMemory.read(scratch, arg, KvmClockData.BYTES);
+                ClockData clock = new ClockData();
+                KvmClockData.read(scratch, clock);
+                vm.setClock(clock);
                 yield 0;
             }
             case Ioctl.X86_SET_MSR_FILTER -> Msrs.filter(vm, arg, scratch);

@@ -37,8 +37,14 @@ public final class Kvm {
     static final long HYPERCALL_EXITS = 1 << 12;
 
     /** KVM_FEATURE_* that something stands behind. */
-    static final int PV_FEATURES =
-            1 << 1 | MsrFile.PV_UNHALT | MsrFile.PV_SEND_IPI | MsrFile.PV_POLL_CONTROL | MsrFile.PV_SCHED_YIELD;
+    static final int PV_FEATURES = MsrFile.PV_CLOCKSOURCE
+            | MsrFile.PV_NOP_IO_DELAY
+            | MsrFile.PV_CLOCKSOURCE2
+            | MsrFile.PV_CLOCKSOURCE_STABLE
+            | MsrFile.PV_UNHALT
+            | MsrFile.PV_SEND_IPI
+            | MsrFile.PV_POLL_CONTROL
+            | MsrFile.PV_SCHED_YIELD;
 
     // What the processor executes and the hypervisor serves (DESIGN.md point 9).
     private static final int[] OFFERED = {
@@ -131,6 +137,7 @@ public final class Kvm {
                     Cap.EXT_CPUID,
                     Cap.EXT_EMUL_CPUID,
                     Cap.NOP_IO_DELAY,
+                    Cap.CLOCKSOURCE,
                     Cap.MP_STATE,
                     Cap.SYNC_MMU,
                     Cap.USER_NMI,
@@ -160,6 +167,7 @@ public final class Kvm {
                     Cap.CHECK_EXTENSION_VM,
                     Cap.INTERNAL_ERROR_DATA,
                     Cap.BINARY_STATS_FD -> 1;
+            case Cap.ADJUST_CLOCK -> ClockData.TSC_STABLE | ClockData.REALTIME | ClockData.HOST_TSC;
             case Cap.EXIT_HYPERCALL -> (int) HYPERCALL_EXITS;
             case Cap.SYNC_REGS -> SYNC_REGS_VALID;
             case Cap.NR_VCPUS -> Math.min(Runtime.getRuntime().availableProcessors(), MAX_VCPUS);

@@ -48,6 +48,7 @@ public final class Vcpu implements AutoCloseable {
     final MsrFile msrs;
     final GuestDebug debug = new GuestDebug();
     final VcpuApic apic;
+    final KvmClock clock = new KvmClock(this);
     private final VcpuRun run;
 
     /** A {@link MpState}; also set by INIT and SIPI of other vCPUs. */
@@ -171,6 +172,7 @@ public final class Vcpu implements AutoCloseable {
         s.interruptShadow = 0;
         s.nmiBlocked = false;
         apic.reset(init);
+        clock.reset();
         if (!init) {
             s.xcr0 = 1;
             s.pat = 0x0007040600070406L;
@@ -651,8 +653,6 @@ public final class Vcpu implements AutoCloseable {
                 || events.nmiWaits() && !state.nmiBlocked
                 || apic.hasInterrupt() && run.interruptsAllowed();
     }
-
-    void updateClock() {}
 
     /** CR3, CR4, EFER or a segment was changed from outside the processor. */
     void translationsChanged() {

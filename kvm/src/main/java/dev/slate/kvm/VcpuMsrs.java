@@ -78,13 +78,13 @@ final class VcpuMsrs implements MsrFile.Processor {
     }
 
     @Override
-    public boolean writeClock(int index, long value) {
-        return false;
+    public void writeClock(int index, long value) {
+        vcpu.clock.write(index, value);
     }
 
     @Override
     public long readClock(int index) {
-        return 0;
+        return vcpu.clock.read(index);
     }
 
     @Override

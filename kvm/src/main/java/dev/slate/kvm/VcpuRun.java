@@ -24,6 +24,8 @@ final class VcpuRun implements Hypervisor {
     private static final int LEFT_FOR_EMULATION = 1;
 
     private static final long FOR_EVER = Long.MAX_VALUE;
+    /** The bits of a page-table entry that hold an address. */
+    private static final long FRAME = 0x000f_ffff_ffff_f000L;
 
     final Vcpu vcpu;
     final Vm vm;
@@ -66,6 +68,8 @@ final class VcpuRun implements Hypervisor {
             c = new Cpu(s, this, mode.kickWordHva());
             processor = c;
             vcpu.debug.apply(c);
+            c.cr4Allowed = ~(vm.kvm().cr4Reserved() | ControlRegisters.cr4Reserved(vcpu.cpuid));
+            c.walker.guestReserved = FRAME & -1L << vcpu.cpuid.maxPhysicalAddress();
         }
         return c;
     }
@@ -209,7 +213,7 @@ final class VcpuRun implements Hypervisor {
             stats.add(VcpuStats.REQ_EVENT);
         }
         if (mode.check(Request.CLOCK_UPDATE)) {
-            vcpu.updateClock();
+            vcpu.clock.update(this);
         }
         if (vcpu.apic.hasPendingInitOrSipi()) {
             vcpu.apic.acceptInitAndSipi();

@@ -1,6 +1,7 @@
 package dev.slate.kvm;
 
 import dev.slate.kvm.clock.TscSync;
+import dev.slate.kvm.clock.VmClock;
 import dev.slate.kvm.dirty.DirtyLogSink;
 import dev.slate.kvm.dirty.DirtyLogSource;
 import dev.slate.kvm.host.HostServices;
@@ -11,8 +12,10 @@ import dev.slate.kvm.mmu.Mmu;
 import dev.slate.kvm.mmu.MmuContext;
 import dev.slate.kvm.mmu.tdp.TdpMmu;
 import dev.slate.kvm.mode.GuestModes;
+import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.msr.MsrFilter;
 import dev.slate.kvm.stats.VmStats;
+import java.time.Instant;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -50,6 +53,8 @@ public final class Vm implements AutoCloseable {
     private final MmuContext mmuContext;
     private final Mmu mmu;
     private final TscSync tscSync;
+    private final VmClock clock;
+    private volatile long wallClock;
     private final ApicBus apicBus = new ApicBus();
     private final ReentrantLock lock = new ReentrantLock();
     private final AtomicInteger references = new AtomicInteger(1);
@@ -79,6 +84,7 @@ public final class Vm implements AutoCloseable {
         this.mmuContext = MmuContext.of(host, kvm.knobs(), memory, modes, stats);
         this.mmu = TdpMmu.create(mmuContext);
         this.tscSync = new TscSync(host);
+        this.clock = new VmClock(host);
         this.defaultTscKhz = (int) host.tscKhz();
     }
 
@@ -442,6 +448,52 @@ public final class Vm implements AutoCloseable {
         }
         requireNoVcpus(Errno.EINVAL);
         defaultTscKhz = khz == 0 ? (int) kvm.host().tscKhz() : khz;
+    }
+
+    /** {@code KVM_GET_CLOCK}: kvmclock with the host's TSC and wall-clock time at the same moment. */
+    public void getClock(ClockData into) {
+        long tsc = kvm.host().readTsc();
+        Instant now = Instant.now();
+        into.clock = clock.at(tsc);
+        into.flags = ClockData.TSC_STABLE | ClockData.REALTIME | ClockData.HOST_TSC;
+        into.realtime = nanos(now);
+        into.hostTsc = tsc;
+    }
+
+    /**
+     * {@code KVM_SET_CLOCK}: with {@link ClockData#REALTIME} the clock is moved on by the wall-clock time passed since.
+     *
+     * @throws KvmException EINVAL for unknown flags
+     */
+    public void setClock(ClockData from) {
+        requireOnly(from.flags, ClockData.TSC_STABLE | ClockData.REALTIME | ClockData.HOST_TSC);
+        long nanos = from.clock;
+        if ((from.flags & ClockData.REALTIME) != 0) {
+            nanos += Math.max(0, nanos(Instant.now()) - from.realtime);
+        }
+        clock.set(nanos);
+        modes.requestAll(Request.CLOCK_UPDATE);
+    }
+
+    private static long nanos(Instant t) {
+        return t.getEpochSecond() * 1_000_000_000L + t.getNano();
+    }
+
+    VmClock clock() {
+        return clock;
+    }
+
+    long clockNow() {
+        return clock.at(kvm.host().readTsc());
+    }
+
+    /** MSR_KVM_WALL_CLOCK: one for the VM. */
+    long wallClock() {
+        return wallClock;
+    }
+
+    void setWallClock(long gpa) {
+        wallClock = gpa;
     }
 
     // ------------------------------------------------------------------ life

@@ -32,6 +32,7 @@ public final class Msr {
     public static final int LAST_BRANCH_TO = 0x1dc;
     public static final int LAST_INT_FROM = 0x1dd;
     public static final int LAST_INT_TO = 0x1de;
+    public static final int POWER_CTL = 0x1fc;
     public static final int MTRR_FIRST = 0x200;
     public static final int PAT = 0x277;
     public static final int MC0_CTL2 = 0x280;

@@ -21,6 +21,9 @@ public final class MsrFile {
 
     // KVM_FEATURE_*
     public static final int PV_CLOCKSOURCE = 1;
+    /** Port I/O needs no delay after it. */
+    public static final int PV_NOP_IO_DELAY = 1 << 1;
+
     public static final int PV_CLOCKSOURCE2 = 1 << 3;
     public static final int PV_ASYNC_PF = 1 << 4;
     public static final int PV_STEAL_TIME = 1 << 5;
@@ -30,6 +33,8 @@ public final class MsrFile {
     public static final int PV_POLL_CONTROL = 1 << 12;
     public static final int PV_SCHED_YIELD = 1 << 13;
     public static final int PV_ASYNC_PF_INT = 1 << 14;
+
+    public static final int PV_CLOCKSOURCE_STABLE = 1 << 24;
 
     private static final long MISC_ENABLE_MWAIT = 1 << 18;
     private static final long MISC_ENABLE_EMON = 1 << 3;
@@ -67,8 +72,8 @@ public final class MsrFile {
         /** Whether a KVM_FEATURE_* is open to the guest. */
         boolean pvFeature(int feature);
 
-        /** A kvmclock MSR (system time, wall clock) was written; false: refused. */
-        boolean writeClock(int index, long value);
+        /** A kvmclock MSR (system time, wall clock) was written. */
+        void writeClock(int index, long value);
 
         /** What a kvmclock MSR holds. */
         long readClock(int index);
@@ -93,6 +98,7 @@ public final class MsrFile {
     private long microcode = MsrLists.featureValue(Msr.UCODE_REV);
     private long archCapabilities = MsrLists.featureValue(Msr.ARCH_CAPABILITIES);
     private long perfCapabilities;
+    private long powerCtl;
     private long hwcr;
     private long deCfg = Msr.DE_CFG_LFENCE_SERIALIZE;
     private long pollControl = 1;
@@ -165,6 +171,7 @@ public final class MsrFile {
                 }
                 value = perfCapabilities;
             }
+            case Msr.POWER_CTL -> value = powerCtl;
             case Msr.HWCR -> value = hwcr;
             case Msr.DE_CFG -> value = deCfg;
             case Msr.DEBUGCTL -> value = debugctl;
@@ -309,6 +316,7 @@ public final class MsrFile {
                 }
                 miscFeatures = v;
             }
+            case Msr.POWER_CTL -> powerCtl = v;
             case Msr.UCODE_REV -> {
                 if (host) {
                     microcode = v;
@@ -353,13 +361,13 @@ public final class MsrFile {
                 if (!processor.pvFeature(PV_CLOCKSOURCE)) {
                     return UNKNOWN;
                 }
-                return processor.writeClock(index, v) ? OK : REFUSED;
+                processor.writeClock(index, v);
             }
             case Msr.KVM_WALL_CLOCK_NEW, Msr.KVM_SYSTEM_TIME_NEW -> {
                 if (!processor.pvFeature(PV_CLOCKSOURCE2)) {
                     return UNKNOWN;
                 }
-                return processor.writeClock(index, v) ? OK : REFUSED;
+                processor.writeClock(index, v);
             }
             case Msr.KVM_POLL_CONTROL -> {
                 if (!processor.pvFeature(PV_POLL_CONTROL)) {

@@ -18,6 +18,10 @@ public final class MsrLists {
     };
 
     private static final int[] EMULATED = {
+        Msr.KVM_SYSTEM_TIME,
+        Msr.KVM_WALL_CLOCK,
+        Msr.KVM_SYSTEM_TIME_NEW,
+        Msr.KVM_WALL_CLOCK_NEW,
         Msr.TSC_ADJUST,
         Msr.TSC_DEADLINE,
         Msr.ARCH_CAPABILITIES,
@@ -27,6 +31,7 @@ public final class MsrLists {
         Msr.PLATFORM_INFO,
         Msr.MISC_FEATURES_ENABLES,
         Msr.UCODE_REV,
+        Msr.POWER_CTL,
         Msr.HWCR,
         Msr.KVM_POLL_CONTROL,
     };
