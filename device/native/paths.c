@@ -70,19 +70,6 @@ static int descriptor_in(const char *path) {
     return -1;
 }
 
-/* The C library checks no path for us here: a bad pointer must become EFAULT, not a fault of ours. */
-static bool readable(const char *path) {
-    char probe[1];
-    struct stat st;
-    (void)probe;
-    return raw(SYS_newfstatat, AT_FDCWD, (long)path, (long)&st, AT_SYMLINK_NOFOLLOW, 0, 0) != -EFAULT;
-}
-
-static bool is_device(int dirfd, const char *path) {
-    struct stat st;
-    return raw(SYS_newfstatat, dirfd, (long)path, (long)&st, 0, 0, 0) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232);
-}
-
 /* Follows links by hand to a /dev/kvm that need not exist. */
 static bool links_to_kvm(int dirfd, const char *path) {
     char name[PATH_MAX], target[PATH_MAX], folder[PATH_MAX];
@@ -119,12 +106,13 @@ enum path path_kind(int dirfd, const char *path, const char **pseudo) {
     int saved = errno;
     enum path kind = PATH_OTHER;
     struct stat st;
-    if (!readable(path)) goto done;
+    long r = raw(SYS_newfstatat, dirfd, (long)path, (long)&st, 0, 0, 0); /* also says EFAULT for us */
+    if (r == -EFAULT) goto done;
+    if (r == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232)) {
+        kind = PATH_KVM;
+        goto done;
+    }
     if (path[0] == '/') {
-        if (!strcmp(path, "/dev/kvm")) {
-            kind = PATH_KVM;
-            goto done;
-        }
         for (size_t i = 0; i < sizeof PSEUDO / sizeof *PSEUDO; i++) {
             if (!strncmp(path, PSEUDO[i], strlen(PSEUDO[i]))) {
                 if (pseudo) *pseudo = path;
@@ -132,7 +120,7 @@ enum path path_kind(int dirfd, const char *path, const char **pseudo) {
                 goto done;
             }
         }
-        int fd = descriptor_in(path);
+        int fd = !strncmp(path, "/proc/", 6) || !strncmp(path, "/dev/fd/", 8) ? descriptor_in(path) : -1;
         if (fd >= 0 && is_kvm_fd(fd)) {
             uint32_t handle = file_get(fd);
             if (handle && slate_files[handle].kind == KIND_SYSTEM) kind = PATH_KVM;
@@ -140,8 +128,7 @@ enum path path_kind(int dirfd, const char *path, const char **pseudo) {
             goto done;
         }
     }
-    long r = raw(SYS_newfstatat, dirfd, (long)path, (long)&st, 0, 0, 0);
-    if (r == 0 ? is_device(dirfd, path) : r == -ENOENT && links_to_kvm(dirfd, path)) kind = PATH_KVM;
+    if (r == -ENOENT && links_to_kvm(dirfd, path)) kind = PATH_KVM;
 done:
     errno = saved;
     return kind;

@@ -55,6 +55,11 @@ final class VmFile extends KvmFile {
                 vm.setIdentityMapAddr(get64(scratch));
                 yield 0;
             }
+            case Ioctl.SET_NR_MMU_PAGES -> {
+                vm.setNrMmuPages(arg);
+                yield 0;
+            }
+            case Ioctl.GET_NR_MMU_PAGES -> vm.nrMmuPages();
             case Ioctl.GET_TSC_KHZ -> vm.tscKhz();
             case Ioctl.SET_TSC_KHZ -> {
                 vm.setTscKhz((int) arg);

@@ -38,6 +38,9 @@ public final class Vm implements AutoCloseable {
     /** All of them: {@code KVM_X86_VALID_QUIRKS}. */
     public static final int VALID_QUIRKS = 0x7f;
 
+    /** {@code KVM_MIN_ALLOC_MMU_PAGES}. */
+    private static final int MIN_ALLOC_MMU_PAGES = 64;
+
     /** {@code KVM_MSR_FILTER_MAX_RANGES}. */
     public static final int MSR_FILTER_RANGES = 16;
 
@@ -66,6 +69,7 @@ public final class Vm implements AutoCloseable {
     private volatile int bootCpuId;
     private volatile boolean irqchip;
     private volatile int defaultTscKhz;
+    private volatile long nrMmuPages = MIN_ALLOC_MMU_PAGES;
 
     private volatile int disabledQuirks;
     private volatile boolean platformInfoReadable = true;
@@ -232,6 +236,24 @@ public final class Vm implements AutoCloseable {
     /** {@code KVM_SET_IDENTITY_MAP_ADDR}: nothing here needs the page. @throws KvmException EINVAL once there are vCPUs */
     public void setIdentityMapAddr(long gpa) {
         requireNoVcpus(Errno.EINVAL);
+    }
+
+    /**
+     * {@code KVM_SET_NR_MMU_PAGES}: how many shadow pages the VM may have. The pages of two-dimensional paging are not counted
+     * against it, as in KVM's TDP MMU.
+     *
+     * @throws KvmException EINVAL: fewer than 64
+     */
+    public void setNrMmuPages(long pages) {
+        if (Long.compareUnsigned(pages, MIN_ALLOC_MMU_PAGES) < 0) {
+            throw Errno.EINVAL.raise();
+        }
+        nrMmuPages = pages;
+    }
+
+    /** {@code KVM_GET_NR_MMU_PAGES}. */
+    public long nrMmuPages() {
+        return nrMmuPages;
     }
 
     // ------------------------------------------------------------------ capabilities
