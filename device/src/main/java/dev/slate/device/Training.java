@@ -250,6 +250,8 @@ public final class Training {
             put32(argument, 1);
             put64(argument + Abi.DIRTY_LOG.at("dirty_bitmap"), bitmap);
             vm(vm, Ioctl.GET_DIRTY_LOG, argument);
+            // The two structures share their bytes: dirty_bitmap of the one is first_page of the other.
+            put64(argument + Abi.CLEAR_DIRTY_LOG.at("first_page"), 0);
             put64(argument + Abi.CLEAR_DIRTY_LOG.at("dirty_bitmap"), bitmap);
             put32(argument + Abi.CLEAR_DIRTY_LOG.at("num_pages"), (int) ((MEMORY - DATA) >>> 12));
             vm(vm, Ioctl.CLEAR_DIRTY_LOG, argument);
