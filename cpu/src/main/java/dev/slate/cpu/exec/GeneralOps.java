@@ -345,8 +345,9 @@ final class GeneralOps {
             found = o.reg(d, size);
             IntegerOps.sub(s, accumulator, found, size);
             equal = s.flagZero == 0;
-            // A failed exchange writes the destination with what it held, which clears a 32-bit one's upper half.
-            o.setReg(d, size, equal ? b : found);
+            if (equal) {
+                o.setReg(d, size, b);
+            }
         }
         if (!equal) {
             o.setReg(RAX, size, found);

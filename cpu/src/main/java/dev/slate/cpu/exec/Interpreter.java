@@ -218,15 +218,11 @@ public final class Interpreter {
                     return CpuExit.NONE;
                 }
                 case Op.CALL_REL -> {
-                    long target = o.target(s.rip + code[p + 2], size);
-                    o.push(size, o.next(w0, code[p + 1]));
-                    s.rip = target;
+                    o.call(size, o.next(w0, code[p + 1]), s.rip + code[p + 2]);
                     return CpuExit.NONE;
                 }
                 case Op.CALL_RM -> {
-                    long target = o.target(o.rm(w0, code[p + 1], size), size);
-                    o.push(size, o.next(w0, code[p + 1]));
-                    s.rip = target;
+                    o.call(size, o.next(w0, code[p + 1]), o.rm(w0, code[p + 1], size));
                     return CpuExit.NONE;
                 }
                 case Op.RET -> {

@@ -175,6 +175,10 @@ final class Operands {
      */
     long target(long rip, int size) {
         if (cpu.mode64) {
+            if (size == 1) {
+                // AMD's processors honour the operand-size prefix here, Intel's do not.
+                return rip & 0xffff;
+            }
             if (!cpu.canonical(rip)) {
                 throw cpu.fault(GuestFault.GP, 0);
             }
@@ -185,6 +189,20 @@ final class Operands {
             throw cpu.fault(GuestFault.GP, 0);
         }
         return t;
+    }
+
+    /** A near call to {@code target}. A fault of the push comes before one of the target, as on silicon. */
+    void call(int size, long returnRip, long target) {
+        int bytes = 1 << size;
+        long sp = gpr[CpuState.RSP] - bytes & stackMask();
+        long la = stackAddress(sp, bytes, true);
+        if (cpu.mode64 && !cpu.canonical(target)) {
+            cpu.probeWrite(CpuState.SS, la, bytes);
+        }
+        long rip = target(target, size);
+        cpu.store(CpuState.SS, la, size, returnRip);
+        setStackPointer(sp);
+        s.rip = rip;
     }
 
     /** Leaves with an exit code: rip at the instruction, {@code cpu.nextRip} after it. */

@@ -94,8 +94,9 @@ final class StringOps {
                 advance(CpuState.RSI, addressSize, size);
             }
             case Op.CMPS -> {
-                long a = cpu.load(Insn.segment(w0), source(w0, size), size);
+                // ES:rDI first, as silicon does: it decides which of two faults is raised.
                 long b = cpu.load(CpuState.ES, destination(addressSize, size, false), size);
+                long a = cpu.load(Insn.segment(w0), source(w0, size), size);
                 IntegerOps.sub(s, a, b, size);
                 advance(CpuState.RSI, addressSize, size);
                 advance(CpuState.RDI, addressSize, size);
