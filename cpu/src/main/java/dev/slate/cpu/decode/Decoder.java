@@ -67,6 +67,7 @@ public final class Decoder {
 
     static final long ROW_RM_FIXED = 1L << 49;
     static final long ROW_REG_FIXED = 1L << 50;
+    static final long ROW_LOCK_CR8 = 1L << 51;
 
     // Sizes of a row that depend on prefixes; 0..5 are themselves.
     static final int SIZE_V = 6;
@@ -542,13 +543,19 @@ public final class Decoder {
         }
     }
 
-    /** Whether LOCK and the register numbers fit the row. */
+    /** Whether LOCK, the register numbers and the form of the address fit the row. */
     private boolean allowed(long word) {
         boolean memory = hasModrm && modrm < 0xc0;
-        if (lock && ((word & ROW_LOCK) == 0 || !memory)) {
-            return false;
-        }
         int reg = modrm >> 3 & 7 | (rex & 4) << 1;
+        if (lock) {
+            boolean cr8 = (word & ROW_LOCK_CR8) != 0 && reg == 0 && (offered >>> Feature.CR8_LEGACY & 1) != 0;
+            if (!cr8 && ((word & ROW_LOCK) == 0 || !memory)) {
+                return false;
+            }
+        }
+        if ((word & ROW_VSIB) != 0) {
+            return hasSib && index != reg && index != vvvv && reg != vvvv;
+        }
         return switch ((int) (word >>> ROW_REG_KIND_SHIFT) & 3) {
             // CR0, CR2, CR3, CR4, CR8
             case 2 -> (0b1_0001_1101 >> reg & 1) != 0;
@@ -584,13 +591,16 @@ public final class Decoder {
         if ((word >>> ROW_REG_KIND_SHIFT & 3) == 1) {
             reg &= 7;
         }
+        if (lock && (word & ROW_LOCK_CR8) != 0) {
+            reg = 8;
+        }
         if (rex == 0) {
             // AH, CH, DH, BH
             reg += (word & ROW_REG_BYTE) != 0 && (reg & 28) == 4 ? Insn.HIGH_BYTE - 4 : 0;
             rm += (word & ROW_RM_BYTE) != 0 && (rm & 28) == 4 ? Insn.HIGH_BYTE - 4 : 0;
         }
         long bits = (word >>> ROW_UNIT_SHIFT & 7) << Insn.UNIT_SHIFT;
-        bits |= lock ? Insn.LOCK : 0;
+        bits |= lock && (word & ROW_LOCK) != 0 ? Insn.LOCK : 0;
         if (vex) {
             bits |= Insn.VEX | ((rex & 8) != 0 ? Insn.VEX_W : 0);
         }

@@ -66,9 +66,11 @@ public final class Feature {
     public static final int MOVDIRI = 54;
     public static final int SERIALIZE = 55;
     public static final int WBNOINVD = 56;
+    /** LOCK MOV CR0 means CR8, so that 32-bit code can reach it (AMD). */
+    public static final int CR8_LEGACY = 57;
 
     /** Every feature that the instruction table knows. */
-    public static final long ALL = (1L << WBNOINVD + 1) - 1;
+    public static final long ALL = (1L << CR8_LEGACY + 1) - 1;
 
     /** What x86-64-v2 has, with the system instructions that every 64-bit processor has. */
     public static final long X86_64_V2 = (1L << CX16 + 1) - 1 & ~bit(SSE4A)

@@ -248,6 +248,7 @@ public final class DecodeTableSource {
         word |= row.is("d64") ? Decoder.ROW_D64 : 0;
         word |= row.is("rep") ? Decoder.ROW_REP : 0;
         word |= row.is("modignored") ? Decoder.ROW_MOD_IGNORED : 0;
+        word |= row.is("lockcr8") ? Decoder.ROW_LOCK_CR8 : 0;
         word |= row.is("vsib") ? Decoder.ROW_VSIB : 0;
         word |= row.operation.end() ? Decoder.ROW_END : 0;
         return word;
