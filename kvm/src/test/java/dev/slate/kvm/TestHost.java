@@ -11,6 +11,8 @@ public final class TestHost implements HostServices {
     public volatile boolean huge;
     /** When not 0, what every population fails with. */
     public volatile int populateErrno;
+    /** A page that is there though {@link #arena} does not know it. */
+    public volatile long alsoPopulates;
     /** Runs in each population, outside guest mode. */
     public volatile @Nullable Runnable onPopulate;
 
@@ -26,6 +28,9 @@ public final class TestHost implements HostServices {
         Runnable hook = onPopulate;
         if (hook != null) {
             hook.run();
+        }
+        if (hva == alsoPopulates && hva != 0) {
+            return 0;
         }
         return populateErrno != 0 ? populateErrno : arena.populate(hva, bytes, write);
     }

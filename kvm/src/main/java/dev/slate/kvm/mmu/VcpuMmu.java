@@ -92,6 +92,14 @@ public final class VcpuMmu implements AutoCloseable {
         mode.leave();
     }
 
+    /** Leaves guest mode or a reading window if an error has left the vCPU in one; translations are forgotten then. */
+    public void leaveAnyway() {
+        if (mode.mode() != GuestMode.OUTSIDE_GUEST_MODE) {
+            mode.leave();
+            flushTlb();
+        }
+    }
+
     /** Serves {@link Request#TLB_FLUSH} when it is pending; outside guest mode. */
     public void serveTlbFlush() {
         if (mode.check(Request.TLB_FLUSH)) {
