@@ -98,7 +98,7 @@ public final class Board {
                     seconds(result.time()),
                     Long.toString(result.counters().ioctls()),
                     Long.toString(result.counters().exits()),
-                    result.reason().replace("<", "&lt;")));
+                    result.reason().replace("<", "&lt;").replace("|", "\\|")));
         }
         appendTable(page, table);
         return page.toString();

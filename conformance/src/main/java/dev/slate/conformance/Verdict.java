@@ -162,8 +162,7 @@ record Verdict(Outcome outcome, String reason) {
     }
 
     private static String shorten(String text) {
-        // The board and the expectations use | as a column mark.
-        String line = text.replace('|', '/').replaceAll("[\\p{Cntrl}\\s]+", " ").strip();
+        String line = text.replaceAll("[\\p{Cntrl}\\s]+", " ").strip();
         return line.length() <= LONGEST_REASON
                 ? line
                 : line.substring(0, LONGEST_REASON - 1).strip() + "…";

@@ -100,7 +100,7 @@ final class VerdictTest {
     }
 
     @Test
-    void a_reason_is_one_line_without_the_column_mark_of_the_files() {
-        assertThat(judge(1, SERVED, "a | b\tc").reason()).isEqualTo("exit status 1, last output: a / b c");
+    void a_reason_is_one_line() {
+        assertThat(judge(1, SERVED, "a | b\tc").reason()).isEqualTo("exit status 1, last output: a | b c");
     }
 }
