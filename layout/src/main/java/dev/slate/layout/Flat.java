@@ -50,22 +50,32 @@ public record Flat(String path, Member member, long bitOffset) {
     }
 
     private static void walk(Aggregate aggregate, String prefix, long base, boolean deep, List<Flat> found) {
-        int nameless = 0;
-        for (Member member : aggregate.members()) {
-            if (member.takesNoPart()) continue;
-            Type type = Type.strip(member.type());
-            boolean base1 = member.role() == Member.Role.BASE;
-            String name = member.name();
-            boolean open = name == null && type instanceof Aggregate;
-            String path = open ? prefix : prefix + (name == null ? "<" + ++nameless + ">" : name);
-            long at = base + member.bitOffset();
-            if (found.size() > LIMIT) {
-                throw new LayoutException(aggregate.table().file(), "a type of more than " + LIMIT + " members");
+        for (Aggregate.Entry entry : aggregate.entries()) {
+            switch (entry) {
+                case Member member -> add(aggregate, member, prefix, base, deep, found);
+                case Aggregate.Variant variant -> {
+                    for (Member member : variant.members()) add(aggregate, member, prefix, base, deep, found);
+                }
+                case Aggregate.AccessMark mark -> {}
             }
-            if (!open || base1) found.add(new Flat(open ? prefix + "<base " + nameOf(type) + ">" : path, member, at));
-            if (type instanceof Aggregate inner && (open || deep) && !inner.declaration()) {
-                walk(inner, open ? path : path + ".", at, deep, found);
-            }
+        }
+    }
+
+    private static void add(
+            Aggregate aggregate, Member member, String prefix, long base, boolean deep, List<Flat> found) {
+        if (member.takesNoPart()) return;
+        if (found.size() > LIMIT) {
+            throw new LayoutException(aggregate.table().file(), "a type of more than " + LIMIT + " members");
+        }
+        Type type = Type.strip(member.type());
+        boolean parent = member.role() == Member.Role.BASE;
+        String name = member.name();
+        boolean open = name == null && type instanceof Aggregate;
+        long at = base + member.bitOffset();
+        String path = prefix + (parent ? "<base " + nameOf(type) + ">" : name == null ? "<" + at / 8 + ">" : name);
+        if (!open || parent) found.add(new Flat(path, member, at));
+        if (type instanceof Aggregate inner && (open || deep) && !inner.declaration()) {
+            walk(inner, open ? prefix : path + ".", at, deep, found);
         }
     }
 

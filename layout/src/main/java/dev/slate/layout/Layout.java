@@ -86,6 +86,11 @@ public final class Layout {
             bitPadding = (int) (leftoverEnd - seen);
             seen = leftoverEnd;
         }
+        for (Aggregate.Entry entry : aggregate.entries()) {
+            // The alternatives of a Rust enum lie over each other, like the members of a union.
+            if (!(entry instanceof Aggregate.Variant variant)) continue;
+            for (Member member : variant.members()) seen = Math.max(seen, member.bitEnd());
+        }
         padding = aggregate.size() - seen / 8;
     }
 

@@ -201,7 +201,12 @@ public final class Btf implements LayoutSource, TypeTable {
             return base.string(offset, at);
         }
         int start = offset - firstString;
-        if (start < 0 || start >= strings.length) throw broken(at, "a name lies behind the end of the string section");
+        if (start < 0 || start >= strings.length) {
+            throw broken(
+                    at,
+                    "a name lies behind the end of the string section"
+                            + (base == null ? " (a module's BTF continues the kernel's: name it with --base)" : ""));
+        }
         int end = start;
         while (strings[end] != 0) end++;
         return new String(strings, start, end - start, StandardCharsets.UTF_8);

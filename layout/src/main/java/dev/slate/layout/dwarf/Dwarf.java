@@ -30,11 +30,18 @@ public final class Dwarf implements LayoutSource {
     private final String name;
     private final Sections sections;
     private final int threads;
+    private final List<Place> places = new ArrayList<>();
+
+    /** A unit and the file that it is in. */
+    private record Place(Sections sections, Unit.Head head) {}
 
     private Dwarf(String name, Sections sections, int threads) {
         this.name = name;
         this.sections = sections;
         this.threads = threads;
+        for (Unit.Head head : sections.units()) places.add(new Place(sections, head));
+        Sections alternate = sections.alternate();
+        if (alternate != null) for (Unit.Head head : alternate.units()) places.add(new Place(alternate, head));
     }
 
     /**
@@ -66,9 +73,9 @@ public final class Dwarf implements LayoutSource {
         return "DWARF";
     }
 
-    /** How many units the file has. */
+    /** How many units there are, with those of the shared debug file that it names. */
     public int unitCount() {
-        return sections.units().size();
+        return places.size();
     }
 
     /** What one unit brought. */
@@ -79,8 +86,8 @@ public final class Dwarf implements LayoutSource {
         Distinct distinct = new Distinct();
         Set<Long> known = ConcurrentHashMap.newKeySet();
         inOrder(
-                head -> {
-                    Unit unit = new Session(sections).unit(head, sections);
+                place -> {
+                    Unit unit = new Session(sections).unit(place.head(), place.sections());
                     Scan scan = new Scan(unit, known);
                     scan.run();
                     refuseSplit(unit, scan.found().isEmpty());
@@ -109,13 +116,15 @@ public final class Dwarf implements LayoutSource {
     @Override
     public @Nullable Type find(String name) {
         Scan.Names wanted = new Scan.Names(name, sections);
+        Sections alternate = sections.alternate();
+        Scan.Names elsewhere = alternate == null ? wanted : new Scan.Names(name, alternate);
         List<Type> hit = new ArrayList<>();
         inOrder(
-                head -> {
-                    Unit unit = new Session(sections).unit(head, sections);
-                    int at = Scan.find(unit, wanted);
+                place -> {
+                    Unit unit = new Session(sections).unit(place.head(), place.sections());
+                    int at = Scan.find(unit, place.sections() == sections ? wanted : elsewhere);
                     refuseSplit(unit, at < 0);
-                    return at < 0 ? null : unit.type(at | head.mark());
+                    return at < 0 ? null : unit.type(at | place.head().mark());
                 },
                 type -> {
                     if (type != null) hit.add(type);
@@ -125,20 +134,19 @@ public final class Dwarf implements LayoutSource {
     }
 
     /** Works on the units in parallel and takes the results in their order, until {@code take} has enough. */
-    private <R extends @Nullable Object> void inOrder(Function<Unit.Head, R> work, Function<R, Boolean> take) {
+    private <R extends @Nullable Object> void inOrder(Function<Place, R> work, Function<R, Boolean> take) {
         if (threads == 1) {
-            for (Unit.Head head : sections.units()) if (take.apply(work.apply(head))) return;
+            for (Place place : places) if (take.apply(work.apply(place))) return;
             return;
         }
         Deque<Future<R>> ahead = new ArrayDeque<>();
         try (ExecutorService pool = Executors.newFixedThreadPool(
                 threads, Thread.ofPlatform().daemon().factory())) {
             int next = 0;
-            List<Unit.Head> units = sections.units();
-            while (next < units.size() || !ahead.isEmpty()) {
-                while (next < units.size() && ahead.size() < threads * 4) {
-                    Unit.Head head = units.get(next++);
-                    ahead.add(pool.submit(() -> work.apply(head)));
+            while (next < places.size() || !ahead.isEmpty()) {
+                while (next < places.size() && ahead.size() < threads * 4) {
+                    Place place = places.get(next++);
+                    ahead.add(pool.submit(() -> work.apply(place)));
                 }
                 if (take.apply(ahead.remove().get())) {
                     pool.shutdownNow();

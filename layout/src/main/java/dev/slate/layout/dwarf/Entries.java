@@ -29,6 +29,11 @@ final class Entries {
     Type type(int offset, long id) {
         Die die = unit.entry(offset);
         if (die == null) throw unit.broken(offset, "a type is referred to where a list of children ends");
+        if (Tag.named(die.tag()) && die.has(At.SIGNATURE)) {
+            // The definition was moved to a type unit (DWARF 5, 3.1.4).
+            Type definition = unit.type(die.reference(At.SIGNATURE));
+            if (definition != null && definition.id() != id) return definition;
+        }
         return switch (die.tag()) {
             case Tag.BASE -> new BaseType(unit, id, die.name(), bits(die));
             case Tag.POINTER -> pointer(die, id, PointerType.Kind.POINTER);
@@ -105,11 +110,6 @@ final class Entries {
             default -> Aggregate.Kind.STRUCT;
         };
         boolean declaration = die.number(At.DECLARATION) != 0;
-        if (declaration && die.has(At.SIGNATURE)) {
-            // The definition was moved to a type unit (DWARF 5, 3.1.4).
-            Type definition = unit.type(die.reference(At.SIGNATURE));
-            if (definition instanceof Aggregate found && found.id() != id) return found;
-        }
         long size = die.number(At.BYTE_SIZE);
         if (size < 0 || size > 1L << 40) throw unit.broken(die.offset, "a type of " + size + " bytes");
         return new Aggregate(unit, id, kind, nameOf(die), size, declaration);

@@ -72,7 +72,7 @@ final class Scan {
         // A class without children may still be a definition (an empty one) or name one by specification.
         boolean declared = false;
         boolean named = false;
-        long print = abbrev.tag;
+        long print = abbrev.tag | unit.head.mark() & Unit.ALT; // another file, another string section
         int n = abbrev.forms.length;
         for (int i = 0; i < n; i++) {
             int form = abbrev.forms[i];
@@ -234,7 +234,7 @@ final class Scan {
         boolean matches(int form, Reader in, Unit unit) {
             if (form == Form.STRP) {
                 long place = in.bytes(unit.head.offsetSize());
-                return place <= Integer.MAX_VALUE && places.contains((int) place) && (unit.head.mark() & Unit.ALT) == 0;
+                return place <= Integer.MAX_VALUE && places.contains((int) place);
             }
             if (form == Form.STRING) {
                 int at = in.at;

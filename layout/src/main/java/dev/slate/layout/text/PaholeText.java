@@ -453,6 +453,7 @@ public final class PaholeText {
         private long sumBitHoles;
         private int withPadding;
         private long innerPadding;
+        private boolean variants;
 
         StructText(Aggregate struct, Place place) {
             this.struct = struct;
@@ -513,13 +514,14 @@ public final class PaholeText {
                 Aggregate.Access its = switch (entry) {
                     case Member m -> m.access();
                     case Aggregate.AccessMark mark -> mark.access();
-                    case Aggregate.Variant v -> Aggregate.Access.NONE; // pahole knows no variant parts
+                    case Aggregate.Variant v -> Aggregate.Access.NONE;
                 };
                 if (its != Aggregate.Access.NONE && its != access) {
                     access = its;
                     tabs(place.indent - 1);
                     out.append(word(access)).append(":\n\n");
                 }
+                if (entry instanceof Aggregate.Variant variant) variant(variant);
                 if (!(entry instanceof Member member)) continue;
                 index++;
                 Member before = last < 0 ? null : struct.members().get(last);
@@ -557,6 +559,29 @@ public final class PaholeText {
                 last = index;
             }
             forcedPadding(last);
+        }
+
+        /** An alternative of a Rust enum. pahole 1.24 leaves these out and shows the enum as empty. */
+        private void variant(Aggregate.Variant variant) {
+            variants = true;
+            boolean tag = variant.otherwise() && variant.members().size() == 1 && variant.members().getFirst().name() == null;
+            tabs(place.indent);
+            if (tag) out.append("/* tells the variants apart: */\n");
+            else if (variant.otherwise()) out.append("/* variant otherwise: */\n");
+            else out.append("/* variant ").append(Long.toUnsignedString(variant.value())).append(": */\n");
+            int line = place.line == null ? 0 : place.line[0];
+            for (Member member : variant.members()) {
+                tabs(place.indent);
+                member(tag ? named(member) : member, place, true);
+                out.append('\n');
+                if (place.line != null) place.line[0] = line;
+            }
+        }
+
+        private static Member named(Member m) {
+            return new Member(
+                    "<discriminant>", m.type(), m.role(), m.byteOffset(), m.bitOffset(), m.bitfieldSize(), m.bitfieldOffset(),
+                    m.byteSize(), m.alignment(), m.access(), m.virtual(), m.value());
         }
 
         /** Comments between a member and the one before it, where bit fields share bytes. */
@@ -692,7 +717,7 @@ public final class PaholeText {
                             + sumBitHoles
                             + layout.padding() * 8
                             + layout.bitPadding());
-            if (missing != 0 && members != 0) {
+            if (missing != 0 && members != 0 && !variants) {
                 out.append('\n');
                 sum("BRAIN FART ALERT! " + struct.size() + " bytes != " + sumBytes + " (member bytes) + " + sumBits
                         + " (member bits) + " + sumHoles + " (byte holes) + " + sumBitHoles + " (bit holes), diff = "
