@@ -3,7 +3,6 @@
 module dev.slate.layout {
     requires static transitive org.jspecify;
     requires org.tukaani.xz;
-    requires jol.core;
 
     exports dev.slate.layout;
     exports dev.slate.layout.btf;

@@ -7,6 +7,8 @@ public final class ArrayType extends Type {
     private final long element;
     private final long[] counts;
     private final boolean vector;
+    private long size = -1;
+    private boolean measuring;
 
     /** @param counts elements of each dimension, outermost first; 0 for a flexible or unknown one */
     public ArrayType(TypeTable table, long id, long element, long[] counts, boolean vector) {
@@ -40,12 +42,19 @@ public final class ArrayType extends Type {
 
     @Override
     public long size() {
-        long size = sizeOf(element());
-        try {
-            for (long count : counts) size = Math.multiplyExact(size, count);
-        } catch (ArithmeticException e) {
-            throw new LayoutException(
-                    table().file(), "type " + id() + ": an array of more bytes than an address can name");
+        if (size < 0) {
+            if (measuring) throw new LayoutException(table().file(), "type " + id() + ": an array of itself");
+            measuring = true;
+            try {
+                long whole = sizeOf(element());
+                for (long count : counts) whole = Math.multiplyExact(whole, count);
+                size = whole;
+            } catch (ArithmeticException e) {
+                throw new LayoutException(
+                        table().file(), "type " + id() + ": an array of more bytes than an address can name");
+            } finally {
+                measuring = false;
+            }
         }
         return size;
     }

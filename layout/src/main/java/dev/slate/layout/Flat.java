@@ -38,23 +38,25 @@ public record Flat(String path, Member member, long bitOffset) {
     /** Members of nameless structs and unions stand with those around them; everything else is one member. */
     public static List<Flat> members(Aggregate aggregate) {
         List<Flat> found = new ArrayList<>();
-        walk(aggregate, "", 0, false, found);
+        walk(aggregate, "", 0, false, found, 0);
         return found;
     }
 
     /** Members down to those that are no structs; a struct stands before its members. Arrays of structs are not opened. */
     public static List<Flat> deep(Aggregate aggregate) {
         List<Flat> found = new ArrayList<>();
-        walk(aggregate, "", 0, true, found);
+        walk(aggregate, "", 0, true, found, 0);
         return found;
     }
 
-    private static void walk(Aggregate aggregate, String prefix, long base, boolean deep, List<Flat> found) {
+    private static void walk(
+            Aggregate aggregate, String prefix, long base, boolean deep, List<Flat> found, int depth) {
+        if (depth > 200) throw new LayoutException(aggregate.table().file(), "type " + aggregate.id() + ": types nested too deep, or in themselves");
         for (Aggregate.Entry entry : aggregate.entries()) {
             switch (entry) {
-                case Member member -> add(aggregate, member, prefix, base, deep, found);
+                case Member member -> add(aggregate, member, prefix, base, deep, found, depth);
                 case Aggregate.Variant variant -> {
-                    for (Member member : variant.members()) add(aggregate, member, prefix, base, deep, found);
+                    for (Member member : variant.members()) add(aggregate, member, prefix, base, deep, found, depth);
                 }
                 case Aggregate.AccessMark mark -> {}
             }
@@ -62,7 +64,7 @@ public record Flat(String path, Member member, long bitOffset) {
     }
 
     private static void add(
-            Aggregate aggregate, Member member, String prefix, long base, boolean deep, List<Flat> found) {
+            Aggregate aggregate, Member member, String prefix, long base, boolean deep, List<Flat> found, int depth) {
         if (member.takesNoPart()) return;
         if (found.size() > LIMIT) {
             throw new LayoutException(aggregate.table().file(), "a type of more than " + LIMIT + " members");
@@ -75,7 +77,7 @@ public record Flat(String path, Member member, long bitOffset) {
         String path = prefix + (parent ? "<base " + nameOf(type) + ">" : name == null ? "<" + at / 8 + ">" : name);
         if (!open || parent) found.add(new Flat(path, member, at));
         if (type instanceof Aggregate inner && (open || deep) && !inner.declaration()) {
-            walk(inner, open ? prefix : path + ".", at, deep, found);
+            walk(inner, open ? prefix : path + ".", at, deep, found, depth + 1);
         }
     }
 

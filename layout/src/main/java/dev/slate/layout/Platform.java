@@ -2,6 +2,7 @@ package dev.slate.layout;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** How a compiler gives places to members in the order of their declaration. */
 public interface Platform {
@@ -11,9 +12,33 @@ public interface Platform {
     /** Members with their places, and what they add up to. */
     record Placed(List<Member> members, long size, long alignment) {}
 
-    /** The alignment of one member, in bytes. */
+    /**
+     * The alignment of one member, in bytes. No debug format says that a struct is packed; where one lies at a place that its members
+     * forbid, it must be.
+     */
     default long alignmentOf(Member member) {
-        return Math.max(member.alignment(), Type.naturalAlignment(member.type()));
+        long natural = alignmentOf(member.type());
+        if (member.bitfieldSize() == 0 && member.byteOffset() % natural != 0) natural = 1;
+        return Math.max(member.alignment(), natural);
+    }
+
+    /** The alignment of a type, in bytes. */
+    default long alignmentOf(@Nullable Type type) {
+        Type stripped = Type.strip(type);
+        if (stripped instanceof ArrayType array) return alignmentOf(array.element());
+        if (!(stripped instanceof Aggregate aggregate)) return Type.naturalAlignment(stripped);
+        long greatest = Math.max(1, aggregate.statedAlignment());
+        if (aggregate.naturalAlignment() == 0) return greatest; // asked before its members are: it refuses an aggregate that holds itself
+        for (Aggregate.Entry entry : aggregate.entries()) {
+            switch (entry) {
+                case Member member -> greatest = Math.max(greatest, member.takesNoPart() ? 1 : alignmentOf(member));
+                case Aggregate.Variant variant -> {
+                    for (Member member : variant.members()) greatest = Math.max(greatest, alignmentOf(member));
+                }
+                case Aggregate.AccessMark mark -> {}
+            }
+        }
+        return aggregate.size() % greatest == 0 ? greatest : 1;
     }
 
     /**

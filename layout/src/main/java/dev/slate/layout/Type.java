@@ -61,6 +61,10 @@ public abstract sealed class Type
     /** What {@code _Alignof} says from the members alone, in bytes; at least 1. */
     public static long naturalAlignment(@Nullable Type type) {
         Type stripped = strip(type);
+        for (int steps = 0; stripped instanceof ArrayType array; steps++) {
+            if (steps > 64) throw at(type, "an array of itself");
+            stripped = strip(array.element());
+        }
         long alignment = switch (stripped) {
             case PointerType p -> p.table().addressSize();
             case BaseType b -> b.size();

@@ -121,7 +121,7 @@ final class DietTest {
         assertThat(text).contains("6669 bytes of members, 19 of holes (.), 0 of padding (_): 99.7% full");
         String svg = new DensitySvg(density, null, 64).svg();
         assertThat(svg).startsWith("<svg ").endsWith("</svg>\n").contains("<title>guest_debug: 64, 8.0 bytes</title>");
-        assertThat(new Density(vcpu("before"), true, true).count().holes()).as("bits; the hole in async_pf too").isEqualTo((19 + 4) * 8L);
+        assertThat(new Density(vcpu("before"), true, true).count().holes()).as("in bits, with the hole and the paddings of the structs inside").isEqualTo((19 + 4 + 14) * 8L);
     }
 
     @Test
@@ -132,7 +132,7 @@ final class DietTest {
                 new Packer.Wish(true, Set.of(), 64),
                 new Packer.Wish(false, Set.of("mode", "requests", "guest_debug", "mutex"), 64))) {
             Aggregate packed = Packer.pack(before, Platform.SYSTEM_V, wish).aggregate();
-            assertThat(packed.size()).isEqualTo(6672);
+            assertThat(packed.size()).isEqualTo(wish.hot().isEmpty() ? 6672 : 6680);
             assertThat(packed.members()).hasSameSizeAs(before.members());
             assertThat(TypeDiff.sharing(packed, 64)).isEmpty();
         }
@@ -163,10 +163,12 @@ final class DietTest {
 
     @Test
     void slabsAreThoseOfTheKernel() {
-        // From /proc/slabinfo of a kernel 6.1 with 64 processors: object size, objects in a slab, pages of a slab.
-        long[][] known = {{192, 42, 2}, {1024, 32, 8}, {256, 64, 4}, {8192, 4, 8}, {4096, 8, 8}, {512, 64, 8}, {64, 64, 1}, {96, 42, 1}};
+        // From /proc/slabinfo of a machine with two processors: object size, objects in a slab, pages of a slab.
+        long[][] known = {
+            {8192, 4, 8}, {4096, 8, 8}, {2048, 16, 8}, {1024, 16, 4}, {512, 16, 2}, {256, 16, 1}, {192, 21, 1}, {128, 32, 1}, {96, 42, 1}, {64, 64, 1}
+        };
         for (long[] k : known) {
-            Slab slab = Slab.of(k[0], 0, 64);
+            Slab slab = Slab.of(k[0], 0, 2);
             assertThat(List.of(slab.objects(), 1L << slab.cacheOrder())).as("objects of " + k[0] + " bytes").isEqualTo(List.of(k[1], k[2]));
         }
         assertThat(Slab.of(6688, 0, 64).className()).isEqualTo("kmalloc-8k");

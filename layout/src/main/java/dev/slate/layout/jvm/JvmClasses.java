@@ -8,13 +8,11 @@ import dev.slate.layout.MemoryTable;
 import dev.slate.layout.Type;
 import dev.slate.layout.TypeTable;
 import java.io.IOException;
-import java.lang.classfile.Annotation;
-import java.lang.classfile.AnnotationValue;
+import java.lang.classfile.AttributedElement;
 import java.lang.classfile.Attributes;
 import java.lang.classfile.ClassFile;
 import java.lang.classfile.ClassModel;
 import java.lang.classfile.FieldModel;
-import java.lang.classfile.attribute.RuntimeVisibleAnnotationsAttribute;
 import java.lang.constant.ClassDesc;
 import java.lang.reflect.AccessFlag;
 import java.net.URI;
@@ -27,28 +25,36 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
-import org.openjdk.jol.datamodel.Model64;
-import org.openjdk.jol.info.ClassData;
-import org.openjdk.jol.info.ClassLayout;
-import org.openjdk.jol.info.FieldData;
-import org.openjdk.jol.info.FieldLayout;
-import org.openjdk.jol.layouters.HotSpotLayouter;
 
 /**
- * Layouts of the instances of JVM classes, as HotSpot 25 with its default options (64 bits, compressed references and class
- * pointers, objects on multiples of 8) lays them out, by JOL's model of it. Class files are read; no class is loaded or initialised.
+ * Layouts of the instances of JVM classes, as HotSpot 25 with its default options lays them out ({@link HotSpotFields}). Class files are read; no class is
+ * loaded or initialised.
  */
 public final class JvmClasses implements LayoutSource {
-    private static final int HOTSPOT = 25;
+    private static final String CONTENDED = "Ljdk/internal/vm/annotation/Contended;";
+
+    /** Classes to whose objects the JVM adds fields that no class file shows (classfile/javaClasses.hpp, "INJECTED_FIELDS"). */
+    private static final Set<String> INJECTED = Set.of(
+            "java.lang.Class",
+            "java.lang.ClassLoader",
+            "java.lang.String",
+            "java.lang.Module",
+            "java.lang.InternalError",
+            "java.lang.StackFrameInfo",
+            "java.lang.invoke.MemberName",
+            "java.lang.invoke.ResolvedMethodName",
+            "java.lang.invoke.MethodHandleNatives$CallSiteContext",
+            "java.security.AccessControlContext",
+            "jdk.internal.vm.StackChunk");
 
     private final String classPath;
     private final List<Path> roots = new ArrayList<>();
     private final List<FileSystem> jars = new ArrayList<>();
     private final Map<String, ClassModel> classes = new HashMap<>();
-    private final HotSpotLayouter layouter = new HotSpotLayouter(new Model64(true, true, 8), HOTSPOT);
     private final MemoryTable table;
     private final Map<String, Type> types = new HashMap<>();
 
@@ -177,77 +183,78 @@ public final class JvmClasses implements LayoutSource {
     }
 
     private Aggregate place(ClassModel model) {
-        ClassData data = data(model, 0);
-        ClassLayout layout = layouter.layout(data);
-        String own = data.name();
+        List<ClassModel> line = new ArrayList<>();
+        for (ClassModel at = model; at != null; ) {
+            line.addFirst(at);
+            if (line.size() > 1000) throw new LayoutException(name(), dotted(model) + " is its own superclass");
+            String above = at.superclass().map(c -> c.asInternalName()).orElse(null);
+            at = above == null ? null : parent(above, dotted(at));
+        }
+        HotSpotFields fields = new HotSpotFields();
+        for (ClassModel at : line) fields.add(fieldsOf(at));
+        String own = dotted(model);
         List<Member> members = new ArrayList<>();
-        members.add(Member.field("(object header)", type("header", layout.headerSize() * 8), 0, layout.headerSize()));
-        for (FieldLayout field : layout.fields()) {
-            String host = field.hostClass();
-            String name = host.equals(own) ? field.shortFieldName() : host + "." + field.shortFieldName();
-            members.add(
-                    Member.field(name, type(field.typeClass(), (int) field.size() * 8), field.offset(), field.size()));
+        members.add(Member.field(
+                "(object header)", type("header", HotSpotFields.HEADER), 0, HotSpotFields.HEADER));
+        for (HotSpotFields.Placed placed : fields.placed()) {
+            HotSpotFields.Field field = placed.field();
+            String name = field.host().equals(own) ? field.name() : field.host() + "." + field.name();
+            members.add(Member.field(name, type(field.type(), field.size()), placed.offset(), field.size()));
         }
-        return table.aggregate(Aggregate.Kind.CLASS, own, layout.instanceSize(), members, 0);
+        return table.aggregate(Aggregate.Kind.CLASS, own, fields.size(), members, 0);
     }
 
-    private Type type(String name, int bits) {
-        return types.computeIfAbsent(name, n -> table.base(n, bits));
+    private static String dotted(ClassModel model) {
+        return model.thisClass().asInternalName().replace('/', '.');
     }
 
-    private ClassData data(ClassModel model, int depth) {
-        if (depth > 1000)
-            throw new LayoutException(name(), model.thisClass().asInternalName() + " is its own superclass");
-        String className = model.thisClass().asInternalName().replace('/', '.');
-        if (contention(model) != null) {
-            throw new LayoutException(
-                    name(), className + " is @Contended as a whole, which JOL's model cannot be told");
+    private List<HotSpotFields.Field> fieldsOf(ClassModel model) {
+        String host = dotted(model);
+        if (INJECTED.contains(host)) {
+            throw new LayoutException(name(), "the JVM adds fields of its own to " + host + ", which no class file shows");
         }
-        ClassData data = new ClassData(className);
+        refuseContended(model, host);
+        List<HotSpotFields.Field> fields = new ArrayList<>();
         for (FieldModel field : model.fields()) {
             if (field.flags().has(AccessFlag.STATIC)) continue;
-            String group = contention(field);
-            data.addField(FieldData.create(
-                    className,
+            refuseContended(field, host);
+            ClassDesc type = field.fieldTypeSymbol();
+            fields.add(new HotSpotFields.Field(
+                    host,
                     field.fieldName().stringValue(),
-                    typeName(field.fieldTypeSymbol()),
-                    group != null,
-                    group == null ? "" : group));
+                    typeName(type),
+                    HotSpotFields.sizeOf(type.descriptorString().charAt(0)),
+                    !type.isPrimitive()));
         }
-        String superName = model.superclass().map(s -> s.asInternalName()).orElse(null);
-        if (superName == null) return data;
-        ClassModel parent = classOf(superName);
+        return fields;
+    }
+
+    /** Only the platform's own classes may ask for lines of their own; what the JVM then does is not modelled. */
+    private void refuseContended(AttributedElement element, String host) {
+        element.findAttribute(Attributes.runtimeVisibleAnnotations())
+                .filter(all -> all.annotations().stream().anyMatch(a -> a.className().stringValue().equals(CONTENDED)))
+                .ifPresent(all -> {
+                    throw new LayoutException(name(), host + " uses @Contended, which is not modelled");
+                });
+    }
+
+    private Type type(String name, int bytes) {
+        return types.computeIfAbsent(name, n -> table.base(n, bytes * 8));
+    }
+
+    private ClassModel parent(String internalName, String of) {
+        ClassModel parent = classOf(internalName);
         if (parent == null) {
             throw new LayoutException(
-                    name(),
-                    "the superclass " + superName.replace('/', '.') + " of " + className + " is not on the class path");
+                    name(), "the superclass " + internalName.replace('/', '.') + " of " + of + " is not on the class path");
         }
-        ClassData parentData = data(parent, depth + 1);
-        data.addSuperClass(parentData.name());
-        data.addSuperClassData(parentData);
-        return data;
+        return parent;
     }
 
     private static String typeName(ClassDesc desc) {
-        if (desc.isPrimitive()) return desc.displayName();
-        String name = desc.descriptorString();
-        if (desc.isArray()) return desc.displayName();
-        return name.substring(1, name.length() - 1).replace('/', '.');
-    }
-
-    /** The group of a {@code @Contended} class or field, "" for none, null if it has no such annotation. */
-    private static @Nullable String contention(java.lang.classfile.AttributedElement element) {
-        RuntimeVisibleAnnotationsAttribute annotations =
-                element.findAttribute(Attributes.runtimeVisibleAnnotations()).orElse(null);
-        if (annotations == null) return null;
-        for (Annotation annotation : annotations.annotations()) {
-            if (!annotation.className().stringValue().equals("Ljdk/internal/vm/annotation/Contended;")) continue;
-            if (annotation.elements().isEmpty()) return "";
-            return annotation.elements().getFirst().value() instanceof AnnotationValue.OfString s
-                    ? s.stringValue()
-                    : "";
-        }
-        return null;
+        if (desc.isPrimitive() || desc.isArray()) return desc.displayName();
+        String descriptor = desc.descriptorString();
+        return descriptor.substring(1, descriptor.length() - 1).replace('/', '.');
     }
 
     @Override

@@ -1,4 +1,4 @@
 /**
- * Owns the layouts of JVM classes, which JOL works out, and of FFM layouts. Must not know how they are shown.
+ * Owns the layouts of JVM classes, and of FFM layouts. Must not know how they are shown.
  */
 package dev.slate.layout.jvm;

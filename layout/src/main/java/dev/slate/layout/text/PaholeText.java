@@ -5,6 +5,7 @@ import dev.slate.layout.ArrayType;
 import dev.slate.layout.EnumType;
 import dev.slate.layout.FunctionType;
 import dev.slate.layout.Layout;
+import dev.slate.layout.LayoutException;
 import dev.slate.layout.Member;
 import dev.slate.layout.Packing;
 import dev.slate.layout.PointerType;
@@ -69,8 +70,14 @@ public final class PaholeText {
         }
     }
 
+    /** The most characters of one type, and the deepest that types may nest: a broken file can make them circular. */
+    private static final int MOST_TEXT = 1 << 25;
+
+    private static final int DEEPEST = 100;
+
     private final StringBuilder out;
     private final Options options;
+    private int start;
     private final TypeNames names;
 
     public PaholeText(StringBuilder out, Options options) {
@@ -81,6 +88,7 @@ public final class PaholeText {
 
     /** Writes the declaration of a type, with the semicolon and the end of the line. */
     public void write(Type type) {
+        start = out.length();
         Place place = new Place();
         place.nameColumn = options.expand() ? 55 : type instanceof Aggregate a && a.isUnion() ? 21 : 23;
         declaration(type, place);
@@ -323,6 +331,12 @@ public final class PaholeText {
     }
 
     private void member(Member member, Place outer, boolean ofUnion) {
+        if (outer.indent > DEEPEST || out.length() - start > MOST_TEXT) {
+            Type inside = member.type();
+            throw new LayoutException(
+                    inside == null ? "?" : inside.table().file(),
+                    (inside == null ? "a type" : "type " + inside.id()) + ": types nested too deep, or in themselves");
+        }
         Place place = outer.copy();
         long offset = member.byteOffset();
         if (!place.relative) {
@@ -330,7 +344,7 @@ public final class PaholeText {
             if (!ofUnion) place.base = offset;
         }
         lineBoundary(outer, offset);
-        int start = out.length();
+        int lineStart = out.length();
         boolean ancestor = member.role() == Member.Role.BASE;
         String name = ancestor ? "<ancestor>" : member.name();
         if (ancestor) out.append("/* ");
@@ -365,7 +379,7 @@ public final class PaholeText {
             if (type instanceof Aggregate a && !a.isUnion() && Packing.packed(a)) length += 28;
             comment(member, offset, Math.abs(place.typeColumn + place.nameColumn - length - 3));
         } else {
-            int spacing = place.typeColumn + place.nameColumn - (out.length() - start);
+            int spacing = place.typeColumn + place.nameColumn - (out.length() - lineStart);
             if (ancestor) {
                 out.append(" */");
                 spacing -= 3;

@@ -21,7 +21,11 @@ public final class TypeNames {
     private static final int SHORT = 128;
     private static final int LONG = 1024;
 
+    /** How deep types may nest in a name, and how many it may be made of: a broken file can make them circular. */
+    private static final int MOST = 400;
+
     private int depth;
+    private int named;
 
     /** Spells types one after another. */
     public TypeNames() {}
@@ -32,10 +36,10 @@ public final class TypeNames {
      * @param room one more than the characters that the name may have
      */
     public String name(@Nullable Type type, int room) {
-        if (++depth > 200) {
-            depth = 0;
-            return "<type loop>";
-        }
+        if (depth == 0) named = 0;
+        if (depth > MOST || named > MOST) return "<type loop>";
+        depth++;
+        named++;
         String name = switch (type) {
             case null -> "void";
             case BaseType b -> b.name() == null ? "nameless base type!" : b.name();
