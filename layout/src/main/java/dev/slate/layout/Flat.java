@@ -49,9 +49,10 @@ public record Flat(String path, Member member, long bitOffset) {
         return found;
     }
 
-    private static void walk(
-            Aggregate aggregate, String prefix, long base, boolean deep, List<Flat> found, int depth) {
-        if (depth > 200) throw new LayoutException(aggregate.table().file(), "type " + aggregate.id() + ": types nested too deep, or in themselves");
+    private static void walk(Aggregate aggregate, String prefix, long base, boolean deep, List<Flat> found, int depth) {
+        if (depth > 200)
+            throw new LayoutException(
+                    aggregate.table().file(), "type " + aggregate.id() + ": types nested too deep, or in themselves");
         for (Aggregate.Entry entry : aggregate.entries()) {
             switch (entry) {
                 case Member member -> add(aggregate, member, prefix, base, deep, found, depth);

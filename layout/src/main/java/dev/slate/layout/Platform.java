@@ -28,7 +28,8 @@ public interface Platform {
         if (stripped instanceof ArrayType array) return alignmentOf(array.element());
         if (!(stripped instanceof Aggregate aggregate)) return Type.naturalAlignment(stripped);
         long greatest = Math.max(1, aggregate.statedAlignment());
-        if (aggregate.naturalAlignment() == 0) return greatest; // asked before its members are: it refuses an aggregate that holds itself
+        if (aggregate.naturalAlignment() == 0)
+            return greatest; // asked before its members are: it refuses an aggregate that holds itself
         for (Aggregate.Entry entry : aggregate.entries()) {
             switch (entry) {
                 case Member member -> greatest = Math.max(greatest, member.takesNoPart() ? 1 : alignmentOf(member));

@@ -74,11 +74,24 @@ final class Comparison {
     /** One line, and one more for each explanation with the shortest type that it holds for. */
     String report(String what) {
         StringBuilder out = new StringBuilder();
-        out.append(what).append(": ").append(equal).append(" equal to pahole's text, ").append(different()).append(" different, ")
-                .append(unexplained.size()).append(" of them unexplained\n");
+        out.append(what)
+                .append(": ")
+                .append(equal)
+                .append(" equal to pahole's text, ")
+                .append(different())
+                .append(" different, ")
+                .append(unexplained.size())
+                .append(" of them unexplained\n");
         explained.forEach((why, blocks) -> {
-            String example = blocks.stream().min(Comparator.comparingInt(String::length)).orElse("");
-            out.append("  ").append(blocks.size()).append(": ").append(why).append("; ").append(example.substring(0, example.indexOf('\n'))).append('\n');
+            String example =
+                    blocks.stream().min(Comparator.comparingInt(String::length)).orElse("");
+            out.append("  ")
+                    .append(blocks.size())
+                    .append(": ")
+                    .append(why)
+                    .append("; ")
+                    .append(example.substring(0, example.indexOf('\n')))
+                    .append('\n');
         });
         return out.toString();
     }

@@ -30,7 +30,15 @@ final class DietTest {
     void compile() throws Exception {
         Tools.need("cc");
         for (String side : new String[] {"before", "after"}) {
-            Tools.run(folder, "cc", "-g", "-O1", "-c", Tools.resource("diet/" + side + ".c").toString(), "-o", side + ".o");
+            Tools.run(
+                    folder,
+                    "cc",
+                    "-g",
+                    "-O1",
+                    "-c",
+                    Tools.resource("diet/" + side + ".c").toString(),
+                    "-o",
+                    side + ".o");
         }
     }
 
@@ -109,7 +117,10 @@ final class DietTest {
                 .contains("NOW SHARE CACHELINE 0: a and b\n")
                 .contains("dropped, was at 4, 124 bytes");
         assertThat(diff.newlyShared()).containsExactly(new TypeDiff.Shared("a", "b", 0));
-        assertThat(new DiffText(new TypeDiff(small, big, 64), 0, 64).text()).contains("order 2 → 3").contains("gap").contains("added at 4");
+        assertThat(new DiffText(new TypeDiff(small, big, 64), 0, 64).text())
+                .contains("order 2 → 3")
+                .contains("gap")
+                .contains("added at 4");
     }
 
     @Test
@@ -117,11 +128,14 @@ final class DietTest {
         Density density = new Density(vcpu("before"), false, false);
         assertThat(density.count()).isEqualTo(new Density.Count(6669, 19, 0));
         String text = new DensityText(density, null, false, 64).text();
-        assertThat(text.lines().skip(1).findFirst().orElse("")).endsWith("aaaaaaaabbbbbbbbbbbbbbbbbbbbbbbbccccddddeeeeffffgggg....hhhhhhhh|");
+        assertThat(text.lines().skip(1).findFirst().orElse(""))
+                .endsWith("aaaaaaaabbbbbbbbbbbbbbbbbbbbbbbbccccddddeeeeffffgggg....hhhhhhhh|");
         assertThat(text).contains("6669 bytes of members, 19 of holes (.), 0 of padding (_): 99.7% full");
         String svg = new DensitySvg(density, null, 64).svg();
         assertThat(svg).startsWith("<svg ").endsWith("</svg>\n").contains("<title>guest_debug: 64, 8.0 bytes</title>");
-        assertThat(new Density(vcpu("before"), true, true).count().holes()).as("in bits, with the hole and the paddings of the structs inside").isEqualTo((19 + 4 + 14) * 8L);
+        assertThat(new Density(vcpu("before"), true, true).count().holes())
+                .as("in bits, with the hole and the paddings of the structs inside")
+                .isEqualTo((19 + 4 + 14) * 8L);
     }
 
     @Test
@@ -136,8 +150,13 @@ final class DietTest {
             assertThat(packed.members()).hasSameSizeAs(before.members());
             assertThat(TypeDiff.sharing(packed, 64)).isEmpty();
         }
-        Aggregate hot = Packer.pack(before, Platform.SYSTEM_V, new Packer.Wish(false, Set.of("mode", "ready", "requests", "cpu"), 64)).aggregate();
-        assertThat(hot.members().stream().limit(4).map(Member::name)).containsExactlyInAnyOrder("mode", "ready", "requests", "cpu");
+        Aggregate hot = Packer.pack(
+                        before,
+                        Platform.SYSTEM_V,
+                        new Packer.Wish(false, Set.of("mode", "ready", "requests", "cpu"), 64))
+                .aggregate();
+        assertThat(hot.members().stream().limit(4).map(Member::name))
+                .containsExactlyInAnyOrder("mode", "ready", "requests", "cpu");
         assertThat(hot.members().get(3).byteOffset()).isLessThan(64);
     }
 
@@ -148,8 +167,18 @@ final class DietTest {
                 ElfFile after = ElfFile.of(Image.open(folder.resolve("after.o")))) {
             for (String side : new String[] {"before", "after"}) {
                 ObjectSizes.Sections sizes = ObjectSizes.sections(side.equals("before") ? before : after);
-                String[] words = Tools.run(folder, "size", side + ".o").lines().skip(1).findFirst().orElse("").strip().split("\\s+");
-                assertThat(words).startsWith(String.valueOf(sizes.text()), String.valueOf(sizes.data()), String.valueOf(sizes.bss()));
+                String[] words = Tools.run(folder, "size", side + ".o")
+                        .lines()
+                        .skip(1)
+                        .findFirst()
+                        .orElse("")
+                        .strip()
+                        .split("\\s+");
+                assertThat(words)
+                        .startsWith(
+                                String.valueOf(sizes.text()),
+                                String.valueOf(sizes.data()),
+                                String.valueOf(sizes.bss()));
             }
             ObjectSizes.Bloat bloat = ObjectSizes.bloat(ObjectSizes.symbols(before), ObjectSizes.symbols(after));
             assertThat(ObjectSizes.text(bloat))
@@ -165,11 +194,22 @@ final class DietTest {
     void slabsAreThoseOfTheKernel() {
         // From /proc/slabinfo of a machine with two processors: object size, objects in a slab, pages of a slab.
         long[][] known = {
-            {8192, 4, 8}, {4096, 8, 8}, {2048, 16, 8}, {1024, 16, 4}, {512, 16, 2}, {256, 16, 1}, {192, 21, 1}, {128, 32, 1}, {96, 42, 1}, {64, 64, 1}
+            {8192, 4, 8},
+            {4096, 8, 8},
+            {2048, 16, 8},
+            {1024, 16, 4},
+            {512, 16, 2},
+            {256, 16, 1},
+            {192, 21, 1},
+            {128, 32, 1},
+            {96, 42, 1},
+            {64, 64, 1}
         };
         for (long[] k : known) {
             Slab slab = Slab.of(k[0], 0, 2);
-            assertThat(List.of(slab.objects(), 1L << slab.cacheOrder())).as("objects of " + k[0] + " bytes").isEqualTo(List.of(k[1], k[2]));
+            assertThat(List.of(slab.objects(), 1L << slab.cacheOrder()))
+                    .as("objects of " + k[0] + " bytes")
+                    .isEqualTo(List.of(k[1], k[2]));
         }
         assertThat(Slab.of(6688, 0, 64).className()).isEqualTo("kmalloc-8k");
         assertThat(Slab.of(97, 0, 64).className()).isEqualTo("kmalloc-128");

@@ -40,7 +40,8 @@ final class DwarfComparisonTest {
     }
 
     static String theirs(Path file) throws Exception {
-        return Tools.run(file.toAbsolutePath().getParent(), "pahole", "-F", "dwarf", "--show_private_classes", file.toString());
+        return Tools.run(
+                file.toAbsolutePath().getParent(), "pahole", "-F", "dwarf", "--show_private_classes", file.toString());
     }
 
     private Path compile(String source, String output, String... command) throws Exception {
@@ -62,12 +63,21 @@ final class DwarfComparisonTest {
     void everyStructOfACProgramHasPaholesText() throws Exception {
         Tools.need("cc", "pahole");
         String[][] options = {
-            {"-gdwarf-5"}, {"-gdwarf-4"}, {"-gdwarf-3"}, {"-gdwarf-2"}, {"-gdwarf-5", "-gz"}, {"-gdwarf-4", "-gz=zlib"}, {"-gdwarf-5", "-m32"}
+            {"-gdwarf-5"},
+            {"-gdwarf-4"},
+            {"-gdwarf-3"},
+            {"-gdwarf-2"},
+            {"-gdwarf-5", "-gz"},
+            {"-gdwarf-4", "-gz=zlib"},
+            {"-gdwarf-5", "-m32"}
         };
         for (String[] option : options) {
             List<String> command = new ArrayList<>(List.of("cc", "-c"));
             command.addAll(List.of(option));
-            if (option.length > 1 && option[1].equals("-m32") && !Tools.succeeds(folder, "sh", "-c", "echo '#include <stdint.h>' | cc -m32 -xc -c -o /dev/null -")) {
+            if (option.length > 1
+                    && option[1].equals("-m32")
+                    && !Tools.succeeds(
+                            folder, "sh", "-c", "echo '#include <stdint.h>' | cc -m32 -xc -c -o /dev/null -")) {
                 System.out.println("SKIPPED: cc cannot compile for 32 bits here");
                 continue;
             }
@@ -87,7 +97,8 @@ final class DwarfComparisonTest {
         Tools.need("c++", "pahole");
         for (String version : new String[] {"-gdwarf-5", "-gdwarf-4"}) {
             Path object = compile("shapes.cpp", "cxx.o", "c++", "-c", version);
-            noneUnexplained("C++ " + version, Comparison.of(theirs(object), ours(object), DwarfComparisonTest::defect), 40);
+            noneUnexplained(
+                    "C++ " + version, Comparison.of(theirs(object), ours(object), DwarfComparisonTest::defect), 40);
         }
     }
 
@@ -101,8 +112,10 @@ final class DwarfComparisonTest {
     /** What is wrong with pahole's text of a C++ or Rust type; every line that differs must be accounted for. */
     private static @Nullable String defect(String theirs, String ours) {
         if (theirs.isEmpty() || ours.isEmpty()) return null;
-        if (ours.contains("/* variant ") || ours.contains("/* tells the variants")) return "pahole 1.24 leaves out the variants of a Rust enum";
-        if (theirs.replace("cachelines: 0", "cachelines: 1").equals(ours)) return "an object of an empty class takes a byte and a cacheline, pahole says none";
+        if (ours.contains("/* variant ") || ours.contains("/* tells the variants"))
+            return "pahole 1.24 leaves out the variants of a Rust enum";
+        if (theirs.replace("cachelines: 0", "cachelines: 1").equals(ours))
+            return "an object of an empty class takes a byte and a cacheline, pahole says none";
         TreeSet<String> why = new TreeSet<>();
         List<String> left = members(theirs);
         List<String> right = members(ours);
@@ -112,10 +125,13 @@ final class DwarfComparisonTest {
         List<String> mine = new ArrayList<>(right);
         mine.removeAll(left);
         for (String member : mine) {
-            if (member.contains("&&")) why.add("a C++ rvalue reference has no name and its target's size in pahole's text");
+            if (member.contains("&&"))
+                why.add("a C++ rvalue reference has no name and its target's size in pahole's text");
             else if (member.contains("::*")) why.add("a C++ pointer to member has its target's size in pahole's text");
-            else if (rest.contains(member.replaceAll(" 1$", " 0"))) why.add("an object of an empty class takes a byte, pahole says none");
-            else if (member.contains("<ancestor>") && theirs.contains("429496729")) why.add("the place of a virtual base is not a constant, pahole says -1");
+            else if (rest.contains(member.replaceAll(" 1$", " 0")))
+                why.add("an object of an empty class takes a byte, pahole says none");
+            else if (member.contains("<ancestor>") && theirs.contains("429496729"))
+                why.add("the place of a virtual base is not a constant, pahole says -1");
             else return null;
         }
         if (mine.isEmpty()) {
@@ -142,7 +158,8 @@ final class DwarfComparisonTest {
         List<String> found = new ArrayList<>();
         text.lines().forEach(line -> {
             var matcher = MEMBER.matcher(line);
-            if (matcher.matches()) found.add(matcher.group(1).replaceAll("\\s+", " ") + " " + matcher.group(2) + " " + matcher.group(4));
+            if (matcher.matches())
+                found.add(matcher.group(1).replaceAll("\\s+", " ") + " " + matcher.group(2) + " " + matcher.group(4));
         });
         return found;
     }
@@ -156,7 +173,9 @@ final class DwarfComparisonTest {
             // A type unit also holds the declaration's own inner types, so that it may have more, never less.
             List<String> missing = new ArrayList<>(List.of(plain.split("\u0001")));
             missing.removeAll(List.of(sorted(ours(units)).split("\u0001")));
-            assertThat(missing).as("types of " + version + " that are not in its type units").isEmpty();
+            assertThat(missing)
+                    .as("types of " + version + " that are not in its type units")
+                    .isEmpty();
         }
         Path program = compile("shapes.c", "program", "cc", "-g", "-no-pie");
         String before = sorted(ours(program));
@@ -197,8 +216,8 @@ final class DwarfComparisonTest {
         Files.move(folder.resolve("linked.debug"), folder.resolve(".debug/linked.debug"));
         assertThat(ours(program)).isEqualTo(before);
         Files.delete(folder.resolve(".debug/linked.debug"));
-        assertThat(org.assertj.core.api.Assertions.catchThrowable(
-                        () -> dev.slate.layout.file.LayoutFiles.open(program.toString(), dev.slate.layout.file.LayoutFiles.Options.DEFAULT)))
+        assertThat(org.assertj.core.api.Assertions.catchThrowable(() -> dev.slate.layout.file.LayoutFiles.open(
+                        program.toString(), dev.slate.layout.file.LayoutFiles.Options.DEFAULT)))
                 .isInstanceOf(LayoutException.class)
                 .hasMessageContaining("linked.debug")
                 .hasMessageContaining("-g");
@@ -210,7 +229,8 @@ final class DwarfComparisonTest {
         Path cache = Tools.cache("libc6-dbg");
         Path largest = largest(cache);
         if (largest == null) {
-            if (!Tools.succeeds(cache, "apt-get", "download", "libc6-dbg")) Tools.skip("apt-get cannot download libc6-dbg");
+            if (!Tools.succeeds(cache, "apt-get", "download", "libc6-dbg"))
+                Tools.skip("apt-get cannot download libc6-dbg");
             Tools.run(cache, "sh", "-c", "dpkg-deb -x libc6-dbg_*.deb . && rm libc6-dbg_*.deb");
             largest = largest(cache);
         }
@@ -220,7 +240,9 @@ final class DwarfComparisonTest {
 
     private static @Nullable Path largest(Path folder) throws Exception {
         try (Stream<Path> files = Files.walk(folder)) {
-            return files.filter(f -> f.toString().endsWith(".debug")).max((a, b) -> Long.compare(a.toFile().length(), b.toFile().length())).orElse(null);
+            return files.filter(f -> f.toString().endsWith(".debug"))
+                    .max((a, b) -> Long.compare(a.toFile().length(), b.toFile().length()))
+                    .orElse(null);
         }
     }
 
@@ -229,7 +251,10 @@ final class DwarfComparisonTest {
         Tools.need("cc");
         Path object = compile("shapes.c", "find.o", "cc", "-c", "-g");
         try (Dwarf dwarf = open(object)) {
-            assertThat(dwarf.find("order")).isInstanceOf(Aggregate.class).extracting(t -> ((Aggregate) t).size()).isEqualTo(40L);
+            assertThat(dwarf.find("order"))
+                    .isInstanceOf(Aggregate.class)
+                    .extracting(t -> ((Aggregate) t).size())
+                    .isEqualTo(40L);
             assertThat(dwarf.find("handler_t")).isInstanceOf(TypedefType.class);
             assertThat(dwarf.find("colour")).isInstanceOf(EnumType.class);
             assertThat(dwarf.find("unknown")).as("only declared").isNull();

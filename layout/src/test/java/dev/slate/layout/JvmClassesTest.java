@@ -25,7 +25,9 @@ import org.openjdk.jol.info.ClassLayout;
 /** JVM classes: what JOL's model says against what the running JVM does. */
 final class JvmClassesTest {
     private static final int CLASSES = 10_000;
-    private static final String[] TYPES = {"B", "C", "S", "I", "J", "F", "D", "Z", "Ljava/lang/Object;", "[I", "Ljava/lang/String;"};
+    private static final String[] TYPES = {
+        "B", "C", "S", "I", "J", "F", "D", "Z", "Ljava/lang/Object;", "[I", "Ljava/lang/String;"
+    };
 
     @TempDir
     private Path folder = Path.of("");
@@ -42,7 +44,8 @@ final class JvmClassesTest {
         long seed = Long.getLong("slate.seed", System.nanoTime());
         System.out.println("random classes: -Dslate.seed=" + seed);
         SplittableRandom random = new SplittableRandom(seed);
-        System.setProperty("jol.skipDynamicAttach", "true"); // JOL then asks Unsafe, which is enough for offsets and sizes
+        System.setProperty(
+                "jol.skipDynamicAttach", "true"); // JOL then asks Unsafe, which is enough for offsets and sizes
         System.setProperty("jol.skipHotspotSAAttach", "true");
         Loader loader = new Loader();
         List<Class<?>> all = new ArrayList<>();
@@ -55,7 +58,9 @@ final class JvmClassesTest {
                 builder.withSuperclass(ClassDesc.of(parent.getName()));
                 for (int f = 0; f < fields; f++) {
                     builder.withField(
-                            "f" + f, ClassDesc.ofDescriptor(TYPES[random.nextInt(TYPES.length)]), random.nextInt(10) == 0 ? ClassFile.ACC_STATIC : 0);
+                            "f" + f,
+                            ClassDesc.ofDescriptor(TYPES[random.nextInt(TYPES.length)]),
+                            random.nextInt(10) == 0 ? ClassFile.ACC_STATIC : 0);
                 }
             });
             Files.write(folder.resolve(name + ".class"), bytes);
@@ -65,9 +70,12 @@ final class JvmClassesTest {
         int compared = 0;
         try (JvmClasses classes = JvmClasses.open(folder.toString())) {
             for (Class<?> type : all) {
-                if (!(classes.find(type.getName()) instanceof Aggregate aggregate)) throw new AssertionError(type + " was not found");
+                if (!(classes.find(type.getName()) instanceof Aggregate aggregate))
+                    throw new AssertionError(type + " was not found");
                 ClassLayout jol = ClassLayout.parseClass(type);
-                if (jol.instanceSize() != aggregate.size()) wrong.add(type.getName() + " has " + jol.instanceSize() + " bytes by JOL, read: " + aggregate.size());
+                if (jol.instanceSize() != aggregate.size())
+                    wrong.add(
+                            type.getName() + " has " + jol.instanceSize() + " bytes by JOL, read: " + aggregate.size());
                 Map<String, Member> members = new HashMap<>();
                 for (Member member : aggregate.members()) members.put(String.valueOf(member.name()), member);
                 for (Class<?> host = type; host != null && host != Object.class; host = host.getSuperclass()) {
@@ -77,12 +85,14 @@ final class JvmClassesTest {
                         Member member = members.get(name);
                         long truth = offset(field);
                         compared++;
-                        if (member == null || member.byteOffset() != truth) wrong.add(type.getName() + ": " + name + " lies at " + truth + ", read: " + member);
+                        if (member == null || member.byteOffset() != truth)
+                            wrong.add(type.getName() + ": " + name + " lies at " + truth + ", read: " + member);
                     }
                 }
             }
         }
-        System.out.println(CLASSES + " classes, " + compared + " fields and all sizes compared with the running JVM and JOL, " + wrong.size() + " different");
+        System.out.println(CLASSES + " classes, " + compared
+                + " fields and all sizes compared with the running JVM and JOL, " + wrong.size() + " different");
         assertThat(wrong).isEmpty();
     }
 
@@ -95,7 +105,8 @@ final class JvmClassesTest {
     /** Where the running JVM keeps a field. */
     private static long offset(Field field) throws ReflectiveOperationException {
         Object unsafe = unsafe();
-        return (Long) unsafe.getClass().getMethod("objectFieldOffset", Field.class).invoke(unsafe, field);
+        return (Long)
+                unsafe.getClass().getMethod("objectFieldOffset", Field.class).invoke(unsafe, field);
     }
 
     @SuppressWarnings("UnusedVariable") // only its place matters
@@ -106,7 +117,8 @@ final class JvmClassesTest {
     /** Whether objects here have a header of 12 bytes and references of 4, as the model assumes. */
     private static boolean defaultLayout() throws ReflectiveOperationException {
         Object unsafe = unsafe();
-        Object scale = unsafe.getClass().getMethod("arrayIndexScale", Class.class).invoke(unsafe, Object[].class);
+        Object scale =
+                unsafe.getClass().getMethod("arrayIndexScale", Class.class).invoke(unsafe, Object[].class);
         return offset(OneInt.class.getDeclaredField("field")) == 12 && scale.equals(4);
     }
 
@@ -116,11 +128,14 @@ final class JvmClassesTest {
             assertThat(classes.find("java.util.HashMap")).isInstanceOfSatisfying(Aggregate.class, a -> {
                 assertThat(a.size()).isEqualTo(48);
                 assertThat(a.members().getFirst().name()).isEqualTo("(object header)");
-                assertThat(a.members().stream().map(Member::name)).contains("java.util.AbstractMap.keySet", "threshold", "loadFactor");
+                assertThat(a.members().stream().map(Member::name))
+                        .contains("java.util.AbstractMap.keySet", "threshold", "loadFactor");
             });
             assertThat(classes.find("no.such.Type")).isNull();
         }
-        assertThat(catchThrowable(() -> JvmClasses.open("/no/such/folder"))).isInstanceOf(LayoutException.class).hasMessageContaining("/no/such/folder");
+        assertThat(catchThrowable(() -> JvmClasses.open("/no/such/folder")))
+                .isInstanceOf(LayoutException.class)
+                .hasMessageContaining("/no/such/folder");
     }
 
     @Test
@@ -130,7 +145,8 @@ final class JvmClassesTest {
                                 ValueLayout.JAVA_INT.withName("a"),
                                 MemoryLayout.paddingLayout(4),
                                 ValueLayout.JAVA_LONG.withName("b"),
-                                MemoryLayout.sequenceLayout(3, ValueLayout.JAVA_SHORT).withName("c"),
+                                MemoryLayout.sequenceLayout(3, ValueLayout.JAVA_SHORT)
+                                        .withName("c"),
                                 MemoryLayout.paddingLayout(2))
                         .withName("s"));
         assertThat(aggregate.size()).isEqualTo(24);

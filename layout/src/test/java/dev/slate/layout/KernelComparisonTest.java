@@ -24,7 +24,12 @@ final class KernelComparisonTest {
 
     private static ByteBuffer empty() {
         byte[] bytes = new byte[25];
-        ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.LITTLE_ENDIAN).putShort(0, (short) 0xeb9f).put(2, (byte) 1).putInt(4, 24).putInt(20, 1);
+        ByteBuffer.wrap(bytes)
+                .order(java.nio.ByteOrder.LITTLE_ENDIAN)
+                .putShort(0, (short) 0xeb9f)
+                .put(2, (byte) 1)
+                .putInt(4, 24)
+                .putInt(20, 1);
         return ByteBuffer.wrap(bytes);
     }
 
@@ -40,14 +45,16 @@ final class KernelComparisonTest {
                     .findFirst()
                     .orElse("");
             if (image.isEmpty() || !Tools.succeeds(cache, "apt-get", "download", image)) {
-                Tools.skip("apt-get cannot download linux-image-amd64's package (" + image + "); is this a Debian machine with a network?");
+                Tools.skip("apt-get cannot download linux-image-amd64's package (" + image
+                        + "); is this a Debian machine with a network?");
             }
             Path deb = find(cache, image + "_");
             Tools.run(
                     cache,
                     "sh",
                     "-c",
-                    "dpkg-deb --fsys-tarfile '" + deb + "' | tar -x --wildcards './boot/vmlinuz-*' './lib/modules/*/kvm/kvm*.ko'");
+                    "dpkg-deb --fsys-tarfile '" + deb
+                            + "' | tar -x --wildcards './boot/vmlinuz-*' './lib/modules/*/kvm/kvm*.ko'");
             if (deb != null) Files.delete(deb);
         }
         Path kernel = find(cache, "vmlinuz-");
@@ -65,7 +72,10 @@ final class KernelComparisonTest {
 
     private static Path find(Path folder, String start) throws IOException {
         try (Stream<Path> files = Files.walk(folder)) {
-            return files.filter(f -> f.getFileName().toString().startsWith(start)).filter(Files::isRegularFile).findFirst().orElse(null);
+            return files.filter(f -> f.getFileName().toString().startsWith(start))
+                    .filter(Files::isRegularFile)
+                    .findFirst()
+                    .orElse(null);
         }
     }
 
@@ -86,16 +96,22 @@ final class KernelComparisonTest {
 
     @Test
     void everyStructOfTheKernelHasPaholesText() throws Exception {
-        same("vmlinux", Tools.run(raw.getParent(), "pahole", "-F", "btf", raw.toString()), ours(base, PaholeText.Options.DEFAULT));
+        same(
+                "vmlinux",
+                Tools.run(raw.getParent(), "pahole", "-F", "btf", raw.toString()),
+                ours(base, PaholeText.Options.DEFAULT));
     }
 
     @Test
     void everyStructOfTheKvmModulesHasPaholesText() throws Exception {
         for (String module : new String[] {"kvm.ko", "kvm-amd.ko", "kvm-intel.ko"}) {
             Path file = modules.resolve(module);
-            String theirs = Tools.run(raw.getParent(), "pahole", "-F", "btf", "--btf_base", raw.toString(), file.toString());
-            // A base of its own: what was learnt about packing while listing vmlinux is pahole's knowledge only within one run.
-            Btf fresh = new Btf("vmlinux", ElfFile.of(Unpack.kernel(Image.open(vmlinux))).bytes(".BTF"), null, 64);
+            String theirs =
+                    Tools.run(raw.getParent(), "pahole", "-F", "btf", "--btf_base", raw.toString(), file.toString());
+            // A base of its own: what was learnt about packing while listing vmlinux is pahole's knowledge only within
+            // one run.
+            Btf fresh = new Btf(
+                    "vmlinux", ElfFile.of(Unpack.kernel(Image.open(vmlinux))).bytes(".BTF"), null, 64);
             Btf btf = new Btf(file.toString(), ElfFile.of(Image.open(file)).bytes(".BTF"), fresh, 64);
             same(module, theirs, ours(btf, PaholeText.Options.DEFAULT));
         }
@@ -132,7 +148,8 @@ final class KernelComparisonTest {
 
     @Test
     void aModuleWithoutItsBaseIsRefusedWithAWordAboutTheBase() {
-        Btf alone = new Btf("kvm.ko", ElfFile.of(Image.open(modules.resolve("kvm.ko"))).bytes(".BTF"), null, 64);
+        Btf alone = new Btf(
+                "kvm.ko", ElfFile.of(Image.open(modules.resolve("kvm.ko"))).bytes(".BTF"), null, 64);
         assertThat(org.assertj.core.api.Assertions.catchThrowable(() -> alone.forEachAggregate(a -> {})))
                 .isInstanceOf(LayoutException.class)
                 .hasMessageContaining("--base");

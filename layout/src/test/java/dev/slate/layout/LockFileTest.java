@@ -43,27 +43,44 @@ final class LockFileTest {
             if (!(source.find("v") instanceof Aggregate v)) throw new AssertionError("v");
             String stated = LockFile.state(v);
             assertThat(stated)
-                    .startsWith("type v size 152\n  at 0 size 4 mode\n  at 4:0 size 3b f\n  at 4:3 size 5b g\n  at 8 size 8 requests\n")
+                    .startsWith(
+                            "type v size 152\n  at 0 size 4 mode\n  at 4:0 size 3b f\n  at 4:3 size 5b g\n  at 8 size 8 requests\n")
                     .endsWith("  closed\n");
             String rules = "  one-line mode requests f\n  apart a b\n";
             assertThat(check(source, "# a comment\n" + stated + rules)).isEmpty();
 
-            List<LockFile.Finding> findings = check(source, stated.replace("at 8 size 8 requests", "at 16 size 8 requests").replace("size 152", "size 160"));
+            List<LockFile.Finding> findings = check(
+                    source,
+                    stated.replace("at 8 size 8 requests", "at 16 size 8 requests")
+                            .replace("size 152", "size 160"));
             assertThat(findings).hasSize(2);
             assertThat(findings.getFirst().message()).isEqualTo("v has 152 bytes, 160 are stated");
             assertThat(findings.getFirst().fix()).isEqualTo("type v size 152");
             assertThat(findings.getLast().line()).isEqualTo(5);
-            assertThat(findings.getLast().message()).contains("v.requests").contains("at 8 size 8").contains("at 16 size 8");
+            assertThat(findings.getLast().message())
+                    .contains("v.requests")
+                    .contains("at 8 size 8")
+                    .contains("at 16 size 8");
             assertThat(findings.getLast().fix()).isEqualTo("  at 8 size 8 requests");
 
-            assertThat(check(source, stated + "  one-line mode b\n")).singleElement().satisfies(f -> assertThat(f.message()).contains("v.b lies in cacheline 1 to 2"));
-            assertThat(check(source, stated + "  apart gap b\n")).singleElement().satisfies(f -> assertThat(f.message()).contains("v.gap and v.b share cacheline 1"));
-            assertThat(check(source, stated.replace("  at 8 size 8 requests\n", ""))).singleElement().satisfies(f -> {
-                assertThat(f.message()).contains("v.requests is not listed");
-                assertThat(f.fix()).isEqualTo("at 8 size 8 requests");
-            });
-            assertThat(check(source, "type v size 152\n  at 0 size 4 gone\n")).singleElement().satisfies(f -> assertThat(f.message()).contains("no member gone"));
-            assertThat(check(source, "type w size 1\n")).singleElement().satisfies(f -> assertThat(f.message()).contains("w is in none"));
+            assertThat(check(source, stated + "  one-line mode b\n"))
+                    .singleElement()
+                    .satisfies(f -> assertThat(f.message()).contains("v.b lies in cacheline 1 to 2"));
+            assertThat(check(source, stated + "  apart gap b\n"))
+                    .singleElement()
+                    .satisfies(f -> assertThat(f.message()).contains("v.gap and v.b share cacheline 1"));
+            assertThat(check(source, stated.replace("  at 8 size 8 requests\n", "")))
+                    .singleElement()
+                    .satisfies(f -> {
+                        assertThat(f.message()).contains("v.requests is not listed");
+                        assertThat(f.fix()).isEqualTo("at 8 size 8 requests");
+                    });
+            assertThat(check(source, "type v size 152\n  at 0 size 4 gone\n"))
+                    .singleElement()
+                    .satisfies(f -> assertThat(f.message()).contains("no member gone"));
+            assertThat(check(source, "type w size 1\n"))
+                    .singleElement()
+                    .satisfies(f -> assertThat(f.message()).contains("w is in none"));
         }
     }
 
@@ -72,16 +89,21 @@ final class LockFileTest {
         String old;
         try (LayoutSource source = compiled(STRUCT)) {
             if (!(source.find("v") instanceof Aggregate v)) throw new AssertionError("v");
-            old = "# kept\n" + LockFile.state(v).replace("8 requests", "8 requests  # why it lies there") + "  one-line mode requests\n";
+            old = "# kept\n" + LockFile.state(v).replace("8 requests", "8 requests  # why it lies there")
+                    + "  one-line mode requests\n";
         }
-        try (LayoutSource source = compiled(STRUCT.replace("long requests;", "char added; long requests;").replace("char gap[60]; ", ""))) {
+        try (LayoutSource source = compiled(
+                STRUCT.replace("long requests;", "char added; long requests;").replace("char gap[60]; ", ""))) {
             List<LockFile.Finding> findings = check(source, old);
             assertThat(findings).isNotEmpty();
             Path lock = folder.resolve("layout.lock");
             String updated = LockFile.read(lock).updated(List.of(source));
             assertThat(updated)
-                    .contains("# kept\n").contains("  one-line mode requests\n").contains("  at 8 size 8 requests  # why it lies there\n")
-                    .contains("  at 5 size 1 added\n").doesNotContain("gap");
+                    .contains("# kept\n")
+                    .contains("  one-line mode requests\n")
+                    .contains("  at 8 size 8 requests  # why it lies there\n")
+                    .contains("  at 5 size 1 added\n")
+                    .doesNotContain("gap");
             assertThat(check(source, updated)).isEmpty();
         }
     }
@@ -93,8 +115,10 @@ final class LockFileTest {
                     .isInstanceOf(LayoutException.class)
                     .hasMessageContaining("layout.lock:2")
                     .hasMessageContaining("somewhere");
-            assertThat(catchThrowable(() -> check(source, "  at 0 size 4 mode\n"))).hasMessageContaining("before the first type");
-            assertThat(catchThrowable(() -> check(source, "type v size many\n"))).hasMessageContaining("many");
+            assertThat(catchThrowable(() -> check(source, "  at 0 size 4 mode\n")))
+                    .hasMessageContaining("before the first type");
+            assertThat(catchThrowable(() -> check(source, "type v size many\n")))
+                    .hasMessageContaining("many");
         }
     }
 }

@@ -34,7 +34,10 @@ final class MutationTest {
         String[] command = new String[options.length + 6];
         System.arraycopy(new String[] {"cc", "-c", "-o", "good.o", "-g", "good.c"}, 0, command, 0, 6);
         System.arraycopy(options, 0, command, 6, options.length);
-        Files.copy(Tools.resource("dwarf/shapes.c"), folder.resolve("good.c"), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+        Files.copy(
+                Tools.resource("dwarf/shapes.c"),
+                folder.resolve("good.c"),
+                java.nio.file.StandardCopyOption.REPLACE_EXISTING);
         Tools.run(folder, command);
         return Files.readAllBytes(folder.resolve("good.o"));
     }
@@ -92,8 +95,8 @@ final class MutationTest {
             }
             slowest = Math.max(slowest, System.nanoTime() - start);
         }
-        System.out.println(what + ": " + mutations + " mutations, " + read + " read, " + refused + " refused with " + messages.size()
-                + " kinds of message, the slowest took " + slowest / 1_000_000 + " ms");
+        System.out.println(what + ": " + mutations + " mutations, " + read + " read, " + refused + " refused with "
+                + messages.size() + " kinds of message, the slowest took " + slowest / 1_000_000 + " ms");
         assertThat(refused).isPositive();
     }
 
@@ -124,9 +127,21 @@ final class MutationTest {
         byte[] five = object("-gdwarf-5");
         storm("a DWARF 5 object", five, 0, five.length, MUTATIONS / 3, MutationTest::readDwarf);
         ElfFile.Section info = section(five, ".debug_info");
-        storm("its .debug_info", five, (int) info.offset(), (int) (info.offset() + info.size()), MUTATIONS / 3, MutationTest::readDwarf);
+        storm(
+                "its .debug_info",
+                five,
+                (int) info.offset(),
+                (int) (info.offset() + info.size()),
+                MUTATIONS / 3,
+                MutationTest::readDwarf);
         ElfFile.Section abbrev = section(five, ".debug_abbrev");
-        storm("its .debug_abbrev", five, (int) abbrev.offset(), (int) (abbrev.offset() + abbrev.size()), MUTATIONS / 6, MutationTest::readDwarf);
+        storm(
+                "its .debug_abbrev",
+                five,
+                (int) abbrev.offset(),
+                (int) (abbrev.offset() + abbrev.size()),
+                MUTATIONS / 6,
+                MutationTest::readDwarf);
         byte[] packed = object("-gdwarf-4", "-gz");
         storm("a compressed DWARF 4 object", packed, 0, packed.length, MUTATIONS / 12, MutationTest::readDwarf);
     }
@@ -151,8 +166,12 @@ final class MutationTest {
     @Test
     void truncationOverlapCyclesAndAbsurdCountsAreNamed() throws Exception {
         byte[] good = object("-gdwarf-5");
-        assertThat(refusal(() -> readDwarf(Arrays.copyOf(good, 100)))).contains("mutant").contains("truncated");
-        assertThat(refusal(() -> readDwarf(Arrays.copyOf(good, good.length - 500)))).contains("section table").contains("offset 0x");
+        assertThat(refusal(() -> readDwarf(Arrays.copyOf(good, 100))))
+                .contains("mutant")
+                .contains("truncated");
+        assertThat(refusal(() -> readDwarf(Arrays.copyOf(good, good.length - 500))))
+                .contains("section table")
+                .contains("offset 0x");
         byte[] overlapping = good.clone();
         ByteBuffer headers = ByteBuffer.wrap(overlapping).order(ByteOrder.LITTLE_ENDIAN);
         int table = (int) headers.getLong(40);
@@ -162,13 +181,19 @@ final class MutationTest {
         assertThat(refusal(() -> readDwarf(overlapping))).contains(".debug_info overlaps");
 
         // BTF: a struct that holds itself, an array of absurd size, a typedef of itself.
-        assertThat(refusal(() -> readBtf(btf(new int[] {1, 4 << 24 | 1, 8, 1, 1, 0})))).contains("contains itself");
-        assertThat(refusal(() -> readBtf(btf(new int[] {1, 4 << 24 | 1, 8, 1, 2, 0, 0, 3 << 24, 0, 3, 3, -1, 0, 3 << 24, 0, 1, 1, -1}))))
+        assertThat(refusal(() -> readBtf(btf(new int[] {1, 4 << 24 | 1, 8, 1, 1, 0}))))
+                .contains("contains itself");
+        assertThat(refusal(() -> readBtf(
+                        btf(new int[] {1, 4 << 24 | 1, 8, 1, 2, 0, 0, 3 << 24, 0, 3, 3, -1, 0, 3 << 24, 0, 1, 1, -1}))))
                 .containsAnyOf("contains itself", "more bytes", "ends at byte");
-        assertThat(refusal(() -> readBtf(btf(new int[] {1, 4 << 24 | 1, 8, 1, 2, 0, 1, 8 << 24, 2})))).contains("never ends");
-        assertThat(refusal(() -> readBtf(btf(new int[] {1, 4 << 24 | 65535, 8, 1, 1, 0})))).contains("leaves the type section");
-        assertThat(refusal(() -> readBtf(btf(new int[] {1, 4 << 24 | 1, 8, 1, 99, 0})))).contains("no type 99");
-        assertThat(refusal(() -> readBtf(btf(new int[] {77, 4 << 24 | 1, 8, 1, 1, 0})))).contains("name");
+        assertThat(refusal(() -> readBtf(btf(new int[] {1, 4 << 24 | 1, 8, 1, 2, 0, 1, 8 << 24, 2}))))
+                .contains("never ends");
+        assertThat(refusal(() -> readBtf(btf(new int[] {1, 4 << 24 | 65535, 8, 1, 1, 0}))))
+                .contains("leaves the type section");
+        assertThat(refusal(() -> readBtf(btf(new int[] {1, 4 << 24 | 1, 8, 1, 99, 0}))))
+                .contains("no type 99");
+        assertThat(refusal(() -> readBtf(btf(new int[] {77, 4 << 24 | 1, 8, 1, 1, 0}))))
+                .contains("name");
     }
 
     private static String refusal(Runnable reading) {
@@ -183,7 +208,14 @@ final class MutationTest {
     /** BTF of these type words and the one string "a". */
     private static byte[] btf(int[] words) {
         ByteBuffer out = ByteBuffer.allocate(24 + words.length * 4 + 3).order(ByteOrder.LITTLE_ENDIAN);
-        out.putShort((short) 0xeb9f).put((byte) 1).put((byte) 0).putInt(24).putInt(0).putInt(words.length * 4).putInt(words.length * 4).putInt(3);
+        out.putShort((short) 0xeb9f)
+                .put((byte) 1)
+                .put((byte) 0)
+                .putInt(24)
+                .putInt(0)
+                .putInt(words.length * 4)
+                .putInt(words.length * 4)
+                .putInt(3);
         for (int word : words) out.putInt(word);
         return out.put((byte) 0).put((byte) 'a').put((byte) 0).array();
     }

@@ -27,7 +27,8 @@ final class Tools {
     }
 
     static boolean has(String program) {
-        for (String folder : System.getenv("PATH").split(":")) if (Files.isExecutable(Path.of(folder, program))) return true;
+        for (String folder : System.getenv("PATH").split(":"))
+            if (Files.isExecutable(Path.of(folder, program))) return true;
         String home = System.getProperty("user.home");
         return Files.isExecutable(Path.of(home, ".cargo", "bin", program));
     }
@@ -36,7 +37,8 @@ final class Tools {
     static void need(String... programs) {
         for (String program : programs) {
             if (has(program)) continue;
-            String why = "SKIPPED: " + program + " is not installed" + (program.equals("pahole") ? " (apt-get install dwarves)" : "");
+            String why = "SKIPPED: " + program + " is not installed"
+                    + (program.equals("pahole") ? " (apt-get install dwarves)" : "");
             System.out.println(why);
             Assumptions.abort(why);
         }
@@ -56,7 +58,8 @@ final class Tools {
             int status = start(folder, output, error, command);
             String text = Files.readString(output, StandardCharsets.ISO_8859_1);
             if (status != 0) {
-                throw new AssertionError(String.join(" ", command) + " ended with " + status + ": " + Files.readString(error));
+                throw new AssertionError(
+                        String.join(" ", command) + " ended with " + status + ": " + Files.readString(error));
             }
             return text;
         } finally {
@@ -71,7 +74,8 @@ final class Tools {
         return start(folder, sink, sink, command) == 0;
     }
 
-    private static int start(Path folder, Path output, Path error, String... command) throws IOException, InterruptedException {
+    private static int start(Path folder, Path output, Path error, String... command)
+            throws IOException, InterruptedException {
         List<String> words = new ArrayList<>(Arrays.asList(command));
         Path cargo = Path.of(System.getProperty("user.home"), ".cargo", "bin", words.getFirst());
         if (Files.isExecutable(cargo)) words.set(0, cargo.toString());

@@ -52,7 +52,8 @@ final class HotSpotFields {
         List<Field> big = new ArrayList<>();
         List<Field> small = new ArrayList<>();
         List<Field> references = new ArrayList<>();
-        for (Field field : fields) (field.reference() ? references : field.size() >= REFERENCE ? big : small).add(field);
+        for (Field field : fields)
+            (field.reference() ? references : field.size() >= REFERENCE ? big : small).add(field);
         Comparator<Field> widestFirst = Comparator.comparingInt(f -> -f.size());
         big.sort(widestFirst);
         small.sort(widestFirst);

@@ -194,8 +194,7 @@ public final class JvmClasses implements LayoutSource {
         for (ClassModel at : line) fields.add(fieldsOf(at));
         String own = dotted(model);
         List<Member> members = new ArrayList<>();
-        members.add(Member.field(
-                "(object header)", type("header", HotSpotFields.HEADER), 0, HotSpotFields.HEADER));
+        members.add(Member.field("(object header)", type("header", HotSpotFields.HEADER), 0, HotSpotFields.HEADER));
         for (HotSpotFields.Placed placed : fields.placed()) {
             HotSpotFields.Field field = placed.field();
             String name = field.host().equals(own) ? field.name() : field.host() + "." + field.name();
@@ -211,7 +210,8 @@ public final class JvmClasses implements LayoutSource {
     private List<HotSpotFields.Field> fieldsOf(ClassModel model) {
         String host = dotted(model);
         if (INJECTED.contains(host)) {
-            throw new LayoutException(name(), "the JVM adds fields of its own to " + host + ", which no class file shows");
+            throw new LayoutException(
+                    name(), "the JVM adds fields of its own to " + host + ", which no class file shows");
         }
         refuseContended(model, host);
         List<HotSpotFields.Field> fields = new ArrayList<>();
@@ -232,7 +232,8 @@ public final class JvmClasses implements LayoutSource {
     /** Only the platform's own classes may ask for lines of their own; what the JVM then does is not modelled. */
     private void refuseContended(AttributedElement element, String host) {
         element.findAttribute(Attributes.runtimeVisibleAnnotations())
-                .filter(all -> all.annotations().stream().anyMatch(a -> a.className().stringValue().equals(CONTENDED)))
+                .filter(all -> all.annotations().stream()
+                        .anyMatch(a -> a.className().stringValue().equals(CONTENDED)))
                 .ifPresent(all -> {
                     throw new LayoutException(name(), host + " uses @Contended, which is not modelled");
                 });
@@ -246,7 +247,8 @@ public final class JvmClasses implements LayoutSource {
         ClassModel parent = classOf(internalName);
         if (parent == null) {
             throw new LayoutException(
-                    name(), "the superclass " + internalName.replace('/', '.') + " of " + of + " is not on the class path");
+                    name(),
+                    "the superclass " + internalName.replace('/', '.') + " of " + of + " is not on the class path");
         }
         return parent;
     }

@@ -578,11 +578,16 @@ public final class PaholeText {
         /** An alternative of a Rust enum. pahole 1.24 leaves these out and shows the enum as empty. */
         private void variant(Aggregate.Variant variant) {
             variants = true;
-            boolean tag = variant.otherwise() && variant.members().size() == 1 && variant.members().getFirst().name() == null;
+            boolean tag = variant.otherwise()
+                    && variant.members().size() == 1
+                    && variant.members().getFirst().name() == null;
             tabs(place.indent);
             if (tag) out.append("/* tells the variants apart: */\n");
             else if (variant.otherwise()) out.append("/* variant otherwise: */\n");
-            else out.append("/* variant ").append(Long.toUnsignedString(variant.value())).append(": */\n");
+            else
+                out.append("/* variant ")
+                        .append(Long.toUnsignedString(variant.value()))
+                        .append(": */\n");
             int line = place.line == null ? 0 : place.line[0];
             for (Member member : variant.members()) {
                 tabs(place.indent);
@@ -594,8 +599,18 @@ public final class PaholeText {
 
         private static Member named(Member m) {
             return new Member(
-                    "<discriminant>", m.type(), m.role(), m.byteOffset(), m.bitOffset(), m.bitfieldSize(), m.bitfieldOffset(),
-                    m.byteSize(), m.alignment(), m.access(), m.virtual(), m.value());
+                    "<discriminant>",
+                    m.type(),
+                    m.role(),
+                    m.byteOffset(),
+                    m.bitOffset(),
+                    m.bitfieldSize(),
+                    m.bitfieldOffset(),
+                    m.byteSize(),
+                    m.alignment(),
+                    m.access(),
+                    m.virtual(),
+                    m.value());
         }
 
         /** Comments between a member and the one before it, where bit fields share bytes. */
