@@ -66,6 +66,7 @@ NATIVE(jint, native_populate, jlong hva, jlong bytes, jboolean write) {
 }
 NATIVE(jlong, native_read_tsc) {
     UNUSED;
+    __builtin_ia32_lfence(); /* no earlier than the loads before it: guests compare counters through memory */
     return (jlong)__builtin_ia32_rdtsc();
 }
 NATIVE(jlong, native_cpuid, jint leaf, jint subleaf, jlong into) {
