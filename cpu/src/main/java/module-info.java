@@ -1,9 +1,10 @@
 /** The processor: what silicon does. Knows nothing of KVM. */
 @org.jspecify.annotations.NullMarked
 module dev.slate.cpu {
-    requires static org.jspecify;
+    requires static transitive org.jspecify;
 
     exports dev.slate.cpu;
+    exports dev.slate.cpu.decode;
     exports dev.slate.cpu.mem;
     exports dev.slate.cpu.mmu;
 }

@@ -98,7 +98,7 @@ final class CodeCache {
     private Block decode(long la, long hva, int mode) {
         Decoder d = decoder;
         if (d == null) {
-            d = new Decoder(cpu.features);
+            d = new Decoder(Cpu.FEATURES);
             decoder = d;
         }
         // Before the bytes are read: a store between reading and protecting would be missed.

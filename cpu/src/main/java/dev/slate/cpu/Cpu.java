@@ -5,6 +5,7 @@ import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.exec.Events;
+import dev.slate.cpu.exec.ImplementedFeatures;
 import dev.slate.cpu.exec.Interpreter;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mmu.Access;
@@ -63,8 +64,15 @@ public final class Cpu {
     /** What the address size leaves of RSI and RDI in a string I/O exit: 0xffff, 0xffffffff or -1. */
     public long ioAddressMask;
 
-    /** What this processor offers, as {@link Feature} bits: anything else is #UD. */
-    public final long features = Feature.X86_64_V2;
+    /**
+     * What this processor offers, as {@link Feature} bits: anything else is #UD. Of the vector and x87 instructions that every 64-bit
+     * processor has, those that are not there yet leave with {@link CpuExit#UNIMPLEMENTED}.
+     */
+    public static final long FEATURES = ImplementedFeatures.COMPLETE
+            | Feature.bit(Feature.FPU)
+            | Feature.bit(Feature.MMX)
+            | Feature.bit(Feature.SSE)
+            | Feature.bit(Feature.SSE2);
 
     /** Answer of {@link Hypervisor#mmioRead}. */
     public long mmioData;

@@ -1,6 +1,8 @@
 package dev.slate.kvm;
 
+import dev.slate.cpu.decode.Disassembler;
 import dev.slate.kvm.cpuid.CpuidEntry;
+import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.cpuid.SupportedCpuid;
 import dev.slate.kvm.host.HostServices;
@@ -9,6 +11,7 @@ import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.msr.MceFile;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.msr.MsrLists;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 
@@ -46,41 +49,6 @@ public final class Kvm {
             | MsrFile.PV_POLL_CONTROL
             | MsrFile.PV_SCHED_YIELD;
 
-    // What the processor executes and the hypervisor serves (DESIGN.md point 9).
-    private static final int[] OFFERED = {
-        Feature.FPU,
-        Feature.DE,
-        Feature.PSE,
-        Feature.TSC,
-        Feature.MSR,
-        Feature.PAE,
-        Feature.MCE,
-        Feature.CX8,
-        Feature.APIC,
-        Feature.SEP,
-        Feature.MTRR,
-        Feature.PGE,
-        Feature.MCA,
-        Feature.CMOV,
-        Feature.PAT,
-        Feature.PSE36,
-        Feature.CLFLUSH,
-        Feature.FXSR,
-        Feature.SSE,
-        Feature.SSE2,
-        Feature.CX16,
-        Feature.X2APIC,
-        Feature.TSC_ADJUST,
-        Feature.ARCH_CAPABILITIES,
-        Feature.LAHF_LM,
-        Feature.CR8_LEGACY,
-        Feature.SYSCALL,
-        Feature.NX,
-        Feature.GBPAGES,
-        Feature.RDTSCP,
-        Feature.LM,
-    };
-
     // Lines about instructions that are not implemented: enough to see which, not enough to fill a disk.
     private static final int MOST_LOG_LINES = 20;
 
@@ -99,7 +67,7 @@ public final class Kvm {
     public Kvm(HostServices host, Knobs knobs) {
         this.host = host;
         this.knobs = knobs;
-        this.supported = new SupportedCpuid(host, OFFERED, PV_FEATURES, 0);
+        this.supported = new SupportedCpuid(host, ProcessorFeatures.offered(), PV_FEATURES, ProcessorFeatures.xcr0());
         this.cr4Reserved = ControlRegisters.cr4Reserved(supported);
     }
 
@@ -179,7 +147,7 @@ public final class Kvm {
             case Cap.MANUAL_DIRTY_LOG_PROTECT2 -> GuestMemory.MANUAL_PROTECT_ENABLE | GuestMemory.INITIALLY_SET;
             case Cap.DISABLE_QUIRKS2 -> Vm.VALID_QUIRKS;
             case Cap.XCRS -> supported.has(Feature.XSAVE) ? 1 : 0;
-            case Cap.XSAVE2 -> 4096;
+            case Cap.XSAVE2 -> Math.max(4096, CpuidTable.xstateSize(supported.xcr0(), false));
             default -> 0;
         };
     }
@@ -239,19 +207,22 @@ public final class Kvm {
         return MceFile.SUPPORTED_CAP;
     }
 
-    /** Says which instruction the processor lacks. */
-    void logUnimplemented(int vcpuId, long rip, byte[] bytes, int count) {
+    /** Says which instruction the processor lacks. @param mode {@link dev.slate.cpu.decode.Mode} */
+    void logUnimplemented(int vcpuId, long rip, int mode, byte[] bytes, int count) {
         if (logLines.getAndIncrement() >= MOST_LOG_LINES) {
             return;
         }
         StringBuilder line = new StringBuilder("slate: vCPU ")
                 .append(vcpuId)
-                .append(": instruction not implemented at rip ")
+                .append(": instruction not implemented: ")
+                .append(new Disassembler().one(Arrays.copyOf(bytes, count), 0, count, rip, mode))
+                .append(" at rip ")
                 .append(Long.toHexString(rip))
-                .append(':');
+                .append(" (");
         for (int i = 0; i < count; i++) {
-            line.append(String.format(" %02x", bytes[i]));
+            line.append(i == 0 ? "" : " ").append(Character.forDigit(bytes[i] >> 4 & 15, 16));
+            line.append(Character.forDigit(bytes[i] & 15, 16));
         }
-        System.err.println(line.append("; KVM_RUN ends with KVM_EXIT_INTERNAL_ERROR"));
+        System.err.println(line.append("); KVM_RUN ends with KVM_EXIT_INTERNAL_ERROR"));
     }
 }

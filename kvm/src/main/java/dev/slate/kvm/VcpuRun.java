@@ -585,7 +585,7 @@ final class VcpuRun implements Hypervisor {
     /** An instruction that Slate's processor lacks: the client gets its bytes whatever the privilege (DESIGN.md point 9). */
     int notImplemented(Cpu cpu) {
         stats.add(VcpuStats.INSN_EMULATION_FAIL);
-        vm.kvm().logUnimplemented(vcpu.id(), s.rip, cpu.exitBytes, cpu.exitByteCount);
+        vm.kvm().logUnimplemented(vcpu.id(), s.rip, cpu.codeMode, cpu.exitBytes, cpu.exitByteCount);
         internalError(cpu, 0, 0, 0, cpu.exitByteCount);
         return Outcome.EXIT;
     }

@@ -200,6 +200,19 @@ class RunTest {
     }
 
     @Test
+    void anInstructionThatIsNotImplementedComesWithItsBytes() {
+        // fldpi, at privilege 0
+        try (Guest64 g = new Guest64(0xd9, 0xeb, 0xf4)) {
+            assertThat(g.run()).isEqualTo(new Exit.InternalError(VcpuExit.INTERNAL_ERROR_EMULATION));
+            VcpuExit e = g.vcpu.exit();
+            assertThat(e.internalData[0]).isEqualTo(VcpuExit.INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
+            assertThat(e.internalData[1]).isEqualTo(0x9090_9090_90eb_d902L);
+            assertThat(e.internalNdata).isEqualTo(8);
+            assertThat(g.regs().rip).isEqualTo(Guest64.CODE);
+        }
+    }
+
+    @Test
     void aFaultWithoutAnyHandlerIsAShutdownAndPutsTheVcpuThroughInit() {
         // ud2, with an IDT whose entries are not present
         try (Guest64 g = new Guest64(0x0f, 0x0b)) {

@@ -53,6 +53,9 @@ public final class Disassembler {
     private long address;
     private int length;
 
+    /** Has nothing printed yet. */
+    public Disassembler() {}
+
     /**
      * Disassembles the instruction at {@code code[from]}.
      *
