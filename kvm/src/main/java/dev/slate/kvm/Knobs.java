@@ -54,7 +54,14 @@ public final class Knobs {
     public static final Knob HUGE_PAGES =
             toggle("mmu.huge-pages", true, "", "Map 2 MiB at once where guest, slot and host pages allow it.", "");
 
-    private static final List<Knob> ALL = List.of(EAGER_PAGE_SPLIT, HUGE_PAGES);
+    public static final Knob MEMSLOT_LOOKUP = choice(
+            "memslot.lookup",
+            "vcpu",
+            List.of("vcpu", "vm", "none"),
+            "Where the memslot that was found last is kept: with each vCPU (since Linux 5.15), with the VM (before), nowhere.",
+            "003");
+
+    private static final List<Knob> ALL = List.of(EAGER_PAGE_SPLIT, HUGE_PAGES, MEMSLOT_LOOKUP);
 
     private static final Knobs STANDARD = new Knobs(Map.of());
 
@@ -113,6 +120,10 @@ public final class Knobs {
 
     private static Knob toggle(String name, boolean on, String parameter, String meaning, String seed) {
         return new Knob(name, Kind.SWITCH, on ? "on" : "off", 0, 0, List.of(), parameter, meaning, seed);
+    }
+
+    private static Knob choice(String name, String standard, List<String> choices, String meaning, String seed) {
+        return new Knob(name, Kind.CHOICE, standard, 0, 0, choices, "", meaning, seed);
     }
 
     private static Knob find(String name) {

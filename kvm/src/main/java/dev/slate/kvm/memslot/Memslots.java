@@ -3,13 +3,19 @@ package dev.slate.kvm.memslot;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The memslots of one address space at one moment ({@code struct kvm_memslots}): immutable, so that a vCPU that holds one never sees
+ * The memslots of one address space at one moment ({@code struct kvm_memslots}): immutable but for a hint, so that a vCPU that holds one never sees
  * a half-made change, and the reference itself is the proof that nothing changed meanwhile.
  *
  * <p>A change costs two copies of an array of references (by gfn and by hva).
  */
 public final class Memslots {
     private static final Memslot[] NONE = {};
+
+    /**
+     * With {@code memslot.lookup=vm}: index of the slot that any vCPU found last ({@code slots->lru_slot} before Linux 5.15). A hint,
+     * like the vCPUs' own: any value is harmless, and writes race.
+     */
+    public volatile int lastUsedSlot;
 
     /** Number of changes to this address space so far. */
     public final long generation;

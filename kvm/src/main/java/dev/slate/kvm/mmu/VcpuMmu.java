@@ -2,6 +2,7 @@ package dev.slate.kvm.mmu;
 
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Errno;
+import dev.slate.kvm.Knobs;
 import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.memslot.Memslot;
@@ -47,8 +48,14 @@ public final class VcpuMmu implements AutoCloseable {
 
     public long slotHits;
 
+    private static final int LOOKUP_NONE = 0;
+    private static final int LOOKUP_VCPU = 1;
+    private static final int LOOKUP_VM = 2;
+
     private final MmuContext context;
     private final Tlb tlb;
+    /** The knob {@code memslot.lookup}. */
+    private final int lookup;
 
     /**
      * @param context the VM's part
@@ -60,22 +67,34 @@ public final class VcpuMmu implements AutoCloseable {
         this.stats = stats;
         this.tlb = tlb;
         this.tablePages = new MemoryCache(context.tablePages());
+        this.lookup = switch (context.knobs().value(Knobs.MEMSLOT_LOOKUP)) {
+            case "vm" -> LOOKUP_VM;
+            case "none" -> LOOKUP_NONE;
+            default -> LOOKUP_VCPU;
+        };
     }
 
     /** The slot that holds {@code gfn} in {@code slots}, or null. */
     public @Nullable Memslot slot(Memslots slots, long gfn) {
         slotLookups++;
-        Memslot last = slots.at(lastUsedSlot);
-        if (last != null && last.contains(gfn)) {
-            slotHits++;
-            return last;
+        int from = lookup;
+        if (from != LOOKUP_NONE) {
+            Memslot last = slots.at(from == LOOKUP_VCPU ? lastUsedSlot : slots.lastUsedSlot);
+            if (last != null && last.contains(gfn)) {
+                slotHits++;
+                return last;
+            }
         }
         int index = slots.search(gfn);
         if (index < 0) {
             // The last used slot stays: a miss would only make the next lookup one too.
             return null;
         }
-        lastUsedSlot = index;
+        if (from == LOOKUP_VCPU) {
+            lastUsedSlot = index;
+        } else if (from == LOOKUP_VM) {
+            slots.lastUsedSlot = index;
+        }
         return slots.at(index);
     }
 

@@ -3,9 +3,12 @@ package dev.slate.kvm.mmu.tdp;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.Errno;
+import dev.slate.kvm.KvmException;
 import dev.slate.kvm.memslot.Memslot;
 import dev.slate.kvm.mmu.TestVcpu;
 import dev.slate.kvm.mmu.TestVm;
+import dev.slate.kvm.stats.VmStats;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -233,6 +236,68 @@ final class TdpStressTest {
             if ((words[page / 64] >>> page & 1) != 0) {
                 HostMemory.copy(ram + ((long) page << 12), replica + ((long) page << 12), 4096);
             }
+        }
+    }
+
+    /** Slots come, go, move and are logged, memory is invalidated, all at once from several threads; the books balance in the end. */
+    @Test
+    void everythingAtOnceLeavesNothingBehind() throws InterruptedException {
+        long ram = vm.ram(BYTES);
+        vm.host.huge = true;
+        List<Thread> threads = start(4, (vcpu, random) -> {
+            long hva = vcpu.access((long) random.nextInt(4 * PAGES) << 12, random.nextBoolean());
+            if (hva > 0) {
+                HostMemory.put64(hva, 1);
+            }
+        });
+        for (int n = 0; n < 3; n++) {
+            SplittableRandom random = new SplittableRandom(n);
+            Thread t = new Thread(() -> {
+                try {
+                    while (!stop) {
+                        change(random, ram);
+                    }
+                } catch (Throwable e) {
+                    failure.compareAndSet(null, e);
+                    stop = true;
+                }
+            });
+            threads.add(t);
+            t.start();
+        }
+        Thread.sleep(MILLIS);
+        stop = true;
+        for (Thread t : threads) {
+            t.join();
+        }
+        for (int slot = 0; slot < 4; slot++) {
+            if (vm.memory.slot(0, slot) != null) {
+                vm.memory.setUserMemoryRegion(slot, 0, 0, 0, 0);
+            }
+        }
+        assertThat(vm.stats.get(VmStats.PAGES_4K)).isZero();
+        assertThat(vm.stats.get(VmStats.PAGES_2M)).isZero();
+        finish(threads);
+    }
+
+    private void change(SplittableRandom random, long ram) {
+        int slot = random.nextInt(4);
+        long gpa = (long) random.nextInt(4) * BYTES;
+        try {
+            switch (random.nextInt(6)) {
+                case 0 -> vm.memory.setUserMemoryRegion(slot, 0, 0, 0, 0);
+                case 1, 2 -> vm.memory.setUserMemoryRegion(slot, random.nextInt(2), gpa, BYTES, ram);
+                case 3 -> vm.memory.getDirtyLog(slot, (from, bytes) -> 0);
+                case 4 -> {
+                    long from = ram + ((long) random.nextInt(PAGES) << 12);
+                    vm.mmu.hostInvalidateBegin(from, from + 4096);
+                    vm.mmu.hostInvalidateEnd(from, from + 4096);
+                }
+                default -> vm.mmu.zapAll();
+            }
+        } catch (KvmException refused) {
+            // No such slot, or another one is there: as it should.
+            assertThat(refused.errno()).isIn(Errno.EINVAL, Errno.EEXIST, Errno.ENOENT);
         }
     }
 
