@@ -173,8 +173,8 @@ COLD static long ioctl_cancelled(uint32_t handle, unsigned long request, long ar
     int state = signals_enter_cancelled();
     long r = jvm_ioctl(handle, request, argument);
     file_put(handle);
-    leave();
     self.serving = 0;
+    leave();
     signals_leave_cancelled(state);
     return r;
 }
@@ -197,8 +197,8 @@ PUBLIC HOT int ioctl(int fd, unsigned long request, ...) {
         r = jvm_ioctl(handle, request, argument);
         file_put(handle);
     }
+    self.serving = 0; /* before leave(), which may run a handler that does not come back */
     leave();
-    self.serving = 0;
     atomic_signal_fence(memory_order_seq_cst);
     if (UNLIKELY(self.cancel_seen)) signals_leave_cancelled(0 /* PTHREAD_CANCEL_ENABLE */);
     return (int)result(r);

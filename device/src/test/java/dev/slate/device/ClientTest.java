@@ -1,0 +1,82 @@
+package dev.slate.device;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** What a C program sees under the shim: each function of src/test/native/client.c in a process of its own. */
+class ClientTest {
+    private static final Path SOURCE = Path.of("src/test/native/client.c");
+    private static final Map<String, String> QUIET = Map.of("SLATE_QUIET", "1");
+
+    static Stream<String> names() throws Exception {
+        return Host.run(20, Map.of(), List.of(Host.compile(SOURCE).toString()))
+                .output()
+                .lines();
+    }
+
+    @ParameterizedTest
+    @MethodSource("names")
+    void onSlate(String name) throws Exception {
+        Host.Result result = Host.slate(60, QUIET, Host.compile(SOURCE), name);
+        assertThat(result.status()).as(result.output()).isZero();
+        assertThat(result.output()).doesNotContain("a bug of Slate's").doesNotContain("fatal error");
+    }
+
+    @Test
+    void theFirstUseSaysThatThisIsSlate() throws Exception {
+        Path client = Host.compile(SOURCE);
+        assertThat(Host.slate(60, Map.of(), client, "the_run_area_is_one_for_all_mappings")
+                        .output())
+                .startsWith("slate: this is Slate, KVM in user space")
+                .hasLineCount(1);
+    }
+
+    @Test
+    void aKnobThatIsWrongEndsTheClientWithAMessage() throws Exception {
+        Host.Result result = Host.slate(
+                60,
+                Map.of("SLATE_SET", "mmu.huge-pagse=on"),
+                Host.compile(SOURCE),
+                "the_run_area_is_one_for_all_mappings");
+        assertThat(result.status()).isEqualTo(2);
+        assertThat(result.output()).contains("mmu.huge-pagse").contains("mmu.huge-pages");
+    }
+
+    @Test
+    void statisticsArePrintedAtTheEnd() throws Exception {
+        Host.Result result = Host.slate(
+                60,
+                Map.of("SLATE_QUIET", "1", "SLATE_STATS", "1"),
+                Host.compile(SOURCE),
+                "the_run_area_is_one_for_all_mappings");
+        assertThat(result.output()).contains("1 VM, 1 vCPU").containsPattern("vCPU io_exits +1\\b");
+    }
+
+    @Test
+    void theCountersFileIsKeptUpToDate() throws Exception {
+        Path file = Files.createTempFile("counters", ".bin");
+        Files.delete(file);
+        Host.slate(
+                60,
+                Map.of("SLATE_QUIET", "1", "SLATE_COUNTERS", file.toString()),
+                Host.compile(SOURCE),
+                "the_run_area_is_one_for_all_mappings");
+        var words = java.nio.ByteBuffer.wrap(Files.readAllBytes(file))
+                .order(java.nio.ByteOrder.LITTLE_ENDIAN)
+                .asLongBuffer();
+        Files.delete(file);
+        assertThat(words.get(0)).as("ioctls").isBetween(8L, 20L);
+        assertThat(words.get(1)).as("guest exits").isEqualTo(1);
+        assertThat(words.get(2)).as("returns of KVM_RUN").isEqualTo(2);
+        assertThat(words.get(3)).as("VMs").isEqualTo(1);
+        assertThat(words.get(4)).as("vCPUs").isEqualTo(1);
+    }
+}
