@@ -232,7 +232,7 @@ final class IntegerOps {
     }
 
     /** One 32-bit digit of the quotient of (n, next) by (dHigh, dLow). */
-    private static long digit(long n, long dHigh, long dLow, long next) {
+    static long digit(long n, long dHigh, long dLow, long next) {
         long q = Long.divideUnsigned(n, dHigh);
         long r = n - q * dHigh;
         while (q >>> 32 != 0 || Long.compareUnsigned(q * dLow, r << 32 | next) > 0) {

@@ -25,6 +25,10 @@ final class VectorMoves {
         switch (op) {
             case Op.MOVQ_MMX, Op.MOVD_P_E, Op.MOVD_E_P, Op.MOVNTQ, Op.MOVQ2DQ, Op.MOVDQ2Q, Op.MASKMOVQ -> {
                 v.availableMmx();
+                if (op == Op.MASKMOVQ) {
+                    // Even when the store faults.
+                    v.usedMmx();
+                }
                 mmx(op, w0, w1);
                 v.usedMmx();
                 return Interpreter.NEXT;
@@ -131,8 +135,9 @@ final class VectorMoves {
             }
             case Op.MASKMOVDQU -> {
                 int mask = Insn.rm(w0) * 4;
-                maskedStore(w0, x[d], x[mask], 8, 0);
-                maskedStore(w0, x[d + 1], x[mask + 1], 8, 8);
+                probeMasked(w0, 16);
+                maskedStore(w0, x[d], x[mask], 0);
+                maskedStore(w0, x[d + 1], x[mask + 1], 8);
             }
             default -> {
                 return CpuExit.UNIMPLEMENTED;
@@ -172,14 +177,24 @@ final class VectorMoves {
             case Op.MOVNTQ -> o.storeMemory(w0, w1, 3, v.mm(r));
             case Op.MOVQ2DQ -> v.set(r, v.mm(Insn.rm(w0)), 0);
             case Op.MOVDQ2Q -> v.setMm(r, x[Insn.rm(w0) * 4]);
-            default -> maskedStore(w0, v.mm(r), v.mm(Insn.rm(w0)), 8, 0);
+            default -> {
+                probeMasked(w0, 8);
+                maskedStore(w0, v.mm(r), v.mm(Insn.rm(w0)), 0);
+            }
         }
     }
 
-    /** MASKMOVQ, MASKMOVDQU: the bytes whose mask has its top bit set, at DS:rDI. */
-    private void maskedStore(long w0, long data, long mask, int bytes, int from) {
+    /** All of the bytes must be storable, whatever the mask says, as on silicon. */
+    private void probeMasked(long w0, int bytes) {
         int seg = Insn.segment(w0);
-        for (int i = 0; i < bytes; i++) {
+        long off = Operands.maskAddress(gpr[CpuState.RDI], Insn.addressSize(w0));
+        v.cpu.probeWrite(seg, v.cpu.linear(seg, off, bytes, true), bytes);
+    }
+
+    /** MASKMOVQ, MASKMOVDQU: the bytes whose mask has its top bit set, at DS:rDI. */
+    private void maskedStore(long w0, long data, long mask, int from) {
+        int seg = Insn.segment(w0);
+        for (int i = 0; i < 8; i++) {
             if ((mask >>> 8 * i & 0x80) != 0) {
                 long off = Operands.maskAddress(gpr[CpuState.RDI] + from + i, Insn.addressSize(w0));
                 v.cpu.store8(seg, v.cpu.linear(seg, off, 1, true), (int) (data >>> 8 * i));

@@ -26,6 +26,7 @@ final class VectorOps {
 
     private final VectorMoves moves;
     private final VectorShuffles shuffles;
+    private final VectorFloat floats;
 
     VectorOps(Operands o) {
         this.o = o;
@@ -35,6 +36,7 @@ final class VectorOps {
         this.x = o.s.xmm;
         this.moves = new VectorMoves(this);
         this.shuffles = new VectorShuffles(this);
+        this.floats = new VectorFloat(this);
     }
 
     int execute(int op, long w0, long w1, long imm) {
@@ -52,7 +54,33 @@ final class VectorOps {
         if (op <= Op.MASKMOVDQU) {
             return moves.execute(op, w0, w1);
         }
+        if (PackedOps.within64(op)) {
+            packed(op, w0, w1);
+            return Interpreter.NEXT;
+        }
+        if (op >= Op.CVTPI2PS && op <= Op.CVTPD2DQ) {
+            return floats.convert(op, w0, w1);
+        }
+        if (op >= Op.ADDPS && op <= Op.ADDSUBPD || op >= Op.ROUNDPS && op <= Op.DPPD) {
+            return floats.execute(op, w0, w1, imm);
+        }
         return shuffles.execute(op, w0, w1, imm);
+    }
+
+    private void packed(int op, long w0, long w1) {
+        int r = Insn.reg(w0);
+        if (Insn.size(w0) == 3) {
+            availableMmx();
+            fetchMmx(w0, w1);
+            setMm(r, PackedOps.apply(op, mm(r), b0));
+            usedMmx();
+            return;
+        }
+        available();
+        fetch(w0, w1, true);
+        int d = r * 4;
+        x[d] = PackedOps.apply(op, x[d], b0);
+        x[d + 1] = PackedOps.apply(op, x[d + 1], b1);
     }
 
     // ------------------------------------------------------------------ may it run

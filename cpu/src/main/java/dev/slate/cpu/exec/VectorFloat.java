@@ -1,0 +1,609 @@
+package dev.slate.cpu.exec;
+
+import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Op;
+
+/**
+ * SSE floating point. The host's own arithmetic serves where it says everything: nearest rounding, all exceptions masked, inexact
+ * already flagged, normal operands and result. The rest goes through {@link SoftFloat}.
+ */
+final class VectorFloat {
+    private static final long LOW32 = 0xffff_ffffL;
+    /** MXCSR: rounding nearest, all masked, PE set; flush and denormal modes do not matter for normal numbers. */
+    private static final int FAST_MASK = 0x7fa0;
+
+    private static final int FAST = 0x1fa0;
+    private static final int FLUSH_TO_ZERO = 1 << 15;
+    private static final int DENORMALS_ARE_ZERO = 1 << 6;
+
+    // Arithmetic, by (op - ADDPS) / 4.
+    private static final int ADD = 0;
+    private static final int MUL = 1;
+    private static final int SUB = 2;
+    private static final int DIV = 3;
+    private static final int MIN = 4;
+    private static final int MAX = 5;
+
+    private final VectorOps v;
+    private final CpuState s;
+    private final long[] x;
+    private final SoftFloat f = new SoftFloat();
+
+    VectorFloat(VectorOps v) {
+        this.v = v;
+        this.s = v.s;
+        this.x = v.x;
+    }
+
+    private void begin() {
+        int m = s.mxcsr;
+        f.rounding = m >> 13 & 3;
+        f.flushToZero = (m & FLUSH_TO_ZERO) != 0;
+        f.denormalsAreZero = (m & DENORMALS_ARE_ZERO) != 0;
+        f.masks = m >> 7 & 0x3f;
+        f.before = 0;
+        f.after = 0;
+    }
+
+    /** Raises what is not masked, or notes what was found. No result may have been written yet. */
+    private void end() {
+        int masks = f.masks;
+        if ((f.before & ~masks) != 0) {
+            s.mxcsr |= f.before;
+            throw raise();
+        }
+        s.mxcsr |= f.before | f.after;
+        if ((f.after & ~masks) != 0) {
+            throw raise();
+        }
+    }
+
+    private GuestFault raise() {
+        return v.cpu.fault((s.cr4 & CpuState.CR4_OSXMMEXCPT) != 0 ? GuestFault.XM : GuestFault.UD, 0);
+    }
+
+    private static boolean normal(long bits) {
+        int e = (int) (bits >>> 52) & 0x7ff;
+        return e > 1 && e < 0x7ff;
+    }
+
+    private static boolean normal(int bits) {
+        int e = bits >>> 23 & 0xff;
+        return e > 1 && e < 0xff;
+    }
+
+    // ------------------------------------------------------------------ dispatch
+
+    int execute(int op, long w0, long w1, long imm) {
+        v.available();
+        int d = Insn.reg(w0) * 4;
+        if (op >= Op.ADDPS && op <= Op.SQRTSD) {
+            arithmetic((op - Op.ADDPS) >> 2, op - Op.ADDPS & 3, d, w0, w1);
+            return Interpreter.NEXT;
+        }
+        switch (op) {
+            case Op.CMPPS, Op.CMPPD, Op.CMPSS, Op.CMPSD -> compare(op - Op.CMPPS, d, (int) imm & 7, w0, w1);
+            case Op.UCOMISS, Op.COMISS -> order(op == Op.COMISS, SoftFloat.SINGLE, x[d] & LOW32, w0, w1);
+            case Op.UCOMISD, Op.COMISD -> order(op == Op.COMISD, SoftFloat.DOUBLE, x[d], w0, w1);
+            case Op.RSQRTPS, Op.RSQRTSS, Op.RCPPS, Op.RCPSS -> approximate(op, d, w0, w1);
+            case Op.HADDPS, Op.HSUBPS -> {
+                v.fetch(w0, w1, true);
+                begin();
+                int k = op == Op.HADDPS ? ADD : SUB;
+                long low = pairs(k, x[d]) | pairs(k, x[d + 1]) << 32;
+                long high = pairs(k, v.b0) | pairs(k, v.b1) << 32;
+                end();
+                v.set(Insn.reg(w0), low, high);
+            }
+            case Op.HADDPD, Op.HSUBPD -> {
+                v.fetch(w0, w1, true);
+                begin();
+                int k = op == Op.HADDPD ? ADD : SUB;
+                long low = binary(k, x[d], x[d + 1], SoftFloat.DOUBLE);
+                long high = binary(k, v.b0, v.b1, SoftFloat.DOUBLE);
+                end();
+                v.set(Insn.reg(w0), low, high);
+            }
+            case Op.ADDSUBPS -> {
+                v.fetch(w0, w1, true);
+                begin();
+                long low = addSub(x[d], v.b0);
+                long high = addSub(x[d + 1], v.b1);
+                end();
+                v.set(Insn.reg(w0), low, high);
+            }
+            case Op.ADDSUBPD -> {
+                v.fetch(w0, w1, true);
+                begin();
+                long low = binary(SUB, x[d], v.b0, SoftFloat.DOUBLE);
+                long high = binary(ADD, x[d + 1], v.b1, SoftFloat.DOUBLE);
+                end();
+                v.set(Insn.reg(w0), low, high);
+            }
+            case Op.ROUNDPS, Op.ROUNDPD, Op.ROUNDSS, Op.ROUNDSD -> round(op - Op.ROUNDPS, d, (int) imm, w0, w1);
+            case Op.DPPS -> dotSingle(d, (int) imm, w0, w1);
+            case Op.DPPD -> dotDouble(d, (int) imm, w0, w1);
+            default -> {
+                return CpuExit.UNIMPLEMENTED;
+            }
+        }
+        return Interpreter.NEXT;
+    }
+
+    /** Horizontal operation on the two singles of one word. */
+    private long pairs(int k, long w) {
+        return binary(k, w & LOW32, w >>> 32, SoftFloat.SINGLE);
+    }
+
+    private long addSub(long a, long b) {
+        return binary(SUB, a & LOW32, b & LOW32, SoftFloat.SINGLE)
+                | binary(ADD, a >>> 32, b >>> 32, SoftFloat.SINGLE) << 32;
+    }
+
+    /** Fetches for lane kind PS, PD, SS, SD (0..3). */
+    private void fetch(int lanes, long w0, long w1) {
+        if (lanes < 2) {
+            v.fetch(w0, w1, true);
+        } else {
+            v.fetchLow(w0, w1, lanes == 2 ? 2 : 3);
+        }
+    }
+
+    private void arithmetic(int k, int lanes, int d, long w0, long w1) {
+        fetch(lanes, w0, w1);
+        long a0 = x[d];
+        long a1 = x[d + 1];
+        long b0 = v.b0;
+        long b1 = v.b1;
+        begin();
+        switch (lanes) {
+            case 0 -> {
+                a0 = binary(k, a0 & LOW32, b0 & LOW32, SoftFloat.SINGLE)
+                        | binary(k, a0 >>> 32, b0 >>> 32, SoftFloat.SINGLE) << 32;
+                a1 = binary(k, a1 & LOW32, b1 & LOW32, SoftFloat.SINGLE)
+                        | binary(k, a1 >>> 32, b1 >>> 32, SoftFloat.SINGLE) << 32;
+            }
+            case 1 -> {
+                a0 = binary(k, a0, b0, SoftFloat.DOUBLE);
+                a1 = binary(k, a1, b1, SoftFloat.DOUBLE);
+            }
+            case 2 -> a0 = a0 & ~LOW32 | binary(k, a0 & LOW32, b0 & LOW32, SoftFloat.SINGLE);
+            default -> a0 = binary(k, a0, b0, SoftFloat.DOUBLE);
+        }
+        end();
+        x[d] = a0;
+        x[d + 1] = a1;
+    }
+
+    // ------------------------------------------------------------------ one lane
+
+    private long binary(int k, long a, long b, int format) {
+        if ((s.mxcsr & FAST_MASK) == FAST && k <= DIV) {
+            if (format == SoftFloat.DOUBLE) {
+                if (normal(a) && normal(b)) {
+                    long r =
+                            Double.doubleToRawLongBits(fast(k, Double.longBitsToDouble(a), Double.longBitsToDouble(b)));
+                    if (normal(r)) {
+                        return r;
+                    }
+                }
+            } else if (normal((int) a) && normal((int) b)) {
+                int r = Float.floatToRawIntBits(fast(k, Float.intBitsToFloat((int) a), Float.intBitsToFloat((int) b)));
+                if (normal(r)) {
+                    return r & LOW32;
+                }
+            }
+        }
+        return exact(k, a, b, format);
+    }
+
+    private static double fast(int k, double a, double b) {
+        return switch (k) {
+            case ADD -> a + b;
+            case MUL -> a * b;
+            case SUB -> a - b;
+            default -> a / b;
+        };
+    }
+
+    private static float fast(int k, float a, float b) {
+        return switch (k) {
+            case ADD -> a + b;
+            case MUL -> a * b;
+            case SUB -> a - b;
+            default -> a / b;
+        };
+    }
+
+    private long exact(int k, long a, long b, int format) {
+        if (k > MAX) {
+            return squareRoot(b, format);
+        }
+        f.unpack(a, b, format);
+        if (k >= MIN) {
+            return minMax(k == MIN, a, b, format);
+        }
+        if (!f.nan()) {
+            switch (k) {
+                case ADD -> f.add(false, format, format);
+                case SUB -> f.add(true, format, format);
+                case MUL -> f.multiply(format, format);
+                default -> f.divide(format, format);
+            }
+        }
+        return f.pack(format);
+    }
+
+    private long squareRoot(long b, int format) {
+        if ((s.mxcsr & FAST_MASK) == FAST && b > 0) {
+            if (format == SoftFloat.DOUBLE && normal(b)) {
+                return Double.doubleToRawLongBits(Math.sqrt(Double.longBitsToDouble(b)));
+            }
+            if (format == SoftFloat.SINGLE && normal((int) b) && (int) b > 0) {
+                // Rounding twice is harmless for a square root: 53 bits are more than twice 24 and two.
+                return Float.floatToRawIntBits((float) Math.sqrt(Float.intBitsToFloat((int) b)));
+            }
+        }
+        f.unpack(b, b, format);
+        if (!f.nan()) {
+            f.squareRoot(format, format);
+        }
+        return f.pack(format);
+    }
+
+    /** MIN and MAX: the second operand when either is a NaN or both are zeros. */
+    private long minMax(boolean min, long a, long b, int format) {
+        if (f.kindA == SoftFloat.ZERO) {
+            a = sign(a, format);
+        }
+        if (f.kindB == SoftFloat.ZERO) {
+            b = sign(b, format);
+        }
+        if (f.kindA >= SoftFloat.QUIET || f.kindB >= SoftFloat.QUIET) {
+            f.before |= SoftFloat.IE;
+            return b;
+        }
+        f.denormalOperands();
+        int order = f.compare();
+        return order != 0 && order < 0 == min ? a : b;
+    }
+
+    private static long sign(long bits, int format) {
+        return bits & (format == SoftFloat.SINGLE ? 1L << 31 : Long.MIN_VALUE);
+    }
+
+    // ------------------------------------------------------------------ comparisons
+
+    private void compare(int lanes, int d, int predicate, long w0, long w1) {
+        fetch(lanes, w0, w1);
+        begin();
+        long a0 = x[d];
+        long a1 = x[d + 1];
+        switch (lanes) {
+            case 0 -> {
+                a0 = test(predicate, a0 & LOW32, v.b0 & LOW32, SoftFloat.SINGLE) & LOW32
+                        | test(predicate, a0 >>> 32, v.b0 >>> 32, SoftFloat.SINGLE) << 32;
+                a1 = test(predicate, a1 & LOW32, v.b1 & LOW32, SoftFloat.SINGLE) & LOW32
+                        | test(predicate, a1 >>> 32, v.b1 >>> 32, SoftFloat.SINGLE) << 32;
+            }
+            case 1 -> {
+                a0 = test(predicate, a0, v.b0, SoftFloat.DOUBLE);
+                a1 = test(predicate, a1, v.b1, SoftFloat.DOUBLE);
+            }
+            case 2 -> a0 = a0 & ~LOW32 | test(predicate, a0 & LOW32, v.b0 & LOW32, SoftFloat.SINGLE) & LOW32;
+            default -> a0 = test(predicate, a0, v.b0, SoftFloat.DOUBLE);
+        }
+        end();
+        x[d] = a0;
+        x[d + 1] = a1;
+    }
+
+    /** EQ LT LE UNORD NEQ NLT NLE ORD; the middle four of each half signal quiet NaNs too. */
+    private long test(int predicate, long a, long b, int format) {
+        f.unpack(a, b, format);
+        int order = f.compare();
+        boolean signals = (predicate & 3) == 1 || (predicate & 3) == 2;
+        if (order == 2) {
+            if (signals || f.kindA == SoftFloat.SIGNALING || f.kindB == SoftFloat.SIGNALING) {
+                f.before |= SoftFloat.IE;
+            }
+        } else {
+            f.denormalOperands();
+        }
+        boolean r = switch (predicate & 3) {
+            case 0 -> order == 0;
+            case 1 -> order == -1;
+            case 2 -> order == -1 || order == 0;
+            default -> order == 2;
+        };
+        return r != predicate >= 4 ? -1 : 0;
+    }
+
+    /** COMIS and UCOMIS. */
+    private void order(boolean signals, int format, long a, long w0, long w1) {
+        v.fetchLow(w0, w1, format == SoftFloat.SINGLE ? 2 : 3);
+        begin();
+        f.unpack(a, format == SoftFloat.SINGLE ? v.b0 & LOW32 : v.b0, format);
+        int order = f.compare();
+        if (order == 2) {
+            if (signals || f.kindA == SoftFloat.SIGNALING || f.kindB == SoftFloat.SIGNALING) {
+                f.before |= SoftFloat.IE;
+            }
+        } else {
+            f.denormalOperands();
+        }
+        end();
+        s.setStatusFlags(
+                switch (order) {
+                    case 2 -> CpuState.ZF | CpuState.PF | CpuState.CF;
+                    case -1 -> CpuState.CF;
+                    case 0 -> CpuState.ZF;
+                    default -> 0;
+                });
+    }
+
+    // ------------------------------------------------------------------ the rest
+
+    private void round(int lanes, int d, int control, long w0, long w1) {
+        fetch(lanes, w0, w1);
+        begin();
+        if ((control & 4) == 0) {
+            f.rounding = control & 3;
+        }
+        long a0 = x[d];
+        long a1 = x[d + 1];
+        switch (lanes) {
+            case 0 -> {
+                a0 = integral(v.b0 & LOW32, SoftFloat.SINGLE) | integral(v.b0 >>> 32, SoftFloat.SINGLE) << 32;
+                a1 = integral(v.b1 & LOW32, SoftFloat.SINGLE) | integral(v.b1 >>> 32, SoftFloat.SINGLE) << 32;
+            }
+            case 1 -> {
+                a0 = integral(v.b0, SoftFloat.DOUBLE);
+                a1 = integral(v.b1, SoftFloat.DOUBLE);
+            }
+            case 2 -> a0 = a0 & ~LOW32 | integral(v.b0 & LOW32, SoftFloat.SINGLE);
+            default -> a0 = integral(v.b0, SoftFloat.DOUBLE);
+        }
+        if ((control & 8) != 0) {
+            f.after &= ~SoftFloat.PE;
+        }
+        end();
+        x[d] = a0;
+        x[d + 1] = a1;
+    }
+
+    private long integral(long bits, int format) {
+        f.unpackB(bits, format);
+        f.moveBToA();
+        if (!f.nan()) {
+            f.roundToIntegral(format, format);
+        }
+        return f.pack(format);
+    }
+
+    /** RCP and RSQRT: relative error below 1.5 * 2^-12, no exceptions (SDM 2B RCPPS). */
+    private void approximate(int op, int d, long w0, long w1) {
+        boolean root = op == Op.RSQRTPS || op == Op.RSQRTSS;
+        if (op == Op.RSQRTSS || op == Op.RCPSS) {
+            v.fetchLow(w0, w1, 2);
+            x[d] = x[d] & ~LOW32 | approximate(root, (int) v.b0) & LOW32;
+            return;
+        }
+        v.fetch(w0, w1, true);
+        long low = approximate(root, (int) v.b0) & LOW32 | (long) approximate(root, (int) (v.b0 >>> 32)) << 32;
+        long high = approximate(root, (int) v.b1) & LOW32 | (long) approximate(root, (int) (v.b1 >>> 32)) << 32;
+        v.set(Insn.reg(w0), low, high);
+    }
+
+    private static int approximate(boolean root, int bits) {
+        int sign = bits & 1 << 31;
+        int exponent = bits >>> 23 & 0xff;
+        if (exponent == 0xff && bits << 9 != 0) {
+            return bits | 1 << 22;
+        }
+        if (exponent == 0) {
+            return sign | 0x7f80_0000;
+        }
+        if (root && sign != 0) {
+            return 0xffc0_0000;
+        }
+        double value = Float.intBitsToFloat(bits);
+        float r = (float) (root ? 1 / Math.sqrt(value) : 1 / value);
+        int rounded = Float.floatToRawIntBits(r) + 0x400 & ~0x7ff;
+        // Tiny results are zero.
+        return (rounded >>> 23 & 0xff) == 0 ? sign : rounded;
+    }
+
+    private void dotSingle(int d, int control, long w0, long w1) {
+        v.fetch(w0, w1, true);
+        begin();
+        long p0 = (control & 0x10) != 0 ? binary(MUL, x[d] & LOW32, v.b0 & LOW32, SoftFloat.SINGLE) : 0;
+        long p1 = (control & 0x20) != 0 ? binary(MUL, x[d] >>> 32, v.b0 >>> 32, SoftFloat.SINGLE) : 0;
+        long p2 = (control & 0x40) != 0 ? binary(MUL, x[d + 1] & LOW32, v.b1 & LOW32, SoftFloat.SINGLE) : 0;
+        long p3 = (control & 0x80) != 0 ? binary(MUL, x[d + 1] >>> 32, v.b1 >>> 32, SoftFloat.SINGLE) : 0;
+        long sum = binary(
+                ADD, binary(ADD, p0, p1, SoftFloat.SINGLE), binary(ADD, p2, p3, SoftFloat.SINGLE), SoftFloat.SINGLE);
+        end();
+        v.set(
+                d >> 2,
+                ((control & 1) != 0 ? sum : 0) | ((control & 2) != 0 ? sum << 32 : 0),
+                ((control & 4) != 0 ? sum : 0) | ((control & 8) != 0 ? sum << 32 : 0));
+    }
+
+    private void dotDouble(int d, int control, long w0, long w1) {
+        v.fetch(w0, w1, true);
+        begin();
+        long p0 = (control & 0x10) != 0 ? binary(MUL, x[d], v.b0, SoftFloat.DOUBLE) : 0;
+        long p1 = (control & 0x20) != 0 ? binary(MUL, x[d + 1], v.b1, SoftFloat.DOUBLE) : 0;
+        long sum = binary(ADD, p0, p1, SoftFloat.DOUBLE);
+        end();
+        v.set(d >> 2, (control & 1) != 0 ? sum : 0, (control & 2) != 0 ? sum : 0);
+    }
+
+    // ------------------------------------------------------------------ conversions
+
+    /** The conversions, CVTPI2PS to CVTPD2DQ. */
+    int convert(int op, long w0, long w1) {
+        boolean mmx =
+                op <= Op.CVTPI2PD || op == Op.CVTTPS2PI || op == Op.CVTTPD2PI || op == Op.CVTPS2PI || op == Op.CVTPD2PI;
+        v.available();
+        int r = Insn.reg(w0);
+        int d = r * 4;
+        boolean registers = (w0 & Insn.MEM) == 0;
+        if (mmx && (op > Op.CVTPI2PD || registers)) {
+            v.availableMmx();
+        }
+        begin();
+        switch (op) {
+            case Op.CVTPI2PS -> {
+                v.fetchMmx(w0, w1);
+                long low = singles(v.b0);
+                if (registers) {
+                    v.usedMmx();
+                }
+                end();
+                x[d] = low;
+            }
+            case Op.CVTPI2PD -> {
+                v.fetchMmx(w0, w1);
+                v.set(r, fromInt((int) v.b0, SoftFloat.DOUBLE), fromInt((int) (v.b0 >>> 32), SoftFloat.DOUBLE));
+                if (registers) {
+                    v.usedMmx();
+                }
+            }
+            case Op.CVTSI2SS, Op.CVTSI2SD -> {
+                boolean wide = Insn.size(w0) == 3;
+                long value = v.o.rm(w0, w1, wide ? 3 : 2);
+                int format = op == Op.CVTSI2SS ? SoftFloat.SINGLE : SoftFloat.DOUBLE;
+                long bits = fromInt(wide ? value : (int) value, format);
+                end();
+                x[d] = op == Op.CVTSI2SS ? x[d] & ~LOW32 | bits : bits;
+            }
+            case Op.CVTTSS2SI, Op.CVTSS2SI, Op.CVTTSD2SI, Op.CVTSD2SI -> {
+                boolean single = op == Op.CVTTSS2SI || op == Op.CVTSS2SI;
+                truncate(op == Op.CVTTSS2SI || op == Op.CVTTSD2SI);
+                v.fetchLow(w0, w1, single ? 2 : 3);
+                boolean wide = Insn.size(w0) == 3;
+                long value = toInt(v.b0, single ? SoftFloat.SINGLE : SoftFloat.DOUBLE, wide ? 64 : 32);
+                end();
+                v.o.setReg(r, wide ? 3 : 2, value);
+            }
+            case Op.CVTTPS2PI, Op.CVTPS2PI -> {
+                truncate(op == Op.CVTTPS2PI);
+                v.fetchLow(w0, w1, 3);
+                long value = ints(v.b0);
+                // The register file is taken for MMX whether or not #XM follows.
+                v.usedMmx();
+                end();
+                v.setMm(r, value);
+            }
+            case Op.CVTTPD2PI, Op.CVTPD2PI -> {
+                truncate(op == Op.CVTTPD2PI);
+                v.fetch(w0, w1, true);
+                long value = intsOfDoubles();
+                // The register file is taken for MMX whether or not #XM follows.
+                v.usedMmx();
+                end();
+                v.setMm(r, value);
+            }
+            case Op.CVTPS2PD -> {
+                v.fetchLow(w0, w1, 3);
+                long low = widen(v.b0 & LOW32);
+                long high = widen(v.b0 >>> 32);
+                end();
+                v.set(r, low, high);
+            }
+            case Op.CVTPD2PS -> {
+                v.fetch(w0, w1, true);
+                long low = narrow(v.b0) | narrow(v.b1) << 32;
+                end();
+                v.set(r, low, 0);
+            }
+            case Op.CVTSS2SD -> {
+                v.fetchLow(w0, w1, 2);
+                long value = widen(v.b0 & LOW32);
+                end();
+                x[d] = value;
+            }
+            case Op.CVTSD2SS -> {
+                v.fetchLow(w0, w1, 3);
+                long value = narrow(v.b0);
+                end();
+                x[d] = x[d] & ~LOW32 | value;
+            }
+            case Op.CVTDQ2PS -> {
+                v.fetch(w0, w1, true);
+                long low = singles(v.b0);
+                long high = singles(v.b1);
+                end();
+                v.set(r, low, high);
+            }
+            case Op.CVTPS2DQ, Op.CVTTPS2DQ -> {
+                truncate(op == Op.CVTTPS2DQ);
+                v.fetch(w0, w1, true);
+                long low = ints(v.b0);
+                long high = ints(v.b1);
+                end();
+                v.set(r, low, high);
+            }
+            case Op.CVTTPD2DQ, Op.CVTPD2DQ -> {
+                truncate(op == Op.CVTTPD2DQ);
+                v.fetch(w0, w1, true);
+                long low = intsOfDoubles();
+                end();
+                v.set(r, low, 0);
+            }
+            case Op.CVTDQ2PD -> {
+                v.fetchLow(w0, w1, 3);
+                v.set(r, fromInt((int) v.b0, SoftFloat.DOUBLE), fromInt((int) (v.b0 >>> 32), SoftFloat.DOUBLE));
+            }
+            default -> {
+                return CpuExit.UNIMPLEMENTED;
+            }
+        }
+        return Interpreter.NEXT;
+    }
+
+    private void truncate(boolean yes) {
+        if (yes) {
+            f.rounding = SoftFloat.TRUNCATE;
+        }
+    }
+
+    private long fromInt(long value, int format) {
+        f.fromInteger(value, format, format);
+        return f.pack(format);
+    }
+
+    private long singles(long w) {
+        return fromInt((int) w, SoftFloat.SINGLE) | fromInt((int) (w >>> 32), SoftFloat.SINGLE) << 32;
+    }
+
+    private long toInt(long bits, int format, int width) {
+        f.unpackB(bits, format);
+        return f.toSigned(width);
+    }
+
+    private long ints(long w) {
+        return toInt(w & LOW32, SoftFloat.SINGLE, 32) & LOW32 | toInt(w >>> 32, SoftFloat.SINGLE, 32) << 32;
+    }
+
+    private long intsOfDoubles() {
+        return toInt(v.b0, SoftFloat.DOUBLE, 32) & LOW32 | toInt(v.b1, SoftFloat.DOUBLE, 32) << 32;
+    }
+
+    private long widen(long single) {
+        f.unpackB(single, SoftFloat.SINGLE);
+        f.convert(SoftFloat.DOUBLE, SoftFloat.DOUBLE);
+        return f.pack(SoftFloat.DOUBLE);
+    }
+
+    private long narrow(long value) {
+        f.unpackB(value, SoftFloat.DOUBLE);
+        f.convert(SoftFloat.SINGLE, SoftFloat.SINGLE);
+        return f.pack(SoftFloat.SINGLE);
+    }
+}
