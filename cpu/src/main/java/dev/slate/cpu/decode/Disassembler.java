@@ -330,6 +330,9 @@ public final class Disassembler {
         if (size.equals("t")) {
             return "TBYTE PTR ";
         }
+        if (size.equals("o")) {
+            return "OWORD PTR ";
+        }
         if (size.equals("p")) {
             return d.operandSize == 1 ? "DWORD PTR " : d.operandSize == 2 ? "FWORD PTR " : "TBYTE PTR ";
         }

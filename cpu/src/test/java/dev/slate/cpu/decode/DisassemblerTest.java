@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -49,6 +50,18 @@ class DisassemblerTest {
             }
         }
         report("programs", c);
+    }
+
+    /** {@code -Dtest.jvm.options=-Dslate.corpora=FILE:FILE...}: a kernel, QEMU, a big library. */
+    @Test
+    @EnabledIfSystemProperty(named = "slate.corpora", matches = ".+")
+    void agreesWithObjdumpOnTheFilesNamed() throws Exception {
+        needObjdump();
+        for (String file : System.getProperty("slate.corpora").split(":")) {
+            ObjdumpComparison c = new ObjdumpComparison(Mode.BITS64);
+            c.run("-d", file);
+            report(file, c);
+        }
     }
 
     // The same bytes taken for 16- and 32-bit code: mostly nonsense, which is what makes it a good corpus.

@@ -38,7 +38,7 @@ final class ObjdumpComparison {
     // others.
     private static final Pattern ABSENT = Pattern.compile(
             "k(mov|ortest|test|unpck|or|and|xor|xnor|not|add|shift).*|xtest.*|xbegin.*|xend.*|xabort.*|bnd.*|\\{evex\\}.*|femms"
-                    + "|vf(n)?m(add|sub)\\w*(ss|sd|ps|pd) +[xy]mm\\d+,[xy]mm\\d+,[^,]*,.*|vprot.*|vpcmov.*|vpperm.*|frstpm.*|llwpcb.*");
+                    + "|vf(n)?m(add|sub)\\w*(ss|sd|ps|pd) +[xy]mm\\d+,[xy]mm\\d+,[^,]*,.*|vprot.*|vpcmov.*|vpperm.*|frstpm.*|llwpcb.*|tile.*|pvalidate|tpause.*|umwait.*|umonitor.*|encl[su]|incssp.*|saveprevssp|rstorssp.*|wrssd.*|wrssq.*|setssbsy|clrssbsy.*|rmpadjust|vmgexit");
 
     private final int mode;
     private final Disassembler disassembler = new Disassembler();
