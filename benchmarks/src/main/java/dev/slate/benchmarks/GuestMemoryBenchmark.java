@@ -9,6 +9,7 @@ import org.openjdk.jmh.annotations.Measurement;
 import org.openjdk.jmh.annotations.Mode;
 import org.openjdk.jmh.annotations.OperationsPerInvocation;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;
 import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
@@ -31,6 +32,10 @@ public class GuestMemoryBenchmark {
     private static final int KVM_MEM_LOG_DIRTY_PAGES = 1;
     private static final DirtyLogSink IGNORE = (hva, bytes) -> 0;
 
+    /** Memslots in all. With the last used slot hit, their number should not show. */
+    @Param({"2", "32764"})
+    private int slots;
+
     @SuppressWarnings("NullAway.Init") // JMH calls the set-up
     private SmallGuest plain;
 
@@ -43,6 +48,8 @@ public class GuestMemoryBenchmark {
         plain = new SmallGuest(BYTES, SmallGuest.touchLoop(PAGES));
         logged = new SmallGuest(BYTES, SmallGuest.touchLoop(PAGES));
         logged.mapData(KVM_MEM_LOG_DIRTY_PAGES);
+        plain.fillSlots(slots);
+        logged.fillSlots(slots);
         plain.runToExit();
         logged.runToExit();
     }

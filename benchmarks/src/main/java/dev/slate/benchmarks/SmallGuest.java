@@ -108,6 +108,14 @@ final class SmallGuest implements AutoCloseable {
         vm.setUserMemoryRegion(1, 0, DATA, 0, dataHva);
     }
 
+    /** Adds one-page slots that the guest never touches, below and above the benchmark's, until there are {@code count} in all. */
+    void fillSlots(int count) {
+        for (int slot = 2; slot < count; slot++) {
+            long gpa = (slot % 2 == 0 ? LOW_BYTES : DATA + (1L << 40)) + ((long) slot << 13);
+            vm.setUserMemoryRegion(slot, 0, gpa, 4096, low);
+        }
+    }
+
     /** Runs to the guest's next {@code in}. */
     void runToExit() {
         int error = vcpu.run(false);
