@@ -1,8 +1,6 @@
 package dev.slate.cpu;
 
-import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Feature;
-import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.exec.Events;
 import dev.slate.cpu.exec.ImplementedFeatures;
@@ -30,9 +28,9 @@ public final class Cpu {
 
     public final Walker walker;
     private final Access access;
-    private final Interpreter interpreter;
     private final Events events;
     private final CodeCache code = new CodeCache(this);
+    private final RunLoop loop;
 
     private final GuestFault fault = new GuestFault();
     private final LeaveGuest leave = new LeaveGuest();
@@ -84,7 +82,7 @@ public final class Cpu {
     public boolean stop;
 
     /** The hypervisor asked for the stop: {@link #run} returns {@link CpuExit#STOPPED}. */
-    private boolean stopRequested;
+    boolean stopRequested;
 
     /** The hypervisor wants {@link CpuExit#IRQ_WINDOW} as soon as an interrupt could be taken. */
     public boolean irqWindow;
@@ -155,7 +153,7 @@ public final class Cpu {
         walker = new Walker(this);
         access = new Access(this);
         events = new Events(this);
-        interpreter = new Interpreter(this, events);
+        loop = new RunLoop(this, code, new Interpreter(this, events), events);
         modeChanged();
     }
 
@@ -550,118 +548,18 @@ public final class Cpu {
     /** Runs until an exit; returns a {@link CpuExit} code. */
     public int run() {
         modeChanged();
-        for (; ; ) {
-            if (HostMemory.get32(kickAddress) != 0) {
-                return CpuExit.INTR;
-            }
-            int exit = step(Integer.MAX_VALUE);
-            if (exit != CpuExit.NONE) {
-                return exit;
-            }
-        }
+        return loop.run();
     }
 
     /** Runs one instruction, then returns {@link CpuExit#NONE} or its exit; kicks are not looked at. */
     public int runOne() {
         modeChanged();
-        return step(1);
-    }
-
-    /** One block, or less. */
-    private int step(int limit) {
-        CpuState st = s;
-        Block block = null;
-        try {
-            int flags = st.flagsSystem;
-            if ((flags & CpuState.TF) != 0 || st.interruptShadow != 0 || irqWindow || singleStep) {
-                return carefulStep();
-            }
-            block = code.find(st.rip);
-            int exit = interpreter.run(block, limit);
-            return stop && exit == CpuExit.NONE ? stopped() : exit;
-        } catch (GuestFault f) {
-            rewind(block);
-            return raise(f.vector, f.errorCode);
-        } catch (LeaveGuest e) {
-            rewind(block);
-            return e.exit;
-        }
-    }
-
-    private int stopped() {
-        stop = false;
-        if (stopRequested) {
-            stopRequested = false;
-            return CpuExit.STOPPED;
-        }
-        return CpuExit.NONE;
-    }
-
-    /** rip of the instruction that was running, not of its block. */
-    private void rewind(@org.jspecify.annotations.Nullable Block block) {
-        if (block != null) {
-            long rip = s.rip + Insn.offset(block.code[interpreter.current * Insn.WORDS + 1]);
-            s.rip = mode64 ? rip : rip & 0xffff_ffffL;
-        }
-        stop = false;
-        stopRequested = false;
-    }
-
-    /** One instruction with everything that single-stepping, an interrupt shadow or a waiting interrupt ask for. */
-    private int carefulStep() {
-        CpuState st = s;
-        if (irqWindow && st.interruptShadow == 0 && (st.flagsSystem & CpuState.IF) != 0) {
-            return CpuExit.IRQ_WINDOW;
-        }
-        boolean trap = (st.flagsSystem & CpuState.TF) != 0;
-        int shadow = st.interruptShadow;
-        st.interruptShadow = 0;
-        Block block = null;
-        int exit;
-        try {
-            block = code.find(st.rip);
-            exit = interpreter.run(block, 1);
-            if (stop && exit == CpuExit.NONE) {
-                exit = stopped();
-            }
-        } catch (GuestFault f) {
-            rewind(block);
-            return raise(f.vector, f.errorCode);
-        } catch (LeaveGuest e) {
-            rewind(block);
-            // Nothing happened, so the shadow still stands.
-            st.interruptShadow = shadow;
-            return e.exit;
-        }
-        if (exit != CpuExit.NONE && exit != CpuExit.STOPPED) {
-            return exit;
-        }
-        if (singleStep) {
-            exitInfo = GuestFault.DB;
-            exitInfo2 = 1 << 14;
-            return CpuExit.DEBUG;
-        }
-        if (trap) {
-            int debug = raiseDebug(1 << 14);
-            return debug != CpuExit.NONE ? debug : exit;
-        }
-        return exit;
+        return loop.step(1);
     }
 
     /** #DB with the given DR6 bits, or the hypervisor's exit for it. */
     public int raiseDebug(long dr6Bits) {
-        if ((interceptedVectors & 1 << GuestFault.DB) != 0) {
-            exitInfo = GuestFault.DB;
-            exitInfo2 = dr6Bits;
-            return CpuExit.DEBUG;
-        }
-        s.dr6 = s.dr6 & ~0xfL | dr6Bits;
-        return raise(GuestFault.DB, 0);
-    }
-
-    /** Delivers a fault or trap of the guest's own; escalates to double and triple fault. */
-    private int raise(int vector, int errorCode) {
-        return events.deliver(vector, errorCode);
+        return loop.raiseDebug(dr6Bits);
     }
 
     /**
@@ -672,14 +570,7 @@ public final class Cpu {
      */
     public int completeIns(byte[] data, int items) {
         modeChanged();
-        try {
-            interpreter.completeIns(data, items);
-            return CpuExit.NONE;
-        } catch (GuestFault f) {
-            return raise(f.vector, f.errorCode);
-        } catch (LeaveGuest e) {
-            return e.exit;
-        }
+        return loop.completeIns(data, items);
     }
 
     /**
@@ -691,13 +582,7 @@ public final class Cpu {
      */
     public int gatherOuts(byte[] into, int maxItems) {
         modeChanged();
-        try {
-            return interpreter.gatherOuts(into, maxItems);
-        } catch (GuestFault f) {
-            return ~raise(f.vector, f.errorCode);
-        } catch (LeaveGuest e) {
-            return ~e.exit;
-        }
+        return loop.gatherOuts(into, maxItems);
     }
 
     /**
