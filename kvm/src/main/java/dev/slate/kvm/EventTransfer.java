@@ -17,7 +17,7 @@ final class EventTransfer {
         boolean payloads = v.vm().exceptionPayloads();
         e.collectNmis(s.nmiBlocked);
         if (!payloads && e.exceptionPending) {
-            run.deliverPayload();
+            run.delivery.deliverPayload();
         }
         // INT3 and INTO are not reported: the instruction will raise them again.
         boolean soft = e.exceptionVector == BP || e.exceptionVector == OF;

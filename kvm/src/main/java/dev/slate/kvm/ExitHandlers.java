@@ -28,7 +28,7 @@ final class ExitHandlers {
         HANDLERS[CpuExit.HLT] = ExitHandlers::hlt;
         HANDLERS[CpuExit.VMMCALL] = Hypercalls::handle;
         HANDLERS[CpuExit.SHUTDOWN] = ExitHandlers::shutdown;
-        HANDLERS[CpuExit.UNIMPLEMENTED] = VcpuRun::notImplemented;
+        HANDLERS[CpuExit.UNIMPLEMENTED] = InternalErrors::notImplemented;
         HANDLERS[CpuExit.DEBUG] = (run, cpu) -> run.vcpu.debug.exit(run, cpu);
         HANDLERS[CpuExit.IRQ_WINDOW] = ExitHandlers::irqWindow;
         HANDLERS[CpuExit.MONITOR_MWAIT] = ExitHandlers::monitorMwait;
@@ -74,7 +74,7 @@ final class ExitHandlers {
 
     private static int mmioRead(VcpuRun run, Cpu cpu) {
         if (run.events.needsReinjection()) {
-            return run.deliveryFailed(CpuExit.MMIO);
+            return InternalErrors.deliveryFailed(run, CpuExit.MMIO);
         }
         run.stats.add(VcpuStats.MMIO_EXITS);
         run.mmio.exitForRead(run.s.rip);

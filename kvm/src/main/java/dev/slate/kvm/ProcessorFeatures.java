@@ -73,6 +73,7 @@ final class ProcessorFeatures {
         dev.slate.cpu.decode.Feature.XSAVE, Feature.XSAVE,
         dev.slate.cpu.decode.Feature.XSAVEOPT, Feature.XSAVEOPT,
         dev.slate.cpu.decode.Feature.XSAVEC, Feature.XSAVEC,
+        dev.slate.cpu.decode.Feature.XSAVES, Feature.XSAVES,
         dev.slate.cpu.decode.Feature.AVX, Feature.AVX,
         dev.slate.cpu.decode.Feature.AVX2, Feature.AVX2,
         dev.slate.cpu.decode.Feature.FMA, Feature.FMA,

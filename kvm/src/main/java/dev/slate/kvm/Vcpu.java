@@ -651,7 +651,7 @@ public final class Vcpu implements AutoCloseable {
                 || events.exceptionPending
                 || events.tripleFault
                 || events.nmiWaits() && !state.nmiBlocked
-                || apic.hasInterrupt() && run.interruptsAllowed();
+                || apic.hasInterrupt() && run.delivery.interruptsAllowed();
     }
 
     /** CR3, CR4, EFER or a segment was changed from outside the processor. */

@@ -23,6 +23,9 @@ final class VcpuRun implements Hypervisor {
     private static final int LEFT_FOR_ERRNO = 0;
     private static final int LEFT_FOR_EMULATION = 1;
 
+    /** AMD's exit code of a nested page fault (APM 2 appendix C), which KVM puts among an internal error's data. */
+    private static final long NESTED_PAGE_FAULT = 0x400;
+
     private static final long FOR_EVER = Long.MAX_VALUE;
     /** The bits of a page-table entry that hold an address. */
     private static final long FRAME = 0x000f_ffff_ffff_f000L;
@@ -35,6 +38,7 @@ final class VcpuRun implements Hypervisor {
     final VcpuStats stats;
     final GuestMode mode;
     final PortIo pio;
+    final EventDelivery delivery;
     final Mmio mmio;
 
     final VcpuMmu mmu;
@@ -58,6 +62,7 @@ final class VcpuRun implements Hypervisor {
         this.mode = vcpu.mode;
         this.pio = new PortIo(s, exit, runAreaHva);
         this.mmio = new Mmio(exit);
+        this.delivery = new EventDelivery(vcpu);
         this.mmu = new VcpuMmu(vm.mmuContext(), mode, stats, this::flushTlb);
     }
 
@@ -154,16 +159,7 @@ final class VcpuRun implements Hypervisor {
         exit.ifFlag = (s.flagsSystem & CpuState.IF) != 0;
         exit.cr8 = vcpu.apic.cr8();
         exit.apicBase = vcpu.apic.base();
-        exit.readyForInterruptInjection = vcpu.apic.inKernel() || readyForInterrupt();
-    }
-
-    /** Whether the client could inject an external interrupt now and have it taken at once. */
-    boolean readyForInterrupt() {
-        return interruptsAllowed() && !events.exceptionPending && !events.needsReinjection();
-    }
-
-    boolean interruptsAllowed() {
-        return (s.flagsSystem & CpuState.IF) != 0 && s.interruptShadow == 0;
+        exit.readyForInterruptInjection = vcpu.apic.inKernel() || delivery.readyForInterrupt();
     }
 
     private int loop() {
@@ -172,7 +168,7 @@ final class VcpuRun implements Hypervisor {
             if (outcome != Outcome.RESUME) {
                 return outcome;
             }
-            if (exit.requestInterruptWindow && !vcpu.apic.inKernel() && readyForInterrupt()) {
+            if (exit.requestInterruptWindow && !vcpu.apic.inKernel() && delivery.readyForInterrupt()) {
                 exit.reason = VcpuExit.IRQ_WINDOW_OPEN;
                 stats.add(VcpuStats.REQUEST_IRQ_EXITS);
                 return Outcome.EXIT;
@@ -202,7 +198,7 @@ final class VcpuRun implements Hypervisor {
         // Whatever is requested from here on finds the kick word set: the processor comes out at once.
         mmu.enterGuest();
         cpu.walker.nestedRoot = vm.mmu().root(mmu);
-        int code = deliverEvents(cpu);
+        int code = delivery.deliver(cpu);
         if (code == CpuExit.NONE) {
             code = cpu.run();
         }
@@ -250,133 +246,6 @@ final class VcpuRun implements Hypervisor {
             vcpu.wake();
         }
         return Outcome.RESUME;
-    }
-
-    // ------------------------------------------------------------------ events
-
-    /** Delivers what must be delivered before the next instruction. Guest mode. Returns NONE, or the exit that delivery ended in. */
-    private int deliverEvents(Cpu cpu) {
-        EventQueue e = events;
-        cpu.irqWindow = false;
-        if (e.exceptionInjected) {
-            int code = injectException(cpu);
-            if (code != CpuExit.NONE) {
-                return code;
-            }
-        } else if (!e.exceptionPending) {
-            if (e.nmiInjected) {
-                int code = injectNmi(cpu);
-                if (code != CpuExit.NONE) {
-                    return code;
-                }
-            } else if (e.interruptInjected) {
-                int code = injectInterrupt(cpu);
-                if (code != CpuExit.NONE) {
-                    return code;
-                }
-            }
-        }
-        if (e.exceptionPending) {
-            prepareException();
-            e.exceptionPending = false;
-            e.exceptionInjected = true;
-            int code = injectException(cpu);
-            if (code != CpuExit.NONE) {
-                return code;
-            }
-        }
-        return vcpu.debug.blocksInterrupts() ? CpuExit.NONE : deliverInterrupts(cpu);
-    }
-
-    private int deliverInterrupts(Cpu cpu) {
-        EventQueue e = events;
-        e.collectNmis(s.nmiBlocked);
-        if (e.nmiPending > 0) {
-            if (!s.nmiBlocked && s.interruptShadow == 0) {
-                e.nmiPending--;
-                e.nmiInjected = true;
-                int code = injectNmi(cpu);
-                if (code != CpuExit.NONE) {
-                    return code;
-                }
-            }
-            cpu.nmiWindow = e.nmiPending > 0;
-        }
-        if (vcpu.apic.hasInterrupt()) {
-            if (interruptsAllowed()) {
-                e.interruptInjected = true;
-                e.interruptSoft = false;
-                e.interruptVector = vcpu.apic.acknowledge();
-                int code = injectInterrupt(cpu);
-                if (code != CpuExit.NONE) {
-                    return code;
-                }
-            }
-            cpu.irqWindow = vcpu.apic.hasInterrupt();
-        } else if (exit.requestInterruptWindow && !vcpu.apic.inKernel()) {
-            cpu.irqWindow = true;
-        }
-        return CpuExit.NONE;
-    }
-
-    private void prepareException() {
-        if (EventQueue.isFault(events.exceptionVector)) {
-            s.flagsSystem |= CpuState.RF;
-        }
-        deliverPayload();
-        if (events.exceptionVector == GuestFault.DB) {
-            s.dr7 &= ~(1L << 13);
-        }
-    }
-
-    /** Moves the payload of a queued #DB into DR6, of a #PF into CR2. */
-    void deliverPayload() {
-        if (!events.exceptionHasPayload) {
-            return;
-        }
-        long payload = events.exceptionPayload;
-        if (events.exceptionVector == GuestFault.DB) {
-            // The payload has every bit active high; DR6 has some active low, and has no bit 12.
-            s.dr6 = (s.dr6 & ~0xfL | Vcpu.DR6_ACTIVE_LOW | payload) ^ payload & Vcpu.DR6_ACTIVE_LOW;
-            s.dr6 &= ~(1L << 12);
-        } else if (events.exceptionVector == GuestFault.PF) {
-            s.cr2 = payload;
-        }
-        events.exceptionHasPayload = false;
-        events.exceptionPayload = 0;
-    }
-
-    private int injectException(Cpu cpu) {
-        int code =
-                cpu.inject(events.exceptionVector, events.exceptionHasErrorCode, events.exceptionErrorCode, false, 0);
-        if (delivered(code)) {
-            events.exceptionInjected = false;
-        }
-        return code;
-    }
-
-    private int injectNmi(Cpu cpu) {
-        int code = cpu.inject(GuestFault.NMI, false, 0, false, 0);
-        if (delivered(code)) {
-            events.nmiInjected = false;
-            s.nmiBlocked = true;
-            stats.add(VcpuStats.NMI_INJECTIONS);
-        }
-        return code;
-    }
-
-    private int injectInterrupt(Cpu cpu) {
-        int code = cpu.inject(events.interruptVector, false, 0, events.interruptSoft, 0);
-        if (delivered(code)) {
-            events.interruptInjected = false;
-            stats.add(VcpuStats.IRQ_INJECTIONS);
-        }
-        return code;
-    }
-
-    /** After any other exit delivery must begin again. */
-    private static boolean delivered(int code) {
-        return code == CpuExit.NONE || code == CpuExit.SHUTDOWN;
     }
 
     // ------------------------------------------------------------------ completing the last exit
@@ -559,66 +428,7 @@ final class VcpuRun implements Hypervisor {
         if (leftFor == LEFT_FOR_ERRNO) {
             return mmu.errno == 0 ? Outcome.RESUME : mmu.errno;
         }
-        return emulationFailed(cpu, 0x400, faultError, faultGpa, 0);
-    }
-
-    /**
-     * An instruction that can't be emulated: #UD, and at privilege 0 KVM_EXIT_INTERNAL_ERROR with it.
-     *
-     * @param byteCount of {@code cpu.exitBytes} that hold the instruction
-     */
-    private int emulationFailed(Cpu cpu, long reason, long info1, long info2, int byteCount) {
-        stats.add(VcpuStats.INSN_EMULATION);
-        stats.add(VcpuStats.INSN_EMULATION_FAIL);
-        if (vm.exitsOnEmulationFailure()) {
-            internalError(cpu, reason, info1, info2, byteCount);
-            return Outcome.EXIT;
-        }
-        events.queue(GuestFault.UD);
-        if (s.cpl != 0) {
-            return Outcome.RESUME;
-        }
-        internalError(cpu, reason, info1, info2, byteCount);
-        return Outcome.EXIT;
-    }
-
-    /** An instruction that Slate's processor lacks: the client gets its bytes whatever the privilege (DESIGN.md point 9). */
-    int notImplemented(Cpu cpu) {
-        stats.add(VcpuStats.INSN_EMULATION_FAIL);
-        vm.kvm().logUnimplemented(vcpu.id(), s.rip, cpu.codeMode, cpu.exitBytes, cpu.exitByteCount);
-        internalError(cpu, 0, 0, 0, cpu.exitByteCount);
-        return Outcome.EXIT;
-    }
-
-    private void internalError(Cpu cpu, long reason, long info1, long info2, int byteCount) {
-        exit.reason = VcpuExit.INTERNAL_ERROR;
-        exit.internalSuberror = VcpuExit.INTERNAL_ERROR_EMULATION;
-        long[] d = exit.internalData;
-        d[0] = 0;
-        int at = 1;
-        if (byteCount > 0) {
-            d[0] = VcpuExit.INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
-            // The size, then 15 bytes, filled up with NOPs.
-            long low = byteCount;
-            long high = 0;
-            for (int i = 0; i < 15; i++) {
-                long b = i < byteCount ? cpu.exitBytes[i] & 0xffL : 0x90;
-                if (i < 7) {
-                    low |= b << (i + 1) * 8;
-                } else {
-                    high |= b << (i - 7) * 8;
-                }
-            }
-            d[1] = low;
-            d[2] = high;
-            at = 3;
-        }
-        d[at] = reason;
-        d[at + 1] = info1;
-        d[at + 2] = info2;
-        d[at + 3] = 0;
-        d[at + 4] = 0;
-        exit.internalNdata = at + 5;
+        return InternalErrors.emulationFailed(this, cpu, NESTED_PAGE_FAULT, faultError, faultGpa, 0);
     }
 
     /** Writes the native hypercall instruction over the foreign one: 0F 01 and {@code last}. The guest then runs it again. */
@@ -638,15 +448,5 @@ final class VcpuRun implements Hypervisor {
         }
         mmu.leaveGuest();
         return code == CpuExit.NONE ? Outcome.RESUME : ExitHandlers.handle(this, cpu, code);
-    }
-
-    /** An event whose delivery itself needs something that only an instruction can wait for. */
-    int deliveryFailed(int code) {
-        exit.reason = VcpuExit.INTERNAL_ERROR;
-        exit.internalSuberror = VcpuExit.INTERNAL_ERROR_DELIVERY_EV;
-        exit.internalData[0] = events.exceptionInjected ? events.exceptionVector : events.interruptVector;
-        exit.internalData[1] = code;
-        exit.internalNdata = 2;
-        return Outcome.EXIT;
     }
 }

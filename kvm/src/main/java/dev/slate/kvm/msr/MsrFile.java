@@ -172,6 +172,12 @@ public final class MsrFile {
                 value = perfCapabilities;
             }
             case Msr.POWER_CTL -> value = powerCtl;
+            case Msr.XSS -> {
+                if (!host && !cpuid.has(Feature.XSAVES)) {
+                    return REFUSED;
+                }
+                value = 0;
+            }
             case Msr.HWCR -> value = hwcr;
             case Msr.DE_CFG -> value = deCfg;
             case Msr.DEBUGCTL -> value = debugctl;
@@ -317,6 +323,12 @@ public final class MsrFile {
                 miscFeatures = v;
             }
             case Msr.POWER_CTL -> powerCtl = v;
+            case Msr.XSS -> {
+                // There is no supervisor state component.
+                if (v != 0 || !host && !cpuid.has(Feature.XSAVES)) {
+                    return REFUSED;
+                }
+            }
             case Msr.UCODE_REV -> {
                 if (host) {
                     microcode = v;

@@ -170,6 +170,13 @@ class LocalApicTest {
     }
 
     @Test
+    void aKickOfAParavirtualLockReachesOneVcpu() {
+        bus.kick(2);
+        assertThat(owners[2].unhalts).isEqualTo(1);
+        assertThat(owners[0].unhalts + owners[1].unhalts).isZero();
+    }
+
+    @Test
     void aOneShotTimerInterruptsOnce() throws InterruptedException {
         write(0, LVTT, 0x31);
         write(0, TMICT, 1000);
