@@ -93,6 +93,8 @@ public final class Decoder {
     private static final int CUT_OFF = 2;
 
     private final long offered;
+    /** One bit for each {@code Insn.UNIT_*} that is there: FCOMI needs both CMOV and an x87 unit. */
+    private final int units;
 
     // The bytes: those before `filled` are in `text`; there are `room` of them in all, from host address `source` on.
     private final byte[] text = new byte[PAGE + 8];
@@ -146,6 +148,15 @@ public final class Decoder {
      */
     public Decoder(long features) {
         offered = features | Feature.bit(Feature.BASE);
+        units = 1 << Insn.UNIT_NONE
+                | unit(Feature.FPU, Insn.UNIT_X87)
+                | unit(Feature.MMX, Insn.UNIT_MMX)
+                | unit(Feature.SSE, Insn.UNIT_SSE)
+                | unit(Feature.AVX, Insn.UNIT_AVX);
+    }
+
+    private int unit(int feature, int unit) {
+        return (int) (offered >>> feature & 1) << unit;
     }
 
     /**
@@ -419,8 +430,10 @@ public final class Decoder {
         for (int r = from; r < to; r++) {
             int i = r * ROW_CHARS;
             if ((key & ROWS[i]) == ROWS[i + 1]) {
-                int feature = (int) (rowWord(r) >>> ROW_FEATURE_SHIFT) & 63;
-                if ((offered >>> feature & 1) != 0) {
+                long word = rowWord(r);
+                int feature = (int) (word >>> ROW_FEATURE_SHIFT) & 63;
+                int unit = (int) (word >>> ROW_UNIT_SHIFT) & 7;
+                if ((offered >>> feature & units >>> unit & 1) != 0) {
                     row = r;
                     return;
                 }

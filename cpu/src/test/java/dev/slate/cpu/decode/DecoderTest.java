@@ -185,6 +185,7 @@ class DecoderTest {
         "f3 90,                        2, PAUSE, 0, 0, 0",
         "f3 0f bc c1,                  2, TZCNT, 2, 3, 0",
         "41 90,                        2, XCHG, 2, 2, 0",
+        "f3 41 90,                     2, XCHG, 2, 2, 0",
     })
     void operationSizeFormAndImmediateAreTheTables(
             String hex, int mode, String op, int size, int form, long immediate) {
@@ -242,6 +243,11 @@ class DecoderTest {
         assertThat(b).isNotNull();
         assertThat(Insn.op(w0(b, 0))).isEqualTo(Op.BSF);
         b = plain.decode(put(0, "0f c7 f0 c3"), 4096, Mode.BITS64);
+        assertThat(b).isNotNull();
+        assertThat(Insn.op(w0(b, 0))).isEqualTo(Op.INVALID);
+        // FCOMI needs CMOV and an x87 unit.
+        plain = new Decoder(Feature.ALL & ~Feature.bit(Feature.FPU));
+        b = plain.decode(put(0, "db f1 c3"), 4096, Mode.BITS64);
         assertThat(b).isNotNull();
         assertThat(Insn.op(w0(b, 0))).isEqualTo(Op.INVALID);
     }
