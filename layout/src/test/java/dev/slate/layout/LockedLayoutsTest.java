@@ -18,11 +18,14 @@ final class LockedLayoutsTest {
     @Test
     void theKernelsHeaderHasTheLayoutsOfTheLockFile() throws Exception {
         Tools.need("cc");
-        if (!Files.exists(Path.of("/usr/include/linux/kvm.h"))) Tools.skip("linux/kvm.h is not installed (apt-get install linux-libc-dev)");
+        if (!Files.exists(Path.of("/usr/include/linux/kvm.h")))
+            Tools.skip("linux/kvm.h is not installed (apt-get install linux-libc-dev)");
         Path locks = Tools.root().resolve("layout/locks");
         Tools.run(folder, "cc", "-g", "-c", locks.resolve("kvm-abi.c").toString(), "-o", "kvm-abi.o");
-        try (LayoutSource source = LayoutFiles.open(folder.resolve("kvm-abi.o").toString(), LayoutFiles.Options.DEFAULT)) {
-            assertThat(LockFile.read(locks.resolve("kvm-abi.lock")).check(List.of(source), 64)).isEmpty();
+        try (LayoutSource source =
+                LayoutFiles.open(folder.resolve("kvm-abi.o").toString(), LayoutFiles.Options.DEFAULT)) {
+            assertThat(LockFile.read(locks.resolve("kvm-abi.lock")).check(List.of(source), 64))
+                    .isEmpty();
         }
     }
 }
