@@ -247,6 +247,15 @@ final class VcpuFile extends KvmFile {
                 UserMemory.read(scratch, arg, 8);
                 vcpu.setupMce(get64(scratch));
             }
+            case Ioctl.X86_SET_MCE -> {
+                UserMemory.read(scratch, arg, Abi.X86_MCE.bytes());
+                vcpu.setMce(
+                        HostMemory.get8(scratch + Abi.X86_MCE.at("bank")),
+                        get64(scratch + Abi.X86_MCE.at("status")),
+                        get64(scratch + Abi.X86_MCE.at("addr")),
+                        get64(scratch + Abi.X86_MCE.at("misc")),
+                        get64(scratch + Abi.X86_MCE.at("mcg_status")));
+            }
             case Ioctl.ENABLE_CAP -> {
                 UserMemory.read(scratch, arg, Abi.ENABLE_CAP.bytes());
                 vcpu.enableCap(get32(scratch + Caps.CAP), get32(scratch + Caps.FLAGS), Caps.arguments(scratch));

@@ -15,6 +15,8 @@ final class ExitHandlers {
         int handle(VcpuRun run, Cpu cpu);
     }
 
+    private static final int POST_CODE_PORT = 0x7e;
+
     private static final Handler[] HANDLERS = new Handler[CpuExit.count()];
 
     static {
@@ -85,7 +87,15 @@ final class ExitHandlers {
     private static int portIo(VcpuRun run, Cpu cpu) {
         run.stats.add(VcpuStats.IO_EXITS);
         if (!cpu.ioString) {
-            run.completion = run.pio.single(cpu);
+            int completion = run.pio.single(cpu);
+            if (completion == Completion.PIO_OUT
+                    && cpu.ioPort == POST_CODE_PORT
+                    && run.vm.hasQuirk(Vm.QUIRK_OUT_7E_INC_RIP)) {
+                // Old clients expect that this OUT is over at its exit.
+                int outcome = run.skip(cpu.nextRip);
+                return outcome == Outcome.RESUME ? Outcome.EXIT : outcome;
+            }
+            run.completion = completion;
             return Outcome.EXIT;
         }
         if (!cpu.ioIn) {

@@ -111,7 +111,6 @@ public final class Kvm {
                     Cap.USER_NMI,
                     Cap.VCPU_EVENTS,
                     Cap.DEBUGREGS,
-                    Cap.X86_ROBUST_SINGLESTEP,
                     Cap.XSAVE,
                     Cap.GET_TSC_KHZ,
                     Cap.TSC_DEADLINE_TIMER,

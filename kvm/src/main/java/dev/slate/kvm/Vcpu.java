@@ -2,6 +2,7 @@ package dev.slate.kvm;
 
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.GuestFault;
 import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.CpuidTable;
@@ -10,6 +11,7 @@ import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.Request;
+import dev.slate.kvm.msr.MceFile;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.stats.VcpuStats;
 import java.util.List;
@@ -504,6 +506,29 @@ public final class Vcpu implements AutoCloseable {
         try {
             if (!msrs.mce().setup(mcgCap)) {
                 throw Errno.EINVAL.raise();
+            }
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /**
+     * {@code KVM_X86_SET_MCE}: a machine-check error happens.
+     *
+     * @param bank below the number of banks
+     * @param status as in IA32_MCi_STATUS, VAL set
+     * @param globalStatus as in IA32_MCG_STATUS
+     * @throws KvmException EINVAL: no such bank, or VAL is clear
+     */
+    public void setMce(int bank, long status, long address, long misc, long globalStatus) {
+        mutex.lock();
+        try {
+            boolean enabled = (state.cr4 & CpuState.CR4_MCE) != 0;
+            switch (msrs.mce().inject(bank, status, address, misc, globalStatus, enabled)) {
+                case MceFile.REFUSED -> throw Errno.EINVAL.raise();
+                case MceFile.MACHINE_CHECK -> events.queue(GuestFault.MC);
+                case MceFile.SHUTDOWN -> events.tripleFault = true;
+                default -> {}
             }
         } finally {
             mutex.unlock();

@@ -180,10 +180,10 @@ final class VcpuApic implements LocalApic.Owner {
         required().sipiAgain();
     }
 
-    /** Whether an address is the APIC's register page. */
+    /** Whether an address is the APIC's register page; one that is switched off is a hole, or the client's. */
     boolean ownsPage(long gpa) {
         LocalApic a = lapic;
-        return a != null && a.holds(gpa);
+        return a != null && a.holds(gpa) && (a.hasPage() || vcpu.vm().hasQuirk(Vm.QUIRK_LAPIC_MMIO_HOLE));
     }
 
     long readPage(long gpa, int bytes) {

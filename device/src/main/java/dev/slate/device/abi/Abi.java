@@ -37,6 +37,15 @@ public final class Abi {
             u8("writeable"),
             u8("usermode"),
             u8s("pad", 5));
+    public static final Struct X86_MCE = Struct.of(
+            "kvm_x86_mce",
+            u64("status"),
+            u64("addr"),
+            u64("misc"),
+            u64("mcg_status"),
+            u8("bank"),
+            u8s("pad1", 7),
+            u64s("pad2", 3));
     public static final Struct INTERRUPT = Struct.of("kvm_interrupt", u32("irq"));
     public static final Struct MP_STATE = Struct.of("kvm_mp_state", u32("mp_state"));
     public static final Struct MSR_ENTRY = Struct.of("kvm_msr_entry", u32("index"), u32("reserved"), u64("data"));

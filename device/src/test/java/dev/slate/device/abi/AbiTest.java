@@ -30,6 +30,7 @@ class AbiTest {
             Abi.SIGNAL_MASK,
             Abi.GUEST_DEBUG,
             Abi.TRANSLATION,
+            Abi.X86_MCE,
             Abi.INTERRUPT,
             Abi.MP_STATE,
             Abi.MSR_ENTRY,

@@ -201,9 +201,14 @@ public final class LocalApic {
         return (gpa & ~0xfffL) == (base & BASE_ADDRESS);
     }
 
+    /** Whether the page answers: the APIC is on, and not in x2APIC mode. */
+    public boolean hasPage() {
+        return hardwareEnabled() && !x2apic();
+    }
+
     /** Reads 1, 2 or 4 bytes within one register; what is none reads as zeros, a page that is not there as ones. */
     public long readPage(long gpa, int bytes) {
-        if (!hardwareEnabled() || x2apic()) {
+        if (!hasPage()) {
             return bytes == 8 ? -1 : (1L << bytes * 8) - 1;
         }
         int offset = (int) gpa & 0xfff;
@@ -218,7 +223,7 @@ public final class LocalApic {
     /** Writes a register; anything but four aligned bytes is dropped. */
     public void writePage(long gpa, int bytes, long value) {
         int offset = (int) gpa & 0xfff;
-        if (hardwareEnabled() && !x2apic() && bytes == 4 && (offset & 15) == 0 && offset >>> 4 < REGISTERS) {
+        if (hasPage() && bytes == 4 && (offset & 15) == 0 && offset >>> 4 < REGISTERS) {
             write(offset >>> 4, (int) value);
         }
     }

@@ -10,6 +10,23 @@ public final class MceFile {
     /** MCG_CAP bits that a client may ask for: MCG_CTL_P, MCG_SER_P. */
     public static final long SUPPORTED_CAP = 1 << 8 | 1 << 24;
 
+    private static final long STATUS_VALID = 1L << 63;
+    private static final long STATUS_OVERFLOW = 1L << 62;
+    private static final long STATUS_UNCORRECTED = 1L << 61;
+    private static final long STATUS_CONTEXT_CORRUPT = 1L << 57;
+    private static final long STATUS_SIGNALED = 1L << 56;
+    private static final long STATUS_ACTION_REQUIRED = 1L << 55;
+    private static final long IN_PROGRESS = 4;
+
+    /** {@link #inject}: recorded, the guest is not interrupted. */
+    public static final int RECORDED = 0;
+    /** {@link #inject}: no such bank, or nothing valid. */
+    public static final int REFUSED = 1;
+    /** {@link #inject}: #MC. */
+    public static final int MACHINE_CHECK = 2;
+    /** {@link #inject}: a machine check on top of one, or without a handler: shutdown. */
+    public static final int SHUTDOWN = 3;
+
     private static final long CTL_P = 1 << 8;
     private static final long CMCI_P = 1 << 10;
     private static final int P5_MC_ADDR = 0;
@@ -43,6 +60,53 @@ public final class MceFile {
             b[i * 4] = -1;
         }
         return true;
+    }
+
+    /**
+     * KVM_X86_SET_MCE: an error happens in a bank (SDM 3B 15.3.2).
+     *
+     * @param enabled CR4.MCE
+     */
+    public int inject(int bank, long newStatus, long address, long misc, long globalStatus, boolean enabled) {
+        if (bank >= (cap & 0xff) || (newStatus & STATUS_VALID) == 0) {
+            return REFUSED;
+        }
+        long[] b = storage();
+        int at = bank * 4;
+        boolean uncorrected = (newStatus & STATUS_UNCORRECTED) != 0;
+        boolean noAction = (newStatus & (STATUS_CONTEXT_CORRUPT | STATUS_SIGNALED | STATUS_ACTION_REQUIRED)) == 0
+                && globalStatus == 0;
+        if (uncorrected && noAction) {
+            record(b, at, newStatus, address, misc);
+            status = 0;
+            return RECORDED;
+        }
+        if (uncorrected && ((cap & CTL_P) != 0 && ctl != -1 || b[at] != -1)) {
+            // Reporting is switched off.
+            return RECORDED;
+        }
+        boolean full = (b[at + 1] & STATUS_VALID) != 0;
+        if (uncorrected) {
+            if ((status & IN_PROGRESS) != 0 || !enabled) {
+                return SHUTDOWN;
+            }
+            record(b, at, newStatus | (full ? STATUS_OVERFLOW : 0), address, misc);
+            status = globalStatus;
+            return MACHINE_CHECK;
+        }
+        if (full && (b[at + 1] & STATUS_UNCORRECTED) != 0) {
+            // A worse error is kept.
+            b[at + 1] |= STATUS_OVERFLOW;
+        } else {
+            record(b, at, newStatus | (full ? STATUS_OVERFLOW : 0), address, misc);
+        }
+        return RECORDED;
+    }
+
+    private static void record(long[] banks, int at, long status, long address, long misc) {
+        banks[at + 1] = status;
+        banks[at + 2] = address;
+        banks[at + 3] = misc;
     }
 
     private long[] storage() {
