@@ -312,17 +312,27 @@ PUBLIC int madvise(void *start, size_t bytes, int advice) {
     }
 }
 
-static void *map_device(int fd) {
+/* A dirty ring (page 64 of the area and up) may not be executable nor private. */
+static void *map_device(int fd, size_t bytes, int protection, int flags, off_t offset) {
     uint32_t handle = file_get(fd);
     bool mappable = handle && slate_files[handle].kind == KIND_VCPU && !jvm_inherited();
+    size_t area = handle ? slate_files[handle].area_bytes : 0;
     if (handle) file_put(handle);
-    if (mappable) return NULL;
-    errno = ENODEV;
-    return MAP_FAILED;
+    if (!mappable) {
+        errno = ENODEV;
+        return MAP_FAILED;
+    }
+    off_t ring = 64 * 4096;
+    bool touches = area > (size_t)ring && offset < (off_t)area && offset + (off_t)bytes > ring;
+    if (touches && ((protection & PROT_EXEC) || !(flags & MAP_SHARED))) {
+        errno = EINVAL;
+        return MAP_FAILED;
+    }
+    return NULL;
 }
 
 PUBLIC void *mmap(void *start, size_t bytes, int protection, int flags, int fd, off_t offset) {
-    if (!(flags & MAP_ANONYMOUS) && is_kvm_fd(fd) && map_device(fd)) return MAP_FAILED;
+    if (!(flags & MAP_ANONYMOUS) && is_kvm_fd(fd) && map_device(fd, bytes, protection, flags, offset)) return MAP_FAILED;
     if ((flags & MAP_FIXED) && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE) {
         WITH_INVALIDATION(start, bytes, REAL(mmap)(start, bytes, protection, flags, fd, offset));
     }

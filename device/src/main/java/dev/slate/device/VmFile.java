@@ -82,7 +82,8 @@ final class VmFile extends KvmFile {
             case Ioctl.X86_SET_MSR_FILTER -> Msrs.filter(vm, arg, scratch);
             case Ioctl.GET_STATS_FD -> StatsFile.open(this, "kvm-" + Native.pid(), vm.stats());
             // Not offered (their capabilities are 0): the errno that KVM gives where they are not set up.
-            case Ioctl.RESET_DIRTY_RINGS, Ioctl.SET_GSI_ROUTING, Ioctl.SIGNAL_MSI -> -Errno.EINVAL.number();
+            case Ioctl.RESET_DIRTY_RINGS -> vm.resetDirtyRings();
+            case Ioctl.SET_GSI_ROUTING, Ioctl.SIGNAL_MSI -> -Errno.EINVAL.number();
             case Ioctl.GET_IRQCHIP, Ioctl.SET_IRQCHIP, Ioctl.IRQ_LINE, Ioctl.IRQ_LINE_STATUS -> -Errno.ENXIO.number();
             case Ioctl.CREATE_DEVICE -> -Errno.ENODEV.number();
             default -> -Errno.ENOTTY.number();
@@ -96,7 +97,7 @@ final class VmFile extends KvmFile {
         }
         return Device.create(
                 Native.KIND_VCPU,
-                Kvm.RUN_AREA_PAGES * 4096L,
+                vm.runAreaBytes(),
                 handle -> new VcpuFile(handle, this, (int) id, Native.area(handle)));
     }
 

@@ -5,6 +5,7 @@ import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.cpuid.SupportedCpuid;
+import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.irqchip.TimerThread;
 import dev.slate.kvm.memslot.GuestMemory;
@@ -143,6 +144,7 @@ public final class Kvm {
             case Cap.NR_MEMSLOTS -> GuestMemory.USER_MEM_SLOTS;
             case Cap.MULTI_ADDRESS_SPACE -> GuestMemory.ADDRESS_SPACES;
             case Cap.MCE -> MceFile.MAX_BANKS;
+            case Cap.DIRTY_LOG_RING, Cap.DIRTY_LOG_RING_ACQ_REL -> DirtyRing.MAX_BYTES;
             case Cap.MANUAL_DIRTY_LOG_PROTECT2 -> GuestMemory.MANUAL_PROTECT_ENABLE | GuestMemory.INITIALLY_SET;
             case Cap.DISABLE_QUIRKS2 -> Vm.VALID_QUIRKS;
             case Cap.XCRS -> supported.has(Feature.XSAVE) ? 1 : 0;

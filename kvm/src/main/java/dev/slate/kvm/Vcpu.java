@@ -7,6 +7,7 @@ import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
+import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.mode.GuestMode;
@@ -16,6 +17,7 @@ import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.stats.VcpuStats;
 import java.util.List;
 import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A virtual CPU. Every method takes the vCPU's mutex, as KVM's vCPU ioctls do, except those that say "from any thread". While a
@@ -125,6 +127,12 @@ public final class Vcpu implements AutoCloseable {
     /** hva of the 32-bit kick word ({@link #KICK_REQUEST}, {@link #KICK_SIGNAL}); valid until close. From any thread. */
     public long kickWordHva() {
         return mode.kickWordHva();
+    }
+
+    /** Where this vCPU logs the pages it dirties, or null: the VM uses bitmaps. */
+    @Nullable
+    DirtyRing dirtyRing() {
+        return run.mmu.dirtyRing;
     }
 
     /** Makes the running or the next {@link #run} return EINTR. From any thread. */
@@ -690,6 +698,11 @@ public final class Vcpu implements AutoCloseable {
     /** Ends the vCPU; the caller has made sure that nothing runs it. */
     @Override
     public void close() {
+        DirtyRing ring = run.mmu.dirtyRing;
+        if (ring != null && !ownsRunArea) {
+            // Its memory is the caller's.
+            vm.memory().closeDirtyRing(ring);
+        }
         vm.remove(this);
     }
 
@@ -700,7 +713,7 @@ public final class Vcpu implements AutoCloseable {
         mode.close();
         stats.close();
         if (ownsRunArea) {
-            vm.kvm().host().free(runAreaHva, Kvm.RUN_AREA_BYTES);
+            vm.kvm().host().free(runAreaHva, vm.runAreaBytes());
         }
     }
 }

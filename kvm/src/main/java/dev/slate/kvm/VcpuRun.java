@@ -6,6 +6,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.Hypervisor;
 import dev.slate.cpu.LeaveGuest;
+import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.mmu.VcpuMmu;
 import dev.slate.kvm.mode.GuestMode;
@@ -64,6 +65,10 @@ final class VcpuRun implements Hypervisor {
         this.mmio = new Mmio(exit);
         this.delivery = new EventDelivery(vcpu);
         this.mmu = new VcpuMmu(vm.mmuContext(), mode, stats, this::flushTlb);
+        long ring = vm.memory().dirtyRingBytes();
+        if (ring != 0) {
+            mmu.dirtyRing = new DirtyRing(runAreaHva + DirtyRing.PAGE_OFFSET * 4096L, ring);
+        }
     }
 
     /** The processor: made when the vCPU first needs one, because most of a thousand vCPUs of a test never run. */
@@ -189,6 +194,10 @@ final class VcpuRun implements Hypervisor {
             if (outcome != Outcome.RESUME) {
                 return outcome;
             }
+        }
+        if (mmu.dirtyRingSoftFull()) {
+            exit.reason = VcpuExit.DIRTY_RING_FULL;
+            return Outcome.EXIT;
         }
         if (events.tripleFault) {
             events.tripleFault = false;

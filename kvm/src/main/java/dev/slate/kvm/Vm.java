@@ -4,6 +4,7 @@ import dev.slate.kvm.clock.TscSync;
 import dev.slate.kvm.clock.VmClock;
 import dev.slate.kvm.dirty.DirtyLogSink;
 import dev.slate.kvm.dirty.DirtyLogSource;
+import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.irqchip.ApicBus;
 import dev.slate.kvm.irqchip.LocalApic;
@@ -16,6 +17,8 @@ import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.msr.MsrFilter;
 import dev.slate.kvm.stats.VmStats;
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -127,7 +130,7 @@ public final class Vm implements AutoCloseable {
      * {@code KVM_CREATE_VCPU}.
      *
      * @param id 0 to {@link Kvm#MAX_VCPU_IDS}, exclusive, or what {@link Cap#MAX_VCPU_ID} lowered that to; the APIC id
-     * @param runAreaHva {@link Kvm#RUN_AREA_PAGES} zeroed pages that the caller owns and keeps until the vCPU is closed
+     * @param runAreaHva {@link #runAreaBytes} zeroed bytes that the caller owns and keeps until the vCPU is closed
      * @throws KvmException EINVAL: id out of range or too many vCPUs; EEXIST: the id is taken; ENOMEM
      */
     public Vcpu createVcpu(int id, long runAreaHva) {
@@ -136,14 +139,15 @@ public final class Vm implements AutoCloseable {
 
     /** A vCPU with a run area of its own, for programs that have no {@code kvm_run} to share. @throws KvmException as the other */
     public Vcpu createVcpu(int id) {
-        long runArea = kvm.host().allocate(Kvm.RUN_AREA_BYTES, 4096);
+        long bytes = runAreaBytes();
+        long runArea = kvm.host().allocate(bytes, 4096);
         if (runArea == 0) {
             throw Errno.ENOMEM.raise();
         }
         try {
             return createVcpu(id, runArea, true);
         } catch (KvmException e) {
-            kvm.host().free(runArea, Kvm.RUN_AREA_BYTES);
+            kvm.host().free(runArea, bytes);
             throw e;
         }
     }
@@ -216,6 +220,27 @@ public final class Vm implements AutoCloseable {
         memory.clearDirtyLog(slot, firstPage, numPages, source);
     }
 
+    /** {@code KVM_RESET_DIRTY_RINGS}. @return number of entries taken back @throws KvmException EINVAL without rings */
+    public int resetDirtyRings() {
+        if (memory.dirtyRingBytes() == 0) {
+            throw Errno.EINVAL.raise();
+        }
+        List<DirtyRing> rings = new ArrayList<>();
+        for (Vcpu v : vcpus) {
+            DirtyRing ring = v == null ? null : v.dirtyRing();
+            if (ring != null) {
+                rings.add(ring);
+            }
+        }
+        return memory.resetDirtyRings(rings);
+    }
+
+    /** Bytes of the run area that {@link #createVcpu(int, long)} takes now: with the dirty ring, when the VM uses them. */
+    public long runAreaBytes() {
+        long ring = memory.dirtyRingBytes();
+        return ring == 0 ? Kvm.RUN_AREA_BYTES : DirtyRing.PAGE_OFFSET * 4096L + ring;
+    }
+
     /** See {@link Mmu#hostInvalidateBegin}. */
     public void hostInvalidateBegin(long startHva, long endHva) {
         mmu.hostInvalidateBegin(startHva, endHva);
@@ -280,6 +305,10 @@ public final class Vm implements AutoCloseable {
                     throw Errno.EINVAL.raise();
                 }
                 memory.manualDirtyLogProtect((int) arg);
+            }
+            case Cap.DIRTY_LOG_RING, Cap.DIRTY_LOG_RING_ACQ_REL -> {
+                requireNoVcpus(Errno.EINVAL);
+                memory.enableDirtyRings(arg);
             }
             case Cap.DISABLE_QUIRKS2 -> {
                 requireOnly(arg, VALID_QUIRKS);

@@ -32,7 +32,8 @@ final class LostMemoryTest {
                 Arena arena = Arena.ofShared();
                 Guest64 guest = new Guest64(LOOP)) {
             MemorySegment ram = file.getChannel().map(MapMode.READ_WRITE, 0, 4096, arena);
-            guest.host.alsoPopulates = ram.address();
+            guest.host.alsoPopulatesFrom = ram.address();
+            guest.host.alsoPopulatesTo = ram.address() + 4096;
             guest.vm.setUserMemoryRegion(1, 0, GPA, 4096, ram.address());
             assertThat(guest.run()).isInstanceOf(Exit.PortOut.class);
             file.setLength(0);

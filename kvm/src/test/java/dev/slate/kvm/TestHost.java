@@ -11,8 +11,10 @@ public final class TestHost implements HostServices {
     public volatile boolean huge;
     /** When not 0, what every population fails with. */
     public volatile int populateErrno;
-    /** A page that is there though {@link #arena} does not know it. */
-    public volatile long alsoPopulates;
+    /** A range that is there though {@link #arena} does not know it. */
+    public volatile long alsoPopulatesFrom;
+
+    public volatile long alsoPopulatesTo;
     /** Runs in each population, outside guest mode. */
     public volatile @Nullable Runnable onPopulate;
 
@@ -29,7 +31,7 @@ public final class TestHost implements HostServices {
         if (hook != null) {
             hook.run();
         }
-        if (hva == alsoPopulates && hva != 0) {
+        if (hva >= alsoPopulatesFrom && hva + bytes <= alsoPopulatesTo) {
             return 0;
         }
         return populateErrno != 0 ? populateErrno : arena.populate(hva, bytes, write);

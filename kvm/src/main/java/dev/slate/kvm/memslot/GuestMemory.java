@@ -5,6 +5,7 @@ import dev.slate.kvm.Errno;
 import dev.slate.kvm.dirty.DirtyBitmap;
 import dev.slate.kvm.dirty.DirtyLogSink;
 import dev.slate.kvm.dirty.DirtyLogSource;
+import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.host.HostServices;
 import java.util.Arrays;
 import java.util.concurrent.locks.ReentrantLock;
@@ -45,6 +46,7 @@ public final class GuestMemory implements AutoCloseable {
     // Under slotsLock.
     private final @Nullable Memslot[][] byId = new @Nullable Memslot[ADDRESS_SPACES][0];
     private volatile int manualProtect;
+    private volatile long dirtyRingBytes;
 
     public GuestMemory(HostServices host) {
         this.host = host;
@@ -133,12 +135,12 @@ public final class GuestMemory implements AutoCloseable {
         boolean initiallySet = false;
         DirtyBitmap bitmap = null;
         if ((flags & Memslot.LOG_DIRTY_PAGES) != 0) {
+            initiallySet = (old == null || !old.logsDirty()) && (manualProtect & INITIALLY_SET) != 0;
             bitmap = old == null ? null : old.dirtyBitmap;
-            if (bitmap == null) {
+            if (bitmap == null && dirtyRingBytes == 0) {
                 bitmap = DirtyBitmap.create(host, npages);
-                if ((manualProtect & INITIALLY_SET) != 0) {
+                if (initiallySet) {
                     bitmap.markAll();
-                    initiallySet = true;
                 }
             }
         }
@@ -214,7 +216,8 @@ public final class GuestMemory implements AutoCloseable {
      * write-protected afterwards, and no vCPU writes to them unnoticed any more.
      *
      * @param slot number, address space in bits 16 and up
-     * @throws dev.slate.kvm.KvmException EINVAL: no such slot number; ENOENT: no slot, or it is not logged; EFAULT: the sink's
+     * @throws dev.slate.kvm.KvmException EINVAL: no such slot number; ENOENT: no slot, or it is not logged; EFAULT: the sink's; ENXIO: the VM has
+     *     dirty rings
      */
     public void getDirtyLog(int slot, DirtyLogSink sink) {
         slotsLock.lock();
@@ -259,11 +262,12 @@ public final class GuestMemory implements AutoCloseable {
      * @param slot number, address space in bits 16 and up
      * @param firstPage a multiple of 64
      * @param numPages a multiple of 64, or up to the slot's end (32-bit unsigned in the ABI)
-     * @throws dev.slate.kvm.KvmException EINVAL, ENOENT, EFAULT as KVM
+     * @throws dev.slate.kvm.KvmException EINVAL, ENOENT, EFAULT, ENXIO as KVM
      */
     public void clearDirtyLog(int slot, long firstPage, long numPages, DirtyLogSource source) {
         slotsLock.lock();
         try {
+            requireNoRing();
             checkNumber(slot);
             if ((firstPage & 63) != 0) {
                 throw Errno.EINVAL.raise();
@@ -308,13 +312,92 @@ public final class GuestMemory implements AutoCloseable {
         }
     }
 
+    /**
+     * {@code KVM_ENABLE_CAP(KVM_CAP_DIRTY_LOG_RING)}: from now on vCPUs log into rings. Before the first vCPU.
+     *
+     * @param bytes of each ring
+     * @throws dev.slate.kvm.KvmException EINVAL: no power of two, too small, or there are rings; E2BIG
+     */
+    public void enableDirtyRings(long bytes) {
+        if (Long.bitCount(bytes) != 1 || bytes > 0 && bytes < DirtyRing.MIN_BYTES) {
+            throw Errno.EINVAL.raise();
+        }
+        if (Long.compareUnsigned(bytes, DirtyRing.MAX_BYTES) > 0) {
+            throw Errno.E2BIG.raise();
+        }
+        slotsLock.lock();
+        try {
+            if (dirtyRingBytes != 0) {
+                throw Errno.EINVAL.raise();
+            }
+            dirtyRingBytes = bytes;
+        } finally {
+            slotsLock.unlock();
+        }
+    }
+
+    /** Bytes of each vCPU's dirty ring, or 0: bitmaps are used. */
+    public long dirtyRingBytes() {
+        return dirtyRingBytes;
+    }
+
+    /**
+     * {@code KVM_RESET_DIRTY_RINGS}: takes back what the client has collected, and write-protects those pages.
+     *
+     * @return number of entries taken back
+     */
+    public int resetDirtyRings(Iterable<DirtyRing> rings) {
+        slotsLock.lock();
+        try {
+            int count = 0;
+            for (DirtyRing ring : rings) {
+                count += ring.reset(this::enableLogDirty);
+            }
+            if (count != 0 && listener != null) {
+                listener.flushRemoteTlbs();
+            }
+            return count;
+        } finally {
+            slotsLock.unlock();
+        }
+    }
+
+    /** A vCPU's ring goes away; returns when no reset looks at it. */
+    public void closeDirtyRing(DirtyRing ring) {
+        slotsLock.lock();
+        try {
+            ring.close();
+        } finally {
+            slotsLock.unlock();
+        }
+    }
+
+    /** For what a client left in its ring: pages that are no pages are passed over, as KVM does. */
+    private void enableLogDirty(int number, long page, long mask) {
+        if (number >>> 16 >= ADDRESS_SPACES || (number & 0xffff) >= USER_MEM_SLOTS) {
+            return;
+        }
+        Memslot s = byId(number >>> 16, number & 0xffff);
+        long last = page + Long.SIZE - 1 - Long.numberOfLeadingZeros(mask);
+        if (s != null && listener != null && page >= 0 && last < s.npages) {
+            listener.enableLogDirty(s, page, mask);
+        }
+    }
+
     private static void checkNumber(int slot) {
         if (slot >>> 16 >= ADDRESS_SPACES || (slot & 0xffff) >= USER_MEM_SLOTS) {
             throw Errno.EINVAL.raise();
         }
     }
 
+    private void requireNoRing() {
+        if (dirtyRingBytes != 0) {
+            throw Errno.ENXIO.raise();
+        }
+    }
+
     private Memslot logged(int slot) {
+        requireNoRing();
         checkNumber(slot);
         Memslot s = byId(slot >>> 16, slot & 0xffff);
         if (s == null || s.dirtyBitmap == null) {

@@ -26,7 +26,7 @@ public final class Memslot {
     public final long npages;
     /** hva of the first page. */
     public final long userspaceAddr;
-    /** There while dirty pages are logged. */
+    /** There while dirty pages are logged by bitmap. */
     public final @Nullable DirtyBitmap dirtyBitmap;
 
     Memslot(
@@ -71,7 +71,12 @@ public final class Memslot {
         return (flags & READONLY) != 0;
     }
 
-    /** Notes a write to a page of this slot, when anybody wants to know. */
+    /** Whether writes are to be logged, in the bitmap or in the vCPUs' rings. */
+    public boolean logsDirty() {
+        return (flags & LOG_DIRTY_PAGES) != 0;
+    }
+
+    /** Notes a write to a page of this slot in its bitmap, when it has one. */
     public void markDirty(long gfn) {
         DirtyBitmap bitmap = dirtyBitmap;
         if (bitmap != null) {
@@ -85,7 +90,7 @@ public final class Memslot {
      */
     public boolean allows2M(long gfn) {
         long first = gfn & -HUGE_PAGE_GFNS;
-        return dirtyBitmap == null
+        return !logsDirty()
                 && ((userspaceAddr >>> 12 ^ baseGfn) & HUGE_PAGE_GFNS - 1) == 0
                 && first >= baseGfn
                 && first + HUGE_PAGE_GFNS <= endGfn();

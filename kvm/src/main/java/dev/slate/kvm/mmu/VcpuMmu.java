@@ -3,6 +3,7 @@ package dev.slate.kvm.mmu;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Knobs;
+import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.memslot.Memslot;
@@ -42,6 +43,9 @@ public final class VcpuMmu implements AutoCloseable {
 
     /** After {@code LEAVE}: what KVM_RUN fails with, a positive errno number; 0: nothing, look at the kick word and run on. */
     public int errno;
+
+    /** Where this vCPU logs, when the VM uses rings. */
+    public @Nullable DirtyRing dirtyRing;
 
     /** Lookups of a slot by gfn, and how many the last used slot answered. */
     public long slotLookups;
@@ -96,6 +100,34 @@ public final class VcpuMmu implements AutoCloseable {
             slots.lastUsedSlot = index;
         }
         return slots.at(index);
+    }
+
+    /**
+     * Notes a write to a page, in the slot's bitmap or this vCPU's ring. After the entry was made writable, never before: see
+     * {@link dev.slate.kvm.dirty.DirtyBitmap}.
+     */
+    public void markDirty(Memslot slot, long gfn) {
+        DirtyRing ring = dirtyRing;
+        if (ring == null) {
+            slot.markDirty(gfn);
+        } else if (slot.logsDirty()) {
+            ring.push(slot.asId << 16 | slot.id, gfn - slot.baseGfn);
+            if (ring.softFull()) {
+                mode.kick();
+            }
+        }
+    }
+
+    /** Whether the vCPU must leave with KVM_EXIT_DIRTY_RING_FULL instead of running. */
+    public boolean dirtyRingSoftFull() {
+        DirtyRing ring = dirtyRing;
+        return ring != null && ring.softFull();
+    }
+
+    /** Whether not even the reserve of the ring is left, so that no write may be let through. */
+    public boolean dirtyRingFull() {
+        DirtyRing ring = dirtyRing;
+        return ring != null && ring.full();
     }
 
     /** Goes into guest mode; a TLB flush that was asked for is done. Other requests stay pending, with the kick word set. */
@@ -195,7 +227,7 @@ public final class VcpuMmu implements AutoCloseable {
             Memslots slots = memory.slots(addressSpace);
             long sequence = invalidation.sequence();
             Memslot slot = slot(slots, gfn);
-            if (slot == null || write && slot.readonly()) {
+            if (slot == null || write && (slot.readonly() || dirtyRingFull())) {
                 return 0;
             }
             long hva = slot.hva(gfn);
@@ -224,7 +256,7 @@ public final class VcpuMmu implements AutoCloseable {
     public void endWrite(long gpa) {
         Memslot slot = accessed;
         if (slot != null) {
-            slot.markDirty(gpa >>> 12);
+            markDirty(slot, gpa >>> 12);
         }
         mode.endReading();
     }

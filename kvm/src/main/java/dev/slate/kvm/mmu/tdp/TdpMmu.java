@@ -92,6 +92,12 @@ public final class TdpMmu implements Mmu {
             return Hypervisor.MMIO;
         }
         long gfn = gpa >>> 12;
+        if (write && v.dirtyRingFull()) {
+            // Its owner was told to leave long ago, and does at the next block edge.
+            v.mode.kick();
+            v.errno = 0;
+            return Hypervisor.LEAVE;
+        }
         long root = roots[v.addressSpace];
         // Still in guest mode: nobody frees a table under us.
         int level = tables.lowestLevel(root, gfn);
@@ -129,7 +135,7 @@ public final class TdpMmu implements Mmu {
             if (large) {
                 // A page of a logged slot is made writable by itself; that splits the large one.
                 Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
-                if (slot == null || slot.dirtyBitmap != null) {
+                if (slot == null || slot.logsDirty()) {
                     return false;
                 }
             }
@@ -139,7 +145,7 @@ public final class TdpMmu implements Mmu {
                 // now write-protects what it finds writable.
                 Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
                 if (slot != null) {
-                    slot.markDirty(gfn);
+                    v.markDirty(slot, gfn);
                 }
                 v.stats.add(VcpuStats.PF_FAST);
                 return true;
@@ -186,9 +192,9 @@ public final class TdpMmu implements Mmu {
                 v.mode.endReading();
                 continue;
             }
-            int made = tables.map(v.tablePages, root, gfn, hva, write, level, slot.dirtyBitmap != null);
+            int made = tables.map(v.tablePages, root, gfn, hva, write, level, slot.logsDirty());
             if (made == TdpTables.MAPPED && write) {
-                slot.markDirty(gfn);
+                v.markDirty(slot, gfn);
             }
             v.mode.endReading();
             switch (made) {
@@ -246,7 +252,7 @@ public final class TdpMmu implements Mmu {
 
     private void loggingChanged(Memslot old, Memslot slot, boolean initiallySet) {
         long root = roots[slot.asId];
-        if (slot.dirtyBitmap == null) {
+        if (!slot.logsDirty()) {
             // Logging has stopped. Small mappings that could be one large one go, so that the next fault maps it.
             boolean zapped = hugePages && zapCollapsible(root, slot);
             finishZap(zapped || old.dirtyBitmap != null);
