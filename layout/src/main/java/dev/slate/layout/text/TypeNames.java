@@ -5,6 +5,7 @@ import dev.slate.layout.ArrayType;
 import dev.slate.layout.BaseType;
 import dev.slate.layout.EnumType;
 import dev.slate.layout.FunctionType;
+import dev.slate.layout.LayoutException;
 import dev.slate.layout.PointerType;
 import dev.slate.layout.QualifiedType;
 import dev.slate.layout.Type;
@@ -22,10 +23,22 @@ public final class TypeNames {
     private static final int LONG = 1024;
 
     /** How deep types may nest in a name, and how many it may be made of: a broken file can make them circular. */
-    private static final int MOST = 400;
+    private static final int DEEPEST = 200;
+
+    private static final int MOST = 20_000;
 
     private int depth;
     private int named;
+
+    private void enter(@Nullable Type type) {
+        if (depth == 0) named = 0;
+        if (++depth > DEEPEST || ++named > MOST) {
+            depth = 0;
+            throw new LayoutException(
+                    type == null ? "?" : type.table().file(),
+                    (type == null ? "a type" : "type " + type.id()) + ": a type's name holds the type itself, or too many others");
+        }
+    }
 
     /** Spells types one after another. */
     public TypeNames() {}
@@ -36,10 +49,7 @@ public final class TypeNames {
      * @param room one more than the characters that the name may have
      */
     public String name(@Nullable Type type, int room) {
-        if (depth == 0) named = 0;
-        if (depth > MOST || named > MOST) return "<type loop>";
-        depth++;
-        named++;
+        enter(type);
         String name = switch (type) {
             case null -> "void";
             case BaseType b -> b.name() == null ? "nameless base type!" : b.name();
@@ -111,6 +121,7 @@ public final class TypeNames {
             boolean pointer,
             boolean parentheses,
             int typeColumn) {
+        enter(function);
         StringBuilder out = new StringBuilder();
         if (inline) out.append("inline ");
         String result = name(function.result(), SHORT);
@@ -142,6 +153,7 @@ public final class TypeNames {
         if (first) out.append("void)");
         else if (function.variadic()) out.append(", ...)");
         else out.append(')');
+        depth--;
         return out.toString();
     }
 
