@@ -5,5 +5,6 @@ module dev.slate.benchmarks {
     requires dev.slate.cpu;
     requires dev.slate.kvm;
     requires dev.slate.device;
+    requires dev.slate.layout;
     requires jmh.core;
 }

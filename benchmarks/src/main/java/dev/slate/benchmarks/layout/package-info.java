@@ -1,0 +1,4 @@
+/**
+ * Measures {@code slate layout} beside pahole, in one run.
+ */
+package dev.slate.benchmarks.layout;
