@@ -10,7 +10,7 @@ package dev.slate.cpu.decode;
  *               17-19 segment of the memory operand (0..5: ES CS SS DS FS GS, the override or the default)
  *               20-23 form ({@code FORM_*}): which operands, in which order
  *               24    MEM: the rm operand is memory (base/index/disp); otherwise register number rm
- *               25    LOCK   26 REP (F3)   27 REPNE (F2)   28 VEX   29 VEX.W
+ *               25    LOCK   26 REP (F3)   27 REPNE (F2)   28 VEX (#UD unless in protected mode)   29 VEX.W
  *               30-33 length in bytes (1..15)
  *               34-38 reg   (modrm.reg with REX; segment/control/debug/mask number where the operation says so)
  *               39-43 rm    (register number, when MEM is clear; opcode-embedded registers come here too)

@@ -198,6 +198,17 @@ class DecoderTest {
     }
 
     @Test
+    void instructionOfABlockPrintsAtTheRipThatTheBlockWasEnteredAt() {
+        Block b = block(Mode.BITS64, "48 89 d8 48 8b 05 10 00 00 00 75 f4");
+        b.rip = 0x401000;
+        Disassembler d = new Disassembler();
+        assertThat(d.one(b, 0)).isEqualTo("mov    rax,rbx");
+        assertThat(d.one(b, 1)).isEqualTo("mov    rax,QWORD PTR [rip+0x10]");
+        assertThat(d.one(b, 2)).isEqualTo("jne    0x401000");
+        assertThat(d.length()).isEqualTo(2);
+    }
+
+    @Test
     void vexGivesItsRegisterAndItsBits() {
         // vaddpd ymm1, ymm9, ymm10
         long w = w0(block(Mode.BITS64, "c4 c1 35 58 ca"), 0);
