@@ -1,5 +1,7 @@
 package dev.slate.kvm;
 
+import java.util.Arrays;
+
 /**
  * Memory-mapped I/O of one instruction: the pieces it reads and writes, each at most 8 bytes, each one exit to the client.
  *
@@ -8,20 +10,19 @@ package dev.slate.kvm;
  * and then go out one by one.
  */
 final class Mmio {
-    // One instruction touches at most two 32-byte operands, each perhaps across a page: 10 pieces of 8 bytes; PUSHA of
-    // 8 words.
-    private static final int MAX = 32;
+    // Room for what instructions but XSAVE and FXSAVE do; the arrays grow at the first that needs more.
+    private static final int PIECES = 8;
 
     private final VcpuExit exit;
-    private final long[] readGpa = new long[MAX];
-    private final int[] readLen = new int[MAX];
-    private final long[] readData = new long[MAX];
+    private long[] readGpa = new long[PIECES];
+    private int[] readLen = new int[PIECES];
+    private long[] readData = new long[PIECES];
     private int known;
     private int replayed;
 
-    private final long[] writeGpa = new long[MAX];
-    private final int[] writeLen = new int[MAX];
-    private final long[] writeData = new long[MAX];
+    private long[] writeGpa = new long[PIECES];
+    private int[] writeLen = new int[PIECES];
+    private long[] writeData = new long[PIECES];
     private int writes;
     private int sent;
 
@@ -37,21 +38,38 @@ final class Mmio {
 
     /** Asks for a piece: true with the answer in {@link #data}; false: it becomes the exit to the client. */
     boolean read(long gpa, int bytes) {
-        if (replayed < known) {
-            if (readGpa[replayed] == gpa && readLen[replayed] == bytes) {
+        // A repeated string instruction starts again behind the iterations that it has finished: their answers are
+        // skipped.
+        for (int i = replayed; i < known; i++) {
+            if (readGpa[i] == gpa && readLen[i] == bytes) {
+                forget(replayed, i);
                 data = readData[replayed++];
                 return true;
             }
+        }
+        if (replayed < known) {
             // Another access than last time: the guest's registers or code were changed in between. What was read is
             // void.
             known = replayed;
         }
-        if (known == MAX) {
-            throw new IllegalStateException("an instruction reads more than " + MAX + " pieces of MMIO");
+        if (known == readGpa.length) {
+            readGpa = Arrays.copyOf(readGpa, known * 2);
+            readLen = Arrays.copyOf(readLen, known * 2);
+            readData = Arrays.copyOf(readData, known * 2);
         }
         readGpa[known] = gpa;
         readLen[known] = bytes;
         return false;
+    }
+
+    /** Drops the answers {@code [from, to)}. */
+    private void forget(int from, int to) {
+        if (from != to) {
+            System.arraycopy(readGpa, to, readGpa, from, known - to);
+            System.arraycopy(readLen, to, readLen, from, known - to);
+            System.arraycopy(readData, to, readData, from, known - to);
+            known -= to - from;
+        }
     }
 
     /** The exit for the piece that {@link #read} had no answer for. */
@@ -86,8 +104,10 @@ final class Mmio {
 
     /** Collects a piece to write. */
     void write(long gpa, int bytes, long value) {
-        if (writes == MAX) {
-            throw new IllegalStateException("an instruction writes more than " + MAX + " pieces of MMIO");
+        if (writes == writeGpa.length) {
+            writeGpa = Arrays.copyOf(writeGpa, writes * 2);
+            writeLen = Arrays.copyOf(writeLen, writes * 2);
+            writeData = Arrays.copyOf(writeData, writes * 2);
         }
         writeGpa[writes] = gpa;
         writeLen[writes] = bytes;

@@ -178,6 +178,68 @@ class RunTest {
     }
 
     @Test
+    void aRepeatedMoveFromMmioReadsEveryItemOnce() {
+        // rep movsb; hlt
+        try (Guest64 g = new Guest64(0xf3, 0xa4, 0xf4)) {
+            Regs r = g.regs();
+            r.rsi = Guest64.NOWHERE;
+            r.rdi = Guest64.DATA;
+            r.rcx = 100;
+            g.vcpu.setRegs(r);
+            for (int i = 0; i < 100; i++) {
+                assertThat(g.run()).isEqualTo(new Exit.MmioRead(Guest64.NOWHERE + i, 1));
+                g.vcpu.exit().mmioData[0] = (byte) (0x10 + i);
+            }
+            assertThat(g.run()).isEqualTo(new Exit.Halt());
+            assertThat(HostMemory.get32(g.hva + Guest64.DATA)).isEqualTo(0x13121110);
+            assertThat(HostMemory.get8(g.hva + Guest64.DATA + 4)).isEqualTo(0x14);
+        }
+    }
+
+    @Test
+    void aRepeatedMoveToMmioWritesEveryItemOnce() {
+        // rep movsw; hlt
+        try (Guest64 g = new Guest64(0x66, 0xf3, 0xa5, 0xf4)) {
+            Regs r = g.regs();
+            r.rsi = Guest64.DATA;
+            r.rdi = Guest64.NOWHERE;
+            r.rcx = 3;
+            g.vcpu.setRegs(r);
+            g.write(Guest64.DATA, 1, 2, 3, 4, 5, 6);
+            assertThat(g.run()).isEqualTo(new Exit.MmioWrite(Guest64.NOWHERE, 2, 0x201));
+            assertThat(g.run()).isEqualTo(new Exit.MmioWrite(Guest64.NOWHERE + 2, 2, 0x403));
+            assertThat(g.run()).isEqualTo(new Exit.MmioWrite(Guest64.NOWHERE + 4, 2, 0x605));
+            assertThat(g.run()).isEqualTo(new Exit.Halt());
+        }
+    }
+
+    @Test
+    void anMmioReadAcrossAPagesEndIsTwoPieces() {
+        // mov NOWHERE + 0xffc,%rbx; hlt
+        try (Guest64 g = new Guest64(0x48, 0x8b, 0x1c, 0x25, 0xfc, 0x0f, 0, 0x10, 0xf4)) {
+            assertThat(g.run()).isEqualTo(new Exit.MmioRead(Guest64.NOWHERE + 0xffc, 4));
+            RegisterTransfer.putInt(g.vcpu.exit().mmioData, 0, 0x44332211);
+            assertThat(g.run()).isEqualTo(new Exit.MmioRead(Guest64.NOWHERE + 0x1000, 4));
+            RegisterTransfer.putInt(g.vcpu.exit().mmioData, 0, 0x88776655);
+            assertThat(g.run()).isEqualTo(new Exit.Halt());
+            assertThat(g.regs().rbx).isEqualTo(0x8877665544332211L);
+        }
+    }
+
+    @Test
+    void fxsaveToMmioGoesOutWhole() {
+        // fxsave NOWHERE; hlt
+        try (Guest64 g = new Guest64(0x0f, 0xae, 0x04, 0x25, 0, 0, 0, 0x10, 0xf4)) {
+            int bytes = 0;
+            for (Exit e = g.run(); e instanceof Exit.MmioWrite w; e = g.run()) {
+                bytes += w.bytes();
+            }
+            assertThat(g.vcpu.exit().reason).isEqualTo(VcpuExit.HLT);
+            assertThat(bytes).isGreaterThanOrEqualTo(416);
+        }
+    }
+
+    @Test
     void immediateExitCompletesAnMmioReadAndNoMore() {
         try (Guest64 g = new Guest64(0x8b, 0x1c, 0x25, 0, 0, 0, 0x10, 0x48, 0xff, 0xc1, 0xf4)) {
             g.run();
