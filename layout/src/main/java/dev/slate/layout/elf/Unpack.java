@@ -99,6 +99,9 @@ public final class Unpack {
 
     /** Inflates a zlib stream of known unpacked size. */
     static byte[] zlib(ByteBuffer in, long size) throws IOException {
+        // Deflate packs 258 bytes into 2 bits at best: a claim beyond that is made up, and memory is not spent on it.
+        if (size > in.remaining() * 1040L + 1040)
+            throw new IOException("it claims to unpack to " + size + " bytes, more than it can hold");
         byte[] out = new byte[checkedSize(size)];
         try (Inflater inflater = new Inflater()) {
             inflater.setInput(in);

@@ -36,7 +36,8 @@ public final class TypeNames {
             depth = 0;
             throw new LayoutException(
                     type == null ? "?" : type.table().file(),
-                    (type == null ? "a type" : "type " + type.id()) + ": a type's name holds the type itself, or too many others");
+                    (type == null ? "a type" : "type " + type.id())
+                            + ": a type's name holds the type itself, or too many others");
         }
     }
 
