@@ -36,12 +36,16 @@ final class CodeCache {
 
     /** The block at rip, proved current. Throws the fetch's faults. */
     Block find(long rip) {
+        Block b = hit(rip);
+        return b != null ? b : findSlow(rip);
+    }
+
+    /** The block at rip when the jump cache has it, proved current; else null. */
+    @Nullable
+    Block hit(long rip) {
         Block[] j = jumps;
         Block b = j[(int) rip & j.length - 1];
-        if (b != null && b.rip == rip && b.generation == cpu.generation) {
-            return b;
-        }
-        return findSlow(rip);
+        return b != null && b.rip == rip && b.generation == cpu.generation ? b : null;
     }
 
     private Block findSlow(long rip) {

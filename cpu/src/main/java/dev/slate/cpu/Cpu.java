@@ -1,5 +1,6 @@
 package dev.slate.cpu;
 
+import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.exec.Events;
@@ -9,6 +10,7 @@ import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mmu.Access;
 import dev.slate.cpu.mmu.Tlb;
 import dev.slate.cpu.mmu.Walker;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One logical processor with nested paging: give it a state, the root of the nested page tables and a {@link Hypervisor}; it runs
@@ -555,6 +557,14 @@ public final class Cpu {
     public int runOne() {
         modeChanged();
         return loop.step(1);
+    }
+
+    /**
+     * For the interpreter, after a near branch: the block at {@code rip} when nothing asks for attention and it is at hand, else null:
+     * the interpreter then comes back to {@link #run}.
+     */
+    public @Nullable Block next(long rip) {
+        return stop || HostMemory.get32(kickAddress) != 0 ? null : code.hit(rip);
     }
 
     /** #DB with the given DR6 bits, or the hypervisor's exit for it. */

@@ -71,8 +71,10 @@ final class RunLoop {
     }
 
     /** rip of the instruction that was running, not of its block. */
-    private void rewind(@Nullable Block block) {
-        if (block != null) {
+    private void rewind(@Nullable Block found) {
+        if (found != null) {
+            // The interpreter may have gone on from the block that it was given.
+            Block block = interpreter.block;
             long rip = s.rip + Insn.offset(block.code[interpreter.current * Insn.WORDS + 1]);
             s.rip = cpu.mode64 ? rip : rip & 0xffff_ffffL;
         }

@@ -74,14 +74,20 @@ final class GeneralOps {
 
     /** As {@link #modify}, at a linear address; returns the old value. */
     private long modifyAt(int op, long b, long w0, long la) {
+        if ((w0 & Insn.LOCK) != 0 || op == Op.XCHG) {
+            return locked(op, b, w0, la);
+        }
+        // The load is made as a write, so the store cannot fault and flags may change before it.
         int size = Insn.size(w0);
         int seg = Insn.segment(w0);
-        if ((w0 & Insn.LOCK) == 0 && op != Op.XCHG) {
-            // The load is made as a write, so the store cannot fault and flags may change before it.
-            long a = cpu.loadForWrite(seg, la, size);
-            cpu.store(seg, la, size, value(s, op, a, b, size));
-            return a;
-        }
+        long a = cpu.loadForWrite(seg, la, size);
+        cpu.store(seg, la, size, value(s, op, a, b, size));
+        return a;
+    }
+
+    private long locked(int op, long b, long w0, long la) {
+        int size = Insn.size(w0);
+        int seg = Insn.segment(w0);
         // Every try starts from the flags as they were (ADC, SBB), and leaving guest mode must not change them.
         long zero = s.flagZero;
         long sign = s.flagSign;
