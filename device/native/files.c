@@ -29,7 +29,6 @@ uint32_t file_new(enum kind kind) {
     if (!handle) return 0;
     struct file *f = &slate_files[handle];
     f->kind = kind;
-    f->kick = NULL;
     f->area = NULL;
     f->area_bytes = 0;
     f->has_run_mask = false;

@@ -172,11 +172,10 @@ NATIVE(jlong, native_area, jint handle) {
     return (jlong)slate_files[handle].area;
 }
 /* Java has made its side: the descriptor works from here on. */
-NATIVE(jint, native_install, jint handle, jint fd, jlong kick) {
+NATIVE(jint, native_install, jint handle, jint fd) {
     UNUSED;
     struct file *f = &slate_files[handle];
     f->java = true;
-    f->kick = (_Atomic int32_t *)kick;
     if (slate_counters && f->kind == KIND_VM) slate_counters->vms++;
     if (slate_counters && f->kind == KIND_VCPU) slate_counters->vcpus++;
     return file_install((uint32_t)handle, fd);
@@ -253,7 +252,7 @@ static const JNINativeMethod natives[] = {
     ROW("hugeMapped", "(J)Z", native_huge_mapped),
     ROW("newFile", "(IJZ)J", native_new_file),
     ROW("area", "(I)J", native_area),
-    ROW("install", "(IIJ)I", native_install),
+    ROW("install", "(II)I", native_install),
     ROW("handle", "(I)I", native_handle),
     ROW("abandon", "(II)V", native_abandon),
     ROW("signalMask", "(IZJ)V", native_signal_mask),
@@ -353,16 +352,19 @@ static void detach(void *unused) {
     (void)unused;
     enter();
     signals_unregister();
-    free(self.scratch);
-    self.scratch = NULL;
+    char *scratch = self.scratch;
+    self.scratch = NULL; /* the wrapper looks at it */
+    atomic_signal_fence(memory_order_seq_cst);
+    free(scratch);
     self.env = NULL;
     if (state == RUNNING) (*vm)->DetachCurrentThread(vm);
     leave();
 }
 
 static bool adopt(JNIEnv *env) {
-    self.scratch = malloc(SCRATCH_BYTES);
-    if (!self.scratch) return false;
+    char *scratch = calloc(1, SCRATCH_BYTES + sizeof(struct mailbox));
+    if (!scratch) return false;
+    self.scratch = scratch;
     self.env = env;
     signals_register();
     pthread_setspecific(detach_key, &self);
@@ -459,13 +461,10 @@ HOT long jvm_ioctl(uint32_t handle, unsigned long request, long argument) {
     if (UNLIKELY(state == INHERITED && f->java)) return -EIO;
     if (UNLIKELY(!self.env) && !attach()) return -ENODEV;
     JNIEnv *env = self.env;
-    _Atomic int32_t *outer = self.kick;
-    if (f->kick) {
-        if (UNLIKELY(atomic_load_explicit(f->kick, memory_order_relaxed) & KICK_SIGNAL)) atomic_fetch_and(f->kick, ~KICK_SIGNAL);
-        self.kick = f->kick;
-        atomic_signal_fence(memory_order_seq_cst);
-        if (UNLIKELY(self.held | (uint64_t)self.cancel_seen)) atomic_fetch_or(f->kick, KICK_SIGNAL);
-    }
+    struct mailbox *mail = mailbox_of(&self);
+    atomic_store_explicit(&mail->signalled, 0, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (UNLIKELY(self.held | (uint64_t)self.cancel_seen)) atomic_store_explicit(&mail->signalled, 1, memory_order_relaxed);
     bool run = request == KVM_RUN_REQUEST;
     bool masked = run && UNLIKELY(f->has_run_mask);
     uint64_t old_mask = 0;
@@ -473,7 +472,6 @@ HOT long jvm_ioctl(uint32_t handle, unsigned long request, long argument) {
     long r = (*env)->CallStaticLongMethod(env, device, method_ioctl, (jint)handle, (jint)f->kind, (jint)request, (jlong)argument, (jlong)self.scratch);
     if (UNLIKELY(failed(env))) r = -EIO;
     if (masked) signals_end_run(old_mask);
-    self.kick = outer;
     if (UNLIKELY(slate_counters != NULL)) {
         atomic_fetch_add_explicit(&slate_counters->ioctls, 1, memory_order_relaxed);
         if (run) atomic_fetch_add_explicit(&slate_counters->runs, 1, memory_order_relaxed);

@@ -103,7 +103,7 @@ static void wrapper(int sig, siginfo_t *info, void *context) {
         sigaddset(&u->uc_sigmask, sig);
         self.held |= bit(sig);
         raw(SYS_rt_tgsigqueueinfo, getpid(), gettid(), sig, (long)info, 0, 0);
-        if (self.kick) atomic_fetch_or(self.kick, KICK_SIGNAL);
+        if (self.scratch) mailbox_signal(&self);
     } else {
         run_client_handler(sig, info, context);
     }
@@ -356,10 +356,9 @@ PUBLIC int pthread_cancel(pthread_t id) {
             raw(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
         }
         inside = __atomic_load_n(&r->thread->serving, __ATOMIC_SEQ_CST);
-        _Atomic int32_t *kick = __atomic_load_n(&r->thread->kick, __ATOMIC_SEQ_CST);
-        if (inside && kick) {
-            atomic_fetch_or(kick, KICK_SIGNAL);
-            raw(SYS_futex, (long)kick, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
+        if (inside) {
+            _Atomic int32_t *kick = mailbox_signal(r->thread);
+            if (kick) raw(SYS_futex, (long)kick, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
         }
     }
     pthread_mutex_unlock(&registrations_lock);

@@ -70,7 +70,6 @@ enum kind { KIND_NONE = 0, KIND_SYSTEM = 1, KIND_VM = 2, KIND_VCPU = 3, KIND_STA
 struct file {
     _Atomic uint32_t references; /* descriptors and calls in flight; 0: free */
     uint32_t kind;
-    _Atomic int32_t *kick; /* vCPU: the word that makes it leave guest mode */
     char *area;            /* the pages behind the descriptor, as Java sees them */
     size_t area_bytes;
     bool has_run_mask; /* vCPU: KVM_SET_SIGNAL_MASK */
@@ -102,20 +101,35 @@ int path_open_kvm(int flags);
 int path_open_pseudo(const char *path, int flags);
 
 /* ---- signals.c ---- */
+/* What a thread and its signals say to Java, behind the thread's scratch memory; VcpuFile knows the places. */
+struct mailbox {
+    _Atomic uint32_t signalled;      /* a signal waits for this thread to leave Slate */
+    _Atomic(_Atomic int32_t *) kick; /* the kick word of the vCPU that the thread runs, or null */
+};
 struct thread {
     int depth;                      /* > 0: inside Slate; the client's handlers wait */
     int serving;                    /* an ioctl is under way: pthread_cancel must wait */
     int cancel_seen;                /* pthread_cancel has been asked for this thread */
     uint64_t held;                  /* signals that wait for the thread to leave Slate */
-    _Atomic int32_t *kick;          /* the word of the vCPU that this thread serves */
     JNIEnv *env;                    /* not null: attached */
-    char *scratch;                  /* SCRATCH_BYTES for the ioctl's arguments */
+    char *scratch;                  /* SCRATCH_BYTES for the ioctl's arguments, then the mailbox */
     struct registration *registration;
 };
 extern __thread struct thread self __attribute__((tls_model("initial-exec")));
 
 enum { SCRATCH_BYTES = 16384 };
 enum { KICK_SIGNAL = 2 };
+static inline struct mailbox *mailbox_of(const struct thread *t) {
+    return (struct mailbox *)(t->scratch + SCRATCH_BYTES);
+}
+/* Makes thread t, which is inside an ioctl, come out of KVM_RUN. Returns the kick word, or null when it runs no vCPU. */
+static inline _Atomic int32_t *mailbox_signal(const struct thread *t) {
+    struct mailbox *m = mailbox_of(t);
+    atomic_store(&m->signalled, 1);
+    _Atomic int32_t *kick = atomic_load(&m->kick);
+    if (kick) atomic_fetch_or(kick, KICK_SIGNAL);
+    return kick;
+}
 
 /* Bracket everything that must not be interrupted by a handler of the client's. They nest. */
 static inline void enter(void) {

@@ -20,6 +20,8 @@ import org.jspecify.annotations.Nullable;
 final class Device {
     /** As SCRATCH_BYTES in native/slate.h. */
     static final int SCRATCH_BYTES = 16384;
+    /** Native memory of a thread: the scratch bytes, then struct mailbox. */
+    static final int THREAD_BYTES = SCRATCH_BYTES + 16;
 
     private static @Nullable KvmFile[] files = new KvmFile[64];
     private static @Nullable SystemFile system;
@@ -247,7 +249,7 @@ final class Device {
             }
             files[handle] = file;
         }
-        int installed = Native.install(handle, fd, file instanceof VcpuFile vcpu ? vcpu.kickWordHva() : 0);
+        int installed = Native.install(handle, fd);
         if (installed < 0) {
             throw fromKernel(-installed).raise();
         }

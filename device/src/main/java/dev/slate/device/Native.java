@@ -50,7 +50,7 @@ final class Native {
     static native long area(int handle);
 
     /** Gives the descriptor to the client: the file works from here on. Returns the descriptor. */
-    static native int install(int handle, int fd, long kickWord);
+    static native int install(int handle, int fd);
 
     /** The handle behind a descriptor, or 0. For training and tests. */
     static native int handle(int fd);

@@ -61,7 +61,7 @@ public final class Training {
     private static final Regs REGS = new Regs();
     private static final Sregs SREGS = new Sregs();
 
-    private final long scratch = Native.map(Device.SCRATCH_BYTES, 4096);
+    private final long scratch = Native.map(Device.THREAD_BYTES, 4096);
     private final long argument = Native.map(1 << 16, 4096);
     private final long memory = Native.map(MEMORY, 4096);
 

@@ -34,6 +34,7 @@ final class VcpuFile extends KvmFile {
     /** {@code struct kvm_run}. */
     private final long run;
 
+    private final long kickWord;
     private final VcpuExit exit;
     private final Regs regs = new Regs();
     private final Sregs sregs = new Sregs();
@@ -46,24 +47,44 @@ final class VcpuFile extends KvmFile {
         this.vm = vm;
         this.run = runAreaHva;
         this.vcpu = vm.vm().createVcpu(id, runAreaHva);
+        this.kickWord = vcpu.kickWordHva();
         this.exit = vcpu.exit();
         vm.retain();
-    }
-
-    long kickWordHva() {
-        return vcpu.kickWordHva();
     }
 
     @Override
     synchronized long ioctl(int request, long arg, long scratch) {
         if (request == Ioctl.RUN) {
-            return arg == 0 ? run() : -Errno.EINVAL.number();
+            return arg == 0 ? run(scratch + Device.SCRATCH_BYTES) : -Errno.EINVAL.number();
         }
         return other(request, arg, scratch);
     }
 
-    /** {@code KVM_RUN}. Allocates nothing. */
-    private long run() {
+    // struct mailbox in native/slate.h.
+    private static final int MAIL_SIGNALLED = 0;
+    private static final int MAIL_KICK = 8;
+
+    /**
+     * {@code KVM_RUN}. Allocates nothing.
+     *
+     * @param mailbox of the calling thread: signals that arrive from here on kick this vCPU, those that came before are told there
+     */
+    private long run(long mailbox) {
+        if ((get32(kickWord) & Vcpu.KICK_SIGNAL) != 0) {
+            HostMemory.getAndAnd32(kickWord, ~Vcpu.KICK_SIGNAL); // came too late for the run that it was for
+        }
+        HostMemory.putVolatile64(mailbox + MAIL_KICK, kickWord);
+        if (get32(mailbox + MAIL_SIGNALLED) != 0) {
+            vcpu.signal();
+        }
+        try {
+            return runSignalled();
+        } finally {
+            put64(mailbox + MAIL_KICK, 0);
+        }
+    }
+
+    private long runSignalled() {
         long valid = KvmRun.validRegs(run);
         long dirty = KvmRun.dirtyRegs(run);
         if (((valid | dirty) & ~(long) Kvm.SYNC_REGS_VALID) != 0) {
