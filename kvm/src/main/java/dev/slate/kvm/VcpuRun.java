@@ -208,7 +208,8 @@ final class VcpuRun implements Hypervisor {
         mmu.enterGuest();
         cpu.walker.nestedRoot = vm.mmu().root(mmu);
         int code = delivery.deliver(cpu);
-        if (code == CpuExit.NONE) {
+        // A stack in no slot: what delivery pushed is the client's to take before the handler runs.
+        if (code == CpuExit.NONE && !mmio.hasWrites()) {
             code = cpu.run();
         }
         mmu.leaveGuest();
