@@ -239,7 +239,7 @@ final class GuestMemoryTest {
         System.out.println("GuestMemoryTest random calls: -Dslate.seed=" + seed);
         Random random = new Random(seed);
         List<Model> model = new ArrayList<>();
-        for (int step = 0; step < 20_000; step++) {
+        for (int step = 0; step < 6_000; step++) {
             int id = random.nextInt(12);
             int flags = random.nextInt(20) == 0 ? random.nextInt(8) : random.nextInt(2);
             long base = random.nextInt(64);
