@@ -4,7 +4,6 @@ import dev.slate.layout.Aggregate;
 import dev.slate.layout.ArrayType;
 import dev.slate.layout.EnumType;
 import dev.slate.layout.FunctionType;
-import dev.slate.layout.Layout;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.Member;
 import dev.slate.layout.Packing;
@@ -12,7 +11,6 @@ import dev.slate.layout.PointerType;
 import dev.slate.layout.QualifiedType;
 import dev.slate.layout.Type;
 import dev.slate.layout.TypedefType;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,44 +28,6 @@ public final class PaholeText {
     public record Options(boolean expand, boolean hex, int lineSize) {
         /** pahole's defaults on a machine with lines of 64 bytes. */
         public static final Options DEFAULT = new Options(false, false, 64);
-    }
-
-    /** Whatever surrounds the thing being written. */
-    private static final class Place {
-        int indent;
-        int typeColumn = 26;
-        int nameColumn = 23;
-
-        @Nullable
-        String prefix;
-
-        @Nullable
-        String suffix;
-
-        boolean stats = true;
-        boolean relative; // offsets count from the innermost struct, not from the outermost one
-        long base;
-        int @Nullable [] line; // the line that the last member started in, shared with the inner structs
-        boolean first;
-        boolean last;
-        boolean inUnion;
-
-        Place copy() {
-            Place copy = new Place();
-            copy.indent = indent;
-            copy.typeColumn = typeColumn;
-            copy.nameColumn = nameColumn;
-            copy.prefix = prefix;
-            copy.suffix = suffix;
-            copy.stats = stats;
-            copy.relative = relative;
-            copy.base = base;
-            copy.line = line;
-            copy.first = first;
-            copy.last = last;
-            copy.inUnion = inUnion;
-            return copy;
-        }
     }
 
     /** The most characters of one type, and the deepest that types may nest: a broken file can make them circular. */
@@ -106,7 +66,15 @@ public final class PaholeText {
         }
     }
 
-    private void tabs(int n) {
+    StringBuilder out() {
+        return out;
+    }
+
+    int lineSize() {
+        return options.lineSize();
+    }
+
+    void tabs(int n) {
         for (int i = 0; i < Math.min(n, 16); i++) out.append('\t');
     }
 
@@ -218,7 +186,7 @@ public final class PaholeText {
     }
 
     /** A type and what is declared with it, as it stands in a member's line before the semicolon. */
-    private void typeAndName(@Nullable Type declared, @Nullable String declaredName, Place outer) {
+    void typeAndName(@Nullable Type declared, @Nullable String declaredName, Place outer) {
         Type type = declared;
         String name = declaredName;
         boolean expand = options.expand();
@@ -330,7 +298,7 @@ public final class PaholeText {
         line[0] = at;
     }
 
-    private void member(Member member, Place outer, boolean ofUnion) {
+    void member(Member member, Place outer, boolean ofUnion) {
         if (outer.indent > DEEPEST || out.length() - start > MOST_TEXT) {
             Type inside = member.type();
             throw new LayoutException(
@@ -435,7 +403,7 @@ public final class PaholeText {
         if (place.line == null) place.line = new int[1];
         place.indent = outer.indent + 1;
         Packing.look(struct);
-        StructText text = new StructText(struct, place);
+        StructText text = new StructText(this, struct, place);
         text.bases();
         out.append(" {\n");
         text.body();
@@ -449,309 +417,6 @@ public final class PaholeText {
             out.append(" __attribute__((__aligned__(")
                     .append(struct.statedAlignment())
                     .append(")))");
-        }
-    }
-
-    /** What stands between the braces of one struct, and the sums below it. */
-    private final class StructText {
-        private final Aggregate struct;
-        private final Layout layout;
-        private final Place place;
-        private int breaks; // comments since the last member: an empty line sets them off
-        private int forcedAlignments;
-        private int forcedHoles;
-        private long forcedHoleSum;
-        private long sumBytes;
-        private long sumBits;
-        private long sumHoles;
-        private long sumBitHoles;
-        private int withPadding;
-        private long innerPadding;
-        private boolean variants;
-
-        StructText(Aggregate struct, Place place) {
-            this.struct = struct;
-            this.layout = struct.layout();
-            this.place = place;
-        }
-
-        void bases() {
-            String separator = " :";
-            for (Member member : struct.members()) {
-                if (member.role() != Member.Role.BASE) continue;
-                out.append(separator);
-                separator = ",";
-                if (member.virtual()) out.append(" virtual");
-                if (member.access() != Aggregate.Access.NONE) out.append(' ').append(word(member.access()));
-                Type type = member.type();
-                out.append(' ').append(type == null ? "void" : type.name());
-            }
-        }
-
-        private static String word(Aggregate.Access access) {
-            return switch (access) {
-                case PUBLIC -> "public";
-                case PROTECTED -> "protected";
-                case PRIVATE -> "private";
-                case NONE -> "";
-            };
-        }
-
-        private void setOff() {
-            if (breaks++ == 0) out.append('\n');
-        }
-
-        private static String plural(long n, String word) {
-            return n + " " + word + (n != 1 ? "s" : "");
-        }
-
-        void body() {
-            if (layout.preBitHole() > 0) {
-                setOff();
-                tabs(place.indent);
-                out.append("/* XXX ").append(plural(layout.preBitHole(), "bit")).append(" hole, try to pack */\n");
-                sumBitHoles += layout.preBitHole();
-            }
-            if (layout.preHole() > 0) {
-                setOff();
-                tabs(place.indent);
-                out.append("/* XXX ").append(plural(layout.preHole(), "byte")).append(" hole, try to pack */\n");
-                sumHoles += layout.preHole();
-            }
-            Aggregate.Access access = Aggregate.Access.NONE;
-            int last = -1;
-            long lastSize = 0;
-            int index = -1;
-            List<Aggregate.Entry> entries = struct.entries();
-            for (int i = 0; i < entries.size(); i++) {
-                Aggregate.Entry entry = entries.get(i);
-                Aggregate.Access its = switch (entry) {
-                    case Member m -> m.access();
-                    case Aggregate.AccessMark mark -> mark.access();
-                    case Aggregate.Variant v -> Aggregate.Access.NONE;
-                };
-                if (its != Aggregate.Access.NONE && its != access) {
-                    access = its;
-                    tabs(place.indent - 1);
-                    out.append(word(access)).append(":\n\n");
-                }
-                if (entry instanceof Aggregate.Variant variant) variant(variant);
-                if (!(entry instanceof Member member)) continue;
-                index++;
-                Member before = last < 0 ? null : struct.members().get(last);
-                if (member.alignment() != 0) {
-                    long hole = last < 0 ? layout.preHole() : layout.hole(last);
-                    if (hole != 0) {
-                        forcedHoles++;
-                        forcedHoleSum += hole;
-                    }
-                    forcedAlignments++;
-                }
-                if (before != null && member.role() != Member.Role.BASE && lastSize != 0) {
-                    transition(member, before, last, lastSize);
-                }
-                if (breaks != 0) {
-                    out.append('\n');
-                    breaks = 0;
-                }
-                place.last = i == entries.size() - 1;
-                place.first = before == null;
-                tabs(place.indent);
-                member(member, place, false);
-                if (member.type() instanceof Aggregate inner && !inner.isUnion()) innerGaps(inner);
-                gaps(index);
-                out.append('\n');
-                if (member.role() == Member.Role.BASE) continue;
-                if (member.bitfieldSize() != 0) sumBits += member.bitfieldSize();
-                else sumBytes += member.byteSize();
-                if (before == null
-                        || lastSize == 0
-                        || before.byteOffset() != member.byteOffset()
-                        || before.bitfieldSize() == 0 && member.bitfieldSize() != 0) {
-                    lastSize = member.byteSize();
-                }
-                last = index;
-            }
-            forcedPadding(last);
-        }
-
-        /** An alternative of a Rust enum. pahole 1.24 leaves these out and shows the enum as empty. */
-        private void variant(Aggregate.Variant variant) {
-            variants = true;
-            boolean tag = variant.otherwise()
-                    && variant.members().size() == 1
-                    && variant.members().getFirst().name() == null;
-            tabs(place.indent);
-            if (tag) out.append("/* tells the variants apart: */\n");
-            else if (variant.otherwise()) out.append("/* variant otherwise: */\n");
-            else
-                out.append("/* variant ")
-                        .append(Long.toUnsignedString(variant.value()))
-                        .append(": */\n");
-            int line = place.line == null ? 0 : place.line[0];
-            for (Member member : variant.members()) {
-                tabs(place.indent);
-                member(tag ? named(member) : member, place, true);
-                out.append('\n');
-                if (place.line != null) place.line[0] = line;
-            }
-        }
-
-        private static Member named(Member m) {
-            return new Member(
-                    "<discriminant>",
-                    m.type(),
-                    m.role(),
-                    m.byteOffset(),
-                    m.bitOffset(),
-                    m.bitfieldSize(),
-                    m.bitfieldOffset(),
-                    m.byteSize(),
-                    m.alignment(),
-                    m.access(),
-                    m.virtual(),
-                    m.value());
-        }
-
-        /** Comments between a member and the one before it, where bit fields share bytes. */
-        private void transition(Member member, Member before, int last, long lastSize) {
-            if (layout.bitHole(last) != 0 && member.bitfieldSize() != 0) {
-                int bits = layout.bitHole(last);
-                if (before.byteOffset() != member.byteOffset()) {
-                    out.append('\n');
-                    tabs(place.indent);
-                    out.append("/* Force alignment to the next boundary: */\n");
-                    bits = 0;
-                }
-                tabs(place.indent);
-                typeAndName(member.type(), "", place);
-                out.append(':').append(bits).append(";\n");
-            }
-            boolean backwards = member.byteOffset() < before.byteOffset()
-                    || member.byteOffset() == before.byteOffset()
-                            && before.bitfieldSize() == 0
-                            && member.bitfieldSize() != 0;
-            if (backwards) {
-                setOff();
-                tabs(place.indent);
-                out.append("/* Bitfield combined with previous fields */\n");
-            } else {
-                long distance = member.byteOffset() - before.byteOffset();
-                if (distance > 0 && distance < lastSize) {
-                    setOff();
-                    tabs(place.indent);
-                    out.append("/* Bitfield combined with next fields */\n");
-                }
-            }
-        }
-
-        private void gaps(int index) {
-            int bits = layout.bitHole(index);
-            if (bits > 0) {
-                setOff();
-                out.append('\n');
-                tabs(place.indent);
-                out.append("/* XXX ").append(plural(bits, "bit")).append(" hole, try to pack */");
-                sumBitHoles += bits;
-            }
-            int bytes = layout.hole(index);
-            if (bytes > 0) {
-                setOff();
-                out.append('\n');
-                tabs(place.indent);
-                out.append("/* XXX ").append(plural(bytes, "byte")).append(" hole, try to pack */");
-                sumHoles += bytes;
-            }
-        }
-
-        /** A member that is a struct with padding of its own. */
-        private void innerGaps(Aggregate inner) {
-            Packing.look(inner);
-            long padding = inner.layout().padding();
-            if (padding == 0) return;
-            setOff();
-            out.append('\n');
-            tabs(place.indent);
-            out.append("/* XXX last struct has ")
-                    .append(plural(padding, "byte"))
-                    .append(" of padding */");
-            withPadding++;
-            innerPadding += padding;
-        }
-
-        /** Padding wider than a word that no stated alignment explains must have been written as nameless bit fields. */
-        private void forcedPadding(int last) {
-            if (layout.padding() == 0
-                    || struct.statedAlignment() != 0
-                    || !struct.table().statesAlignment()
-                    || last < 0) return;
-            Type type = struct.members().get(last).type();
-            long size = Type.sizeOf(type);
-            if (size <= 0
-                    || Long.bitCount(size) != 1
-                    || layout.padding() <= struct.table().addressSize()) return;
-            out.append('\n');
-            tabs(place.indent);
-            out.append("/* Force padding: */\n");
-            for (long added = 0; added < layout.padding(); added += size) {
-                tabs(place.indent);
-                typeAndName(type, "", place);
-                out.append(':').append(size * 8).append(";\n");
-            }
-        }
-
-        private void sum(String text) {
-            tabs(place.indent);
-            out.append("/* ").append(text).append(" */\n");
-        }
-
-        void stats() {
-            int members = 0;
-            int statics = 0;
-            for (Member member : struct.members()) {
-                if (member.role() == Member.Role.STATIC) statics++;
-                else members++;
-            }
-            out.append('\n');
-            sum("size: " + struct.size() + ", cachelines: " + layout.lines(options.lineSize()) + ", members: " + members
-                    + (statics != 0 ? ", static members: " + statics : ""));
-            if (sumHoles > 0 || sumBitHoles > 0) {
-                if (sumBytes > 0) {
-                    sum("sum members: " + sumBytes
-                            + (sumHoles > 0 ? ", holes: " + layout.holeCount() + ", sum holes: " + sumHoles : ""));
-                }
-                if (sumBits > 0) {
-                    sum("sum bitfield members: " + sumBits + " bits"
-                            + (sumBitHoles > 0
-                                    ? ", bit holes: " + layout.bitHoleCount() + ", sum bit holes: " + sumBitHoles
-                                            + " bits"
-                                    : " (" + sumBits / 8 + " bytes)"));
-                }
-            }
-            if (layout.padding() > 0) sum("padding: " + layout.padding());
-            if (withPadding > 0) sum("paddings: " + withPadding + ", sum paddings: " + innerPadding);
-            if (layout.bitPadding() > 0) sum("bit_padding: " + layout.bitPadding() + " bits");
-            if (forcedAlignments != 0) {
-                sum("forced alignments: " + forcedAlignments
-                        + (forcedHoles != 0
-                                ? ", forced holes: " + forcedHoles + ", sum forced holes: " + forcedHoleSum
-                                : ""));
-            }
-            long lastLine = (place.base + struct.size()) % options.lineSize();
-            if (lastLine != 0) sum("last cacheline: " + lastLine + " bytes");
-            long missing = struct.size() * 8
-                    - (sumBytes * 8
-                            + sumBits
-                            + sumHoles * 8
-                            + sumBitHoles
-                            + layout.padding() * 8
-                            + layout.bitPadding());
-            if (missing != 0 && members != 0 && !variants) {
-                out.append('\n');
-                sum("BRAIN FART ALERT! " + struct.size() + " bytes != " + sumBytes + " (member bytes) + " + sumBits
-                        + " (member bits) + " + sumHoles + " (byte holes) + " + sumBitHoles + " (bit holes), diff = "
-                        + missing + " bits");
-            }
         }
     }
 }
