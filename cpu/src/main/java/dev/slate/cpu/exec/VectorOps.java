@@ -27,6 +27,7 @@ final class VectorOps {
     private final VectorMoves moves;
     private final VectorShuffles shuffles;
     private final VectorFloat floats;
+    private final X87Ops x87;
 
     VectorOps(Operands o) {
         this.o = o;
@@ -37,11 +38,12 @@ final class VectorOps {
         this.moves = new VectorMoves(this);
         this.shuffles = new VectorShuffles(this);
         this.floats = new VectorFloat(this);
+        this.x87 = new X87Ops(o);
     }
 
     int execute(int op, long w0, long w1, long imm) {
         if (op < Op.MOVUPS && op > Op.STMXCSR) {
-            return CpuExit.UNIMPLEMENTED;
+            return x87.execute(op, w0, w1);
         }
         if ((w0 & Insn.VEX) != 0) {
             return CpuExit.UNIMPLEMENTED;

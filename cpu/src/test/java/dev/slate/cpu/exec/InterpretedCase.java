@@ -67,6 +67,9 @@ final class InterpretedCase implements AutoCloseable {
             s.xmm[i * 4] = in.fxLong(160 + 16 * i);
             s.xmm[i * 4 + 1] = in.fxLong(168 + 16 * i);
         }
+        s.fpIp = 0;
+        s.fpDp = 0;
+        s.fpOpcode = 0;
         s.cr2 = 0;
         out.trap = 1;
         out.error = 0;
