@@ -48,6 +48,16 @@ final class RegisterTransfer {
         g[15] = r.r15;
         s.rip = r.rip;
         s.setRflags(r.rflags);
+        settlePrivilege(s);
+    }
+
+    /** VMRUN's rule for the privilege level (APM 2 15.5.1): 0 in real mode, 3 in virtual-8086 mode, else what SS says. */
+    static void settlePrivilege(CpuState s) {
+        if (!s.protectedMode()) {
+            s.cpl = 0;
+        } else if (s.virtual8086()) {
+            s.cpl = 3;
+        }
     }
 
     /** A segment register as AMD's save area shows it (APM 2 15.5.1, KVM's fixes for migration included). */

@@ -63,6 +63,7 @@ final class SregsTransfer {
         RegisterTransfer.setSegment(s, CpuState.SS, from.ss);
         RegisterTransfer.setSegment(s, CpuState.TR, from.tr);
         RegisterTransfer.setSegment(s, CpuState.LDTR, from.ldt);
+        RegisterTransfer.settlePrivilege(s);
         queueInterrupt(v, from);
         // Clients of old put a vCPU back to its reset vector without setting its state.
         if (v.apic.isBootCpu()

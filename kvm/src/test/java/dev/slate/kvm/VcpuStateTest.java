@@ -90,6 +90,21 @@ class VcpuStateTest {
     }
 
     @Test
+    void realModeRunsAtPrivilege0WhateverSsSays() {
+        Sregs s = new Sregs();
+        vcpu.getSregs(s);
+        s.ss.dpl = 3;
+        vcpu.setSregs(s);
+        vcpu.getSregs(s);
+        assertThat(s.ss.dpl).isZero();
+        s.setFlat64(0x1000);
+        s.ss.dpl = 3;
+        vcpu.setSregs(s);
+        vcpu.getSregs(s);
+        assertThat(s.ss.dpl).isEqualTo(3);
+    }
+
+    @Test
     void refusedSregsChangeNothing() {
         Sregs before = new Sregs();
         vcpu.getSregs(before);

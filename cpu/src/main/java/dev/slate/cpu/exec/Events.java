@@ -71,7 +71,12 @@ public final class Events {
     }
 
     private int deliver(int vector, boolean hasErrorCode, int errorCode, int kind, long returnRip) {
-        for (; ; ) {
+        for (int attempts = 0; ; attempts++) {
+            if (attempts == MOST_ATTEMPTS) {
+                // #AC whose own delivery raises #AC never ends on silicon (CVE-2015-5307). Nothing has been delivered, so the instruction
+                // comes again: it still never ends, but whoever wants this processor gets it.
+                return CpuExit.INTR;
+            }
             GuestFault fault = attempt(vector, hasErrorCode, errorCode, kind, returnRip);
             if (fault == null) {
                 return exit;
@@ -90,6 +95,8 @@ public final class Events {
             returnRip = s.rip;
         }
     }
+
+    private static final int MOST_ATTEMPTS = 16;
 
     private int exit;
 
