@@ -9,6 +9,7 @@ import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.LeaveGuest;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.decode.Op;
 
 /**
@@ -394,17 +395,39 @@ public final class Interpreter {
         } else if (op < Op.LDMXCSR) {
             outcome = system.execute(op, w0, w1, imm);
         } else {
+            if (op == Op.PCMPESTRM || op == Op.PCMPESTRI) {
+                vector.strings.wide = rexW(block, w1);
+            }
             outcome = vector.execute(op, w0, w1, imm);
         }
         return outcome == CpuExit.UNIMPLEMENTED ? unimplemented(block, w0, w1) : outcome;
+    }
+
+    /** Whether REX.W stands before the opcode: the one thing of it that the flat form of these instructions does not keep. */
+    private static boolean rexW(Block block, long w1) {
+        if (block.mode != Mode.BITS64) {
+            return false;
+        }
+        for (int at = Insn.offset(w1); ; at++) {
+            int b = byteAt(block, at);
+            if (b == 0x0f) {
+                return false;
+            }
+            if ((b & 0xf0) == 0x40 && byteAt(block, at + 1) == 0x0f) {
+                return (b & 8) != 0;
+            }
+        }
+    }
+
+    private static int byteAt(Block block, int at) {
+        return (int) (block.bytes[at >>> 3] >>> 8 * (at & 7)) & 0xff;
     }
 
     private int unimplemented(Block block, long w0, long w1) {
         int offset = Insn.offset(w1);
         int n = Insn.length(w0);
         for (int i = 0; i < n; i++) {
-            int at = offset + i;
-            cpu.exitBytes[i] = (byte) (block.bytes[at >>> 3] >>> 8 * (at & 7));
+            cpu.exitBytes[i] = (byte) byteAt(block, offset + i);
         }
         cpu.exitByteCount = n;
         return o.exit(CpuExit.UNIMPLEMENTED, w0, w1);

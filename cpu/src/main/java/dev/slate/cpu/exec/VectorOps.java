@@ -28,6 +28,8 @@ final class VectorOps {
     private final VectorShuffles shuffles;
     private final VectorFloat floats;
     private final X87Ops x87;
+    private final VectorCrypto crypto;
+    final VectorStrings strings;
 
     VectorOps(Operands o) {
         this.o = o;
@@ -39,6 +41,8 @@ final class VectorOps {
         this.shuffles = new VectorShuffles(this);
         this.floats = new VectorFloat(this);
         this.x87 = new X87Ops(o);
+        this.crypto = new VectorCrypto(this);
+        this.strings = new VectorStrings(this);
     }
 
     int execute(int op, long w0, long w1, long imm) {
@@ -65,6 +69,12 @@ final class VectorOps {
         }
         if (op >= Op.ADDPS && op <= Op.ADDSUBPD || op >= Op.ROUNDPS && op <= Op.DPPD) {
             return floats.execute(op, w0, w1, imm);
+        }
+        if (op >= Op.PCMPESTRM && op <= Op.PCMPISTRI) {
+            return strings.execute(op, w0, w1, imm);
+        }
+        if (op >= Op.AESIMC && op <= Op.SHA256MSG2) {
+            return crypto.execute(op, w0, w1, imm);
         }
         return shuffles.execute(op, w0, w1, imm);
     }
