@@ -146,6 +146,7 @@ final class X87Scaling {
     /** FPREM, and FPREM1 with the quotient rounded to nearest. */
     void remainder(boolean nearest) {
         if (!operands()) {
+            s.fsw &= ~X87Stack.C2;
             return;
         }
         long quotient = 0;
