@@ -24,14 +24,14 @@ public final class Distinct {
 
     private static Key key(Aggregate aggregate) {
         List<Member> members = aggregate.members();
-        // Two independent 64-bit polynomials: a collision among a million types has a chance of about 2^-88.
-        long first = mix(1125899906842597L, 31, aggregate.name());
-        long second = mix(0x9E3779B97F4A7C15L, 0x100000001B3L, aggregate.name());
+        // Two hashes of different make: among a million types a collision of both is as good as impossible.
+        long first = mix(1125899906842597L, aggregate.name());
+        long second = 0x9E3779B97F4A7C15L + hash(aggregate.name());
         first = first * 31 + aggregate.size();
         second = second * 0x100000001B3L + aggregate.size();
         for (Member member : members) {
-            first = mix(first, 0x5DEECE66DL, member.name());
-            second = mix(second, 0x100000001B3L, member.name());
+            first = mix(first, member.name());
+            second = second * 0x100000001B3L + hash(member.name());
             long place = member.bitOffset() * 67 + member.bitfieldSize();
             first = (first ^ place) * 0x5DEECE66DL + 11;
             second = (second + place) * 0x100000001B3L ^ (second >>> 29);
@@ -39,10 +39,14 @@ public final class Distinct {
         return new Key(first, second);
     }
 
-    private static long mix(long seed, long factor, @Nullable String text) {
-        long hash = seed * factor + 1;
-        if (text == null) return hash * factor;
-        for (int i = 0; i < text.length(); i++) hash = (hash ^ text.charAt(i)) * factor + (hash >>> 31);
+    private static int hash(@Nullable String text) {
+        return text == null ? 7 : text.hashCode();
+    }
+
+    private static long mix(long seed, @Nullable String text) {
+        long hash = seed * 0x5DEECE66DL + 1;
+        if (text == null) return hash * 0x5DEECE66DL;
+        for (int i = 0; i < text.length(); i++) hash = (hash ^ text.charAt(i)) * 0x5DEECE66DL + (hash >>> 31);
         return hash;
     }
 }

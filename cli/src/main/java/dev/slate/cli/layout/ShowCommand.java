@@ -13,6 +13,7 @@ import dev.slate.layout.text.Json;
 import dev.slate.layout.text.LayoutJson;
 import dev.slate.layout.text.PaholeText;
 import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -136,7 +137,7 @@ final class ShowCommand implements Callable<Integer> {
             try (LayoutSource source = files.open(file)) {
                 StringBuilder text = new StringBuilder();
                 source.forEachAggregate(each(source, text, json, out));
-                out.append(text);
+                flush(text, out);
             }
         }
         if (files.json()) out.append(Json.write(json));
@@ -157,11 +158,15 @@ final class ShowCommand implements Callable<Integer> {
             else if (sizes) sizes(aggregate, text, json);
             else if (files.json()) json.add(LayoutJson.of(aggregate, files.lineSize()));
             else listing.write(aggregate);
-            if (text.length() > 1 << 16) {
-                out.append(text);
-                text.setLength(0);
-            }
+            if (text.length() > 1 << 16) flush(text, out);
         };
+    }
+
+    /** Writes what was listed so far, as bytes: a stream's own encoder takes longer than the listing. */
+    private static void flush(StringBuilder text, PrintStream out) {
+        byte[] bytes = text.toString().getBytes(StandardCharsets.UTF_8);
+        out.write(bytes, 0, bytes.length);
+        text.setLength(0);
     }
 
     private void sizes(Aggregate aggregate, StringBuilder text, List<Object> json) {

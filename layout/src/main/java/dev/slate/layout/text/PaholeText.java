@@ -75,17 +75,17 @@ public final class PaholeText {
     }
 
     void tabs(int n) {
-        for (int i = 0; i < Math.min(n, 16); i++) out.append('\t');
+        out.repeat('\t', Math.min(n, 16));
     }
 
     /** Fills up to a column; pahole's columns may become negative deep inside, and C then takes their absolute value. */
     private void padded(CharSequence text, int width) {
         out.append(text);
-        for (int i = text.length(); i < Math.abs(width); i++) out.append(' ');
+        spaces(Math.abs(width) - text.length());
     }
 
     private void spaces(int n) {
-        for (int i = 0; i < n; i++) out.append(' ');
+        if (n > 0) out.repeat(' ', n);
     }
 
     private void number(long value, int width, boolean unsignedHex) {
