@@ -185,6 +185,7 @@ PUBLIC HOT int ioctl(int fd, unsigned long request, ...) {
     long argument = va_arg(list, long);
     va_end(list);
     if (!is_kvm_fd(fd)) return REAL(ioctl)(fd, request, argument);
+    if (UNLIKELY(!self.registration)) signals_register();
     self.serving = 1;
     enter();
     uint32_t handle = file_get(fd);

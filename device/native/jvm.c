@@ -356,9 +356,13 @@ static void detach(void *unused) {
     self.scratch = NULL; /* the wrapper looks at it */
     atomic_signal_fence(memory_order_seq_cst);
     free(scratch);
+    if (self.env && state == RUNNING) (*vm)->DetachCurrentThread(vm);
     self.env = NULL;
-    if (state == RUNNING) (*vm)->DetachCurrentThread(vm);
     leave();
+}
+
+void jvm_at_thread_exit(void) {
+    pthread_setspecific(detach_key, &self);
 }
 
 static bool adopt(JNIEnv *env) {
@@ -366,8 +370,7 @@ static bool adopt(JNIEnv *env) {
     if (!scratch) return false;
     self.scratch = scratch;
     self.env = env;
-    signals_register();
-    pthread_setspecific(detach_key, &self);
+    if (!self.registration) signals_register();
     return true;
 }
 
@@ -408,7 +411,6 @@ static bool create(void) {
         slate_say("the JVM did not start (JNI error %d); its own message is above.", error);
         return false;
     }
-    pthread_key_create(&detach_key, detach);
     if (!bind_classes(env) || !adopt(env)) return false;
     atexit(at_exit);
     return true;
@@ -479,24 +481,36 @@ HOT long jvm_ioctl(uint32_t handle, unsigned long request, long argument) {
     return r;
 }
 
+/* Brackets the ways into Java other than ioctl(): no handler and no cancellation meanwhile. */
+static int enter_java(void) {
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    enter();
+    return cancel;
+}
+static void leave_java(int cancel) {
+    leave();
+    pthread_setcancelstate(cancel, NULL);
+}
+
 void jvm_release(uint32_t handle) {
     if (state != RUNNING) return;
-    enter();
+    int cancel = enter_java();
     if (self.env || attach()) {
         (*self.env)->CallStaticVoidMethod(self.env, device, method_release, (jint)handle);
         failed(self.env);
     }
-    leave();
+    leave_java(cancel);
 }
 
 void jvm_refresh(uint32_t handle) {
     if (state != RUNNING) return;
-    enter();
+    int cancel = enter_java();
     if (self.env || attach()) {
         (*self.env)->CallStaticVoidMethod(self.env, device, method_refresh, (jint)handle);
         failed(self.env);
     }
-    leave();
+    leave_java(cancel);
 }
 
 bool jvm_watches(uintptr_t start, size_t bytes) {
@@ -505,14 +519,17 @@ bool jvm_watches(uintptr_t start, size_t bytes) {
 }
 
 void jvm_invalidate(bool begin, uintptr_t start, size_t bytes) {
-    if (!self.env && !attach()) return;
-    (*self.env)->CallStaticVoidMethod(self.env, device, method_invalidate, (jboolean)begin, (jlong)start, (jlong)(start + bytes));
-    failed(self.env);
+    int cancel = enter_java();
+    if (self.env || attach()) {
+        (*self.env)->CallStaticVoidMethod(self.env, device, method_invalidate, (jboolean)begin, (jlong)start, (jlong)(start + bytes));
+        failed(self.env);
+    }
+    leave_java(cancel);
 }
 
 char *jvm_pseudo_file(const char *path, size_t *bytes) {
     char *copy = NULL;
-    enter();
+    int cancel = enter_java();
     if (self.env || attach()) {
         JNIEnv *env = self.env;
         jstring name = (*env)->NewStringUTF(env, path);
@@ -525,7 +542,7 @@ char *jvm_pseudo_file(const char *path, size_t *bytes) {
         }
         if (name) (*env)->DeleteLocalRef(env, name);
     }
-    leave();
+    leave_java(cancel);
     return copy;
 }
 
@@ -541,6 +558,7 @@ static void in_child(void) {
 
 __attribute__((constructor)) static void load(void) {
     pthread_atfork(NULL, NULL, in_child);
+    pthread_key_create(&detach_key, detach);
     const char *counters = getenv("SLATE_COUNTERS");
     if (!counters) return;
     long fd = raw(SYS_openat, AT_FDCWD, (long)counters, O_RDWR | O_CREAT | O_CLOEXEC, 0644, 0, 0);

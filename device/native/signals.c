@@ -315,8 +315,10 @@ static struct registration *registrations;
 static pthread_mutex_t registrations_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void signals_register(void) {
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     struct registration *r = calloc(1, sizeof *r);
-    if (!r) return;
+    if (!r) abort();
     r->id = pthread_self();
     r->thread = &self;
     pthread_mutex_lock(&registrations_lock);
@@ -324,6 +326,8 @@ void signals_register(void) {
     registrations = r;
     pthread_mutex_unlock(&registrations_lock);
     self.registration = r;
+    jvm_at_thread_exit();
+    pthread_setcancelstate(cancel, NULL);
 }
 
 void signals_unregister(void) {
@@ -357,7 +361,7 @@ PUBLIC int pthread_cancel(pthread_t id) {
         }
         inside = __atomic_load_n(&r->thread->serving, __ATOMIC_SEQ_CST);
         if (inside) {
-            _Atomic int32_t *kick = mailbox_signal(r->thread);
+            _Atomic int32_t *kick = r->thread->scratch ? mailbox_signal(r->thread) : NULL;
             if (kick) raw(SYS_futex, (long)kick, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
         }
     }

@@ -146,7 +146,7 @@ void signals_jvm_range(const void *symbol);
 bool signals_from_jvm(const void *return_address);
 uint64_t signals_begin_run(uint64_t mask); /* returns the mask to restore */
 void signals_end_run(uint64_t mask);
-void signals_register(void); /* makes pthread_cancel see this thread */
+void signals_register(void); /* makes pthread_cancel see this thread; before its first entry */
 void signals_unregister(void);
 int signals_enter_cancelled(void);
 void signals_leave_cancelled(int state);
@@ -163,6 +163,7 @@ struct counters {
 extern struct counters *slate_counters; /* null: not wanted */
 
 bool jvm_running(void);
+void jvm_at_thread_exit(void); /* the thread will be detached */
 bool jvm_inherited(void); /* this is a child of a process that has a JVM */
 long jvm_ioctl(uint32_t handle, unsigned long request, long argument);
 void jvm_release(uint32_t handle);

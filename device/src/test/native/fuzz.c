@@ -23,7 +23,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { VCPUS = 3, MEMORY = 256 << 10, SEQUENCES_OF_A_MACHINE = 50, CALLS = 24 };
+enum { VCPUS = 3, MEMORY = 256 << 10, GUARD = 64 << 10, SEQUENCES_OF_A_MACHINE = 50, CALLS = 24 };
 
 static const unsigned long requests[] = {
     KVM_GET_API_VERSION, KVM_CREATE_VM, KVM_CHECK_EXTENSION, KVM_GET_VCPU_MMAP_SIZE, KVM_GET_MSR_INDEX_LIST,
@@ -80,13 +80,16 @@ static void forget(void) {
             close(descriptors[2 + i]);
         }
         close(descriptors[1]);
-        munmap(memory, MEMORY);
+        munmap(memory - GUARD, MEMORY + 2 * GUARD);
     }
 }
 
 static void machine(void) {
     forget();
-    memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* Calls write to addresses in it, and must not reach what happens to lie behind it. */
+    memory = mmap(NULL, MEMORY + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memory += GUARD;
+    mprotect(memory, MEMORY, PROT_READ | PROT_WRITE);
     descriptors[1] = ioctl(descriptors[0], KVM_CREATE_VM, 0);
     if (descriptors[1] < 0) {
         perror("KVM_CREATE_VM");
