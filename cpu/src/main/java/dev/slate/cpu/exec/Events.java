@@ -73,7 +73,8 @@ public final class Events {
     private int deliver(int vector, boolean hasErrorCode, int errorCode, int kind, long returnRip) {
         for (int attempts = 0; ; attempts++) {
             if (attempts == MOST_ATTEMPTS) {
-                // #AC whose own delivery raises #AC never ends on silicon (CVE-2015-5307). Nothing has been delivered, so the instruction
+                // #AC whose own delivery raises #AC never ends on silicon (CVE-2015-5307). Nothing has been delivered,
+                // so the instruction
                 // comes again: it still never ends, but whoever wants this processor gets it.
                 return CpuExit.INTR;
             }
