@@ -96,6 +96,12 @@ final class ConformanceCommand implements Runnable {
         private int jobs;
 
         @Option(
+                names = "--retry",
+                description = "Run a row that came out otherwise than expected once more; the second result counts."
+                        + " For machines whose load nobody controls.")
+        private boolean retry;
+
+        @Option(
                 names = "--set",
                 paramLabel = "NAME=VALUE",
                 description = "Set a knob for every row, as slate run does; may be repeated.")
@@ -146,7 +152,12 @@ final class ConformanceCommand implements Runnable {
             Files.createDirectories(selftests.logs());
             RowRunner runner = new RowRunner(launcher(home), selftests.programs(), selftests.logs());
             int columns = terminalColumns();
-            Board result = new ConformanceRun(runner, out, columns > 0, columns).run(chosen, repeat, jobs);
+            Board result = new ConformanceRun(runner, out, columns > 0, columns)
+                    .run(
+                            chosen,
+                            repeat,
+                            jobs,
+                            row -> retry && !expectations.compare(List.of(row)).isEmpty());
             out.println();
             out.println(result.summary());
             out.println("logs: " + home.relativize(selftests.logs()));

@@ -8,6 +8,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.Predicate;
 
 /** Runs the rows of a suite and fills a board, in the suite's order. */
 public final class ConformanceRun {
@@ -37,8 +38,10 @@ public final class ConformanceRun {
      * @param suite the rows
      * @param repeat how often each row runs, one after the other; the worst result counts
      * @param jobs how many rows run at the same time
+     * @param again whether a result is worth a second try, whose result then counts
      */
-    public Board run(Suite suite, int repeat, int jobs) throws IOException, InterruptedException {
+    public Board run(Suite suite, int repeat, int jobs, Predicate<Result> again)
+            throws IOException, InterruptedException {
         Board board = new Board(suite);
         out.println(board.header());
         Thread killer = new Thread(runner::killAll, "kill what runs");
@@ -51,6 +54,9 @@ public final class ConformanceRun {
                 futures.add(workers.submit(() -> {
                     progress.started(row);
                     Result result = repeated(row, repeat);
+                    if (again.test(result)) {
+                        result = repeated(row, repeat);
+                    }
                     progress.ended(row);
                     return result;
                 }));

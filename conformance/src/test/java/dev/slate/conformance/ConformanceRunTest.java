@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.JsonNode;
@@ -41,8 +42,25 @@ final class ConformanceRunTest {
     }
 
     private Board run(int repeat, int jobs, Row... rows) throws IOException, InterruptedException {
+        return run(repeat, jobs, result -> false, rows);
+    }
+
+    private Board run(int repeat, int jobs, Predicate<Result> again, Row... rows)
+            throws IOException, InterruptedException {
         PrintStream stream = new PrintStream(out, true, StandardCharsets.UTF_8);
-        return new ConformanceRun(runner(), stream, false, 0).run(new Suite(List.of(rows)), repeat, jobs);
+        return new ConformanceRun(runner(), stream, false, 0).run(new Suite(List.of(rows)), repeat, jobs, again);
+    }
+
+    @Test
+    void a_result_that_is_worth_a_second_try_gets_one_and_no_more() throws Exception {
+        Path tries = folder.resolve("tries");
+        String script = SERVED + "echo x >>" + tries + "; [ $(wc -l <" + tries + ") = 2 ]";
+        Board board = run(1, 1, result -> result.outcome() == Outcome.FAIL, program("second", 20, script));
+        assertThat(board.results().getFirst().outcome()).isEqualTo(Outcome.PASS);
+        Files.writeString(tries, "x\nx\nx\n");
+        board = run(1, 1, result -> result.outcome() == Outcome.FAIL, program("never", 20, script));
+        assertThat(board.results().getFirst().outcome()).isEqualTo(Outcome.FAIL);
+        assertThat(Files.readAllLines(tries)).hasSize(5);
     }
 
     /** Waits until a killed process is gone, or is at least only an entry that nobody has reaped yet. */

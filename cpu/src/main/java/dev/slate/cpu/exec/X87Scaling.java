@@ -175,6 +175,9 @@ final class X87Scaling {
                         | ((quotient & 2) != 0 ? X87Stack.C3 : 0)
                         | ((quotient & 1) != 0 ? X87Stack.C1 : 0);
             }
+        } else {
+            // There is no remainder, so none is partial.
+            s.fsw &= ~X87Stack.C2;
         }
         result();
     }
