@@ -77,14 +77,20 @@ int file_install(uint32_t handle, int fd) {
     return fd < 0 ? fd : -EMFILE;
 }
 
+/* A child of vfork() has descriptors of its own, but this table is its parent's. */
+static pid_t owner;
+static bool is_ours(void) {
+    return raw(SYS_getpid, 0, 0, 0, 0, 0, 0) == owner;
+}
+
 void file_forget(int fd) {
-    if ((unsigned)fd >= MAX_FDS) return;
+    if ((unsigned)fd >= MAX_FDS || !is_ours()) return;
     uint32_t handle = atomic_exchange(&slate_fds[fd], 0);
     if (handle) file_put(handle);
 }
 
 void file_copy(int from, int to) {
-    if ((unsigned)to >= MAX_FDS) return;
+    if ((unsigned)to >= MAX_FDS || !is_ours()) return;
     uint32_t handle = file_get(from);
     uint32_t old = atomic_exchange(&slate_fds[to], handle);
     if (old) file_put(old);
@@ -93,4 +99,9 @@ void file_copy(int from, int to) {
 /* After fork() only one thread is left; a lock that another held stays locked for ever. */
 void files_in_child(void) {
     release();
+    files_start();
+}
+
+void files_start(void) {
+    owner = getpid();
 }

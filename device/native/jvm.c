@@ -557,6 +557,7 @@ static void in_child(void) {
 }
 
 __attribute__((constructor)) static void load(void) {
+    files_start();
     pthread_atfork(NULL, NULL, in_child);
     pthread_key_create(&detach_key, detach);
     const char *counters = getenv("SLATE_COUNTERS");

@@ -92,6 +92,7 @@ uint32_t file_new(enum kind kind); /* one reference; 0: too many */
 int file_install(uint32_t handle, int fd); /* takes over the reference and the descriptor; -errno and both gone on failure */
 void file_forget(int fd);                  /* before the kernel closes fd */
 void file_copy(int from, int to);          /* after dup */
+void files_start(void);
 void files_in_child(void);
 
 /* ---- paths.c ---- */

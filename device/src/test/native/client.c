@@ -302,6 +302,20 @@ static void a_program_that_a_client_executes_has_its_own(void) {
     CHECK(ioctl(m.vcpu, KVM_RUN, 0) == 0);
 }
 
+static void a_child_of_vfork_closes_only_its_own(void) {
+    struct machine m = BOOT(PORT_LOOP);
+    int null = open("/dev/null", O_RDWR);
+    pid_t pid = vfork();
+    if (pid == 0) {
+        close(m.vm);
+        dup2(null, m.vcpu);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(ioctl(m.vcpu, KVM_RUN, 0) == 0 && ioctl(m.vm, KVM_CHECK_EXTENSION, 0) == 1);
+}
+
 /* --------------------------------------------------------------------------------------------------------- signals */
 
 static struct machine the;
@@ -709,6 +723,7 @@ static const struct {
     TEST(a_forked_child_cannot_use_its_parents_machine),
     TEST(children_of_a_parent_without_a_machine_have_their_own),
     TEST(a_program_that_a_client_executes_has_its_own),
+    TEST(a_child_of_vfork_closes_only_its_own),
     TEST(a_signal_ends_kvm_run_and_its_handler_has_run_then),
     TEST(a_handler_can_call_kvm_run_itself),
     TEST(a_handler_can_jump_out_of_kvm_run),
