@@ -212,4 +212,36 @@ final class InstructionTest {
         assertThat(HostMemory.get8(memory.hva(0x30_0000 + 4999))).isEqualTo(0xab);
         assertThat(HostMemory.get8(memory.hva(0x30_0000 + 5000))).isZero();
     }
+
+    @Test
+    void realModeCodeReachesProtectedMode() {
+        // mov sp; push; pop bx; lgdtl; mov cr0; ljmp to 32-bit code; load DS, SS; push; pop ecx; call; hlt
+        byte[] code = HexFormat.of()
+                .parseHex(
+                        "bc00706834125b660f0116007f0f20c00c010f22c066ea1d100000080066b810008ed88ed0bc00600000687856341259"
+                                + "e801000000f4ba03000000c3");
+        HostMemory.copyIn(code, 0, memory.hva(0x1000), code.length);
+        HostMemory.put16(memory.hva(0x7f00), 23);
+        HostMemory.put32(memory.hva(0x7f02), 0x8000);
+        put64(0x8008, 0x00cf_9b00_0000_ffffL);
+        put64(0x8010, 0x00cf_9300_0000_ffffL);
+        s.cr0 = CpuState.CR0_ET;
+        s.cr4 = 0;
+        s.efer = 0;
+        for (int seg = 0; seg < 6; seg++) {
+            s.segSelector[seg] = 0;
+            s.segBase[seg] = 0;
+            s.segLimit[seg] = 0xffff;
+            s.segAttr[seg] = 0x93;
+        }
+        memory.cpu.flushTlb();
+        s.rip = 0x1000;
+        assertThat(run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.rip).isEqualTo(0x1035);
+        assertThat(s.gpr[CpuState.RBX] & 0xffff).isEqualTo(0x1234);
+        assertThat(s.gpr[CpuState.RCX]).isEqualTo(0x1234_5678);
+        assertThat(s.gpr[CpuState.RDX]).isEqualTo(3);
+        assertThat(s.gpr[CpuState.RSP]).isEqualTo(0x6000);
+        assertThat(s.segSelector[CpuState.CS]).isEqualTo(8);
+    }
 }
