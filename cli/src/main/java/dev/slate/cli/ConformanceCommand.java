@@ -127,13 +127,14 @@ final class ConformanceCommand implements Runnable {
             Path home = Main.home();
             Selftests selftests = new Selftests(home);
             Suite whole;
-            Expectations expectations;
+            Expectations read;
             try {
                 whole = Suite.read(selftests.suite());
-                expectations = Expectations.read(selftests.expectations());
+                read = Expectations.read(selftests.expectations());
             } catch (SuiteFormatException e) {
                 throw new UserException(String.valueOf(e.getMessage()));
             }
+            Expectations expectations = read;
             Suite chosen = filter == null ? whole : whole.filter(filter);
             if (chosen.rows().isEmpty()) {
                 throw new CommandLine.ParameterException(
