@@ -135,6 +135,7 @@ final class ConformanceCommand implements Runnable {
                 throw new UserException(String.valueOf(e.getMessage()));
             }
             Expectations expectations = read;
+            Expectations accepted = read;
             Suite chosen = filter == null ? whole : whole.filter(filter);
             if (chosen.rows().isEmpty()) {
                 throw new CommandLine.ParameterException(
@@ -164,12 +165,11 @@ final class ConformanceCommand implements Runnable {
             out.println("logs: " + home.relativize(selftests.logs()));
 
             if (update) {
-                Expectations accepted = expectations.accept(result.results());
+                accepted = expectations.accept(result.results());
                 accepted.write(selftests.expectations(), whole);
-                expectations = accepted;
                 out.println("written: " + home.relativize(selftests.expectations()));
             }
-            List<Difference> differences = expectations.compare(result.results());
+            List<Difference> differences = accepted.compare(result.results());
             if (json != null) {
                 Files.writeString(json, result.json(commandLine(), machine(), differences));
             }
