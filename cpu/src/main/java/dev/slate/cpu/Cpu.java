@@ -86,6 +86,15 @@ public final class Cpu {
     /** The hypervisor asked for the stop: {@link #run} returns {@link CpuExit#STOPPED}. */
     boolean stopRequested;
 
+    /** A fault is being thrown by a task switch that has reached the new task: {@code s.rip} is that task's, not the block's. */
+    public boolean atNewRip;
+
+    /** DR6 bits of debug traps that wait for the instruction boundary. */
+    public long pendingDebug;
+
+    /** The running instruction took TF away before its trap: a gate or a task switch (SDM 3B 18.3.1.4). Cleared by the run loop. */
+    public boolean singleStepDone;
+
     /** The hypervisor wants {@link CpuExit#IRQ_WINDOW} as soon as an interrupt could be taken. */
     public boolean irqWindow;
 
@@ -394,6 +403,11 @@ public final class Cpu {
 
     public void systemStore64(long la, long v) {
         access.store(CpuState.DS, la, 8, v, systemMode());
+    }
+
+    /** {@link #probeWrite} for the processor's own accesses. */
+    public void systemProbeWrite(long la, int bytes) {
+        access.probeWrite(CpuState.DS, la, bytes, systemMode());
     }
 
     /** Adds one to a linear address's range as the mode wraps it: at 4 GiB outside 64-bit mode. */

@@ -107,6 +107,8 @@ public final class Events {
             enter(vector, hasErrorCode, errorCode, kind, returnRip);
             return null;
         } catch (GuestFault f) {
+            // A task switch may have come as far as the new task; what is delivered next returns there.
+            cpu.atNewRip = false;
             return f;
         } catch (LeaveGuest e) {
             exit = e.exit;
@@ -272,8 +274,7 @@ public final class Events {
         checkGate(vector, access, kind);
         int selector = (int) (gate >>> 16) & 0xffff;
         if (type == TASK_GATE) {
-            s.rip = returnRip;
-            tasks.toGate(selector, hasErrorCode, errorCode);
+            tasks.byEvent(selector, returnRip, flags, hasErrorCode, errorCode);
             return;
         }
         int size = (type & 8) != 0 ? 2 : 1;
