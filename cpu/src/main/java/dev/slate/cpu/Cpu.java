@@ -107,6 +107,12 @@ public final class Cpu {
     /** Single-step at the hypervisor's wish, hidden from the guest: {@link CpuExit#DEBUG} after each instruction. */
     public boolean singleStep;
 
+    /** Told of deliveries; null in an ordinary run. */
+    public @Nullable CpuObserver observer;
+
+    /** Told of every load and store, which all take the slow path then. Changes take effect at the next {@link #modeChanged}. */
+    public @Nullable CpuObserver memoryObserver;
+
     /** CR4 bits that the guest may set: what CPUID offers. A write of another raises #GP(0). */
     public long cr4Allowed = CpuState.CR4_VME
             | CpuState.CR4_PVI
@@ -493,8 +499,8 @@ public final class Cpu {
             mode |= Tlb.SMAP;
         }
         alignmentChecked = user && (st.cr0 & CpuState.CR0_AM) != 0 && (st.flagsSystem & CpuState.AC) != 0;
-        if (alignmentChecked) {
-            // No entry is ever filled under this key, so every access takes the slow path, which checks.
+        if (alignmentChecked || memoryObserver != null) {
+            // No entry is ever filled under this key, so every access takes the slow path, which checks and tells.
             mode |= Tlb.CHECKED;
         }
         tlbMode = mode;
@@ -571,6 +577,12 @@ public final class Cpu {
     public int runOne() {
         modeChanged();
         return loop.step(1);
+    }
+
+    /** As {@link #runOne}, but goes on to the end of the block: for who must see every branch and not every instruction. */
+    public int runBlock() {
+        modeChanged();
+        return loop.step(Integer.MAX_VALUE - 1);
     }
 
     /**

@@ -8,6 +8,7 @@ import static dev.slate.cpu.CpuState.RSP;
 
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuObserver;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.LeaveGuest;
@@ -147,6 +148,10 @@ public final class Events {
         }
         s.interruptShadow = 0;
         cpu.modeChanged();
+        CpuObserver observer = cpu.observer;
+        if (observer != null) {
+            observer.delivered(vector, hasErrorCode, errorCode);
+        }
     }
 
     private GuestFault gateFault(int fault, int vector) {
