@@ -37,6 +37,8 @@ final class ProcessorFeatures {
     // Pairs: the processor's feature, and its place in CPUID. KVM never offers MONITOR: a guest would wait in it for
     // ever.
     private static final int[] INSTRUCTIONS = {
+        dev.slate.cpu.decode.Feature.FPU,
+        Feature.FPU,
         dev.slate.cpu.decode.Feature.CX8,
         Feature.CX8,
         dev.slate.cpu.decode.Feature.CMOV,

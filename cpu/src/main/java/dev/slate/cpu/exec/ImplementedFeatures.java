@@ -4,10 +4,7 @@ import dev.slate.cpu.decode.Feature;
 
 /** The CPUID features whose every instruction the interpreter has: what a CPUID model may offer. */
 public final class ImplementedFeatures {
-    /**
-     * Set of {@link Feature} bits, all of them complete but FPU: its eight transcendental instructions, FBLD and FBSTP end as not
-     * implemented. It is in the set because no 64-bit system runs on a processor that does not offer it.
-     */
+    /** Set of {@link Feature} bits. */
     public static final long COMPLETE = Feature.bit(Feature.FPU)
             | Feature.bit(Feature.CX8)
             | Feature.bit(Feature.CMOV)

@@ -86,10 +86,24 @@ final class X87Scaling {
                             0,
                             SoftFloat.EXTENDED,
                             SoftFloat.EXTENDED);
+                    beyondScaledResponses();
                 }
             }
         }
         result();
+    }
+
+    /** What is too large or too small even for the scaled response of an exception that is not masked (SDM 1 8.5.4, 8.5.5). */
+    private void beyondScaledResponses() {
+        if ((f.after & SoftFloat.OE & ~f.masks) != 0 && f.exponent - X87Stack.SCALE > 16383) {
+            f.after |= SoftFloat.PE;
+            f.roundedUp = true;
+            infinite(f.signA);
+        } else if ((f.after & SoftFloat.UE & ~f.masks) != 0 && f.exponent + X87Stack.SCALE < -16382) {
+            f.after |= SoftFloat.PE;
+            f.roundedUp = false;
+            zero(f.signA);
+        }
     }
 
     private int truncated() {
@@ -151,7 +165,8 @@ final class X87Scaling {
         }
         long quotient = 0;
         boolean partial = false;
-        if (!x.nan()) {
+        boolean nan = x.nan();
+        if (!nan) {
             if (f.kindA == SoftFloat.INFINITE || f.kindB == SoftFloat.ZERO) {
                 f.invalid();
             } else {
@@ -166,7 +181,7 @@ final class X87Scaling {
                 }
             }
         }
-        if ((f.before & SoftFloat.IE) == 0) {
+        if (!nan && (f.before & (SoftFloat.IE | ~f.masks)) == 0) {
             s.fsw &= ~(X87Stack.C0 | X87Stack.C1 | X87Stack.C2 | X87Stack.C3);
             if (partial) {
                 s.fsw |= X87Stack.C2;
@@ -176,7 +191,7 @@ final class X87Scaling {
                         | ((quotient & 1) != 0 ? X87Stack.C1 : 0);
             }
         } else {
-            // There is no remainder, so none is partial.
+            // There is no remainder, so none is partial; the quotient's bits stay as they are.
             s.fsw &= ~X87Stack.C2;
         }
         result();

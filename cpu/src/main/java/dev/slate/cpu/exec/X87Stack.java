@@ -12,7 +12,7 @@ final class X87Stack {
     static final int SUMMARY = 0x80;
     static final int BUSY = 0x8000;
     /** Exponent bias by which an unmasked overflow's or underflow's result is scaled. */
-    private static final int SCALE = 24576;
+    static final int SCALE = 24576;
 
     /** A kind beyond {@link SoftFloat}'s: unnormals, pseudo-infinities and pseudo-NaNs. */
     static final int UNSUPPORTED = 5;
@@ -53,6 +53,13 @@ final class X87Stack {
     void pop() {
         free(0);
         rotate(1);
+    }
+
+    /** Pops that many. */
+    void pop(int pops) {
+        for (int i = 0; i < pops; i++) {
+            pop();
+        }
     }
 
     void set(int i, int exponent, long mantissa) {
