@@ -74,6 +74,10 @@ final class ExtendedState {
         int seg = Insn.segment(w0);
         boolean write = op == Op.FXSAVE || op >= Op.XSAVE && op <= Op.XSAVEC || op == Op.XSAVES;
         long la = o.address(w0, w1, fx ? LEGACY_BYTES : HEADER + 64, write);
+        if (fx && cpu.mode64 && !cpu.canonical(la)) {
+            // The XSAVE family looks at the alignment first.
+            throw cpu.fault(seg == CpuState.SS ? GuestFault.SS : GuestFault.GP, 0);
+        }
         if ((la & (fx ? 15 : 63)) != 0) {
             throw o.protection();
         }
@@ -236,6 +240,8 @@ final class ExtendedState {
     }
 
     private void restore(int seg, long la, int wanted, boolean wide, boolean supervisor) {
+        // The legacy area must be there whatever is restored of it.
+        cpu.load64(seg, la);
         long present = cpu.load64(seg, la + HEADER);
         long layout = cpu.load64(seg, la + HEADER + 8);
         boolean compacted = layout < 0;

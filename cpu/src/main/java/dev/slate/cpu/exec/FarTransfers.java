@@ -28,7 +28,6 @@ final class FarTransfers {
     private final long[] gpr;
     private final Segments segments;
     private final Events events;
-    private final TaskSwitch tasks;
     private final InterruptReturn interruptReturn;
 
     FarTransfers(Operands o, Segments segments, Events events) {
@@ -38,8 +37,7 @@ final class FarTransfers {
         this.gpr = o.gpr;
         this.segments = segments;
         this.events = events;
-        this.tasks = new TaskSwitch(o, segments);
-        this.interruptReturn = new InterruptReturn(o, segments, tasks);
+        this.interruptReturn = new InterruptReturn(o, segments);
     }
 
     int execute(int op, long w0, long w1, long imm) {
@@ -64,7 +62,7 @@ final class FarTransfers {
                 return farReturn(size, (int) imm & 0xffff);
             }
             case Op.IRET -> {
-                return interruptReturn.execute(w0, w1);
+                return interruptReturn.execute(size);
             }
             case Op.INT -> {
                 int vector = (int) imm & 0xff;
@@ -235,13 +233,13 @@ final class FarTransfers {
         return cpu.canonical(la);
     }
 
-    /** Call gates (SDM 3A 5.8.3 to 5.8.5); task gates and TSSs switch tasks. */
+    /** Call gates (SDM 3A 5.8.3 to 5.8.5). Task gates and TSSs go to the hypervisor as not implemented. */
     private int gate(boolean call, int selector, long d, int attr, long returnRip) {
         int type = attr & 15;
         boolean wide = s.longMode();
         if (!(type == CALL_GATE_32 || type == CALL_GATE_16 && !wide)) {
-            if (!wide && TaskSwitch.switches(type)) {
-                return tasks.far(call, selector, d, returnRip);
+            if (!wide && (type == 5 || type == 1 || type == 9)) {
+                return CpuExit.UNIMPLEMENTED;
             }
             throw segments.fault(GuestFault.GP, selector);
         }

@@ -424,8 +424,12 @@ final class VectorFloat {
         long p1 = (control & 0x20) != 0 ? binary(MUL, x[d] >>> 32, v.b0 >>> 32, SoftFloat.SINGLE) : 0;
         long p2 = (control & 0x40) != 0 ? binary(MUL, x[d + 1] & LOW32, v.b1 & LOW32, SoftFloat.SINGLE) : 0;
         long p3 = (control & 0x80) != 0 ? binary(MUL, x[d + 1] >>> 32, v.b1 >>> 32, SoftFloat.SINGLE) : 0;
-        long sum = binary(
-                ADD, binary(ADD, p0, p1, SoftFloat.SINGLE), binary(ADD, p2, p3, SoftFloat.SINGLE), SoftFloat.SINGLE);
+        // What is not masked ends each step.
+        end();
+        long s0 = binary(ADD, p0, p1, SoftFloat.SINGLE);
+        long s1 = binary(ADD, p2, p3, SoftFloat.SINGLE);
+        end();
+        long sum = binary(ADD, s0, s1, SoftFloat.SINGLE);
         end();
         v.set(
                 d >> 2,
@@ -438,6 +442,7 @@ final class VectorFloat {
         begin();
         long p0 = (control & 0x10) != 0 ? binary(MUL, x[d], v.b0, SoftFloat.DOUBLE) : 0;
         long p1 = (control & 0x20) != 0 ? binary(MUL, x[d + 1], v.b1, SoftFloat.DOUBLE) : 0;
+        end();
         long sum = binary(ADD, p0, p1, SoftFloat.DOUBLE);
         end();
         v.set(d >> 2, (control & 1) != 0 ? sum : 0, (control & 2) != 0 ? sum : 0);
