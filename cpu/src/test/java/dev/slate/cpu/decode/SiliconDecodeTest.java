@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -102,6 +103,8 @@ class SiliconDecodeTest {
         SplittableRandom random = new SplittableRandom(SEED);
         int mode = bits == 64 ? Mode.BITS64 : bits == 32 ? Mode.BITS32 : Mode.BITS16;
         Decoder decoder = new Decoder(SiliconFetch.hostFeatures());
+        // A hypervisor under the host may hide features that its processor has all the same.
+        Decoder everything = new Decoder(Feature.ALL);
         Disassembler disassembler = new Disassembler();
         Map<String, String> differences = new TreeMap<>();
         Map<String, Integer> counts = new TreeMap<>();
@@ -111,6 +114,10 @@ class SiliconDecodeTest {
         int[] op = new int[SiliconFetch.SLOTS];
         int[] length = new int[SiliconFetch.SLOTS];
         try (SiliconFetch silicon = new SiliconFetch(folder, bits)) {
+            if (bits != 64 && !silicon.runs()) {
+                System.out.println(bits + "-bit: skipped, the host's kernel runs no such code");
+                Assumptions.abort("the host's kernel runs no " + bits + "-bit code");
+            }
             for (int done = 0; done < cases; done += SiliconFetch.SLOTS - 1) {
                 for (int i = 1; i < SiliconFetch.SLOTS; i++) {
                     do {
@@ -135,6 +142,8 @@ class SiliconDecodeTest {
                         continue;
                     } else if (trap == SiliconFetch.KILLED) {
                         killed++;
+                    } else if (op[i] == Op.INVALID && hidden(everything, code, i * 32, mode)) {
+                        continue;
                     } else if (bad != (trap == 6)) {
                         wrong = bad ? "#UD here" : "#UD there";
                     } else if (!bad && op[i] != Op.OVERLONG && trap == SiliconFetch.LONGER) {
@@ -163,6 +172,11 @@ class SiliconDecodeTest {
         System.out.println(bits + "-bit: " + cases + " cases, " + valid + " decode, " + killed + " killed the helper, "
                 + lines.size() + " kinds of difference");
         assertThat(lines).isEmpty();
+    }
+
+    private static boolean hidden(Decoder everything, byte[] code, int at, int mode) {
+        everything.decodeArray(code, at, at + 16, mode);
+        return Insn.op(everything.word(0)) != Op.INVALID;
     }
 
     private static String opcode(byte[] code, int at, Decoder decoder, int mode) {
@@ -207,7 +221,7 @@ class SiliconDecodeTest {
         }
     }
 
-    /** Whether the host has nothing there that the table lacks: EVEX, XOP, 3DNow!, mask registers. */
+    /** Whether the host has nothing there that the table lacks: EVEX, XOP, 3DNow!, mask registers, AVX-VNNI, MOVDIR64B and ENQCMD. */
     private static boolean asked(byte[] code, int at, int bits) {
         int p = at;
         while (p < at + 15 && isPrefix(code[p] & 0xff, bits)) {
@@ -223,13 +237,14 @@ class SiliconDecodeTest {
             return false;
         }
         if ((b == 0xc4 || b == 0xc5) && (bits == 64 || next >= 0xc0)) {
-            // The mask registers of AVX-512 are in VEX maps 1 and 3.
+            // The mask registers of AVX-512 are in VEX maps 1 and 3, AVX-VNNI is in 2.
             int map = b == 0xc5 ? 1 : next & 31;
             int opcode = code[p + (b == 0xc5 ? 2 : 3)] & 0xff;
-            return !(map == 1 && (opcode >= 0x41 && opcode <= 0x4b || opcode >= 0x90 && opcode <= 0x99)
+            return !(map == 2 && opcode >= 0x50 && opcode <= 0x53
+                    || map == 1 && (opcode >= 0x41 && opcode <= 0x4b || opcode >= 0x90 && opcode <= 0x99)
                     || map == 3 && opcode >= 0x30 && opcode <= 0x33);
         }
-        return true;
+        return !(b == 0x0f && next == 0x38 && p + 2 < at + 16 && (code[p + 2] & 0xff) == 0xf8);
     }
 
     private static boolean isPrefix(int b, int bits) {

@@ -141,6 +141,15 @@ final class SiliconFetch implements AutoCloseable {
                 .start();
     }
 
+    /** Whether the host runs code of these bits: not every kernel does. */
+    boolean runs() throws IOException, InterruptedException {
+        byte[] nop = new byte[16];
+        nop[0] = (byte) 0x90;
+        put(1, nop, 0, 1);
+        run(2);
+        return trap(1) == 1;
+    }
+
     /** Whether one byte less than the length given was too little. */
     boolean cut(int i) {
         return slots.get(i * SLOT + 17) != 0;
