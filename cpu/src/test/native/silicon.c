@@ -1,11 +1,14 @@
-// Executes single instructions on the host's own processor, in batches, for comparison with the interpreter.
+// Executes short instruction sequences on the host's own processor, in batches, for comparison with the interpreter.
 //
-//   silicon FILE        FILE is mapped shared: slots of SLOT bytes, filled by the parent
+//   silicon FILE SLOTS      FILE is mapped shared: SLOTS slots of 4096 bytes (inputs, and at half of it results), then their code
 //
-// The parent writes a 4-byte count to standard input; the helper runs that many slots and answers with the count. A case is entered by
-// rewriting the context of a signal handler, with TF set, and left by the trap after one instruction or by its fault: one signal each.
-// A seccomp filter leaves read, write, exit_group and rt_sigreturn, so that a stray system call does nothing.
+// The parent writes three 4-byte numbers to standard input: first slot, number of slots, and how to run them; the helper answers with the
+// number. Run directly (0), a case is entered by a jump and left by the jump that the parent has put after its code; only a fault costs
+// a signal. Stepped (1: 64-bit code, 2: 32-bit), it is entered by rewriting the context of a signal handler, with TF set, and left by
+// the trap after so many instructions or by its fault: that is for what may jump. A seccomp filter leaves read, write, exit_group and
+// rt_sigreturn, so that a stray system call does nothing.
 #define _GNU_SOURCE
+#include <asm/ldt.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -23,29 +26,73 @@
 #include <unistd.h>
 
 #define SLOT 4096
-#define CODE 0x20000000UL
+#define CODE 0x2f400000UL // twice, or half, no other address here
+#define CODE_BYTES 128
 #define DATA 0x10000000UL
 #define WINDOW 0x600
 #define WINDOW_BYTES 256
-#define FX_BYTES 416
+#define XSAVE_BYTES 832
+#define NO_FAULT 0xffffffffu // no exception's number: a division's is 0
 
 struct image {
     uint64_t gpr[16];
     uint64_t rflags;
-    uint64_t rip; // in: number of code bytes
-    uint8_t code[16];
-    uint8_t fx[FX_BYTES];
-    uint8_t window[WINDOW_BYTES];
-    uint64_t sum;
+    uint64_t rip; // in: address of the code
     uint32_t trap, error;
     uint64_t address;
+    uint64_t sum;
+    uint32_t code_bytes, instructions;
+    uint8_t code[80];
+    uint8_t xsave[XSAVE_BYTES]; // at 256: aligned to 64
+    uint8_t window[WINDOW_BYTES];
 };
 
+_Static_assert(offsetof(struct image, xsave) == 256, "the assembly below knows this");
+_Static_assert(offsetof(struct image, rflags) == 128, "and this");
+
 static uint8_t *slots;
-static uint32_t count, current;
+static uint32_t last, current;
+static uint32_t steps;
 static int running;
+static int bits32;
+static unsigned short cs32; // a flat 32-bit code segment; 0: there is none
 static ucontext_t home;
-static uint8_t home_fx[512];
+static uint8_t home_fx[XSAVE_BYTES];
+
+// Of the assembly.
+struct image *case_out;
+uint64_t case_rsp, case_target, case_regs[17];
+void enter_case(struct image *in);
+extern char leave_case[], fault_case[];
+
+__asm__(".text\n"
+        ".globl enter_case, leave_case, fault_case\n"
+        "enter_case:\n"
+        "  push %rbx\n  push %rbp\n  push %r12\n  push %r13\n  push %r14\n  push %r15\n"
+        "  mov %rsp, case_rsp(%rip)\n"
+        "  mov $7, %eax\n  xor %edx, %edx\n  xrstor64 256(%rdi)\n"
+        "  pushq 128(%rdi)\n  popfq\n"
+        "  mov 0(%rdi), %rax\n  mov 8(%rdi), %rcx\n  mov 16(%rdi), %rdx\n  mov 24(%rdi), %rbx\n"
+        "  mov 32(%rdi), %rsp\n  mov 40(%rdi), %rbp\n  mov 48(%rdi), %rsi\n"
+        "  mov 64(%rdi), %r8\n  mov 72(%rdi), %r9\n  mov 80(%rdi), %r10\n  mov 88(%rdi), %r11\n"
+        "  mov 96(%rdi), %r12\n  mov 104(%rdi), %r13\n  mov 112(%rdi), %r14\n  mov 120(%rdi), %r15\n"
+        "  mov 56(%rdi), %rdi\n"
+        "  jmp *case_target(%rip)\n"
+        "leave_case:\n"
+        "  mov %rax, case_regs+0(%rip)\n  mov %rcx, case_regs+8(%rip)\n  mov %rdx, case_regs+16(%rip)\n"
+        "  mov %rbx, case_regs+24(%rip)\n  mov %rsp, case_regs+32(%rip)\n  mov %rbp, case_regs+40(%rip)\n"
+        "  mov %rsi, case_regs+48(%rip)\n  mov %rdi, case_regs+56(%rip)\n  mov %r8, case_regs+64(%rip)\n"
+        "  mov %r9, case_regs+72(%rip)\n  mov %r10, case_regs+80(%rip)\n  mov %r11, case_regs+88(%rip)\n"
+        "  mov %r12, case_regs+96(%rip)\n  mov %r13, case_regs+104(%rip)\n  mov %r14, case_regs+112(%rip)\n"
+        "  mov %r15, case_regs+120(%rip)\n"
+        "  mov case_rsp(%rip), %rsp\n"
+        "  pushfq\n  popq case_regs+128(%rip)\n"
+        "  mov case_out(%rip), %rdi\n  mov $7, %eax\n  xor %edx, %edx\n  xsave64 256(%rdi)\n"
+        "fault_case:\n"
+        "  pushq $0x202\n  popfq\n"
+        "  fninit\n  pushq $0x1f80\n  ldmxcsr (%rsp)\n  pop %rax\n  vzeroupper\n"
+        "  pop %r15\n  pop %r14\n  pop %r13\n  pop %r12\n  pop %rbp\n  pop %rbx\n"
+        "  ret\n");
 
 static const int regs[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                              REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
@@ -53,19 +100,20 @@ static const int regs[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RB
 static struct image *in(uint32_t i) { return (struct image *)(slots + (size_t)i * SLOT); }
 static struct image *out(uint32_t i) { return (struct image *)(slots + (size_t)i * SLOT + SLOT / 2); }
 
-static void enter(ucontext_t *u) {
-    struct image *c = in(current);
-    greg_t *g = u->uc_mcontext.gregs;
-    memset((void *)DATA, 0, 4096);
-    memcpy((void *)(DATA + WINDOW), c->window, WINDOW_BYTES);
-    memcpy((void *)(CODE + 64), c->code, 16);
-    for (int i = 0; i < 16; i++) g[regs[i]] = c->gpr[i];
-    g[REG_EFL] = c->rflags | 0x100;
-    g[REG_RIP] = CODE + 64;
-    uint8_t *fp = (uint8_t *)u->uc_mcontext.fpregs;
-    memcpy(fp, c->fx, FX_BYTES);
-    // The kernel restores what the header of the extended area lists.
-    *(uint64_t *)(fp + 512) |= 3;
+static void memory_in(const struct image *c) { memcpy((void *)(DATA + WINDOW), c->window, WINDOW_BYTES); }
+
+// Takes the window, and leaves the page zero.
+static void memory_out(struct image *r) {
+    memcpy(r->window, (void *)(DATA + WINDOW), WINDOW_BYTES);
+    memset((void *)(DATA + WINDOW), 0, WINDOW_BYTES);
+    uint64_t sum = 0, any = 0;
+    const uint64_t *w = (const uint64_t *)DATA;
+    for (int i = 0; i < 512; i++) any |= w[i];
+    if (any) {
+        for (int i = 0; i < 512; i++) sum += w[i] * (2 * i + 1);
+        memset((void *)DATA, 0, 4096);
+    }
+    r->sum = sum;
 }
 
 static void leave(ucontext_t *u) {
@@ -74,45 +122,95 @@ static void leave(ucontext_t *u) {
     for (int i = 0; i < 16; i++) r->gpr[i] = g[regs[i]];
     r->rflags = g[REG_EFL];
     r->rip = g[REG_RIP];
-    memcpy(r->fx, u->uc_mcontext.fpregs, FX_BYTES);
-    memcpy(r->window, (void *)(DATA + WINDOW), WINDOW_BYTES);
-    uint64_t sum = 0;
-    for (int i = 0; i < 512; i++) sum = sum * 31 + ((volatile uint64_t *)DATA)[i];
-    r->sum = sum;
+    memcpy(r->xsave, u->uc_mcontext.fpregs, XSAVE_BYTES);
     r->trap = g[REG_TRAPNO];
     r->error = g[REG_ERR];
     r->address = g[REG_CR2];
 }
 
+static void fx_in(ucontext_t *u, const uint8_t *xsave) {
+    uint8_t *fp = (uint8_t *)u->uc_mcontext.fpregs;
+    // Not the bytes that the kernel keeps for itself; its header says which components it restores.
+    memcpy(fp, xsave, 416);
+    memcpy(fp + 576, xsave + 576, 256);
+    *(uint64_t *)(fp + 512) |= 7;
+}
+
+static void enter(ucontext_t *u) {
+    struct image *c = in(current);
+    greg_t *g = u->uc_mcontext.gregs;
+    memory_in(c);
+    for (int i = 0; i < 16; i++) g[regs[i]] = c->gpr[i];
+    g[REG_EFL] = c->rflags | 0x100;
+    g[REG_RIP] = c->rip;
+    g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffL) | (bits32 ? cs32 : 0x33);
+    fx_in(u, c->xsave);
+    steps = c->instructions;
+}
+
 static void handler(int sig, siginfo_t *si, void *p) {
     ucontext_t *u = p;
+    greg_t *g = u->uc_mcontext.gregs;
     (void)si;
     // NT, AC and ID are not of the signal frame: what a case left in them goes on until it is cleared here.
-    __asm__ volatile("pushfq; andq $~0x244000, (%%rsp); popfq" ::: "memory", "cc");
+    __asm__ volatile("pushfq; andq $~0x244400, (%%rsp); popfq" ::: "memory", "cc");
     if (sig == SIGUSR1) {
         home = *u;
-        memcpy(home_fx, u->uc_mcontext.fpregs, 512);
+        memcpy(home_fx, u->uc_mcontext.fpregs, XSAVE_BYTES);
         running = 1;
-        current = 0;
-    } else if (!running) {
+    } else if (running == 2) {
+        leave(u);
+        g[REG_RIP] = (greg_t)fault_case;
+        g[REG_RSP] = case_rsp;
+        g[REG_EFL] = 0x202;
+        return;
+    } else if (running == 0) {
         _exit(3);
     } else {
+        if (sig == SIGTRAP && g[REG_TRAPNO] == 1 && --steps != 0) return;
         leave(u);
+        memory_out(out(current));
         current++;
     }
-    if (current < count) {
+    if (current < last) {
         enter(u);
         return;
     }
     running = 0;
     memcpy(u->uc_mcontext.gregs, home.uc_mcontext.gregs, sizeof(gregset_t));
-    memcpy(u->uc_mcontext.fpregs, home_fx, 512);
-    u->uc_mcontext.gregs[REG_EFL] &= ~0x100L;
+    memcpy(u->uc_mcontext.fpregs, home_fx, XSAVE_BYTES);
+    g[REG_EFL] &= ~0x100L;
+}
+
+static void direct(void) {
+    running = 2;
+    for (; current < last; current++) {
+        struct image *c = in(current);
+        struct image *r = out(current);
+        memory_in(c);
+        case_target = c->rip;
+        case_out = r;
+        r->trap = NO_FAULT;
+        enter_case(c);
+        if (r->trap == NO_FAULT) {
+            memcpy(r->gpr, case_regs, 128);
+            r->rflags = case_regs[16];
+            r->rip = c->rip + c->code_bytes;
+            r->trap = 1;
+            r->error = 0;
+            r->address = 0;
+        }
+        memory_out(r);
+    }
+    running = 0;
 }
 
 static void confine(void) {
 #define ALLOW(n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, n, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
     struct sock_filter f[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 38),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         ALLOW(__NR_read),
         ALLOW(__NR_write),
@@ -139,31 +237,44 @@ static void *map(unsigned long at, size_t bytes, int prot) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) return 2;
+    if (argc != 3) return 2;
     int fd = open(argv[1], O_RDWR);
-    off_t size = lseek(fd, 0, SEEK_END);
-    slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (slots == MAP_FAILED) {
+    size_t n = atoi(argv[2]);
+    slots = mmap(NULL, n * SLOT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    void *code = mmap((void *)CODE, n * CODE_BYTES, PROT_READ | PROT_EXEC,
+                      MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE, fd, n * SLOT);
+    if (slots == MAP_FAILED || code == MAP_FAILED) {
         perror("silicon: slots");
         return 2;
     }
     map(DATA, 4096, PROT_READ | PROT_WRITE);
     map(DATA + 4096, 4096, PROT_READ);
-    map(CODE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
     stack_t ss = {.ss_sp = malloc(1 << 16), .ss_size = 1 << 16};
     sigaltstack(&ss, NULL);
-    struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    sigfillset(&sa.sa_mask);
+    struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     int sigs[] = {SIGUSR1, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
     for (unsigned i = 0; i < sizeof sigs / sizeof sigs[0]; i++) sigaction(sigs[i], &sa, NULL);
+    // What a 64-bit program has in DS and ES is of no use to 32-bit code.
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(0x2b));
+    // Not every kernel has the usual 0x23.
+    struct user_desc d = {.entry_number = 0, .limit = 0xfffff, .limit_in_pages = 1, .seg_32bit = 1, .contents = 2, .useable = 1};
+    cs32 = syscall(SYS_modify_ldt, 1, &d, sizeof d) ? 0x23 : 7;
     int pid = getpid(), tid = gettid();
     confine();
-    uint32_t n;
-    while (read(0, &n, 4) == 4) {
-        count = n;
-        current = 0;
-        syscall(__NR_tgkill, pid, tid, SIGUSR1);
-        if (write(1, &n, 4) != 4) return 1;
+    // The parent needs an address to put behind the code.
+    uint64_t address = (uint64_t)leave_case;
+    if (write(1, &address, 8) != 8) return 1;
+    uint32_t order[3];
+    while (read(0, order, 12) == 12) {
+        current = order[0];
+        last = order[0] + order[1];
+        if (order[2] == 0) {
+            direct();
+        } else {
+            bits32 = order[2] == 2;
+            syscall(__NR_tgkill, pid, tid, SIGUSR1);
+        }
+        if (write(1, &order[1], 4) != 4) return 1;
     }
     return 0;
 }

@@ -2,7 +2,7 @@
 @org.jspecify.annotations.NullMarked
 module dev.slate.kvm {
     requires static transitive org.jspecify;
-    requires transitive dev.slate.cpu;
+    requires dev.slate.cpu;
 
     exports dev.slate.kvm;
     exports dev.slate.kvm.cpuid;

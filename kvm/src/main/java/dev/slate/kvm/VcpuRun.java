@@ -44,9 +44,6 @@ final class VcpuRun implements Hypervisor {
 
     final VcpuMmu mmu;
 
-    /** Null in an ordinary run. */
-    private final @Nullable RunObserver observer;
-
     private @Nullable Cpu processor;
 
     /** A {@link Completion}. */
@@ -72,7 +69,6 @@ final class VcpuRun implements Hypervisor {
         if (ring != 0) {
             mmu.dirtyRing = new DirtyRing(runAreaHva + DirtyRing.PAGE_OFFSET * 4096L, ring);
         }
-        this.observer = vm.kvm().observe(vcpu);
     }
 
     /** The processor: made when the vCPU first needs one, because most of a thousand vCPUs of a test never run. */
@@ -104,9 +100,6 @@ final class VcpuRun implements Hypervisor {
     /** Gives back what the MMU caches for this vCPU; it runs no more. */
     void close() {
         mmu.close();
-        if (observer != null) {
-            observer.close();
-        }
     }
 
     /** Whether the guest has ever been entered: its CPUID stands from then on. */
@@ -176,12 +169,7 @@ final class VcpuRun implements Hypervisor {
 
     private int loop() {
         for (; ; ) {
-            int outcome;
-            if (observer != null && !observer.mayRun()) {
-                outcome = held(observer);
-            } else {
-                outcome = vcpu.mpState == MpState.RUNNABLE ? enter() : block();
-            }
+            int outcome = vcpu.mpState == MpState.RUNNABLE ? enter() : block();
             if (outcome != Outcome.RESUME) {
                 return outcome;
             }
@@ -196,18 +184,6 @@ final class VcpuRun implements Hypervisor {
                 return Errno.EINTR.number();
             }
         }
-    }
-
-    /**
-     * The observer holds this vCPU: it serves requests, and its state is open to whoever takes the mutex, until a kick or a signal
-     * comes.
-     */
-    private int held(RunObserver holder) {
-        int outcome = serveRequests();
-        if (outcome == Outcome.RESUME && !holder.mayRun()) {
-            vcpu.whileUnlocked(() -> mode.block(FOR_EVER));
-        }
-        return outcome;
     }
 
     /** One stay in the guest, from serving requests to handling the exit. */
@@ -234,11 +210,11 @@ final class VcpuRun implements Hypervisor {
         int code = delivery.deliver(cpu);
         // A stack in no slot: what delivery pushed is the client's to take before the handler runs.
         if (code == CpuExit.NONE && !mmio.hasWrites()) {
-            code = observer == null ? cpu.run() : observer.run(cpu, false);
+            code = cpu.run();
         }
         mmu.leaveGuest();
         stats.add(VcpuStats.EXITS);
-        return handle(cpu, code);
+        return ExitHandlers.handle(this, cpu, code);
     }
 
     private int serveRequests() {
@@ -346,22 +322,9 @@ final class VcpuRun implements Hypervisor {
         }
         mmu.enterGuest();
         cpu.walker.nestedRoot = vm.mmu().root(mmu);
-        int code;
-        if (what == Completion.PIO_INS) {
-            code = completeInput(cpu);
-        } else {
-            code = observer == null ? cpu.runOne() : observer.run(cpu, true);
-        }
+        int code = what == Completion.PIO_INS ? completeInput(cpu) : cpu.runOne();
         mmu.leaveGuest();
-        return handle(cpu, code);
-    }
-
-    private int handle(Cpu cpu, int code) {
-        int outcome = ExitHandlers.handle(this, cpu, code);
-        if (observer != null) {
-            observer.exited(cpu, code, outcome);
-        }
-        return outcome;
+        return ExitHandlers.handle(this, cpu, code);
     }
 
     private int completeInput(Cpu cpu) {

@@ -6,22 +6,40 @@ import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.PhysicalMemory;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Decoder;
+import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.Scratch;
 
-/** Runs a {@link SiliconCase} on the interpreter, at CPL 3, with the helper's two pages of data. */
+/** Runs a {@link SiliconCase} on the interpreter, at CPL 3, with the helper's two pages of data and its pages of code. */
 final class InterpretedCase implements AutoCloseable {
     private static final long PAGE_GPA = 0x40_0000;
+    private static final long CODE_GPA = 0x50_0000;
+    private static final int CODE_PAGES = 2 * SiliconHelper.BATCH * SiliconCase.CODE_BYTES / 4096;
     private static final long TABLES = 0x1000;
 
     private final PhysicalMemory memory = new PhysicalMemory(8 << 20);
-    private final CpuState s = memory.cpu.s;
+    final CpuState s = memory.cpu.s;
+    private final long page = memory.hva(PAGE_GPA);
+    private final Scratch seen = new Scratch(SiliconCase.WINDOW_BYTES);
     private final Interpreter interpreter = new Interpreter(memory.cpu, new Events(memory.cpu));
     private final Decoder decoder;
-    private final Scratch text = new Scratch(64);
 
-    InterpretedCase(long features) {
+    // What came of it: registers are in `s`.
+    int trap;
+    int error;
+    long address;
+    /** Address of the instruction after the last one that ran, or of the one that faulted. */
+    long rip;
+    /** How many instructions were carried out. */
+    int completed;
+    /** Address of what the window held afterwards. */
+    final long window = seen.hva();
+    /** {@link SiliconCase#sum}. */
+    long sum;
+
+    /** @param codePages host address of the helper's code, 0 for none */
+    InterpretedCase(long features, long codePages) {
         decoder = new Decoder(features);
         memory.mapAll();
         memory.longMode(TABLES);
@@ -30,88 +48,120 @@ final class InterpretedCase implements AutoCloseable {
         HostMemory.put64(memory.hva(TABLES + 8192) + 8 * (SiliconCase.DATA >>> 21), table | 7);
         HostMemory.put64(memory.hva(table), PAGE_GPA | 7);
         HostMemory.put64(memory.hva(table) + 8, PAGE_GPA + 4096 | 5);
-        s.segSelector[CpuState.CS] = 0x33;
+        if (codePages != 0) {
+            HostMemory.put64(memory.hva(TABLES + 8192) + 8 * (SiliconCase.CODE >>> 21), table + 4096 | 7);
+            for (int i = 0; i < CODE_PAGES; i++) {
+                long gpa = CODE_GPA + 4096L * i;
+                HostMemory.put64(memory.nestedEntry(gpa), codePages + 4096L * i | 7);
+                HostMemory.put64(memory.hva(table + 4096) + 8L * i, gpa | 5);
+            }
+        }
         s.segSelector[CpuState.SS] = 0x2b;
-        for (int seg : new int[] {CpuState.ES, CpuState.DS, CpuState.FS, CpuState.GS}) {
+        for (int seg : new int[] {CpuState.ES, CpuState.DS}) {
+            s.segSelector[seg] = 0x2b;
+        }
+        for (int seg : new int[] {CpuState.FS, CpuState.GS}) {
             s.segSelector[seg] = 0;
         }
-        s.cr4 |= CpuState.CR4_OSFXSR | CpuState.CR4_OSXMMEXCPT;
+        s.cr4 |= CpuState.CR4_OSFXSR | CpuState.CR4_OSXMMEXCPT | CpuState.CR4_OSXSAVE;
+        s.xcr0 = 7;
         s.cpl = 3;
         memory.cpu.flushTlb();
+        mode(Mode.BITS64);
+    }
+
+    private void mode(int mode) {
+        boolean bits64 = mode == Mode.BITS64;
+        s.segSelector[CpuState.CS] = bits64 ? 0x33 : 0x23;
+        s.segAttr[CpuState.CS] = 0xb
+                | CpuState.ATTR_S
+                | CpuState.ATTR_P
+                | CpuState.ATTR_G
+                | (bits64 ? CpuState.ATTR_L : CpuState.ATTR_DB)
+                | 3 << CpuState.ATTR_DPL_SHIFT;
         memory.cpu.modeChanged();
     }
 
-    Block decode(SiliconCase c) {
-        HostMemory.copyIn(c.code, 0, text.hva(), 16);
-        return decoder.decodeOne(text.hva(), 15, Mode.BITS64);
+    /** Null when the bytes are not whole instructions. */
+    Block decode(SiliconCase c, int mode) {
+        return decoder.decode(c.at + SiliconCase.CODE_AT, c.codeBytes(), mode);
     }
 
-    /** False when the interpreter lacks the instruction. */
-    boolean run(SiliconCase in, Block block, SiliconCase out) {
-        long page = memory.hva(PAGE_GPA);
-        HostMemory.fill(page, 4096, 0);
-        HostMemory.copyIn(in.window, 0, page + SiliconCase.WINDOW, SiliconCase.WINDOW_BYTES);
-        System.arraycopy(in.gpr, 0, s.gpr, 0, 16);
-        s.setRflags(in.rflags | CpuState.TF);
-        s.rip = SiliconCase.CODE;
+    /** False when the interpreter lacks an instruction. */
+    boolean run(SiliconCase in, Block block, boolean stepped) {
+        HostMemory.copy(in.at + SiliconCase.WINDOW_AT, page + SiliconCase.WINDOW, SiliconCase.WINDOW_BYTES);
+        for (int i = 0; i < 16; i++) {
+            s.gpr[i] = in.gpr(i);
+        }
+        s.setRflags(stepped ? in.rflags() | CpuState.TF : in.rflags());
+        s.rip = in.rip();
         s.mxcsr = in.fxInt(24);
         s.fcw = in.fxInt(0) & 0xffff;
         s.fsw = in.fxInt(0) >>> 16;
-        s.ftwValid = in.fx[4] & 0xff;
+        s.ftwValid = in.fxInt(4) & 0xff;
         int top = s.fsw >> 11 & 7;
         for (int i = 0; i < 8; i++) {
             s.fpMantissa[top + i & 7] = in.fxLong(32 + 16 * i);
             s.fpExponent[top + i & 7] = in.fxInt(40 + 16 * i) & 0xffff;
         }
+        long[] xmm = s.xmm;
         for (int i = 0; i < 16; i++) {
-            s.xmm[i * 4] = in.fxLong(160 + 16 * i);
-            s.xmm[i * 4 + 1] = in.fxLong(168 + 16 * i);
+            xmm[i * 4] = in.fxLong(160 + 16 * i);
+            xmm[i * 4 + 1] = in.fxLong(168 + 16 * i);
+            xmm[i * 4 + 2] = in.fxLong(576 + 16 * i);
+            xmm[i * 4 + 3] = in.fxLong(584 + 16 * i);
         }
         s.fpIp = 0;
         s.fpDp = 0;
         s.fpOpcode = 0;
         s.cr2 = 0;
-        out.trap = 1;
-        out.error = 0;
-        out.address = 0;
+        trap = 1;
+        error = 0;
+        address = 0;
         memory.cpu.stop = false;
-        memory.cpu.modeChanged();
+        if (block.mode == Mode.BITS64 != memory.cpu.mode64) {
+            mode(block.mode);
+        } else {
+            memory.cpu.modeChanged();
+        }
         try {
-            int exit = interpreter.run(block, 1);
+            int exit = interpreter.run(block, block.count);
             if (exit == CpuExit.UNIMPLEMENTED) {
+                takeMemory();
                 return false;
             }
             if (exit != CpuExit.NONE) {
                 throw new AssertionError("exit " + CpuExit.name(exit));
             }
+            completed = block.count;
+            rip = s.rip;
         } catch (GuestFault f) {
-            out.trap = f.vector;
-            out.error = f.errorCode;
-            out.address = f.vector == GuestFault.PF ? s.cr2 : 0;
+            trap = f.vector;
+            error = f.errorCode;
+            address = f.vector == GuestFault.PF ? s.cr2 : 0;
+            completed = interpreter.current;
+            rip = s.rip + Insn.offset(block.code[completed * Insn.WORDS + 1]);
         }
-        System.arraycopy(s.gpr, 0, out.gpr, 0, 16);
-        out.rflags = s.rflags();
-        out.rip = s.rip;
-        System.arraycopy(in.fx, 0, out.fx, 0, SiliconCase.FX_BYTES);
-        out.setFxInt(0, s.fcw | s.fsw << 16);
-        out.fx[4] = (byte) s.ftwValid;
-        out.setFxInt(24, s.mxcsr);
-        top = s.fsw >> 11 & 7;
-        for (int i = 0; i < 8; i++) {
-            out.setFxLong(32 + 16 * i, s.fpMantissa[top + i & 7]);
-            out.setFxLong(40 + 16 * i, s.fpExponent[top + i & 7] & 0xffff);
-        }
-        for (int i = 0; i < 16; i++) {
-            out.setFxLong(160 + 16 * i, s.xmm[i * 4]);
-            out.setFxLong(168 + 16 * i, s.xmm[i * 4 + 1]);
-        }
-        HostMemory.copyOut(page + SiliconCase.WINDOW, out.window, 0, SiliconCase.WINDOW_BYTES);
-        long sum = 0;
-        for (int i = 0; i < 512; i++) {
-            sum = sum * 31 + HostMemory.get64(page + 8L * i);
-        }
-        out.sum = sum;
+        takeMemory();
         return true;
+    }
+
+    /** Takes {@link #window} and {@link #sum}, and makes the page zero again. */
+    private void takeMemory() {
+        HostMemory.copy(page + SiliconCase.WINDOW, window, SiliconCase.WINDOW_BYTES);
+        HostMemory.fill(page + SiliconCase.WINDOW, SiliconCase.WINDOW_BYTES, 0);
+        long any = 0;
+        for (int i = 0; i < 4096; i += 8) {
+            any |= HostMemory.get64(page + i);
+        }
+        long total = 0;
+        if (any != 0) {
+            for (int i = 0; i < 512; i++) {
+                total += HostMemory.get64(page + 8L * i) * (2 * i + 1);
+            }
+            HostMemory.fill(page, 4096, 0);
+        }
+        sum = total;
     }
 
     @Override

@@ -1,61 +1,135 @@
 package dev.slate.cpu.exec;
 
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
+import dev.slate.cpu.mem.HostMemory;
 import java.util.Arrays;
 import java.util.Base64;
 
-/** The user-visible state around one instruction: what the helper's {@code struct image} holds, inputs or results. */
+/**
+ * The user-visible state before or after some instructions, in native memory: the helper's {@code struct image}. A view of it, which can
+ * be moved from one to the next.
+ */
 final class SiliconCase {
-    static final long CODE = 0x2000_0040L;
+    static final long CODE = 0x2f40_0000L;
+    /** Room for one case's code. */
+    static final int CODE_BYTES = 128;
+
     static final long DATA = 0x1000_0000L;
     static final int WINDOW = 0x600;
     static final int WINDOW_BYTES = 256;
-    static final int FX_BYTES = 416;
-    static final int IMAGE_BYTES = 16 * 8 + 16 + 16 + FX_BYTES + WINDOW_BYTES + 24;
+    static final int IMAGE_BYTES = 1344;
 
-    final long[] gpr = new long[16];
-    long rflags;
-    /** In: number of code bytes. */
-    long rip;
+    private static final int RFLAGS = 128;
+    private static final int RIP = 136;
+    private static final int TRAP = 144;
+    private static final int ERROR = 148;
+    private static final int ADDRESS = 152;
+    private static final int SUM = 160;
+    private static final int BYTES = 168;
+    private static final int INSTRUCTIONS = 172;
+    static final int CODE_AT = 176;
+    /** The XSAVE area, standard format: of its legacy part control words, MXCSR, x87 and XMM registers. */
+    static final int FX = 256;
 
-    final byte[] code = new byte[16];
-    /** The first bytes of an FXSAVE image: control words, MXCSR, x87 and XMM registers. */
-    final byte[] fx = new byte[FX_BYTES];
+    static final int XSTATE_BV = FX + 512;
+    static final int YMM = FX + 576;
+    static final int WINDOW_AT = 1088;
 
-    final byte[] window = new byte[WINDOW_BYTES];
-    long sum;
-    int trap;
-    int error;
-    long address;
+    /** Address of the image. */
+    long at;
 
-    void write(ByteBuffer b) {
-        for (long r : gpr) {
-            b.putLong(r);
-        }
-        b.putLong(rflags).putLong(rip).put(code).put(fx).put(window).putLong(sum);
-        b.putInt(trap).putInt(error).putLong(address);
+    SiliconCase() {}
+
+    SiliconCase at(long address) {
+        at = address;
+        return this;
     }
 
-    void read(ByteBuffer b) {
-        for (int i = 0; i < 16; i++) {
-            gpr[i] = b.getLong();
-        }
-        rflags = b.getLong();
-        rip = b.getLong();
-        b.get(code).get(fx).get(window);
-        sum = b.getLong();
-        trap = b.getInt();
-        error = b.getInt();
-        address = b.getLong();
+    long get(int offset) {
+        return HostMemory.get64(at + offset);
     }
 
-    /** One word of text, from which {@link #parse} makes an equal object. */
+    void set(int offset, long v) {
+        HostMemory.put64(at + offset, v);
+    }
+
+    long gpr(int r) {
+        return get(8 * r);
+    }
+
+    void gpr(int r, long v) {
+        set(8 * r, v);
+    }
+
+    long rflags() {
+        return get(RFLAGS);
+    }
+
+    void rflags(long v) {
+        set(RFLAGS, v);
+    }
+
+    /** In: where the code is. */
+    long rip() {
+        return get(RIP);
+    }
+
+    void rip(long v) {
+        set(RIP, v);
+    }
+
+    int trap() {
+        return HostMemory.get32(at + TRAP);
+    }
+
+    int error() {
+        return HostMemory.get32(at + ERROR);
+    }
+
+    long address() {
+        return get(ADDRESS);
+    }
+
+    /** Of the data page outside the window: 64-bit words, each times its odd number, added. */
+    long sum() {
+        return get(SUM);
+    }
+
+    int codeBytes() {
+        return HostMemory.get32(at + BYTES);
+    }
+
+    int instructions() {
+        return HostMemory.get32(at + INSTRUCTIONS);
+    }
+
+    void code(byte[] code, int bytes, int instructions) {
+        HostMemory.put32(at + BYTES, bytes);
+        HostMemory.put32(at + INSTRUCTIONS, instructions);
+        HostMemory.copyIn(code, 0, at + CODE_AT, 64);
+    }
+
+    /** Of the XSAVE area. */
+    long fxLong(int offset) {
+        return HostMemory.get64(at + FX + offset);
+    }
+
+    void fxLong(int offset, long v) {
+        HostMemory.put64(at + FX + offset, v);
+    }
+
+    int fxInt(int offset) {
+        return HostMemory.get32(at + FX + offset);
+    }
+
+    void fxInt(int offset, int v) {
+        HostMemory.put32(at + FX + offset, v);
+    }
+
+    /** One word of text, from which {@link #parse} makes an equal image. */
     String text() {
-        ByteBuffer b = ByteBuffer.allocate(IMAGE_BYTES).order(ByteOrder.LITTLE_ENDIAN);
-        write(b);
         // Runs of zeros are most of it: a literal byte, or a zero and how many.
-        byte[] raw = b.array();
+        byte[] raw = new byte[IMAGE_BYTES];
+        HostMemory.copyOut(at, raw, 0, IMAGE_BYTES);
         byte[] packed = new byte[raw.length * 2];
         int n = 0;
         for (int i = 0; i < raw.length; i++) {
@@ -72,61 +146,29 @@ final class SiliconCase {
         return Base64.getEncoder().withoutPadding().encodeToString(Arrays.copyOf(packed, n));
     }
 
-    static SiliconCase parse(String text) {
+    /** Fills the image. */
+    void parse(String text) {
         byte[] packed = Base64.getDecoder().decode(text);
-        ByteBuffer b = ByteBuffer.allocate(IMAGE_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        byte[] raw = new byte[IMAGE_BYTES];
+        int n = 0;
         for (int i = 0; i < packed.length; i++) {
             if (packed[i] != 0) {
-                b.put(packed[i]);
+                raw[n++] = packed[i];
             } else {
-                b.put(new byte[packed[++i] & 0xff]);
+                n += packed[++i] & 0xff;
             }
         }
-        SiliconCase c = new SiliconCase();
-        c.read(b.flip());
-        return c;
-    }
-
-    long fxLong(int at) {
-        return ByteBuffer.wrap(fx).order(ByteOrder.LITTLE_ENDIAN).getLong(at);
-    }
-
-    void setFxLong(int at, long v) {
-        ByteBuffer.wrap(fx).order(ByteOrder.LITTLE_ENDIAN).putLong(at, v);
-    }
-
-    int fxInt(int at) {
-        return ByteBuffer.wrap(fx).order(ByteOrder.LITTLE_ENDIAN).getInt(at);
-    }
-
-    void setFxInt(int at, int v) {
-        ByteBuffer.wrap(fx).order(ByteOrder.LITTLE_ENDIAN).putInt(at, v);
-    }
-
-    /** Whether a byte is among the first {@code length} of the code. */
-    boolean has(int length, int b) {
-        for (int i = 0; i < length; i++) {
-            if ((code[i] & 0xff) == b) {
-                return true;
-            }
+        if (n != IMAGE_BYTES) {
+            throw new IllegalArgumentException("an image of " + n + " bytes, not " + IMAGE_BYTES);
         }
-        return false;
+        HostMemory.copyIn(raw, 0, at, IMAGE_BYTES);
     }
 
-    /** Four bytes of the code. */
-    int codeInt(int at) {
-        return ByteBuffer.wrap(code).order(ByteOrder.LITTLE_ENDIAN).getInt(at);
-    }
-
-    void setCodeInt(int at, int v) {
-        ByteBuffer.wrap(code).order(ByteOrder.LITTLE_ENDIAN).putInt(at, v);
-    }
-
-    /** The instruction's bytes in hexadecimal. */
-    String bytes(int length) {
+    /** The code in hexadecimal. */
+    String bytes() {
         StringBuilder t = new StringBuilder();
-        for (int i = 0; i < length; i++) {
-            t.append(String.format("%02x", code[i]));
+        for (int i = 0; i < codeBytes(); i++) {
+            t.append(String.format("%02x", HostMemory.get8(at + CODE_AT + i)));
         }
         return t.toString();
     }

@@ -3,12 +3,18 @@ package dev.slate.cpu.exec;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.decode.Op;
+import dev.slate.cpu.decode.RowBytes;
+import dev.slate.cpu.mem.HostMemory;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.List;
 import java.util.SplittableRandom;
 
 /**
- * Makes random cases: random bytes that decode to an instruction of user mode, registers and memory with values that matter, and
- * addresses that mostly hit the data window, its page's end or a bad place.
+ * Makes random cases: instructions of the table's rows in turn, registers and memory with values that matter, and addresses that mostly
+ * hit the data window, its page's end or a bad place.
  */
 final class SiliconGenerator {
     private static final long[] INTEGERS = {
@@ -42,10 +48,8 @@ final class SiliconGenerator {
     };
     private static final int[] FLOATS = {
         0, 0x8000_0000, 0x3f80_0000, 0xbf80_0000, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffc0_0001, 0x7f80_0001,
-                0xffa0_0000,
-        1, 0x8000_0001, 0x007f_ffff, 0x0080_0000, 0x7f7f_ffff, 0xff7f_ffff, 0x4f00_0000, 0xcf00_0000, 0x4eff_ffff,
-                0x5f00_0000,
-        0x3f00_0000, 0x3fc0_0000, 0x4020_0000, 0x4b00_0001
+        0xffa0_0000, 1, 0x8000_0001, 0x007f_ffff, 0x0080_0000, 0x7f7f_ffff, 0xff7f_ffff, 0x4f00_0000, 0xcf00_0000,
+        0x4eff_ffff, 0x5f00_0000, 0x3f00_0000, 0x3fc0_0000, 0x4020_0000, 0x4b00_0001
     };
     private static final long[] DOUBLES = {
         0,
@@ -77,285 +81,439 @@ final class SiliconGenerator {
     };
 
     private final SplittableRandom random;
+    private final RowBytes bytes;
     private final InterpretedCase interpreted;
-    final long[] perOperation = new long[Op.COUNT];
-    private long made;
+    private final SiliconComparison comparison;
+    private final boolean avx;
+    private final byte[] code = new byte[SiliconCase.CODE_BYTES];
 
-    SiliconGenerator(long seed, InterpretedCase interpreted) {
+    /** Rows by how they are run: {@link SiliconHelper#DIRECT} and so on. */
+    private final int[][] rows;
+
+    /** Rows that may stand in sequences. */
+    private final int[] sequenceRows;
+
+    private final int[] turn = new int[3];
+
+    /** The row of the case last made; the first one's of a sequence. */
+    int row;
+
+    /** @param avx the host and the interpreter have YMM registers to compare */
+    SiliconGenerator(
+            long seed, RowBytes bytes, InterpretedCase interpreted, SiliconComparison comparison, boolean avx) {
         random = new SplittableRandom(seed);
+        this.bytes = bytes;
         this.interpreted = interpreted;
+        this.comparison = comparison;
+        this.avx = avx;
+        List<Integer> direct = new ArrayList<>();
+        List<Integer> sequence = new ArrayList<>();
+        List<Integer> stepped = new ArrayList<>();
+        List<Integer> stepped32 = new ArrayList<>();
+        for (int r = 0; r < bytes.count(); r++) {
+            int op = bytes.operation(r);
+            if (!wanted(op)) {
+                continue;
+            }
+            if (bytes.offered(r, Mode.BITS64, random)) {
+                if (jumps(op)) {
+                    stepped.add(r);
+                } else {
+                    direct.add(r);
+                    if (op >= Op.MOVS && op <= Op.SCAS) {
+                        stepped.add(r);
+                    }
+                    if (composable(op)) {
+                        sequence.add(r);
+                    }
+                }
+            }
+            if (op != Op.POP_SEG && bytes.offered(r, Mode.BITS32, random)) {
+                stepped32.add(r);
+            }
+        }
+        rows = new int[][] {ints(direct), ints(stepped), ints(stepped32)};
+        sequenceRows = ints(sequence);
     }
 
-    /** Fills {@code c}; returns its decoded block. */
-    Block next(SiliconCase c) {
+    private static int[] ints(List<Integer> list) {
+        return list.stream().mapToInt(i -> i).toArray();
+    }
+
+    /** Rows that this compares at all, run in those ways. */
+    int rowsCompared(int ways) {
+        BitSet all = new BitSet();
+        for (int how = 0; how < ways; how++) {
+            for (int r : rows[how]) {
+                all.set(r);
+            }
+        }
+        return all.cardinality();
+    }
+
+    /** How a case must be run whose operation it is: what may go elsewhere, or set TF, is stepped. */
+    private static boolean jumps(int op) {
+        return op >= Op.JO && op <= Op.JNLE
+                || op >= Op.CALL_REL && op <= Op.RET_IMM
+                || op >= Op.LOOPNE && op <= Op.JCXZ
+                || op == Op.POPF;
+    }
+
+    /** What may stand in a sequence: its results are wholly defined. */
+    private static boolean composable(int op) {
+        return !(op >= Op.SHLD && op <= Op.SHRD
+                || op == Op.BSWAP
+                || op == Op.FPREM
+                || op == Op.FPREM1
+                || op >= Op.MOVS && op <= Op.SCAS
+                || op == Op.ENTER
+                || op >= Op.UD0 && op <= Op.UD2
+                || op >= Op.FXSAVE && op <= Op.XRSTOR
+                || op == Op.FNSTENV
+                || op == Op.FNSAVE
+                || SiliconComparison.transcendental(op)
+                || SiliconComparison.approximate(op));
+    }
+
+    /** Whether an operation can be compared: no kernel, no clock, no other privilege, nothing random. */
+    private static boolean wanted(int op) {
+        return switch (op) {
+            case Op.PUSH_SEG, Op.MOV_FROM_SEG, Op.UD0, Op.UD1, Op.UD2, Op.CLFLUSH, Op.CLFLUSHOPT, Op.CLWB -> true;
+            case Op.FXSAVE, Op.FXRSTOR, Op.XSAVE, Op.XSAVEC, Op.XRSTOR -> true;
+            case Op.RDRAND, Op.RDSEED -> false;
+            default -> op > Op.OVERLONG && op < Op.CALL_FAR_IMM || op >= Op.LDMXCSR;
+        };
+    }
+
+    /** Fills the image, whose code is to be at {@code address}; returns its decoded block. */
+    Block next(SiliconCase c, int how, long address) {
+        int mode = how == SiliconHelper.STEPPED_32 ? Mode.BITS32 : Mode.BITS64;
+        int[] from = rows[how];
         for (; ; ) {
-            bytes(c.code);
-            Block b = interpreted.decode(c);
-            long w0 = b.code[0];
+            row = from[turn[how]];
+            turn[how] = turn[how] + 1 == from.length ? 0 : turn[how] + 1;
+            int length = make(row, mode, 0);
+            if (length == 0) {
+                continue;
+            }
+            int instructions = 1;
+            if (how == SiliconHelper.DIRECT && random.nextInt(4) == 0 && composable(bytes.operation(row))) {
+                int more = 1 + random.nextInt(3);
+                for (; more > 0; more--) {
+                    int n = make(sequenceRows[random.nextInt(sequenceRows.length)], mode, length);
+                    length += n;
+                    instructions += n != 0 ? 1 : 0;
+                }
+            }
+            c.code(code, length, instructions);
+            Block b = interpreted.decode(c, mode);
+            if (b == null || b.count != instructions || unfit(b)) {
+                continue;
+            }
+            c.rip(address);
+            state(c, mode);
+            claimed = 0;
+            patched = false;
+            boolean aimed = true;
+            for (int i = 0; i < instructions && aimed; i++) {
+                aimed = point(c, b, i * Insn.WORDS);
+            }
+            if (!aimed || how != SiliconHelper.DIRECT && c.gpr(CpuState.RSP) >>> 47 != 0) {
+                // Not every kernel comes back from a signal to a stack that is not canonical.
+                continue;
+            }
+            return patched ? interpreted.decode(c, mode) : b;
+        }
+    }
+
+    private int make(int which, int mode, int at) {
+        for (int i = 0; i < 8; i++) {
+            int n = bytes.make(which, mode, random, code, at);
+            if (n != 0) {
+                return n;
+            }
+        }
+        return 0;
+    }
+
+    private boolean unfit(Block b) {
+        for (int i = 0; i < b.count; i++) {
+            long w0 = b.code[i * Insn.WORDS];
             int op = Insn.op(w0);
-            if (!wanted(op, w0)) {
-                continue;
+            boolean segmented = Insn.isMemory(w0) || op >= Op.MOVS && op <= Op.SCAS || op == Op.XLAT;
+            if (Insn.segment(w0) >= CpuState.FS && segmented) {
+                return true;
             }
-            // Rare operations are as interesting as frequent ones.
-            if (perOperation[op] > 20 + made / 60 && random.nextInt(64) != 0) {
-                continue;
+            if (op == Op.LOOPE || op == Op.LOOPNE || op == Op.FSTP) {
+                if (quirk(op, b, w0)) {
+                    return true;
+                }
             }
-            // With the other one's repeat prefix, AMD's LOOPE and LOOPNE change places; no manual says so.
-            if ((op == Op.LOOPE || op == Op.LOOPNE) && (c.has(b.byteLength, 0xf2) || c.has(b.byteLength, 0xf3))) {
-                continue;
-            }
-            // An alias of FSTP that no manual describes, and that takes no notice of empty registers.
-            if (op == Op.FSTP && !Insn.isMemory(w0) && c.has(b.byteLength, 0xd9)) {
-                continue;
-            }
-            state(c);
-            if (!aim(c, b)) {
-                continue;
-            }
-            made++;
-            perOperation[op]++;
-            c.rip = b.byteLength;
-            return interpreted.decode(c);
         }
+        return b.count > 1 && comparison.readsUndefined(b);
     }
 
-    /** Whether an operation can be compared at all: no kernel, no clock, no other privilege, nothing random. */
-    private static boolean wanted(int op, long w0) {
-        if (op <= Op.OVERLONG
-                || op >= Op.CALL_FAR_IMM && op < Op.LDMXCSR && op != Op.PUSH_SEG && op != Op.MOV_FROM_SEG) {
-            return false;
+    /** What silicon does and no manual says. */
+    private static boolean quirk(int op, Block b, long w0) {
+        int first = (int) b.bytes[0] & 0xff;
+        if (op == Op.FSTP) {
+            // An alias of FSTP that takes no notice of empty registers.
+            return !Insn.isMemory(w0) && has(b, 0xd9);
         }
-        if (op == Op.MOVDIRI || op == Op.RDRAND || op == Op.RDSEED || op == Op.MOV_A_MOFFS || op == Op.MOV_MOFFS_A) {
-            return false;
-        }
-        // To be mended in the instruction table.
-        if (op == Op.NOP || op == Op.PAUSE) {
-            return false;
-        }
-        // RSQRT and RCP are approximations that differ between processors; a test of their own bounds them.
-        if (op >= Op.RSQRTPS && op <= Op.RCPSS) {
-            return false;
-        }
-        return !(Insn.segment(w0) >= CpuState.FS
-                && (Insn.isMemory(w0) || op >= Op.MOVS && op <= Op.SCAS || op == Op.XLAT));
+        // With the other one's repeat prefix, AMD's LOOPE and LOOPNE change places.
+        return has(b, 0xf2) || has(b, 0xf3) || first == 0xf2;
     }
 
-    private void bytes(byte[] to) {
-        random.nextBytes(to);
-        int n = 0;
-        int prefix = random.nextInt(16);
-        if (prefix < 3) {
-            to[n++] = 0x66;
-        } else if (prefix < 5) {
-            to[n++] = (byte) 0xf2;
-        } else if (prefix < 7) {
-            to[n++] = (byte) 0xf3;
-        } else if (prefix == 7) {
-            to[n++] = (byte) 0xf0;
-        } else if (prefix == 8) {
-            to[n++] = 0x67;
+    private static boolean has(Block b, int value) {
+        for (int i = 0; i < b.byteLength; i++) {
+            if (((b.bytes[i >> 3] >>> 8 * (i & 7)) & 0xff) == value) {
+                return true;
+            }
         }
-        if (random.nextInt(24) == 0) {
-            to[n++] = 0x66;
-        }
-        if (random.nextBoolean()) {
-            to[n++] = (byte) (0x40 | random.nextInt(16));
-        }
-        int map = random.nextInt(20);
-        if (map < 8) {
-            n++;
-        } else if (map < 16) {
-            to[n++] = 0x0f;
-            n++;
-        } else if (map == 16) {
-            to[n++] = (byte) (0xd8 | random.nextInt(8));
-        } else if (map == 17) {
-            // VEX, three bytes, for BMI.
-            n = 0;
-            to[n++] = (byte) 0xc4;
-            to[n++] = (byte) (to[n - 1] & 0xe0 | 1 + random.nextInt(3));
-            to[n] &= (byte) ~4;
-            n += 2;
-        } else {
-            to[n++] = 0x0f;
-            to[n++] = (byte) (map == 18 ? 0x38 : 0x3a);
-            n++;
-        }
-        // A third of the operands in memory through a register, some with a displacement.
-        if (random.nextInt(3) == 0) {
-            to[n] = (byte) (to[n] & 0x3f | (random.nextInt(3) << 6));
-        }
+        return false;
     }
 
     private long integer() {
-        return switch (random.nextInt(6)) {
-            case 0, 1 -> INTEGERS[random.nextInt(INTEGERS.length)];
-            case 2 -> random.nextLong() >>> 32;
-            case 3 -> random.nextInt(256) - 128;
+        int bits = random.nextInt();
+        return switch (bits & 7) {
+            case 0, 1, 2 -> INTEGERS[(bits >>> 3) % INTEGERS.length];
+            case 3 -> bits >>> 3;
+            case 4 -> bits >> 24;
             default -> random.nextLong();
         };
     }
 
     private long vectorWord() {
-        return switch (random.nextInt(8)) {
-            case 0, 1 -> DOUBLES[random.nextInt(DOUBLES.length)];
+        int bits = random.nextInt();
+        return switch (bits & 7) {
+            case 0, 1 -> DOUBLES[(bits >>> 3) % DOUBLES.length];
             case 2, 3 ->
-                (long) FLOATS[random.nextInt(FLOATS.length)] << 32
-                        | FLOATS[random.nextInt(FLOATS.length)] & 0xffff_ffffL;
-            case 4 -> Double.doubleToRawLongBits(random.nextDouble(-1e10, 1e10));
+                (long) FLOATS[(bits >>> 3 & 0xfff) % FLOATS.length] << 32
+                        | FLOATS[(bits >>> 15) % FLOATS.length] & 0xffff_ffffL;
+            case 4 -> Double.doubleToRawLongBits((random.nextDouble() - 0.5) * 2e10);
             case 5 ->
-                (long) Float.floatToRawIntBits((float) random.nextDouble(-1e6, 1e6)) << 32
-                        | Float.floatToRawIntBits((float) random.nextDouble(-1e3, 1e3)) & 0xffff_ffffL;
-            case 6 -> integer();
+                (long) Float.floatToRawIntBits((float) (random.nextDouble() - 0.5) * 2e6f) << 32
+                        | Float.floatToRawIntBits((float) (random.nextDouble() - 0.5) * 2e3f) & 0xffff_ffffL;
+            case 6 -> INTEGERS[(bits >>> 3) % INTEGERS.length];
             default -> random.nextLong();
         };
     }
 
-    private void state(SiliconCase c) {
+    private void state(SiliconCase c, int mode) {
+        long width = mode == Mode.BITS64 ? -1 : 0xffff_ffffL;
         for (int i = 0; i < 16; i++) {
-            c.gpr[i] = integer();
+            c.gpr(i, integer() & width);
         }
-        c.rflags = 0x202 | random.nextInt() & (0x8d5 | (random.nextInt(4) == 0 ? 0x400 : 0));
+        int bits = random.nextInt();
+        c.rflags(0x202 | bits & (0x8d5 | ((bits & 0x3000) == 0 ? 0x400 : 0)));
         for (int i = 0; i < SiliconCase.WINDOW_BYTES; i += 8) {
-            long v = vectorWord();
-            for (int k = 0; k < 8; k++) {
-                c.window[i + k] = (byte) (v >>> 8 * k);
-            }
+            c.set(SiliconCase.WINDOW_AT + i, vectorWord());
         }
-        java.util.Arrays.fill(c.fx, (byte) 0);
-        c.setFxInt(0, 0x37f);
-        if (random.nextInt(4) == 0) {
-            c.setFxInt(
-                    0,
-                    0x340
-                            | random.nextInt(4) << 10
-                            | (random.nextInt(8) == 0 ? random.nextInt(64) : 63)
-                            | random.nextInt(8) << 27
-                            | random.nextInt(16) << 24 & 0x4700_0000);
-            if (random.nextInt(3) == 0) {
-                c.setFxInt(0, c.fxInt(0) & ~0x300 | (random.nextBoolean() ? 0x200 : 0));
+        c.fxInt(0, 0x37f);
+        bits = random.nextInt();
+        if ((bits & 3) == 0) {
+            int fcw = 0x340 | (bits >>> 2 & 3) << 10 | ((bits & 0x70) == 0 ? random.nextInt(64) : 63);
+            if ((bits >>> 8) % 3 == 0) {
+                fcw = fcw & ~0x300 | ((bits & 128) != 0 ? 0x200 : 0);
             }
+            c.fxInt(0, fcw | random.nextInt(8) << 27 | random.nextInt(16) << 24 & 0x4700_0000);
         }
-        c.fx[4] = (byte) (random.nextInt(3) == 0 ? random.nextInt(256) : 0xff);
+        int tags = random.nextInt();
+        c.fxInt(4, (tags & 3) == 0 ? tags >>> 2 & 0xff : 0xff);
+        c.set(SiliconCase.FX + 8, 0);
+        c.set(SiliconCase.FX + 16, 0);
         for (int i = 0; i < 8; i++) {
             extended(c, 32 + 16 * i);
         }
         int mxcsr = 0x1f80;
-        int kind = random.nextInt(10);
+        bits = random.nextInt();
+        int kind = (bits >>> 16) % 10;
         if (kind < 3) {
-            mxcsr |= random.nextInt() & 0xe07f;
+            mxcsr |= bits & 0xe07f;
         } else if (kind == 3) {
-            mxcsr = random.nextInt() & 0xffff;
+            mxcsr = bits & 0xffff;
         }
-        c.setFxInt(24, mxcsr);
-        for (int i = 0; i < 32; i++) {
-            c.setFxLong(160 + 8 * i, vectorWord());
+        c.fxInt(24, mxcsr);
+        for (int i = 0; i < 256; i += 8) {
+            c.fxLong(160 + i, vectorWord());
+        }
+        boolean upper = avx && (bits & 1 << 20) != 0;
+        for (int i = 0; i < 256; i += 8) {
+            c.fxLong(576 + i, upper ? vectorWord() : 0);
+        }
+        c.set(SiliconCase.XSTATE_BV, 7);
+        for (int i = 8; i < 64; i += 8) {
+            c.set(SiliconCase.XSTATE_BV + i, 0);
         }
     }
 
     /** An 80-bit value. */
     private void extended(SiliconCase c, int at) {
+        int bits = random.nextInt();
         long mantissa = random.nextLong() | Long.MIN_VALUE;
-        int exponent = 0x3fff + random.nextInt(-40, 40);
-        switch (random.nextInt(8)) {
+        int exponent = 0x3fff + ((bits >>> 8) % 80 - 40);
+        switch (bits & 7) {
             case 0 -> mantissa = Long.MIN_VALUE;
-            case 1 -> exponent = random.nextInt(0x7fff);
+            case 1 -> exponent = (bits >>> 8) % 0x7fff;
             case 2 -> {
                 exponent = 0;
-                mantissa = random.nextInt(3) == 0 ? 0 : random.nextLong() >>> random.nextInt(64);
+                mantissa = (bits & 0x300) == 0 ? 0 : mantissa << 1 >>> (bits >>> 10 & 63);
             }
             case 3 -> {
                 exponent = 0x7fff;
-                mantissa = random.nextBoolean() ? Long.MIN_VALUE : random.nextLong() | Long.MIN_VALUE;
+                mantissa = (bits & 0x100) != 0 ? Long.MIN_VALUE : mantissa;
             }
-            case 4 -> mantissa = Long.MIN_VALUE | random.nextLong() << random.nextInt(64);
+            case 4 -> mantissa = Long.MIN_VALUE | mantissa << (bits >>> 10 & 63);
+            case 5 -> exponent = 0x3fff + ((bits >>> 8) % 6 - 4);
             default -> {}
         }
-        c.setFxLong(at, mantissa);
-        c.setFxLong(at + 8, exponent | (random.nextBoolean() ? 0x8000 : 0));
+        if ((bits & 0x78) == 0) {
+            // Unnormals and their like.
+            mantissa &= Long.MAX_VALUE;
+        }
+        c.fxLong(at, mantissa);
+        c.fxLong(at + 8, exponent | ((bits & 1 << 30) != 0 ? 0x8000 : 0));
     }
 
     private long target() {
-        int kind = random.nextInt(20);
+        int bits = random.nextInt();
+        int kind = (bits & 0xff) % 20;
         if (kind < 12) {
-            return SiliconCase.DATA + SiliconCase.WINDOW + 16 * random.nextInt(12);
+            return SiliconCase.DATA + SiliconCase.WINDOW + 16 * ((bits >>> 8 & 0xff) % 12);
         }
         if (kind < 17) {
-            return SiliconCase.DATA + SiliconCase.WINDOW + random.nextInt(200);
+            return SiliconCase.DATA + SiliconCase.WINDOW + (bits >>> 8 & 0xfff) % 200;
         }
         if (kind < 19) {
-            return SiliconCase.DATA + 4096 - random.nextInt(20);
+            return SiliconCase.DATA + 4096 - (bits >>> 8 & 0xff) % 40;
         }
-        return random.nextBoolean() ? SiliconCase.DATA - random.nextInt(16) : integer();
+        return (bits & 0x100) != 0 ? SiliconCase.DATA - (bits >>> 9 & 15) : integer();
     }
 
-    /** Points the address registers of the instruction at data. False: it cannot be aimed, or hits the helper's code. */
-    private boolean aim(SiliconCase c, Block b) {
-        if (!point(c, b)) {
-            return false;
+    /** Registers that an earlier instruction of the sequence has its address in. */
+    private int claimed;
+
+    /** An address in the code has been changed. */
+    private boolean patched;
+
+    private void claim(SiliconCase c, int r, long v) {
+        if ((claimed >> r & 1) == 0) {
+            claimed |= 1 << r;
+            c.gpr(r, v);
         }
-        long w0 = b.code[0];
-        if (!Insn.isMemory(w0) || Insn.base(w0) == Insn.RIP_BASE) {
-            return true;
-        }
-        long ea = Insn.displacement(b.code[1])
-                + (Insn.base(w0) == Insn.NO_REG ? 0 : c.gpr[Insn.base(w0)])
-                + (Insn.index(w0) == Insn.NO_REG ? 0 : c.gpr[Insn.index(w0)] << Insn.scale(w0));
-        return (ea + 0x1000 & 0xffff_e000L) != (SiliconCase.CODE & 0xffff_e000L);
     }
 
-    private boolean point(SiliconCase c, Block b) {
-        long w0 = b.code[0];
+    /** Points the address registers of an instruction at data. False: it cannot be. */
+    private boolean point(SiliconCase c, Block b, int p) {
+        long w0 = b.code[p];
         int op = Insn.op(w0);
-        if (random.nextInt(40) != 0) {
-            c.gpr[CpuState.RSP] = SiliconCase.DATA + SiliconCase.WINDOW + 64 + 8 * random.nextInt(16);
+        if (p == 0 && random.nextInt(40) != 0) {
+            c.gpr(CpuState.RSP, SiliconCase.DATA + SiliconCase.WINDOW + 64 + 8 * random.nextInt(16));
             if (random.nextBoolean()) {
-                c.gpr[CpuState.RBP] = SiliconCase.DATA + SiliconCase.WINDOW + 64 + 8 * random.nextInt(16);
+                c.gpr(CpuState.RBP, SiliconCase.DATA + SiliconCase.WINDOW + 64 + 8 * random.nextInt(16));
             }
         }
         if (op >= Op.MOVS && op <= Op.SCAS) {
-            c.gpr[CpuState.RSI] = target();
-            c.gpr[CpuState.RDI] = target();
-            c.gpr[CpuState.RCX] = random.nextInt(3);
+            c.gpr(CpuState.RSI, target());
+            c.gpr(CpuState.RDI, target());
+            c.gpr(CpuState.RCX, random.nextInt(random.nextInt(8) == 0 ? 80 : 4));
             return true;
         }
-        if (op == Op.MASKMOVDQU || op == Op.MASKMOVQ) {
-            c.gpr[CpuState.RDI] = target();
-            return true;
-        }
-        if (op == Op.XLAT) {
-            c.gpr[CpuState.RBX] = target();
-            return true;
+        switch (op) {
+            case Op.MASKMOVDQU, Op.MASKMOVQ -> {
+                claim(c, CpuState.RDI, target());
+                return true;
+            }
+            case Op.XLAT -> {
+                claim(c, CpuState.RBX, target());
+                return true;
+            }
+            case Op.MOV_A_MOFFS, Op.MOV_MOFFS_A -> {
+                patched = true;
+                int bytes = 1 << Insn.addressSize(w0);
+                int at = Insn.offset(b.code[p + 1]) + Insn.length(w0) - bytes;
+                long address = target();
+                for (int i = 0; i < bytes; i++) {
+                    HostMemory.put8(c.at + SiliconCase.CODE_AT + at + i, (int) (address >>> 8 * i));
+                }
+                return true;
+            }
+            case Op.XSAVE, Op.XSAVEC, Op.XRSTOR -> {
+                // Only what both have: x87, SSE and AVX.
+                c.gpr(CpuState.RAX, random.nextInt(8));
+                c.gpr(CpuState.RDX, 0);
+                claimed |= 1 << CpuState.RAX | 1 << CpuState.RDX;
+            }
+            default -> {}
         }
         if (!Insn.isMemory(w0)) {
             return true;
         }
         if (op >= Op.BT && op <= Op.BTC && Insn.form(w0) == Insn.FORM_RM_R) {
-            c.gpr[Insn.reg(w0)] = random.nextInt(-300, 300);
+            claim(c, Insn.reg(w0), random.nextInt(-300, 300));
         }
+        return pointMemory(c, b, p, op);
+    }
+
+    private boolean pointMemory(SiliconCase c, Block b, int p, int op) {
+        long w0 = b.code[p];
         int base = Insn.base(w0);
         int index = Insn.index(w0);
-        long displacement = Insn.displacement(b.code[1]);
+        long displacement = Insn.displacement(b.code[p + 1]);
         long at = target();
+        if (op >= Op.FXSAVE && op <= Op.XRSTOR && random.nextInt(16) != 0) {
+            at = at & -64L | (random.nextInt(8) == 0 ? 16 : 0);
+        }
         if (base == Insn.RIP_BASE) {
-            int old = (int) (displacement - b.byteLength);
-            for (int i = 1; i + 4 <= b.byteLength; i++) {
-                if (c.codeInt(i) == old) {
-                    c.setCodeInt(i, (int) (at - SiliconCase.CODE - b.byteLength));
+            patched = true;
+            int end = Insn.offset(b.code[p + 1]) + Insn.length(w0);
+            int old = (int) (displacement - end);
+            for (int i = Insn.offset(b.code[p + 1]) + 1; i + 4 <= end; i++) {
+                if (HostMemory.get32(c.at + SiliconCase.CODE_AT + i) == old) {
+                    HostMemory.put32(c.at + SiliconCase.CODE_AT + i, (int) (at - c.rip() - end));
                     return true;
                 }
             }
             return false;
         }
+        if (op >= Op.GATHERDPS && op <= Op.PGATHERQQ) {
+            return pointGather(c, w0, at - displacement);
+        }
         if (base != Insn.NO_REG && base != index) {
-            long rest = displacement + (index == Insn.NO_REG ? 0 : c.gpr[index] << Insn.scale(w0));
-            c.gpr[base] = at - rest;
+            long rest = displacement + (index == Insn.NO_REG ? 0 : c.gpr(index) << Insn.scale(w0));
+            if (index != Insn.NO_REG) {
+                claimed |= 1 << index;
+            }
+            claim(c, base, mask(at - rest, b.mode));
             return true;
         }
         if (index != Insn.NO_REG && base == Insn.NO_REG) {
-            c.gpr[index] = at - displacement >> Insn.scale(w0);
+            claim(c, index, mask(at - displacement >> Insn.scale(w0), b.mode));
             return true;
         }
-        return base == index && base != Insn.NO_REG;
+        return true;
+    }
+
+    private static long mask(long v, int mode) {
+        return mode == Mode.BITS64 ? v : v & 0xffff_ffffL;
+    }
+
+    /** Indices are small; now and then one is not. */
+    private boolean pointGather(SiliconCase c, long w0, long at) {
+        int base = Insn.base(w0);
+        if (base == Insn.NO_REG) {
+            return random.nextInt(8) == 0;
+        }
+        claim(c, base, at);
+        int op = Insn.op(w0);
+        boolean dwords = op == Op.GATHERDPS || op == Op.GATHERDPD || op == Op.PGATHERDD || op == Op.PGATHERDQ;
+        int index = Insn.index(w0);
+        for (int k = 0; k < 4; k++) {
+            int offset = (k < 2 ? 160 : 576) + 16 * index + 8 * (k & 1);
+            long first = random.nextInt(24) == 0 ? random.nextInt() : random.nextInt(-8, 20);
+            long second = random.nextInt(24) == 0 ? random.nextInt() : random.nextInt(-8, 20);
+            c.fxLong(offset, dwords ? first & 0xffff_ffffL | second << 32 : first);
+        }
+        return true;
     }
 }

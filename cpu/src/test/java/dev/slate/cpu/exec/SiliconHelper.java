@@ -1,8 +1,10 @@
 package dev.slate.cpu.exec;
 
+import dev.slate.cpu.mem.HostMemory;
 import java.io.DataInputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.MappedByteBuffer;
@@ -12,23 +14,39 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.concurrent.TimeUnit;
 
-/** The helper process that runs cases on the host's own processor: {@code src/test/native/silicon.c}, compiled by {@code cc}. */
+/**
+ * The helper process that runs cases on the host's own processor: {@code src/test/native/silicon.c}, compiled by {@code cc}. There are
+ * two batches of slots, so that one can be filled and judged while the other runs.
+ */
 final class SiliconHelper implements AutoCloseable {
     static final int SLOT = 4096;
     static final int BATCH = 1024;
+
+    /** How a batch is run. */
+    static final int DIRECT = 0;
+
+    static final int STEPPED = 1;
+    static final int STEPPED_32 = 2;
 
     private final Process process;
     private final OutputStream to;
     private final DataInputStream from;
     private final MappedByteBuffer slots;
     private final Path folder;
+    private final long base;
+    /** Address in the helper to which code jumps when it is through. */
+    private final long leave;
 
-    private SiliconHelper(Path folder, Process process, MappedByteBuffer slots) {
+    private final ByteBuffer order = ByteBuffer.allocate(12).order(ByteOrder.LITTLE_ENDIAN);
+
+    private SiliconHelper(Path folder, Process process, MappedByteBuffer slots) throws IOException {
         this.folder = folder;
         this.process = process;
         this.to = process.getOutputStream();
         this.from = new DataInputStream(process.getInputStream());
         this.slots = slots;
+        this.base = MemorySegment.ofBuffer(slots).address();
+        this.leave = Long.reverseBytes(from.readLong());
     }
 
     /** Why there can be no helper here, or the empty string. */
@@ -53,14 +71,27 @@ final class SiliconHelper implements AutoCloseable {
         return "no C compiler 'cc' (Debian: apt install gcc)";
     }
 
+    /** Whether the host has a feature, by the name that /proc/cpuinfo gives it. */
+    static boolean hostHas(String flag) throws IOException {
+        return Files.lines(Path.of("/proc/cpuinfo"))
+                .filter(l -> l.startsWith("flags"))
+                .findFirst()
+                .map(l -> (l + " ").contains(" " + flag + " "))
+                .orElse(false);
+    }
+
     static SiliconHelper start() throws IOException, InterruptedException {
         Path source = Path.of("src/test/native/silicon.c");
         if (!Files.exists(source)) {
             source = Path.of("cpu").resolve(source);
         }
-        Path folder = Files.createTempDirectory("slate-silicon");
+        // Not on a disk, whose writing back takes pages away.
+        Path memory = Path.of("/dev/shm");
+        Path folder = Files.isWritable(memory)
+                ? Files.createTempDirectory(memory, "slate-silicon")
+                : Files.createTempDirectory("slate-silicon");
         Path binary = folder.resolve("silicon");
-        Process cc = new ProcessBuilder("cc", "-O1", "-mno-red-zone", "-o", binary.toString(), source.toString())
+        Process cc = new ProcessBuilder("cc", "-O3", "-mno-red-zone", "-o", binary.toString(), source.toString())
                 .inheritIO()
                 .start();
         if (!cc.waitFor(60, TimeUnit.SECONDS) || cc.exitValue() != 0) {
@@ -70,31 +101,55 @@ final class SiliconHelper implements AutoCloseable {
         MappedByteBuffer slots;
         try (FileChannel c =
                 FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-            slots = c.map(FileChannel.MapMode.READ_WRITE, 0, (long) SLOT * BATCH);
+            slots = c.map(FileChannel.MapMode.READ_WRITE, 0, 2L * BATCH * (SLOT + SiliconCase.CODE_BYTES));
         }
-        slots.order(ByteOrder.LITTLE_ENDIAN);
-        Process p = new ProcessBuilder(binary.toString(), file.toString())
+        Process p = new ProcessBuilder(binary.toString(), file.toString(), Integer.toString(2 * BATCH))
                 .redirectError(ProcessBuilder.Redirect.INHERIT)
                 .start();
         return new SiliconHelper(folder, p, slots);
     }
 
-    /** Runs the first {@code n} (at most {@link #BATCH}) cases. */
-    void run(SiliconCase[] in, SiliconCase[] out, int n) throws IOException {
-        for (int i = 0; i < n; i++) {
-            in[i].write(slots.position(i * SLOT));
-        }
-        to.write(ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putInt(n).array());
+    /** Address of slot i's inputs; i counts through both batches. */
+    long in(int i) {
+        return base + (long) i * SLOT;
+    }
+
+    long out(int i) {
+        return in(i) + SLOT / 2;
+    }
+
+    /** Address of all slots' code. */
+    long codePages() {
+        return base + 2L * BATCH * SLOT;
+    }
+
+    static long codeAddress(int i) {
+        return SiliconCase.CODE + (long) i * SiliconCase.CODE_BYTES;
+    }
+
+    /** Puts slot i's code in its place, and behind it the jump that leaves. */
+    void placeCode(int i, SiliconCase c) {
+        long at = codePages() + (long) i * SiliconCase.CODE_BYTES;
+        int n = c.codeBytes();
+        HostMemory.copy(c.at + SiliconCase.CODE_AT, at, 80);
+        // jmp *0(%rip)
+        HostMemory.put16(at + n, 0x25ff);
+        HostMemory.put32(at + n + 2, 0);
+        HostMemory.put64(at + n + 6, leave);
+    }
+
+    /** Has {@code n} cases run from slot {@code first} on; {@link #finish} waits for them. */
+    void begin(int first, int n, int how) throws IOException {
+        to.write(order.clear().putInt(first).putInt(n).putInt(how).array());
         to.flush();
+    }
+
+    void finish() throws IOException {
         if (from.read() < 0) {
-            int n0 = slots.order(ByteOrder.LITTLE_ENDIAN).position(0).limit();
-            throw new IOException(
-                    "the helper died, exit " + process.onExit().join().exitValue() + " in a batch of " + n + ", " + n0);
+            throw new IOException("the helper died, exit "
+                    + process.onExit().join().exitValue() + "; slots are in " + folder.resolve("slots"));
         }
         from.skipNBytes(3);
-        for (int i = 0; i < n; i++) {
-            out[i].read(slots.position(i * SLOT + SLOT / 2));
-        }
     }
 
     @Override

@@ -1,1 +1,0 @@
-#include "long-mode.S"
