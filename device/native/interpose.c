@@ -277,14 +277,14 @@ PUBLIC ssize_t __pread64_chk(int, void *, size_t, off64_t, size_t) __attribute__
 /* ---------------------------------------------------------------------------------------------------- guest memory */
 
 /*
- * Brackets a change of [start, start + bytes) by the calls that make every vCPU let go of it, as MMU notifiers do. The JVM's
- * own calls (and ours from inside Java) are not the client's.
+ * Brackets a change of [start, start + bytes) by the calls that make every vCPU let go of it, as MMU notifiers do. Calls from
+ * inside Java are not the client's, and libjvm's own never come here.
  */
 #define WITH_INVALIDATION(start, bytes, call) \
     do { \
         uintptr_t first_ = (uintptr_t)(start); \
         size_t bytes_ = (bytes); \
-        bool watched_ = UNLIKELY(jvm_watches(first_, bytes_)) && !self.depth && !signals_from_jvm(__builtin_return_address(0)); \
+        bool watched_ = UNLIKELY(jvm_watches(first_, bytes_)) && !self.depth; \
         if (!watched_) return call; \
         enter(); \
         jvm_invalidate(true, first_, bytes_); \

@@ -396,13 +396,16 @@ static bool create(void) {
     if (!read_options(&options, home)) return false;
     char path[4096];
     snprintf(path, sizeof path, "%s/lib/server/libjvm.so", java);
-    void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL | RTLD_DEEPBIND);
     jint (*create_vm)(JavaVM **, void **, void *) = library ? (jint(*)(JavaVM **, void **, void *))dlsym(library, "JNI_CreateJavaVM") : NULL;
     if (!create_vm) {
         slate_say("can't load the JVM: %s; `slate doctor` says what is missing.", dlerror());
         return false;
     }
-    signals_jvm_range((const void *)create_vm);
+    if (!rebind((const void *)create_vm, "sigaction", (void *)jvm_sigaction)) {
+        slate_say("%s calls no sigaction() that Slate can stand before; use a JDK 25 of Temurin or Debian.", path);
+        return false;
+    }
     signals_own_faults();
     JavaVMInitArgs arguments = {.version = JNI_VERSION_10, .nOptions = options.count, .options = options.list};
     JNIEnv *env;

@@ -11,7 +11,6 @@
 
 #include <linux/futex.h>
 #include <linux/membarrier.h>
-#include <link.h>
 #include <pthread.h>
 #include <ucontext.h>
 
@@ -36,7 +35,6 @@ static _Atomic uint64_t wrapped;       /* the kernel has our handler */
 static _Atomic uint64_t kept;          /* ... although the client wants the default: KVM_SET_SIGNAL_MASK lets it through */
 static struct sigaction jvm_actions[_NSIG];
 static bool own_faults;
-static uintptr_t jvm_low, jvm_high; /* libjvm.so */
 static __thread uint64_t fault_mask; /* what the thread blocked where it faulted */
 
 static const uint64_t FAULTS =
@@ -166,7 +164,7 @@ static int install(int sig, const struct sigaction *a, struct sigaction *old) {
 }
 
 /* What the JVM asks for: it gets the four fault signals; the others stay the client's. */
-static int jvm_sigaction(int sig, const struct sigaction *act, struct sigaction *old) {
+int jvm_sigaction(int sig, const struct sigaction *act, struct sigaction *old) {
     if (old) memset(old, 0, sizeof *old);
     if (old && jvm_actions[sig].sa_sigaction) *old = jvm_actions[sig];
     if (act) jvm_actions[sig] = *act;
@@ -175,7 +173,6 @@ static int jvm_sigaction(int sig, const struct sigaction *act, struct sigaction 
 
 PUBLIC int sigaction(int sig, const struct sigaction *act, struct sigaction *old) {
     if (sig < 1 || sig >= _NSIG || sig == SIGKILL || sig == SIGSTOP) return libc_sigaction(sig, act, old);
-    if (signals_from_jvm(__builtin_return_address(0))) return jvm_sigaction(sig, act, old);
     if (!act) {
         if (!(atomic_load(&wrapped) & bit(sig))) return libc_sigaction(sig, NULL, old);
         if (old) *old = client_action(sig);
@@ -233,30 +230,6 @@ void signals_own_faults(void) {
         install(sig, &now, NULL);
     }
     change_mask(SIG_SETMASK, mask);
-}
-
-static int find_extent(struct dl_phdr_info *info, size_t size, void *inside) {
-    (void)size;
-    uintptr_t low = UINTPTR_MAX, high = 0;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-        if (p->p_type != PT_LOAD) continue;
-        uintptr_t from = info->dlpi_addr + p->p_vaddr;
-        if (from < low) low = from;
-        if (from + p->p_memsz > high) high = from + p->p_memsz;
-    }
-    if ((uintptr_t)inside < low || (uintptr_t)inside >= high) return 0;
-    jvm_low = low;
-    jvm_high = high;
-    return 1;
-}
-
-void signals_jvm_range(const void *symbol) {
-    dl_iterate_phdr(find_extent, (void *)symbol);
-}
-
-bool signals_from_jvm(const void *address) {
-    return (uintptr_t)address - jvm_low < jvm_high - jvm_low;
 }
 
 PUBLIC void JVM_begin_signal_setting(void) {}

@@ -143,8 +143,7 @@ static inline void leave(void) {
     if (--self.depth == 0 && UNLIKELY(self.held)) release_held();
 }
 void signals_own_faults(void); /* before the JVM starts */
-void signals_jvm_range(const void *symbol);
-bool signals_from_jvm(const void *return_address);
+int jvm_sigaction(int sig, const struct sigaction *act, struct sigaction *old); /* the JVM's */
 uint64_t signals_begin_run(uint64_t mask); /* returns the mask to restore */
 void signals_end_run(uint64_t mask);
 void signals_register(void); /* makes pthread_cancel see this thread; before its first entry */
@@ -156,6 +155,10 @@ void signals_in_child(void);
 
 /* Copies between the client's memory and ours: 0, or -EFAULT. */
 long slate_copy(void *to, const void *from, size_t bytes);
+
+/* ---- bind.c ---- */
+/* Makes the library that holds address `inside` call `function` where it says `name`; false: it never does. */
+bool rebind(const void *inside, const char *name, void *function);
 
 /* ---- jvm.c ---- */
 struct counters {

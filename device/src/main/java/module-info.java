@@ -4,4 +4,5 @@ module dev.slate.device {
     requires static org.jspecify;
     requires dev.slate.cpu;
     requires dev.slate.kvm;
+    requires dev.slate.debug;
 }

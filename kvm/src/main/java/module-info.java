@@ -2,7 +2,7 @@
 @org.jspecify.annotations.NullMarked
 module dev.slate.kvm {
     requires static transitive org.jspecify;
-    requires dev.slate.cpu;
+    requires transitive dev.slate.cpu;
 
     exports dev.slate.kvm;
     exports dev.slate.kvm.cpuid;

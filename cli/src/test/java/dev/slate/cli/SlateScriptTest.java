@@ -22,7 +22,8 @@ final class SlateScriptTest {
     @BeforeAll
     static void make_a_tree_that_looks_built() throws Exception {
         tree = folder.resolve("tree");
-        for (String name : List.of("cpu/src/main", "kvm/src/main", "device/src/main", "device/native", "cli", ".mvn")) {
+        for (String name : List.of(
+                "cpu/src/main", "kvm/src/main", "debug/src/main", "device/src/main", "device/native", "cli", ".mvn")) {
             Files.createDirectories(tree.resolve(name));
         }
         for (String name : List.of("slate", ".mvn/find-jdk.sh", "cli/commands.txt", "pom.xml")) {
@@ -54,6 +55,16 @@ final class SlateScriptTest {
     }
 
     @Test
+    void trace_hands_its_options_over_and_run_has_none_of_them() throws Exception {
+        Shell traced =
+                slate("trace", "--from", "0x10", "--count=2", "--memory", "--", "sh", "-c", "echo \"$SLATE_TRACE\"");
+        assertThat(traced).isEqualTo(new Shell(0, "from=0x10\ncount=2\nmemory\n\n", ""));
+        assertThat(slate("run", "sh", "-c", "echo ${SLATE_TRACE-none}").out()).isEqualTo("none\n");
+        assertRefused(slate("run", "--memory", "true"), 2, "slate trace");
+        assertRefused(slate("trace", "--count"), 2, "needs a value");
+    }
+
+    @Test
     void the_program_ends_with_its_own_status() throws Exception {
         assertThat(slate("run", "--", "sh", "-c", "exit 7")).isEqualTo(new Shell(7, "", ""));
         assertThat(slate("run", "sh", "-c", "kill -TERM $$").status()).isEqualTo(143);
@@ -74,7 +85,7 @@ final class SlateScriptTest {
                         "SLATE_HOME=" + tree,
                         "SLATE_JAVA_HOME=" + System.getProperty("java.home"),
                         "SLATE_CLASSPATH=" + tree + "/cpu/target/slate-cpu.jar:" + tree + "/kvm/target/slate-kvm.jar:"
-                                + tree + "/device/target/slate-device.jar",
+                                + tree + "/debug/target/slate-debug.jar:" + tree + "/device/target/slate-device.jar",
                         "SLATE_STATS=1",
                         "SLATE_QUIET=1");
         assertThat(result.out()).contains("SLATE_SET=tdp=off\na=b c\n").doesNotContain("SLATE_AOT_CACHE");

@@ -79,6 +79,15 @@ public final class Cpu {
     /** The hypervisor asked for the stop: {@link #run} returns {@link CpuExit#STOPPED}. */
     boolean stopRequested;
 
+    /** A fault is being thrown by a task switch that has reached the new task: {@code s.rip} is that task's, not the block's. */
+    public boolean atNewRip;
+
+    /** DR6 bits of debug traps that wait for the instruction boundary. */
+    public long pendingDebug;
+
+    /** The running instruction took TF away before its trap: a gate or a task switch (SDM 3B 18.3.1.4). Cleared by the run loop. */
+    public boolean singleStepDone;
+
     /** The hypervisor wants {@link CpuExit#IRQ_WINDOW} as soon as an interrupt could be taken. */
     public boolean irqWindow;
 
@@ -90,6 +99,12 @@ public final class Cpu {
 
     /** Single-step at the hypervisor's wish, hidden from the guest: {@link CpuExit#DEBUG} after each instruction. */
     public boolean singleStep;
+
+    /** Told of deliveries; null in an ordinary run. */
+    public @Nullable CpuObserver observer;
+
+    /** Told of every load and store, which all take the slow path then. Changes take effect at the next {@link #modeChanged}. */
+    public @Nullable CpuObserver memoryObserver;
 
     /** CR4 bits that the guest may set: what CPUID offers. A write of another raises #GP(0). */
     public long cr4Allowed = CpuState.CR4_VME
@@ -389,6 +404,11 @@ public final class Cpu {
         access.store(CpuState.DS, la, 8, v, systemMode());
     }
 
+    /** {@link #probeWrite} for the processor's own accesses. */
+    public void systemProbeWrite(long la, int bytes) {
+        access.probeWrite(CpuState.DS, la, bytes, systemMode());
+    }
+
     /** Adds one to a linear address's range as the mode wraps it: at 4 GiB outside 64-bit mode. */
     public long wrap(long la) {
         return la & linearMask;
@@ -472,8 +492,8 @@ public final class Cpu {
             mode |= Tlb.SMAP;
         }
         alignmentChecked = user && (st.cr0 & CpuState.CR0_AM) != 0 && (st.flagsSystem & CpuState.AC) != 0;
-        if (alignmentChecked) {
-            // No entry is ever filled under this key, so every access takes the slow path, which checks.
+        if (alignmentChecked || memoryObserver != null) {
+            // No entry is ever filled under this key, so every access takes the slow path, which checks and tells.
             mode |= Tlb.CHECKED;
         }
         tlbMode = mode;
@@ -550,6 +570,12 @@ public final class Cpu {
     public int runOne() {
         modeChanged();
         return loop.step(1);
+    }
+
+    /** As {@link #runOne}, but goes on to the end of the block: for who must see every branch and not every instruction. */
+    public int runBlock() {
+        modeChanged();
+        return loop.step(Integer.MAX_VALUE - 1);
     }
 
     /**

@@ -45,6 +45,9 @@ final class RunLoop {
         CpuState st = s;
         Block block = null;
         try {
+            if (cpu.pendingDebug != 0) {
+                return raisePending();
+            }
             int flags = st.flagsSystem;
             if ((flags & CpuState.TF) != 0 || st.interruptShadow != 0 || cpu.irqWindow || cpu.singleStep) {
                 return carefulStep();
@@ -72,7 +75,9 @@ final class RunLoop {
 
     /** rip of the instruction that was running, not of its block. */
     private void rewind(@Nullable Block found) {
-        if (found != null) {
+        if (cpu.atNewRip) {
+            cpu.atNewRip = false;
+        } else if (found != null) {
             // The interpreter may have gone on from the block that it was given.
             Block block = interpreter.block;
             long rip = s.rip + Insn.offset(block.code[interpreter.current * Insn.WORDS + 1]);
@@ -121,6 +126,12 @@ final class RunLoop {
             return debug != CpuExit.NONE ? debug : exit;
         }
         return exit;
+    }
+
+    private int raisePending() {
+        long bits = cpu.pendingDebug;
+        cpu.pendingDebug = 0;
+        return raiseDebug(bits);
     }
 
     /** #DB with the given DR6 bits, or the hypervisor's exit for it. */

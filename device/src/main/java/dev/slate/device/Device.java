@@ -48,7 +48,14 @@ final class Device {
             Native.quit(2);
         }
         statistics = "1".equals(Native.environment("SLATE_STATS"));
-        start(new SystemFile(new Kvm(new NativeHost(), knobs)));
+        Kvm kvm = new Kvm(new NativeHost(), knobs);
+        try {
+            Watching.start(kvm);
+        } catch (IllegalArgumentException e) {
+            say("slate: " + e.getMessage());
+            Native.quit(2);
+        }
+        start(new SystemFile(kvm));
         if (!"1".equals(Native.environment("SLATE_QUIET"))) {
             say("slate: this is Slate, KVM in user space (" + mode(chosen) + ")");
         }
@@ -162,6 +169,7 @@ final class Device {
 
     /** The process ends. */
     static void exit() {
+        Watching.exit();
         if (statistics) {
             for (Vm vm : vms) {
                 StatsReport.add(vm);

@@ -40,6 +40,13 @@ class ClientTest {
     }
 
     @Test
+    void theJvmCallsLibcWhereTheClientHasFunctionsOfTheSameName() throws Exception {
+        Host.Result result = Host.slate(60, QUIET, Host.compile(Path.of("src/test/native/own-memset.c")));
+        assertThat(result.status()).as(result.output()).isZero();
+        assertThat(result.output()).isEqualTo("0\n");
+    }
+
+    @Test
     void aKnobThatIsWrongEndsTheClientWithAMessage() throws Exception {
         Host.Result result = Host.slate(
                 60,

@@ -15,6 +15,7 @@ import dev.slate.kvm.msr.MsrLists;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The system object: what {@code /dev/kvm} itself answers, and where VMs come from.
@@ -59,6 +60,7 @@ public final class Kvm {
     private final TimerThread timers = new TimerThread();
     private final long cr4Reserved;
     private final AtomicInteger logLines = new AtomicInteger();
+    private volatile RunObserver.@Nullable Factory observers;
 
     /** A KVM with every knob at its default. */
     public Kvm(HostServices host) {
@@ -70,6 +72,17 @@ public final class Kvm {
         this.knobs = knobs;
         this.supported = new SupportedCpuid(host, ProcessorFeatures.offered(), PV_FEATURES, ProcessorFeatures.xcr0());
         this.cr4Reserved = ControlRegisters.cr4Reserved(supported);
+    }
+
+    /** Whoever watches the runs of vCPUs made from here on; before the first VM. */
+    public void observeWith(RunObserver.Factory factory) {
+        observers = factory;
+    }
+
+    @Nullable
+    RunObserver observe(Vcpu vcpu) {
+        RunObserver.Factory factory = observers;
+        return factory == null ? null : factory.observe(vcpu);
     }
 
     public HostServices host() {

@@ -16,7 +16,9 @@ import dev.slate.kvm.msr.MceFile;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.stats.VcpuStats;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -119,6 +121,35 @@ public final class Vcpu implements AutoCloseable {
         mutex.lock();
         try {
             return run.run(immediateExit);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** Lets others have the mutex, which the caller holds once, while {@code wait} runs. */
+    void whileUnlocked(Runnable wait) {
+        mutex.unlock();
+        try {
+            wait.run();
+        } finally {
+            mutex.lock();
+        }
+    }
+
+    /**
+     * Shows the processor's state to {@code visitor}, which may change it; before the vCPU next runs, code and translations are looked
+     * at anew. Waits until the vCPU is neither running nor used by another call.
+     *
+     * @return false: it still was after {@code millis}, and nothing has happened
+     */
+    public boolean inspect(long millis, Consumer<CpuState> visitor) throws InterruptedException {
+        if (!mutex.tryLock(millis, TimeUnit.MILLISECONDS)) {
+            return false;
+        }
+        try {
+            visitor.accept(state);
+            translationsChanged();
+            return true;
         } finally {
             mutex.unlock();
         }

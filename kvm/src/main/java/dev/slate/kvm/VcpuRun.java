@@ -44,6 +44,9 @@ final class VcpuRun implements Hypervisor {
 
     final VcpuMmu mmu;
 
+    /** Null in an ordinary run. */
+    private final @Nullable RunObserver observer;
+
     private @Nullable Cpu processor;
 
     /** A {@link Completion}. */
@@ -69,6 +72,7 @@ final class VcpuRun implements Hypervisor {
         if (ring != 0) {
             mmu.dirtyRing = new DirtyRing(runAreaHva + DirtyRing.PAGE_OFFSET * 4096L, ring);
         }
+        this.observer = vm.kvm().observe(vcpu);
     }
 
     /** The processor: made when the vCPU first needs one, because most of a thousand vCPUs of a test never run. */
@@ -100,6 +104,9 @@ final class VcpuRun implements Hypervisor {
     /** Gives back what the MMU caches for this vCPU; it runs no more. */
     void close() {
         mmu.close();
+        if (observer != null) {
+            observer.close();
+        }
     }
 
     /** Whether the guest has ever been entered: its CPUID stands from then on. */
@@ -169,7 +176,12 @@ final class VcpuRun implements Hypervisor {
 
     private int loop() {
         for (; ; ) {
-            int outcome = vcpu.mpState == MpState.RUNNABLE ? enter() : block();
+            int outcome;
+            if (observer != null && !observer.mayRun()) {
+                outcome = held(observer);
+            } else {
+                outcome = vcpu.mpState == MpState.RUNNABLE ? enter() : block();
+            }
             if (outcome != Outcome.RESUME) {
                 return outcome;
             }
@@ -184,6 +196,18 @@ final class VcpuRun implements Hypervisor {
                 return Errno.EINTR.number();
             }
         }
+    }
+
+    /**
+     * The observer holds this vCPU: it serves requests, and its state is open to whoever takes the mutex, until a kick or a signal
+     * comes.
+     */
+    private int held(RunObserver holder) {
+        int outcome = serveRequests();
+        if (outcome == Outcome.RESUME && !holder.mayRun()) {
+            vcpu.whileUnlocked(() -> mode.block(FOR_EVER));
+        }
+        return outcome;
     }
 
     /** One stay in the guest, from serving requests to handling the exit. */
@@ -210,11 +234,11 @@ final class VcpuRun implements Hypervisor {
         int code = delivery.deliver(cpu);
         // A stack in no slot: what delivery pushed is the client's to take before the handler runs.
         if (code == CpuExit.NONE && !mmio.hasWrites()) {
-            code = cpu.run();
+            code = observer == null ? cpu.run() : observer.run(cpu, false);
         }
         mmu.leaveGuest();
         stats.add(VcpuStats.EXITS);
-        return ExitHandlers.handle(this, cpu, code);
+        return handle(cpu, code);
     }
 
     private int serveRequests() {
@@ -322,9 +346,22 @@ final class VcpuRun implements Hypervisor {
         }
         mmu.enterGuest();
         cpu.walker.nestedRoot = vm.mmu().root(mmu);
-        int code = what == Completion.PIO_INS ? completeInput(cpu) : cpu.runOne();
+        int code;
+        if (what == Completion.PIO_INS) {
+            code = completeInput(cpu);
+        } else {
+            code = observer == null ? cpu.runOne() : observer.run(cpu, true);
+        }
         mmu.leaveGuest();
-        return ExitHandlers.handle(this, cpu, code);
+        return handle(cpu, code);
+    }
+
+    private int handle(Cpu cpu, int code) {
+        int outcome = ExitHandlers.handle(this, cpu, code);
+        if (observer != null) {
+            observer.exited(cpu, code, outcome);
+        }
+        return outcome;
     }
 
     private int completeInput(Cpu cpu) {

@@ -8,6 +8,7 @@ import static dev.slate.cpu.CpuState.RSP;
 
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuObserver;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.LeaveGuest;
@@ -107,6 +108,8 @@ public final class Events {
             enter(vector, hasErrorCode, errorCode, kind, returnRip);
             return null;
         } catch (GuestFault f) {
+            // A task switch may have come as far as the new task; what is delivered next returns there.
+            cpu.atNewRip = false;
             return f;
         } catch (LeaveGuest e) {
             exit = e.exit;
@@ -145,6 +148,10 @@ public final class Events {
         }
         s.interruptShadow = 0;
         cpu.modeChanged();
+        CpuObserver observer = cpu.observer;
+        if (observer != null) {
+            observer.delivered(vector, hasErrorCode, errorCode);
+        }
     }
 
     private GuestFault gateFault(int fault, int vector) {
@@ -272,8 +279,7 @@ public final class Events {
         checkGate(vector, access, kind);
         int selector = (int) (gate >>> 16) & 0xffff;
         if (type == TASK_GATE) {
-            s.rip = returnRip;
-            tasks.toGate(selector, hasErrorCode, errorCode);
+            tasks.byEvent(selector, returnRip, flags, hasErrorCode, errorCode);
             return;
         }
         int size = (type & 8) != 0 ? 2 : 1;

@@ -28,6 +28,7 @@ final class FarTransfers {
     private final long[] gpr;
     private final Segments segments;
     private final Events events;
+    private final TaskSwitch tasks;
     private final InterruptReturn interruptReturn;
 
     FarTransfers(Operands o, Segments segments, Events events) {
@@ -37,7 +38,8 @@ final class FarTransfers {
         this.gpr = o.gpr;
         this.segments = segments;
         this.events = events;
-        this.interruptReturn = new InterruptReturn(o, segments);
+        this.tasks = new TaskSwitch(o, segments);
+        this.interruptReturn = new InterruptReturn(o, segments, tasks);
     }
 
     int execute(int op, long w0, long w1, long imm) {
@@ -62,7 +64,7 @@ final class FarTransfers {
                 return farReturn(size, (int) imm & 0xffff);
             }
             case Op.IRET -> {
-                return interruptReturn.execute(size);
+                return interruptReturn.execute(w0, w1);
             }
             case Op.INT -> {
                 int vector = (int) imm & 0xff;
@@ -233,13 +235,13 @@ final class FarTransfers {
         return cpu.canonical(la);
     }
 
-    /** Call gates (SDM 3A 5.8.3 to 5.8.5). Task gates and TSSs go to the hypervisor as not implemented. */
+    /** Call gates (SDM 3A 5.8.3 to 5.8.5); task gates and TSSs switch tasks. */
     private int gate(boolean call, int selector, long d, int attr, long returnRip) {
         int type = attr & 15;
         boolean wide = s.longMode();
         if (!(type == CALL_GATE_32 || type == CALL_GATE_16 && !wide)) {
-            if (!wide && (type == 5 || type == 1 || type == 9)) {
-                return CpuExit.UNIMPLEMENTED;
+            if (!wide && TaskSwitch.switches(type)) {
+                return tasks.far(call, selector, d, returnRip);
             }
             throw segments.fault(GuestFault.GP, selector);
         }

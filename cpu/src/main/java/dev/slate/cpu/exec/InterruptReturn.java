@@ -9,6 +9,7 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.decode.Insn;
 
 /** IRET in its forms, and the return to a code segment of the same or an outer level that it shares with far RET (SDM 2A IRET). */
 final class InterruptReturn {
@@ -16,23 +17,37 @@ final class InterruptReturn {
     private final Cpu cpu;
     private final CpuState s;
     private final Segments segments;
+    private final TaskSwitch tasks;
 
-    InterruptReturn(Operands o, Segments segments) {
+    InterruptReturn(Operands o, Segments segments, TaskSwitch tasks) {
         this.o = o;
         this.cpu = o.cpu;
         this.s = o.s;
         this.segments = segments;
+        this.tasks = tasks;
     }
 
-    int execute(int size) {
-        int bytes = 1 << size;
+    int execute(long w0, long w1) {
         if (s.protectedMode() && !s.virtual8086() && (s.flagsSystem & CpuState.NT) != 0) {
             if (s.longMode()) {
                 throw o.protection();
             }
-            // A return to the task that called this one.
-            return CpuExit.UNIMPLEMENTED;
+            tasks.back(o.next(w0, w1));
+        } else {
+            toFrame(Insn.size(w0));
         }
+        cpu.serialize();
+        if (s.nmiBlocked) {
+            s.nmiBlocked = false;
+            if (cpu.nmiWindow) {
+                return CpuExit.NMI_WINDOW;
+            }
+        }
+        return CpuExit.NONE;
+    }
+
+    private void toFrame(int size) {
+        int bytes = 1 << size;
         if (s.virtual8086() && (s.flagsSystem & CpuState.IOPL) != CpuState.IOPL) {
             throw o.protection();
         }
@@ -55,14 +70,6 @@ final class InterruptReturn {
             toCode(selector, offset, size, 3L * bytes, 0);
             setFlags(image, size, oldLevel, iopl);
         }
-        cpu.serialize();
-        if (s.nmiBlocked) {
-            s.nmiBlocked = false;
-            if (cpu.nmiWindow) {
-                return CpuExit.NMI_WINDOW;
-            }
-        }
-        return CpuExit.NONE;
     }
 
     /** What of the image the old privilege level may change. */

@@ -21,7 +21,7 @@ final class Segments {
     /** Writable (data) or readable (code). */
     static final int WRITE_READ = 2;
 
-    private static final int TYPE_LDT = 2;
+    static final int TYPE_LDT = 2;
     private static final int TYPE_TSS = 9;
     private static final int TYPE_BUSY = 2;
 
@@ -123,25 +123,32 @@ final class Segments {
             setReal(seg, selector);
         } else if (seg == CpuState.SS) {
             loadStack(selector, s.cpl, GuestFault.GP);
-        } else if ((selector & ~3) == 0) {
-            setNull(seg, selector);
         } else {
-            long d = read(selector, GuestFault.GP);
-            int attr = attributes(d);
-            boolean code = (attr & CODE) != 0;
-            if ((attr & ATTR_S) == 0 || code && (attr & WRITE_READ) == 0) {
-                throw fault(GuestFault.GP, selector);
-            }
-            if ((!code || (attr & CONFORMING) == 0) && Math.max(selector & 3, s.cpl) > dpl(attr)) {
-                throw fault(GuestFault.GP, selector);
-            }
-            if ((attr & ATTR_P) == 0) {
-                throw fault(GuestFault.NP, selector);
-            }
-            setAccessed(selector, d);
-            set(seg, selector, d);
+            loadData(seg, selector, GuestFault.GP);
         }
         cpu.modeChanged();
+    }
+
+    /** Loads ES, DS, FS or GS in protected mode; {@code vector} (selector) when the descriptor does not fit: #GP, or #TS in a task switch. */
+    void loadData(int seg, int selector, int vector) {
+        if ((selector & ~3) == 0) {
+            setNull(seg, selector);
+            return;
+        }
+        long d = read(selector, vector);
+        int attr = attributes(d);
+        boolean code = (attr & CODE) != 0;
+        if ((attr & ATTR_S) == 0 || code && (attr & WRITE_READ) == 0) {
+            throw fault(vector, selector);
+        }
+        if ((!code || (attr & CONFORMING) == 0) && Math.max(selector & 3, s.cpl) > dpl(attr)) {
+            throw fault(vector, selector);
+        }
+        if ((attr & ATTR_P) == 0) {
+            throw fault(GuestFault.NP, selector);
+        }
+        setAccessed(selector, d);
+        set(seg, selector, d);
     }
 
     /** Checks a stack selector for privilege {@code cpl} and returns its descriptor; 0 for a null selector that 64-bit mode allows. */

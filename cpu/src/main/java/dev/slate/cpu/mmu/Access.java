@@ -2,6 +2,7 @@ package dev.slate.cpu.mmu;
 
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuObserver;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.mem.HostMemory;
@@ -49,12 +50,16 @@ public final class Access {
     private long locate(int seg, long la, int bytes, int access, int mode) {
         check(seg, la, bytes);
         int first = PAGE - ((int) la & PAGE - 1);
+        long value;
         if (first >= bytes) {
-            return read(translate(la, access, mode), bytes);
+            value = read(translate(la, access, mode), bytes);
+        } else {
+            translateBoth(la, first, access, mode);
+            value = read(low, first);
+            value |= read(high, bytes - first) << 8 * first;
         }
-        translateBoth(la, first, access, mode);
-        long value = read(low, first);
-        return value | read(high, bytes - first) << 8 * first;
+        tellLoad(la, bytes, value);
+        return value;
     }
 
     /** Stores the low {@code bytes} (1..8) of {@code v}. */
@@ -64,13 +69,14 @@ public final class Access {
         if (first >= bytes) {
             write(translate(la, Tlb.WRITE, mode), bytes, v);
             codeStored(la, mode);
-            return;
+        } else {
+            translateBoth(la, first, Tlb.WRITE, mode);
+            write(low, first, v);
+            write(high, bytes - first, v >>> 8 * first);
+            codeStored(la, mode);
+            codeStored(cpu.wrap(la + first), mode);
         }
-        translateBoth(la, first, Tlb.WRITE, mode);
-        write(low, first, v);
-        write(high, bytes - first, v >>> 8 * first);
-        codeStored(la, mode);
-        codeStored(cpu.wrap(la + first), mode);
+        tellStore(la, bytes, v);
     }
 
     /** Proves {@code bytes} (at most a page) storable without storing. */
@@ -101,6 +107,7 @@ public final class Access {
             }
             codeStored(la, mode);
             codeStored(cpu.wrap(la + first), mode);
+            tellStore(la, bytes, v);
             return true;
         }
         long at = translate(la, Tlb.WRITE, mode);
@@ -115,6 +122,7 @@ public final class Access {
         }
         if (done) {
             codeStored(la, mode);
+            tellStore(la, bytes, v);
         }
         return done;
     }
@@ -151,17 +159,24 @@ public final class Access {
     public boolean cas128(int seg, long la, long lo, long hi, long newLo, long newHi, int mode) {
         check(seg, la, 16);
         long at = translate(la, Tlb.WRITE, mode);
+        boolean equal;
         synchronized (SPLIT_LOCK) {
             cpu.wide[0] = read(at, 8);
             cpu.wide[1] = read(at < 0 ? at - 8 : at + 8, 8);
-            if (cpu.wide[0] != lo || cpu.wide[1] != hi) {
-                return false;
+            equal = cpu.wide[0] == lo && cpu.wide[1] == hi;
+            if (equal) {
+                write(at, 8, newLo);
+                write(at < 0 ? at - 8 : at + 8, 8, newHi);
             }
-            write(at, 8, newLo);
-            write(at < 0 ? at - 8 : at + 8, 8, newHi);
         }
-        codeStored(la, mode);
-        return true;
+        tellLoad(la, 8, cpu.wide[0]);
+        tellLoad(la + 8, 8, cpu.wide[1]);
+        if (equal) {
+            codeStored(la, mode);
+            tellStore(la, 8, newLo);
+            tellStore(la + 8, 8, newHi);
+        }
+        return equal;
     }
 
     // ------------------------------------------------------------------
@@ -176,6 +191,20 @@ public final class Access {
         }
         if (cpu.alignmentChecked && (la & bytes - 1) != 0) {
             throw cpu.fault(GuestFault.AC, 0);
+        }
+    }
+
+    private void tellLoad(long la, int bytes, long value) {
+        CpuObserver observer = cpu.memoryObserver;
+        if (observer != null) {
+            observer.loaded(la, bytes, value);
+        }
+    }
+
+    private void tellStore(long la, int bytes, long value) {
+        CpuObserver observer = cpu.memoryObserver;
+        if (observer != null) {
+            observer.stored(la, bytes, bytes == 8 ? value : value & (1L << 8 * bytes) - 1);
         }
     }
 

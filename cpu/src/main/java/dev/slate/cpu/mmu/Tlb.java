@@ -26,7 +26,7 @@ public final class Tlb {
     public static final int USER = 1;
     /** Mode bit: supervisor access with SMAP in force (CR4.SMAP and not RFLAGS.AC). */
     public static final int SMAP = 2;
-    /** Mode bit: alignment checking is on. No entry has it in its key. */
+    /** Mode bit: alignment checking is on, or every access is observed. No entry has it in its key. */
     public static final int CHECKED = 0x80;
     /** Key bit of the write slot: storable, but decoded code lies on the page, so stores take the slow path. */
     public static final int CODE = 0x100;

@@ -1,0 +1,71 @@
+package dev.slate.device;
+
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.mem.Scratch;
+import dev.slate.debug.ClientMemory;
+import dev.slate.debug.Trace;
+import dev.slate.debug.TraceOptions;
+import dev.slate.kvm.Kvm;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStreamWriter;
+import java.nio.charset.StandardCharsets;
+import org.jspecify.annotations.Nullable;
+
+/** What the client was started to be watched with: {@code slate trace}. In an ordinary run one environment variable is looked for. */
+final class Watching {
+    private static @Nullable Trace trace;
+
+    private Watching() {}
+
+    /** @throws IllegalArgumentException an option is wrong, or the log cannot be written */
+    static void start(Kvm kvm) {
+        String options = Native.environment("SLATE_TRACE");
+        if (options != null) {
+            trace(kvm, TraceOptions.parse(options));
+        }
+    }
+
+    private static void trace(Kvm kvm, TraceOptions options) {
+        String file = options.output();
+        FileOutputStream out;
+        try {
+            out = file == null ? new FileOutputStream(FileDescriptor.err) : new FileOutputStream(file);
+        } catch (IOException e) {
+            throw new IllegalArgumentException("trace: --output " + file + ": " + e.getMessage());
+        }
+        trace = Trace.start(kvm, options, new Copies(), new OutputStreamWriter(out, StandardCharsets.US_ASCII));
+    }
+
+    /** The process ends. */
+    static void exit() {
+        Trace t = trace;
+        if (t != null) {
+            t.flush();
+        }
+    }
+
+    /** Copies through the shim, which survives a client that unmaps what is copied. */
+    private static final class Copies implements ClientMemory {
+        /** One page, for one copy at a time. */
+        private final Scratch page = new Scratch(4096);
+
+        private final long buffer = page.hva();
+
+        @Override
+        public synchronized boolean read(long hva, byte[] to, int offset, int bytes) {
+            if (Native.copyIn(buffer, hva, bytes) != 0) {
+                return false;
+            }
+            HostMemory.copyOut(buffer, to, offset, bytes);
+            return true;
+        }
+
+        @Override
+        public synchronized boolean write(long hva, byte[] from, int offset, int bytes) {
+            HostMemory.copyIn(from, offset, buffer, bytes);
+            return Native.copyOut(hva, buffer, bytes) == 0;
+        }
+    }
+}
