@@ -5,6 +5,7 @@ import java.io.DataInputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.lang.foreign.MemorySegment;
+import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.MappedByteBuffer;
@@ -31,7 +32,9 @@ final class SiliconHelper implements AutoCloseable {
     private final Process process;
     private final OutputStream to;
     private final DataInputStream from;
+    /** Keeps the mapping alive. */
     private final MappedByteBuffer slots;
+
     private final Path folder;
     private final long base;
     /** Address in the helper to which code jumps when it is through. */
@@ -73,11 +76,12 @@ final class SiliconHelper implements AutoCloseable {
 
     /** Whether the host has a feature, by the name that /proc/cpuinfo gives it. */
     static boolean hostHas(String flag) throws IOException {
-        return Files.lines(Path.of("/proc/cpuinfo"))
-                .filter(l -> l.startsWith("flags"))
-                .findFirst()
-                .map(l -> (l + " ").contains(" " + flag + " "))
-                .orElse(false);
+        for (String line : Files.readAllLines(Path.of("/proc/cpuinfo"))) {
+            if (line.startsWith("flags")) {
+                return (line + " ").contains(" " + flag + " ");
+            }
+        }
+        return false;
     }
 
     static SiliconHelper start() throws IOException, InterruptedException {
@@ -154,10 +158,14 @@ final class SiliconHelper implements AutoCloseable {
 
     @Override
     public void close() throws IOException {
-        to.close();
-        process.destroy();
-        Files.deleteIfExists(folder.resolve("slots"));
-        Files.deleteIfExists(folder.resolve("silicon"));
-        Files.deleteIfExists(folder);
+        try {
+            to.close();
+            process.destroy();
+            Files.deleteIfExists(folder.resolve("slots"));
+            Files.deleteIfExists(folder.resolve("silicon"));
+            Files.deleteIfExists(folder);
+        } finally {
+            Reference.reachabilityFence(slots);
+        }
     }
 }
