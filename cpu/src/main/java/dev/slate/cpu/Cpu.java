@@ -67,6 +67,14 @@ public final class Cpu {
     /** What this processor offers, as {@link Feature} bits: anything else is #UD. */
     public static final long FEATURES = ImplementedFeatures.COMPLETE;
 
+    /** Whether the guest's tables and, below them, nested ones are walked; else the hypervisor's alone ({@link Walker#shadowRoot}). */
+    public boolean nestedPaging = true;
+
+    // ---- Answers of Hypervisor.pageFault ----
+    public long faultGpa;
+    public int faultCode;
+    public long watchedHva;
+
     /** Answer of {@link Hypervisor#mmioRead}. */
     public long mmioData;
 
@@ -512,8 +520,19 @@ public final class Cpu {
         modeChanged();
     }
 
+    /** The guest changed what its translations come from, or flushed them (MOV to a control register, INVPCID). */
+    public void translationsChanged() {
+        if (!nestedPaging) {
+            hypervisor.translationsChanged();
+        }
+        flushTlb();
+    }
+
     /** INVLPG. */
     public void invlpg(long la) {
+        if (!nestedPaging) {
+            hypervisor.invalidatePage(la);
+        }
         tlb.flushPage(la);
         walker.flush();
         translations++;

@@ -12,6 +12,13 @@ public interface Hypervisor {
     int RETRY = 0;
     /** {@link #nestedPageFault}: no memory there: the access goes to {@link #mmioRead} or {@link #mmioWrite}. */
     int MMIO = 1;
+    /** {@link #pageFault}: the guest gets a page fault with {@code cpu.faultCode}. */
+    int INJECT = 3;
+    /**
+     * {@link #pageFault} of a write: it may be done on {@code cpu.watchedHva}, for this once. {@link #watchedWrite} is called when it has
+     * been, with {@code cpu.faultGpa}'s page.
+     */
+    int WATCHED = 4;
     /** {@link #nestedPageFault}: leave guest mode with {@link CpuExit#NPF}, nothing of the instruction done. */
     int LEAVE = 2;
 
@@ -34,6 +41,43 @@ public interface Hypervisor {
      * @return {@link #RETRY}, {@link #MMIO} or {@link #LEAVE}
      */
     int nestedPageFault(long gpa, long errorCode, long gva);
+
+    /** Beside the bits of a page fault's error code: SMAP is in force for the access, EFLAGS.AC taken into account. */
+    long PF_SMAP = 1L << 32;
+
+    // ---- Without nested paging (APM 2 15.25.1) the hypervisor's tables are the only ones, and it is asked what
+    // follows from the
+    // guest's. ----
+
+    /**
+     * The walk of the hypervisor's tables for linear address {@code la} failed: the intercepted #PF.
+     *
+     * @param errorCode as silicon gives it, with {@link #PF_SMAP}
+     * @return {@link #RETRY}; {@link #MMIO} with {@code cpu.faultGpa}; {@link #INJECT}, {@link #WATCHED} or {@link #LEAVE}
+     */
+    default int pageFault(long la, long errorCode) {
+        throw new IllegalStateException("a page fault was intercepted under nested paging");
+    }
+
+    /** A write under watch has been done: {@code bytes} bytes at {@code gpa}, all on one page. */
+    default void watchedWrite(long gpa, int bytes) {
+        throw new IllegalStateException("a write was watched under nested paging");
+    }
+
+    /** CR0, CR3, CR4 or EFER was written, or translations were flushed: the guest's page tables count anew. */
+    default void translationsChanged() {
+        throw new IllegalStateException("translations are the hypervisor's under nested paging");
+    }
+
+    /** INVLPG. */
+    default void invalidatePage(long la) {
+        throw new IllegalStateException("INVLPG was intercepted under nested paging");
+    }
+
+    /** Reads quadwords of guest physical memory; false: there is none. */
+    default boolean readPhysical(long gpa, long[] into) {
+        throw new IllegalStateException("a table was read under nested paging");
+    }
 
     /**
      * An instruction reads {@code bytes} (1..8) at {@code gpa}, where {@link #nestedPageFault} had said MMIO. The same instruction is

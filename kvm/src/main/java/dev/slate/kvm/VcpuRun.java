@@ -83,7 +83,7 @@ final class VcpuRun implements Hypervisor {
             processor = c;
             vcpu.debug.apply(c);
             c.cr4Allowed = ~(vm.kvm().cr4Reserved() | ControlRegisters.cr4Reserved(vcpu.cpuid));
-            c.walker.guestReserved = FRAME & -1L << vcpu.cpuid.maxPhysicalAddress();
+            c.walker.guest.reserved = FRAME & -1L << vcpu.cpuid.maxPhysicalAddress();
         }
         return c;
     }

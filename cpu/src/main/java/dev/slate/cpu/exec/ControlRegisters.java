@@ -192,7 +192,7 @@ final class ControlRegisters {
         s.cr0 = v;
         s.efer = efer;
         if (((v ^ old) & (CR0_PG | CR0_WP | CR0_PE)) != 0) {
-            cpu.flushTlb();
+            cpu.translationsChanged();
         } else {
             cpu.modeChanged();
         }
@@ -205,7 +205,7 @@ final class ControlRegisters {
                 keep = v < 0;
                 v &= Long.MAX_VALUE;
             }
-            if ((v & (0xfff0_0000_0000_0000L | cpu.walker.guestReserved)) != 0) {
+            if ((v & (0xfff0_0000_0000_0000L | cpu.walker.guest.reserved)) != 0) {
                 throw o.protection();
             }
         } else if ((s.cr0 & CR0_PG) != 0 && (s.cr4 & CR4_PAE) != 0 && !cpu.walker.loadPdptrs(v)) {
@@ -217,7 +217,7 @@ final class ControlRegisters {
         if (keep && same) {
             cpu.serialize();
         } else {
-            cpu.flushTlb();
+            cpu.translationsChanged();
         }
     }
 
@@ -242,7 +242,7 @@ final class ControlRegisters {
         }
         s.cr4 = v;
         if ((changed & (CR4_PAE | CR4_PSE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_LA57)) != 0) {
-            cpu.flushTlb();
+            cpu.translationsChanged();
         } else {
             cpu.modeChanged();
         }
@@ -344,7 +344,7 @@ final class ControlRegisters {
                 || type < 2 && (s.cr4 & CR4_PCIDE) == 0 && pcid != 0) {
             throw o.protection();
         }
-        cpu.flushTlb();
+        cpu.translationsChanged();
     }
 
     // ------------------------------------------------------------------ LAR, LSL, VERR, VERW, ARPL

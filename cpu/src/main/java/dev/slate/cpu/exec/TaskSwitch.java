@@ -213,7 +213,7 @@ final class TaskSwitch {
             if (s.cr3 != cr3) {
                 s.cr3 = cr3;
                 System.arraycopy(oldPdptr, 0, s.pdptr, 0, 4);
-                cpu.flushTlb();
+                cpu.translationsChanged();
             } else {
                 cpu.modeChanged();
             }
@@ -354,7 +354,7 @@ final class TaskSwitch {
             throw cpu.fault(GuestFault.GP, segments.external);
         }
         s.cr3 = cr3;
-        cpu.flushTlb();
+        cpu.translationsChanged();
     }
 
     private void loadLdt() {

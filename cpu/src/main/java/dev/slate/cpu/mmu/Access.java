@@ -68,13 +68,13 @@ public final class Access {
         int first = PAGE - ((int) la & PAGE - 1);
         if (first >= bytes) {
             write(translate(la, Tlb.WRITE, mode), bytes, v);
-            codeStored(la, mode);
+            stored(la, bytes, mode);
         } else {
             translateBoth(la, first, Tlb.WRITE, mode);
             write(low, first, v);
             write(high, bytes - first, v >>> 8 * first);
-            codeStored(la, mode);
-            codeStored(cpu.wrap(la + first), mode);
+            stored(la, first, mode);
+            stored(cpu.wrap(la + first), bytes - first, mode);
         }
         tellStore(la, bytes, v);
     }
@@ -105,8 +105,8 @@ public final class Access {
                 write(low, first, v);
                 write(high, bytes - first, v >>> 8 * first);
             }
-            codeStored(la, mode);
-            codeStored(cpu.wrap(la + first), mode);
+            stored(la, first, mode);
+            stored(cpu.wrap(la + first), bytes - first, mode);
             tellStore(la, bytes, v);
             return true;
         }
@@ -121,7 +121,7 @@ public final class Access {
             done = casHost(at, bytes, expected, v);
         }
         if (done) {
-            codeStored(la, mode);
+            stored(la, bytes, mode);
             tellStore(la, bytes, v);
         }
         return done;
@@ -172,7 +172,7 @@ public final class Access {
         tellLoad(la, 8, cpu.wide[0]);
         tellLoad(la + 8, 8, cpu.wide[1]);
         if (equal) {
-            codeStored(la, mode);
+            stored(la, 16, mode);
             tellStore(la, 8, newLo);
             tellStore(la + 8, 8, newHi);
         }
@@ -237,7 +237,9 @@ public final class Access {
         }
     }
 
-    private void codeStored(long la, int mode) {
+    /** What follows a store of bytes that lie on one page: decoded code is void, and a page under watch is told of. */
+    private void stored(long la, int bytes, int mode) {
+        walker.stored(la, bytes, mode);
         if (tlb.hitsCode(la, 1, mode & (Tlb.USER | Tlb.SMAP))) {
             cpu.codeModified();
         }

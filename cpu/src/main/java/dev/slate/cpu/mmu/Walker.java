@@ -8,35 +8,29 @@ import dev.slate.cpu.Hypervisor;
 import dev.slate.cpu.mem.HostMemory;
 
 /**
- * Walks the guest's page tables and, below them, the nested ones (SDM 3A chapter 4, APM 2 chapter 5 and 15.25), sets accessed and
- * dirty bits, raises the guest's page faults and calls the hypervisor for nested ones.
+ * From a linear address to a host address: by the guest's tables and the nested ones below them (SDM 3A chapter 4, APM 2 chapter 5 and
+ * 15.25), or, without nested paging, by the one set of tables that the hypervisor makes (APM 2 15.25.1). Sets accessed and dirty bits,
+ * raises page faults and calls the hypervisor.
  *
- * <p>Both tables have the x86 format. A nested leaf's frame is a host virtual page. Guest tables are read as reads, and as writes
- * only when a bit must be set in them, so that page tables in write-protected memory stay readable (as EPT without A/D does).
+ * <p>All tables have the x86 format. The leaf's frame of nested and of shadow tables is a host virtual page. Guest tables are read as
+ * reads, and as writes only when a bit must be set in them, so that page tables in write-protected memory stay readable (as EPT without
+ * A/D does).
  *
  * <p>Each call of the hypervisor may free or remap anything, so a walk during which one was made starts again from CR3: the pass that
  * counts makes none.
  */
-public final class Walker {
-    // Page-table entry bits, guest and nested alike.
+public final class Walker implements GuestWalk.Tables {
+    // Page-table entry bits, guest's, nested and shadow's alike.
     private static final long P = 1;
     private static final long W = 1 << 1;
     private static final long U = 1 << 2;
-    private static final long A = 1 << 5;
-    private static final long D = 1 << 6;
-    private static final long PS = 1 << 7;
-    private static final long NX = 1L << 63;
-    private static final long FRAME = 0x000f_ffff_ffff_f000L;
-    /** Nested entries with one of these set are reserved: no host address has them (the hypervisor's MMIO entries do). */
-    private static final long NESTED_RESERVED = 0x000f_0000_0000_0000L;
-
-    // Page-fault error code (SDM 3A 4.7).
-    private static final int PF_P = 1;
-    private static final int PF_W = 1 << 1;
-    private static final int PF_U = 1 << 2;
-    private static final int PF_RSVD = 1 << 3;
-    private static final int PF_I = 1 << 4;
-    private static final int PF_PK = 1 << 5;
+    private static final long A = GuestWalk.A;
+    private static final long D = GuestWalk.D;
+    private static final long PS = GuestWalk.PS;
+    private static final long NX = GuestWalk.NX;
+    private static final long FRAME = GuestWalk.FRAME;
+    /** The hypervisor's entries with one of these set are reserved: no host address has them (those for MMIO do). */
+    private static final long NO_ADDRESS = 0x000f_0000_0000_0000L;
 
     private static final int TABLE_CACHE = 64;
 
@@ -45,42 +39,48 @@ public final class Walker {
 
     /** hva of the nested tables' root page (four levels). */
     public long nestedRoot;
-    /** Physical-address bits above the guest's MAXPHYADDR, reserved in its tables. */
-    public long guestReserved = FRAME & ~((1L << 48) - 1);
-    /** Whether nested entries carry accessed and dirty bits. */
+    /** Whether nested and shadow entries carry accessed and dirty bits. */
     public boolean nestedAccessedDirty = true;
+
+    /** Without nested paging: hva of the root of the tables that are walked instead of the guest's; 0: there is none, every access faults. */
+    public long shadowRoot;
+    /** Levels of those tables: 5 or 4 in long mode; else 3, with a root of four entries that carry no rights, as PAE's. */
+    public int shadowLevels = 3;
+
+    /** The walk of the guest's own tables under nested paging, and how wide the guest's physical addresses are. */
+    public final GuestWalk guest;
 
     /** Number of calls made to the hypervisor: host addresses found before a call are void after it. */
     public int calls;
 
-    // ---- what a walk found, for the TLB ----
-    /** Guest physical address of the access. */
-    public long gpa;
-
-    private boolean pageWritable;
-    private boolean pageUser;
-    private boolean pageLarge;
     private boolean nestedWritable;
     private boolean nestedExecutable;
-    private boolean pkeyNoAccess;
-    private boolean pkeyNoWrite;
-
-    // The entries of the current walk, outermost first: for A/D updates once everything is known to be allowed.
-    private final long[] entryHva = new long[5];
-    private final long[] entryGpa = new long[5];
-    private final long[] entry = new long[5];
 
     // Nested translations of guest table pages: gpa page | 1, hva page.
     private final long[] tableCache = new long[TABLE_CACHE * 2];
 
+    // Pages that the hypervisor lets be written once, under watch: linear page | mode | 1, and the rest. An access
+    // reaches two pages
+    // at most, neighbours, so the page number's low bit tells them apart.
+    private final long[] watchedKey = new long[2];
+    private final long[] watchedHva = new long[2];
+    private final long[] watchedGpa = new long[2];
+    private boolean watching;
+
+    private final long[] pointers = new long[4];
+
     public Walker(Cpu cpu) {
         this.cpu = cpu;
         this.s = cpu.s;
+        this.guest = new GuestWalk(cpu.s, this);
     }
 
     /** Forgets cached nested translations: whenever the TLB is flushed. */
     public void flush() {
         java.util.Arrays.fill(tableCache, 0);
+        watchedKey[0] = 0;
+        watchedKey[1] = 0;
+        watching = false;
     }
 
     /**
@@ -94,12 +94,20 @@ public final class Walker {
      * @throws dev.slate.cpu.LeaveGuest when the hypervisor leaves
      */
     public long translate(long la, int access, int mode, boolean cache) {
+        if (!cpu.nestedPaging) {
+            return translateShadow(la, access, mode, cache);
+        }
+        GuestWalk g = guest;
         for (; ; ) {
             int before = calls;
-            if (!guestWalk(la, access, mode)) {
+            int outcome = g.walk(la, access, mode);
+            if (outcome == GuestWalk.FAULT) {
+                throw pageFault(la, g.errorCode);
+            }
+            if (outcome == GuestWalk.RESTART) {
                 continue;
             }
-            long hva = nested(gpa, access, Hypervisor.NPF_FINAL, la);
+            long hva = nested(g.gpa, access, Hypervisor.NPF_FINAL, la);
             if (hva < 0) {
                 return hva;
             }
@@ -107,217 +115,45 @@ public final class Walker {
                 continue;
             }
             if (cache) {
-                boolean user = (mode & Tlb.USER) != 0;
-                boolean allowed = dataAllowed(user, mode);
-                boolean dirty = access == Tlb.WRITE;
-                boolean write = dirty && nestedWritable;
-                boolean fetch = access == Tlb.FETCH;
-                cpu.fillTlb(la, mode, hva, allowed && !pkeyNoAccess, write, fetch && nestedExecutable, pageLarge);
+                boolean read = GuestWalk.readable(g.rights, mode) && !g.keyNoAccess;
+                boolean write = access == Tlb.WRITE && nestedWritable;
+                boolean fetch = access == Tlb.FETCH && nestedExecutable;
+                cpu.fillTlb(la, mode, hva, read, write, fetch, g.level > 1);
             }
             return hva;
         }
     }
 
-    /** Whether a data read of the walked page is allowed. */
-    private boolean dataAllowed(boolean user, int mode) {
-        return user ? pageUser : !pageUser || (mode & Tlb.SMAP) == 0;
-    }
-
-    // ------------------------------------------------------------------ the guest's tables
-
-    /** One pass over the guest's tables; false: a call was made, start again. On success {@link #gpa} and the page's rights are set. */
-    private boolean guestWalk(long la, int access, int mode) {
-        long cr0 = s.cr0;
-        pkeyNoAccess = false;
-        pkeyNoWrite = false;
-        if ((cr0 & CpuState.CR0_PG) == 0) {
-            gpa = la & 0xffff_ffffL;
-            pageWritable = true;
-            pageUser = true;
-            pageLarge = false;
-            return true;
-        }
-        long cr4 = s.cr4;
-        if ((cr4 & CpuState.CR4_PAE) == 0) {
-            return walk32(la, access, mode);
-        }
-        boolean nxe = (s.efer & CpuState.EFER_NX) != 0;
-        long reserved = guestReserved | (nxe ? 0 : NX);
-        int level;
-        long table;
-        if (s.longMode()) {
-            level = (cr4 & CpuState.CR4_LA57) != 0 ? 5 : 4;
-            table = s.cr3 & FRAME;
-        } else {
-            level = 3;
-            table = 0;
-        }
-        int before = calls;
-        int depth = 0;
-        long rights = W | U;
-        boolean executable = true;
-        int shift = 12 + 9 * (level - 1);
-        for (; ; ) {
-            long e;
-            if (level == 3 && !s.longMode()) {
-                // PAE: the four directory pointers were loaded, and checked, with CR3 (SDM 3A 4.4.1); they carry no
-                // rights.
-                e = s.pdptr[(int) (la >>> 30) & 3];
-                if ((e & P) == 0) {
-                    throw pageFault(la, access, mode, 0);
-                }
-                table = e & FRAME & ~guestReserved;
-                level = 2;
-                shift = 21;
-                continue;
-            }
-            long slot = table + ((la >>> shift & 511) << 3);
-            long hva = tableHva(slot, la);
-            if (before != calls) {
-                return false;
-            }
-            e = HostMemory.get64(hva);
-            if ((e & P) == 0) {
-                throw pageFault(la, access, mode, 0);
-            }
-            long bad = reserved;
-            boolean leaf = level == 1;
-            if (!leaf && (e & PS) != 0) {
-                if (level >= 4) {
-                    bad |= PS;
-                } else {
-                    leaf = true;
-                    // Bit 12 of a large page's entry is PAT; the frame's low bits are reserved.
-                    bad |= (1L << shift) - 1 & FRAME & ~(1L << 12);
-                }
-            }
-            if ((e & bad) != 0) {
-                throw pageFault(la, access, mode, PF_P | PF_RSVD);
-            }
-            entryHva[depth] = hva;
-            entryGpa[depth] = slot;
-            entry[depth++] = e;
-            rights &= e;
-            executable &= (e & NX) == 0;
-            if (leaf) {
-                pageLarge = level > 1;
-                long offset = (1L << shift) - 1;
-                gpa = e & FRAME & ~offset | la & offset;
-                break;
-            }
-            table = e & FRAME;
-            level--;
-            shift -= 9;
-        }
-        if ((rights & U) != 0 && (cr4 & CpuState.CR4_PKE) != 0 && s.longMode()) {
-            int key = (int) (entry[depth - 1] >>> 59) & 15;
-            pkeyNoAccess = (s.pkru >>> 2 * key & 1) != 0;
-            pkeyNoWrite = (s.pkru >>> 2 * key & 2) != 0 && ((mode & Tlb.USER) != 0 || (cr0 & CpuState.CR0_WP) != 0);
-        }
-        return finish(la, access, mode, rights, executable, depth, 8);
-    }
-
-    /** 32-bit paging (SDM 3A 4.3), 4 MiB pages by CR4.PSE with PSE-36's wide frames. */
-    private boolean walk32(long la, int access, int mode) {
-        int before = calls;
-        long slot = (s.cr3 & 0xffff_f000L) + (la >>> 22 & 1023) * 4;
-        long hva = tableHva(slot, la);
-        if (before != calls) {
-            return false;
-        }
-        long e = HostMemory.get32(hva) & 0xffff_ffffL;
-        if ((e & P) == 0) {
-            throw pageFault(la, access, mode, 0);
-        }
-        entryHva[0] = hva;
-        entryGpa[0] = slot;
-        entry[0] = e;
-        if ((e & PS) != 0 && (s.cr4 & CpuState.CR4_PSE) != 0) {
-            // PSE-36: bits 13..20 are address bits 32..39; bit 21 is reserved.
-            if ((e & 1 << 21) != 0) {
-                throw pageFault(la, access, mode, PF_P | PF_RSVD);
-            }
-            gpa = e & 0xffc0_0000L | (e & 0x1f_e000L) << 19 | la & 0x3f_ffffL;
-            pageLarge = true;
-            return finish(la, access, mode, e & (W | U), true, 1, 4);
-        }
-        long rights = e & (W | U);
-        slot = (e & 0xffff_f000L) + (la >>> 12 & 1023) * 4;
-        hva = tableHva(slot, la);
-        if (before != calls) {
-            return false;
-        }
-        e = HostMemory.get32(hva) & 0xffff_ffffL;
-        if ((e & P) == 0) {
-            throw pageFault(la, access, mode, 0);
-        }
-        entryHva[1] = hva;
-        entryGpa[1] = slot;
-        entry[1] = e;
-        gpa = e & 0xffff_f000L | la & 0xfff;
-        pageLarge = false;
-        return finish(la, access, mode, rights & e, true, 2, 4);
-    }
-
-    /** Permission check, then A/D updates; false when an update lost a race or needed a call, and the walk starts again. */
-    private boolean finish(long la, int access, int mode, long rights, boolean executable, int depth, int entryBytes) {
-        boolean user = (mode & Tlb.USER) != 0;
-        pageWritable = (rights & W) != 0;
-        pageUser = (rights & U) != 0;
-        boolean allowed;
-        if (access == Tlb.FETCH) {
-            allowed = executable && (user ? pageUser : !pageUser || (s.cr4 & CpuState.CR4_SMEP) == 0);
-        } else {
-            allowed = dataAllowed(user, mode);
-            if (access == Tlb.WRITE) {
-                allowed &= pageWritable || !user && (s.cr0 & CpuState.CR0_WP) == 0;
-            }
-        }
-        if (!allowed) {
-            throw pageFault(la, access, mode, PF_P);
-        }
-        if (access != Tlb.FETCH && (pkeyNoAccess || access == Tlb.WRITE && pkeyNoWrite)) {
-            throw pageFault(la, access, mode, PF_P | PF_PK);
-        }
-        for (int i = 0; i < depth; i++) {
-            long want = A | (i == depth - 1 && access == Tlb.WRITE ? D : 0);
-            long e = entry[i];
-            if ((e & want) != want) {
-                int before = calls;
-                // The table page must be writable in the nested tables now.
-                long hva = nested(entryGpa[i], Tlb.WRITE, Hypervisor.NPF_GUEST_TABLE, la);
-                if (before != calls) {
-                    return false;
-                }
-                if (hva < 0) {
-                    throw cpu.leave(CpuExit.NPF);
-                }
-                boolean done = entryBytes == 8
-                        ? HostMemory.cas64(hva, e, e | want)
-                        : HostMemory.cas32(hva, (int) e, (int) (e | want));
-                if (!done) {
-                    return false;
-                }
-            }
-        }
-        return true;
-    }
-
-    private GuestFault pageFault(long la, int access, int mode, int code) {
-        if (access == Tlb.WRITE) {
-            code |= PF_W;
-        }
-        if ((mode & Tlb.USER) != 0) {
-            code |= PF_U;
-        }
-        // The I/D bit is defined only when a fetch can be forbidden at all (SDM 3A 4.7).
-        if (access == Tlb.FETCH
-                && ((s.efer & CpuState.EFER_NX) != 0 && (s.cr4 & CpuState.CR4_PAE) != 0
-                        || (s.cr4 & CpuState.CR4_SMEP) != 0)) {
-            code |= PF_I;
-        }
+    private GuestFault pageFault(long la, int code) {
         cpu.faultAddress(la);
         return cpu.fault(GuestFault.PF, code);
+    }
+
+    // ------------------------------------------------------------------ the guest's tables, for their walk
+
+    @Override
+    public long read(long slot, int bytes, long la) {
+        int before = calls;
+        long hva = tableHva(slot, la);
+        if (before != calls) {
+            guest.restart = true;
+            return 0;
+        }
+        return bytes == 8 ? HostMemory.get64(hva) : HostMemory.get32(hva) & 0xffff_ffffL;
+    }
+
+    @Override
+    public boolean update(long slot, int bytes, long old, long entry, long la) {
+        int before = calls;
+        // The table page must be writable in the nested tables now.
+        long hva = nested(slot, Tlb.WRITE, Hypervisor.NPF_GUEST_TABLE, la);
+        if (before != calls) {
+            return false;
+        }
+        if (hva < 0) {
+            throw cpu.leave(CpuExit.NPF);
+        }
+        return bytes == 8 ? HostMemory.cas64(hva, old, entry) : HostMemory.cas32(hva, (int) old, (int) entry);
     }
 
     /**
@@ -326,16 +162,172 @@ public final class Walker {
      * @return false, with nothing loaded, when a present one has a reserved bit set: #GP(0)
      */
     public boolean loadPdptrs(long cr3) {
-        long[] fresh = new long[4];
-        for (int i = 0; i < 4; i++) {
-            long e = HostMemory.get64(tableHva((cr3 & 0xffff_ffe0L) + 8L * i, cr3));
-            if ((e & P) != 0 && (e & (guestReserved | 0xfff0_0000_0000_01e6L)) != 0) {
+        long from = cr3 & 0xffff_ffe0L;
+        if (!cpu.nestedPaging) {
+            if (!cpu.hypervisor.readPhysical(from, pointers)) {
                 return false;
             }
-            fresh[i] = e;
+        } else {
+            for (int i = 0; i < 4; i++) {
+                pointers[i] = HostMemory.get64(tableHva(from + 8L * i, cr3));
+            }
         }
-        System.arraycopy(fresh, 0, s.pdptr, 0, 4);
+        for (long e : pointers) {
+            if ((e & P) != 0 && (e & (guest.reserved | 0xfff0_0000_0000_01e6L)) != 0) {
+                return false;
+            }
+        }
+        System.arraycopy(pointers, 0, s.pdptr, 0, 4);
         return true;
+    }
+
+    // ------------------------------------------------------------------ the hypervisor's tables instead of the guest's
+
+    private long translateShadow(long la, int access, int mode, boolean cache) {
+        for (; ; ) {
+            if (watching && access == Tlb.WRITE) {
+                int i = (int) (la >>> 12) & 1;
+                if (watchedKey[i] == (la & -4096L | mode | 1 << 8)) {
+                    return watchedHva[i] | la & 0xfff;
+                }
+            }
+            long error = shadowOnce(la, access, mode, cache);
+            if (error < 0) {
+                return ~error;
+            }
+            if ((mode & Tlb.SMAP) != 0) {
+                error |= Hypervisor.PF_SMAP;
+            }
+            int outcome = cpu.hypervisor.pageFault(la, error);
+            calls++;
+            switch (outcome) {
+                case Hypervisor.RETRY -> {}
+                case Hypervisor.MMIO -> {
+                    return ~cpu.faultGpa;
+                }
+                case Hypervisor.WATCHED -> watch(la, mode);
+                case Hypervisor.INJECT -> throw pageFault(la, cpu.faultCode);
+                default -> throw cpu.leave(CpuExit.NPF);
+            }
+        }
+    }
+
+    private void watch(long la, int mode) {
+        int i = (int) (la >>> 12) & 1;
+        watchedKey[i] = la & -4096L | mode | 1 << 8;
+        watchedHva[i] = cpu.watchedHva & -4096L;
+        watchedGpa[i] = cpu.faultGpa & -4096L;
+        watching = true;
+    }
+
+    /** {@code bytes} were stored at {@code la}, all on its page: a page under watch is told of, and was writable for this once. */
+    void stored(long la, int bytes, int mode) {
+        if (watching) {
+            int i = (int) (la >>> 12) & 1;
+            if (watchedKey[i] == (la & -4096L | mode & (Tlb.USER | Tlb.SMAP) | 1 << 8)) {
+                watchedKey[i] = 0;
+                watching = watchedKey[i ^ 1] != 0;
+                cpu.hypervisor.watchedWrite(watchedGpa[i] | la & 0xfff, bytes);
+                calls++;
+            }
+        }
+    }
+
+    /**
+     * One walk of the shadow tables: the complement of the host address, or (not negative) the error code of the page fault. Write
+     * protection holds at every privilege, and NX is on, whatever the guest's CR0.WP and EFER.NX say; SMEP, SMAP and keys are the guest's,
+     * and mean nothing while it has no paging.
+     */
+    private long shadowOnce(long la, int access, int mode, boolean cache) {
+        boolean user = (mode & Tlb.USER) != 0;
+        long error = (access == Tlb.WRITE ? GuestWalk.PF_W : access == Tlb.FETCH ? GuestWalk.PF_I : 0)
+                | (user ? GuestWalk.PF_U : 0);
+        long table = shadowRoot;
+        if (table == 0) {
+            return error;
+        }
+        int shift = 12 + 9 * (shadowLevels - 1);
+        if (shadowLevels == 3) {
+            long pointer = HostMemory.get64(table + ((la >>> 30 & 3) << 3));
+            if ((pointer & P) == 0) {
+                return error;
+            }
+            table = pointer & FRAME;
+            shift = 21;
+        }
+        long rights = W | U;
+        boolean executable = true;
+        for (; ; ) {
+            long at = table + ((la >>> shift & 511) << 3);
+            long e = HostMemory.get64(at);
+            if ((e & P) == 0) {
+                return error;
+            }
+            if ((e & NO_ADDRESS) != 0) {
+                return error | GuestWalk.PF_P | GuestWalk.PF_RSVD;
+            }
+            rights &= e;
+            executable &= (e & NX) == 0;
+            if (shift != 12 && (e & PS) == 0) {
+                if (nestedAccessedDirty && (e & A) == 0) {
+                    HostMemory.cas64(at, e, e | A);
+                }
+                table = e & FRAME;
+                shift -= 9;
+                continue;
+            }
+            long hva = shadowLeaf(la, access, mode, cache, at, e, rights, executable, shift);
+            return hva != 0 ? ~hva : error | GuestWalk.PF_P | (keyRefused ? GuestWalk.PF_PK : 0);
+        }
+    }
+
+    private boolean keyRefused;
+
+    /** The host address through a leaf, or 0 when the access is not allowed. */
+    private long shadowLeaf(
+            long la, int access, int mode, boolean cache, long at, long e, long rights, boolean executable, int shift) {
+        boolean paging = (s.cr0 & CpuState.CR0_PG) != 0;
+        boolean userPage = (rights & U) != 0;
+        boolean user = (mode & Tlb.USER) != 0;
+        boolean readable = paging ? GuestWalk.readable((int) rights, mode) : userPage || !user;
+        boolean writable = readable && (rights & W) != 0;
+        boolean fetchable = executable
+                && (user ? userPage : !paging || !userPage || (s.cr4 & CpuState.CR4_SMEP) == 0);
+        keyRefused = false;
+        if (paging && userPage && (s.cr4 & CpuState.CR4_PKE) != 0 && s.longMode()) {
+            int keyRights = s.pkru >>> 2 * ((int) (e >>> 59) & 15);
+            boolean noRead = (keyRights & 1) != 0;
+            boolean noWrite = noRead || (keyRights & 2) != 0 && (user || (s.cr0 & CpuState.CR0_WP) != 0);
+            keyRefused = access == Tlb.WRITE ? writable && noWrite : access == Tlb.READ && readable && noRead;
+            readable &= !noRead;
+            writable &= !noWrite;
+        }
+        if (!(access == Tlb.WRITE ? writable : access == Tlb.FETCH ? fetchable : readable)) {
+            return 0;
+        }
+        if (nestedAccessedDirty) {
+            long want = access == Tlb.WRITE ? A | D : A;
+            while ((e & want) != want) {
+                if (HostMemory.cas64(at, e, e | want)) {
+                    e |= want;
+                    break;
+                }
+                long now = HostMemory.getVolatile64(at);
+                if ((now ^ e) != 0 && ((now ^ e) & ~(A | D)) != 0) {
+                    // Somebody edited the entry: what was read is no longer what stands there. The fault is spurious.
+                    return 0;
+                }
+                e = now;
+            }
+        }
+        long offset = (1L << shift) - 1;
+        long hva = e & FRAME & ~offset | la & offset;
+        if (cache) {
+            // A page that is dirty already has nothing to be told of at its next write.
+            boolean write = writable && (!nestedAccessedDirty || (e & D) != 0);
+            cpu.fillTlb(la, mode, hva, readable, write, access == Tlb.FETCH, shift > 12);
+        }
+        return hva;
     }
 
     // ------------------------------------------------------------------ the nested tables
@@ -395,7 +387,7 @@ public final class Walker {
             if ((e & P) == 0) {
                 return error;
             }
-            if ((e & NESTED_RESERVED) != 0) {
+            if ((e & NO_ADDRESS) != 0) {
                 return error | Hypervisor.NPF_PRESENT | Hypervisor.NPF_RESERVED;
             }
             rights &= e;
