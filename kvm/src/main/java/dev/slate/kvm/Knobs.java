@@ -45,6 +45,9 @@ public final class Knobs {
             String meaning,
             String seed) {}
 
+    /** The word for a number that follows from other knobs. */
+    private static final String AUTO = "auto";
+
     public static final Knob EAGER_PAGE_SPLIT = toggle(
             "mmu.eager-page-split",
             true,
@@ -61,7 +64,34 @@ public final class Knobs {
             "Where the memslot that was found last is kept: with each vCPU (since Linux 5.15), with the VM (before), nowhere.",
             "003");
 
-    private static final List<Knob> ALL = List.of(EAGER_PAGE_SPLIT, HUGE_PAGES, MEMSLOT_LOOKUP);
+    public static final Knob TDP = toggle(
+            "tdp",
+            true,
+            "kvm_amd.npt",
+            "Two-dimensional paging; off: the hypervisor shadows the guest's page tables.",
+            "003");
+    public static final Knob PTE_LIST_ENTRIES = number(
+            "mmu.pte-list-entries",
+            AUTO,
+            2,
+            510,
+            "SPTEs in one pte_list_desc; auto: 14 with shadow paging, 2 without (what the seed's patch 2 makes of it).",
+            "002");
+    public static final Knob PTE_LIST_FORM = choice(
+            "mmu.pte-list-form",
+            "counted",
+            List.of("counted", "uncounted"),
+            "Whether a pte_list_desc counts its SPTEs (since Linux 5.15) or ends at the first empty place (before).",
+            "004");
+    public static final Knob RMAP_ZAP = choice(
+            "mmu.rmap-zap",
+            "chain",
+            List.of("chain", "entry"),
+            "How the rmap of a page is zapped: in one walk of its chain (since Linux 5.15), or entry by entry (before).",
+            "004");
+
+    private static final List<Knob> ALL = List.of(
+            TDP, EAGER_PAGE_SPLIT, HUGE_PAGES, MEMSLOT_LOOKUP, PTE_LIST_ENTRIES, PTE_LIST_FORM, RMAP_ZAP);
 
     private static final Knobs STANDARD = new Knobs(Map.of());
 
@@ -118,8 +148,17 @@ public final class Knobs {
         return chosen.getOrDefault(knob.name(), knob.standard());
     }
 
+    /** A NUMBER's value, or {@code automatic} while it is left to follow from other knobs. */
+    public long number(Knob knob, long automatic) {
+        return value(knob).equals(AUTO) ? automatic : number(knob);
+    }
+
     private static Knob toggle(String name, boolean on, String parameter, String meaning, String seed) {
         return new Knob(name, Kind.SWITCH, on ? "on" : "off", 0, 0, List.of(), parameter, meaning, seed);
+    }
+
+    private static Knob number(String name, String standard, long min, long max, String meaning, String seed) {
+        return new Knob(name, Kind.NUMBER, standard, min, max, List.of(), "", meaning, seed);
     }
 
     private static Knob choice(String name, String standard, List<String> choices, String meaning, String seed) {
@@ -150,6 +189,9 @@ public final class Knobs {
                 };
             }
             case NUMBER -> {
+                if (value.equals(knob.standard())) {
+                    return value;
+                }
                 String range = "a whole number from " + knob.min() + " to " + knob.max();
                 long n;
                 try {

@@ -10,6 +10,7 @@ import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.irqchip.LocalApic;
+import dev.slate.kvm.mmu.shadow.ShadowVcpu;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.msr.MceFile;
@@ -219,10 +220,7 @@ public final class Vcpu implements AutoCloseable {
             s.pat = 0x0007040600070406L;
             msrs.reset();
         }
-        Cpu cpu = run.processorOrNull();
-        if (cpu != null) {
-            cpu.flushTlb();
-        }
+        translationsChanged();
     }
 
     // ------------------------------------------------------------------ registers
@@ -720,6 +718,10 @@ public final class Vcpu implements AutoCloseable {
 
     /** CR3, CR4, EFER or a segment was changed from outside the processor. */
     void translationsChanged() {
+        ShadowVcpu shadow = run.shadow;
+        if (shadow != null) {
+            shadow.translationsChanged();
+        }
         Cpu cpu = run.processorOrNull();
         if (cpu != null) {
             cpu.flushTlb();

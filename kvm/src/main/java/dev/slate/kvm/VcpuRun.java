@@ -9,6 +9,9 @@ import dev.slate.cpu.LeaveGuest;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.mmu.VcpuMmu;
+import dev.slate.kvm.mmu.shadow.ShadowMmu;
+import dev.slate.kvm.mmu.shadow.ShadowVcpu;
+import dev.slate.kvm.mmu.tdp.TdpMmu;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.stats.VcpuStats;
@@ -47,6 +50,9 @@ final class VcpuRun implements Hypervisor {
     /** Null in an ordinary run. */
     private final @Nullable RunObserver observer;
 
+    /** There when the guest's tables are shadowed; null with two-dimensional paging. */
+    final @Nullable ShadowVcpu shadow;
+
     private @Nullable Cpu processor;
 
     /** A {@link Completion}. */
@@ -68,6 +74,8 @@ final class VcpuRun implements Hypervisor {
         this.mmio = new Mmio(exit);
         this.delivery = new EventDelivery(vcpu);
         this.mmu = new VcpuMmu(vm.mmuContext(), mode, stats, this::flushTlb);
+        ShadowMmu shadowMmu = vm.shadow();
+        this.shadow = shadowMmu == null ? null : shadowMmu.vcpu(mmu, s, vcpu.apic::ownsPage);
         long ring = vm.memory().dirtyRingBytes();
         if (ring != 0) {
             mmu.dirtyRing = new DirtyRing(runAreaHva + DirtyRing.PAGE_OFFSET * 4096L, ring);
@@ -84,6 +92,9 @@ final class VcpuRun implements Hypervisor {
             vcpu.debug.apply(c);
             c.cr4Allowed = ~(vm.kvm().cr4Reserved() | ControlRegisters.cr4Reserved(vcpu.cpuid));
             c.walker.guest.reserved = FRAME & -1L << vcpu.cpuid.maxPhysicalAddress();
+            if (shadow != null) {
+                shadow.attach(c);
+            }
         }
         return c;
     }
@@ -103,6 +114,9 @@ final class VcpuRun implements Hypervisor {
 
     /** Gives back what the MMU caches for this vCPU; it runs no more. */
     void close() {
+        if (shadow != null) {
+            shadow.close();
+        }
         mmu.close();
         if (observer != null) {
             observer.close();
@@ -223,6 +237,10 @@ final class VcpuRun implements Hypervisor {
             exit.reason = VcpuExit.DIRTY_RING_FULL;
             return Outcome.EXIT;
         }
+        int error = loadRoot(cpu);
+        if (error != 0) {
+            return error;
+        }
         if (events.tripleFault) {
             events.tripleFault = false;
             exit.reason = VcpuExit.SHUTDOWN;
@@ -230,7 +248,6 @@ final class VcpuRun implements Hypervisor {
         }
         // Whatever is requested from here on finds the kick word set: the processor comes out at once.
         mmu.enterGuest();
-        cpu.walker.nestedRoot = vm.mmu().root(mmu);
         int code = delivery.deliver(cpu);
         // A stack in no slot: what delivery pushed is the client's to take before the handler runs.
         if (code == CpuExit.NONE && !mmio.hasWrites()) {
@@ -241,6 +258,25 @@ final class VcpuRun implements Hypervisor {
         return handle(cpu, code);
     }
 
+    /** Gives the processor the tables it walks; 0, or an errno that KVM_RUN fails with. */
+    private int loadRoot(Cpu cpu) {
+        TdpMmu tdp = vm.tdp();
+        if (tdp != null) {
+            cpu.walker.nestedRoot = tdp.root(mmu);
+            return 0;
+        }
+        if (shadow == null) {
+            throw new IllegalStateException("a VM without an MMU");
+        }
+        int result = shadow.load();
+        if (result < 0) {
+            // Its page tables lie where no memory is.
+            events.tripleFault = true;
+            return 0;
+        }
+        return result;
+    }
+
     private int serveRequests() {
         mode.clearKick();
         if (mode.check(Request.VM_DEAD)) {
@@ -248,7 +284,9 @@ final class VcpuRun implements Hypervisor {
             return Errno.EIO.number();
         }
         mmu.serveTlbFlush();
-        mode.check(Request.MMU_FREE_OBSOLETE_ROOTS);
+        if (mode.check(Request.MMU_FREE_OBSOLETE_ROOTS) && shadow != null) {
+            shadow.freeObsoleteRoots();
+        }
         mode.check(Request.UNBLOCK);
         if (mode.check(Request.EVENT)) {
             stats.add(VcpuStats.REQ_EVENT);
@@ -344,8 +382,12 @@ final class VcpuRun implements Hypervisor {
                 return outcome;
             }
         }
+        int error = loadRoot(cpu);
+        if (error != 0) {
+            completion = what;
+            return error;
+        }
         mmu.enterGuest();
-        cpu.walker.nestedRoot = vm.mmu().root(mmu);
         int code;
         if (what == Completion.PIO_INS) {
             code = completeInput(cpu);
@@ -426,8 +468,15 @@ final class VcpuRun implements Hypervisor {
         if (vcpu.apic.ownsPage(gpa) && !codeOrTable) {
             return MMIO;
         }
-        int result = vm.mmu().fault(mmu, gpa, errorCode, gva);
-        if (result == MMIO && codeOrTable) {
+        TdpMmu tdp = vm.tdp();
+        if (tdp == null) {
+            throw new IllegalStateException("a nested page fault with shadow paging");
+        }
+        return faultResult(tdp.fault(mmu, gpa, errorCode, gva), codeOrTable, gpa, errorCode);
+    }
+
+    private int faultResult(int result, boolean needsMemory, long gpa, long errorCode) {
+        if (result == MMIO && needsMemory) {
             // Neither code nor page tables can lie where no memory is: KVM's emulator fails there.
             leftFor = LEFT_FOR_EMULATION;
             faultGpa = gpa;
@@ -438,6 +487,41 @@ final class VcpuRun implements Hypervisor {
             leftFor = LEFT_FOR_ERRNO;
         }
         return result;
+    }
+
+    @Override
+    public int pageFault(long la, long errorCode) {
+        Cpu c = cpu();
+        boolean fetch = (errorCode & NPF_FETCH) != 0;
+        return faultResult(shadowed().fault(c, la, errorCode), fetch, c.faultGpa, errorCode);
+    }
+
+    @Override
+    public void watchedWrite(long gpa, int bytes) {
+        shadowed().watchedWrite(gpa, bytes);
+    }
+
+    @Override
+    public void translationsChanged() {
+        shadowed().guestChangedTranslations();
+    }
+
+    @Override
+    public void invalidatePage(long la) {
+        shadowed().invalidatePage(la);
+    }
+
+    @Override
+    public boolean readPhysical(long gpa, long[] into) {
+        return shadowed().readPhysical(gpa, into);
+    }
+
+    private ShadowVcpu shadowed() {
+        ShadowVcpu v = shadow;
+        if (v == null) {
+            throw new IllegalStateException("a call of shadow paging under nested paging");
+        }
+        return v;
     }
 
     @Override

@@ -11,10 +11,12 @@ import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.mmu.Mmu;
 import dev.slate.kvm.mmu.MmuContext;
+import dev.slate.kvm.mmu.shadow.ShadowMmu;
 import dev.slate.kvm.mmu.tdp.TdpMmu;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.msr.MsrFilter;
+import dev.slate.kvm.stats.ShadowFigures;
 import dev.slate.kvm.stats.VmStats;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -58,6 +60,10 @@ public final class Vm implements AutoCloseable {
     private final VmStats stats;
     private final MmuContext mmuContext;
     private final Mmu mmu;
+    /** The MMU, when it is that one. */
+    private final @Nullable TdpMmu tdp;
+
+    private final @Nullable ShadowMmu shadow;
     private final TscSync tscSync;
     private final VmClock clock;
     private volatile long wallClock;
@@ -89,7 +95,17 @@ public final class Vm implements AutoCloseable {
         this.memory = new GuestMemory(host);
         this.stats = new VmStats(host);
         this.mmuContext = MmuContext.of(host, kvm.knobs(), memory, modes, stats);
-        this.mmu = TdpMmu.create(mmuContext);
+        if (kvm.knobs().on(Knobs.TDP)) {
+            TdpMmu made = TdpMmu.create(mmuContext);
+            this.mmu = made;
+            this.tdp = made;
+            this.shadow = null;
+        } else {
+            ShadowMmu made = ShadowMmu.create(mmuContext);
+            this.mmu = made;
+            this.tdp = null;
+            this.shadow = made;
+        }
         this.tscSync = new TscSync(host);
         this.clock = new VmClock(host);
         this.defaultTscKhz = (int) host.tscKhz();
@@ -108,8 +124,16 @@ public final class Vm implements AutoCloseable {
         return memory;
     }
 
-    Mmu mmu() {
-        return mmu;
+    /** The MMU of two-dimensional paging, or null: the guest's tables are shadowed. */
+    @Nullable
+    TdpMmu tdp() {
+        return tdp;
+    }
+
+    /** The shadow MMU, or null. */
+    @Nullable
+    ShadowMmu shadow() {
+        return shadow;
     }
 
     MmuContext mmuContext() {
@@ -273,12 +297,20 @@ public final class Vm implements AutoCloseable {
         if (Long.compareUnsigned(pages, MIN_ALLOC_MMU_PAGES) < 0) {
             throw Errno.EINVAL.raise();
         }
+        if (shadow != null) {
+            shadow.limit(pages);
+        }
         nrMmuPages = pages;
     }
 
     /** {@code KVM_GET_NR_MMU_PAGES}. */
     public long nrMmuPages() {
-        return nrMmuPages;
+        return shadow != null ? shadow.limit() : nrMmuPages;
+    }
+
+    /** What the shadow MMU's structures hold now; null under two-dimensional paging. Takes the MMU's lock. */
+    public @Nullable ShadowFigures shadowFigures() {
+        return shadow == null ? null : shadow.figures();
     }
 
     // ------------------------------------------------------------------ capabilities

@@ -57,6 +57,7 @@ public final class GuestWalk {
     static final long PS = 1 << 7;
     static final long NX = 1L << 63;
     static final long FRAME = 0x000f_ffff_ffff_f000L;
+    private static final long PAE_RESERVED = 0x7ff0_0000_0000_0000L;
     private static final int MOST_LEVELS = 5;
     private static final int ALL_RIGHTS = EXECUTE | WRITE | USER;
 
@@ -136,7 +137,7 @@ public final class GuestWalk {
         long cr4 = s.cr4;
         boolean longMode = s.longMode();
         boolean nxe = (s.efer & CpuState.EFER_NX) != 0;
-        long always = reserved | (nxe ? 0 : NX);
+        long always = reserved(longMode, nxe);
         long table;
         int l;
         if (longMode) {
@@ -196,6 +197,29 @@ public final class GuestWalk {
             protect(s.pkru >>> 2 * key, mode);
         }
         return OK;
+    }
+
+    /** Bits that are reserved in every entry of eight bytes; PAE's have no keys and nothing to ignore up there (SDM 3A table 4-11). */
+    private long reserved(boolean longMode, boolean nxe) {
+        return reserved | (nxe ? 0 : NX) | (longMode ? 0 : PAE_RESERVED);
+    }
+
+    /**
+     * The rights that a last-level entry grants by itself in the processor's present mode, without {@link #WRITE} while it is clean; -1 when
+     * nothing may be cached of it: it is not present, has a reserved bit, or was never accessed. For shadows of tables.
+     */
+    public int lastLevelRights(long e) {
+        boolean wide = (s.cr4 & CpuState.CR4_PAE) != 0;
+        if ((e & (P | A)) != (P | A)
+                || wide && (e & reserved(s.longMode(), (s.efer & CpuState.EFER_NX) != 0)) != 0) {
+            return -1;
+        }
+        return (int) e & USER | ((e & D) != 0 ? (int) e & WRITE : 0) | (wide && e < 0 ? 0 : EXECUTE);
+    }
+
+    /** The protection key in an entry, which only long mode has, in force or not. */
+    public int keyOf(long e) {
+        return s.longMode() ? (int) (e >>> 59) & 15 : 0;
     }
 
     private void protect(int keyRights, int mode) {

@@ -2,6 +2,7 @@ package dev.slate.kvm.memslot;
 
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Errno;
+import dev.slate.kvm.KvmException;
 import dev.slate.kvm.dirty.DirtyBitmap;
 import dev.slate.kvm.dirty.DirtyLogSink;
 import dev.slate.kvm.dirty.DirtyLogSource;
@@ -132,20 +133,35 @@ public final class GuestMemory implements AutoCloseable {
                 throw Errno.EINVAL.raise();
             }
         }
+        SlotMetadata metadata = old == null ? null : old.metadata;
+        if (change != MemslotListener.Change.FLAGS_ONLY) {
+            metadata = listener == null ? null : listener.metadata(baseGfn, npages);
+        }
         boolean initiallySet = false;
         DirtyBitmap bitmap = null;
         if ((flags & Memslot.LOG_DIRTY_PAGES) != 0) {
             initiallySet = (old == null || !old.logsDirty()) && (manualProtect & INITIALLY_SET) != 0;
             bitmap = old == null ? null : old.dirtyBitmap;
             if (bitmap == null && dirtyRingBytes == 0) {
-                bitmap = DirtyBitmap.create(host, npages);
+                bitmap = createBitmap(npages, old, metadata);
                 if (initiallySet) {
                     bitmap.markAll();
                 }
             }
         }
-        Memslot slot = new Memslot(asId, id, flags, baseGfn, npages, hva, bitmap);
+        Memslot slot = new Memslot(asId, id, flags, baseGfn, npages, hva, bitmap, metadata);
         commit(asId, old, slot, change, initiallySet);
+    }
+
+    private DirtyBitmap createBitmap(long npages, @Nullable Memslot old, @Nullable SlotMetadata metadata) {
+        try {
+            return DirtyBitmap.create(host, npages);
+        } catch (KvmException e) {
+            if (metadata != null && (old == null || old.metadata != metadata)) {
+                metadata.close();
+            }
+            throw e;
+        }
     }
 
     private void commit(
@@ -172,6 +188,9 @@ public final class GuestMemory implements AutoCloseable {
         }
         if (old != null && old.dirtyBitmap != null && (slot == null || slot.dirtyBitmap != old.dirtyBitmap)) {
             old.dirtyBitmap.close();
+        }
+        if (old != null && old.metadata != null && (slot == null || slot.metadata != old.metadata)) {
+            old.metadata.close();
         }
     }
 
@@ -427,6 +446,9 @@ public final class GuestMemory implements AutoCloseable {
             for (Memslot s : ids) {
                 if (s != null && s.dirtyBitmap != null) {
                     s.dirtyBitmap.close();
+                }
+                if (s != null && s.metadata != null) {
+                    s.metadata.close();
                 }
             }
             Arrays.fill(ids, null);

@@ -28,6 +28,8 @@ public final class Memslot {
     public final long userspaceAddr;
     /** There while dirty pages are logged by bitmap. */
     public final @Nullable DirtyBitmap dirtyBitmap;
+    /** The MMU's own. */
+    public final @Nullable SlotMetadata metadata;
 
     Memslot(
             int asId,
@@ -36,7 +38,8 @@ public final class Memslot {
             long baseGfn,
             long npages,
             long userspaceAddr,
-            @Nullable DirtyBitmap dirtyBitmap) {
+            @Nullable DirtyBitmap dirtyBitmap,
+            @Nullable SlotMetadata metadata) {
         this.asId = asId;
         this.id = id;
         this.flags = flags;
@@ -44,6 +47,7 @@ public final class Memslot {
         this.npages = npages;
         this.userspaceAddr = userspaceAddr;
         this.dirtyBitmap = dirtyBitmap;
+        this.metadata = metadata;
     }
 
     /** Whether {@code gfn} (any 64-bit value) lies in this slot. */

@@ -13,6 +13,16 @@ public interface MemslotListener {
     }
 
     /**
+     * What the MMU will keep with a slot that is created or moved, before anything has changed. {@link SlotMetadata#close} follows when the
+     * slot, or the change, is over.
+     *
+     * @throws dev.slate.kvm.KvmException ENOMEM
+     */
+    default @Nullable SlotMetadata metadata(long baseGfn, long npages) {
+        return null;
+    }
+
+    /**
      * A change has been published. Returns when no vCPU uses anything of {@code old} any more that {@code slot} lacks, its dirty
      * bitmap included.
      *

@@ -3,7 +3,8 @@ package dev.slate.kvm.mmu;
 import dev.slate.kvm.memslot.MemslotListener;
 
 /**
- * A VM's MMU: makes the tables that the processor walks below the guest's, and keeps them true.
+ * A VM's MMU: makes the tables that the processor walks, below the guest's or instead of them, and keeps them true. How a vCPU's faults come
+ * in is each MMU's own.
  *
  * <p><b>Invalidation protocol.</b> A vCPU commits an entry only inside a reading window ({@code READING_SHADOW_PAGE_TABLES}), after it has
  * checked there that the memslot snapshot and the invalidation sequence that its translation rests on still stand. Whoever takes memory
@@ -12,17 +13,6 @@ import dev.slate.kvm.memslot.MemslotListener;
  * reuses table pages and lets the kernel have the memory.
  */
 public interface Mmu extends MemslotListener, AutoCloseable {
-    /** hva of the root table (four levels) for the vCPU's address space. On the vCPU's thread. */
-    long root(VcpuMmu vcpu);
-
-    /**
-     * Resolves a nested page fault. On the vCPU's thread, in guest mode; the vCPU is outside meanwhile where this may block, and in
-     * guest mode again on return, its TLB flushed when that was asked for.
-     *
-     * @return {@code Hypervisor.RETRY}, {@code MMIO}, or {@code LEAVE} with {@link VcpuMmu#errno} set
-     */
-    int fault(VcpuMmu vcpu, long gpa, long errorCode, long gva);
-
     /**
      * The client's kernel is about to take {@code [startHva, endHva)} away or change its protection: drops every entry on the range, returns when no vCPU
      * can touch it, and lets none map it until {@link #hostInvalidateEnd} is called for it. Any thread that is not inside a guest.

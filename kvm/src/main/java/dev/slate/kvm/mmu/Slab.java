@@ -20,6 +20,9 @@ public final class Slab implements AutoCloseable {
     private final int objectBytes;
     private final int pieceObjects;
     private final int alignment;
+    /** Each piece begins with a page that holds a word for each of its objects ({@link #owner}). */
+    private final boolean owned;
+
     private long[] pieces = new long[8];
     private int pieceCount;
     private long[] free = {};
@@ -30,15 +33,39 @@ public final class Slab implements AutoCloseable {
      * @param alignment a power of two; objects are aligned so when their size is a multiple of it
      */
     public Slab(HostServices host, int objectBytes, int alignment) {
+        this(host, objectBytes, alignment, false);
+    }
+
+    private Slab(HostServices host, int objectBytes, int alignment, boolean owned) {
         this.host = host;
+        this.owned = owned;
         this.objectBytes = objectBytes;
         this.alignment = alignment;
-        this.pieceObjects = PIECE_BYTES / objectBytes;
+        this.pieceObjects = PIECE_BYTES / objectBytes - (owned ? 1 : 0);
     }
 
     /** A slab of page-table pages. */
     public static Slab ofPages(HostServices host) {
         return new Slab(host, PAGE, PAGE);
+    }
+
+    /** A slab of page-table pages that know whose they are: {@link #owner}. */
+    public static Slab ofOwnedPages(HostServices host) {
+        return new Slab(host, PAGE, PIECE_BYTES, true);
+    }
+
+    /** The word kept with a page of {@link #ofOwnedPages}, for any address on it ({@code page_private} of its {@code struct page}). */
+    public static long owner(long address) {
+        return HostMemory.get64(ownerWord(address));
+    }
+
+    /** Sets the word kept with a page. */
+    public static void owner(long address, long owner) {
+        HostMemory.put64(ownerWord(address), owner);
+    }
+
+    private static long ownerWord(long address) {
+        return (address & -PIECE_BYTES) + (address >>> 9 & (PIECE_BYTES / PAGE - 1) * Long.BYTES);
     }
 
     /** Bytes of an object. */
@@ -76,7 +103,7 @@ public final class Slab implements AutoCloseable {
     }
 
     private boolean grow() {
-        long bytes = (long) pieceObjects * objectBytes;
+        long bytes = pieceBytes();
         long piece = host.allocate(bytes, Math.max(alignment, PAGE));
         if (piece == 0) {
             return false;
@@ -90,9 +117,13 @@ public final class Slab implements AutoCloseable {
             free = Arrays.copyOf(free, Math.max(pieceCount * pieceObjects, free.length * 2));
         }
         for (int i = pieceObjects; --i >= 0; ) {
-            free[freeCount++] = piece + (long) i * objectBytes;
+            free[freeCount++] = piece + (long) (owned ? i + 1 : i) * objectBytes;
         }
         return true;
+    }
+
+    private long pieceBytes() {
+        return owned ? PIECE_BYTES : (long) pieceObjects * objectBytes;
     }
 
     /** Objects handed out and not given back: those in use and those that memory caches hold. */
@@ -102,14 +133,14 @@ public final class Slab implements AutoCloseable {
 
     /** Bytes taken from the host. */
     public synchronized long bytes() {
-        return (long) pieceCount * pieceObjects * objectBytes;
+        return pieceCount * pieceBytes();
     }
 
     /** Gives everything back to the host, used or not. */
     @Override
     public synchronized void close() {
         for (int i = 0; i < pieceCount; i++) {
-            host.free(pieces[i], (long) pieceObjects * objectBytes);
+            host.free(pieces[i], pieceBytes());
         }
         pieceCount = 0;
         freeCount = 0;

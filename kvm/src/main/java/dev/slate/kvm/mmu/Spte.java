@@ -5,17 +5,17 @@ package dev.slate.kvm.mmu;
  * virtual page where silicon has a physical one, and software bits where silicon ignores them.
  *
  * <pre>
- *  63  62      52 51            48 47            12 11  10   9    8  7  6 5 4   3   2 1 0
- * +--+-----------+----------------+----------------+--+----+----+---+--+-+-+---+---+-+-+-+
- * |NX|  ignored  | 0 (reserved)   | hva 47..12     |  |MMU |HOST| G |PS|D|A|PCD|PWT|U|W|P|
- * |  |           |                |                |  |WRIT|WRIT|   |  | | |   |   | | | |
- * +--+-----------+----------------+----------------+--+----+----+---+--+-+-+---+---+-+-+-+
+ *  63  62 59 58  52 51            48 47            12 11  10   9    8  7  6 5 4   3   2 1 0
+ * +--+-----+------+----------------+----------------+--+----+----+---+--+-+-+---+---+-+-+-+
+ * |NX| key | ign. | 0 (reserved)   | hva 47..12     |  |MMU |HOST| G |PS|D|A|PCD|PWT|U|W|P|
+ * |  |     |      |                |                |  |WRIT|WRIT|   |  | | |   |   | | | |
+ * +--+-----+------+----------------+----------------+--+----+----+---+--+-+-+---+---+-+-+-+
  * </pre>
  */
 public final class Spte {
     public static final long PRESENT = 1;
     public static final long WRITABLE = 1 << 1;
-    /** Always set: the nested walk is a user access (APM 2 15.25.6). */
+    /** Under two-dimensional paging always set: the nested walk is a user access (APM 2 15.25.6). */
     public static final long USER = 1 << 2;
 
     public static final long ACCESSED = 1 << 5;
@@ -24,6 +24,10 @@ public final class Spte {
     public static final long LARGE = 1 << 7;
 
     public static final long NO_EXECUTE = 1L << 63;
+
+    public static final int PROTECTION_KEY_SHIFT = 59;
+    /** Shadow paging: the guest's protection key (SDM 3A 4.6.2), 0 under two-dimensional paging. */
+    public static final long PROTECTION_KEY = 15L << PROTECTION_KEY_SHIFT;
 
     /** The client's page may be written: set once it was populated for writing. */
     public static final long HOST_WRITABLE = 1 << 9;
@@ -46,7 +50,7 @@ public final class Spte {
     private static final long CAN_BE_WRITABLE = HOST_WRITABLE | MMU_WRITABLE;
 
     private static final long[] FIELDS = {
-        PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE, HOST_WRITABLE, MMU_WRITABLE, FRAME, RESERVED, NO_EXECUTE
+        PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE, HOST_WRITABLE, MMU_WRITABLE, FRAME, RESERVED, NO_EXECUTE, PROTECTION_KEY
     };
 
     static {

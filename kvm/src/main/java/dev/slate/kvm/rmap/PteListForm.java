@@ -1,5 +1,7 @@
 package dev.slate.kvm.rmap;
 
+import dev.slate.kvm.Knobs;
+
 /**
  * The shape of {@code struct pte_list_desc} and how its chains are zapped.
  *
@@ -19,6 +21,14 @@ public record PteListForm(int entries, boolean counted, boolean zapOnce) {
         if (entries < 2) {
             throw new IllegalArgumentException("a pte_list_desc has room for 2 SPTEs at least, not " + entries);
         }
+    }
+
+    /** The form that the knobs ask for. */
+    public static PteListForm of(Knobs knobs) {
+        return new PteListForm(
+                (int) knobs.number(Knobs.PTE_LIST_ENTRIES, knobs.on(Knobs.TDP) ? 2 : 14),
+                knobs.value(Knobs.PTE_LIST_FORM).equals("counted"),
+                knobs.value(Knobs.RMAP_ZAP).equals("chain"));
     }
 
     /** Bytes of a descriptor. */

@@ -75,14 +75,19 @@ public final class TdpMmu implements Mmu {
         return mmu;
     }
 
-    @Override
+    /** hva of the root table (four levels) for the vCPU's address space. On the vCPU's thread. */
     public long root(VcpuMmu vcpu) {
         return roots[vcpu.addressSpace];
     }
 
     // ------------------------------------------------------------------ faults
 
-    @Override
+    /**
+     * Resolves a nested page fault. On the vCPU's thread, in guest mode; the vCPU is outside meanwhile where this may block, and in
+     * guest mode again on return, its TLB flushed when that was asked for.
+     *
+     * @return {@code Hypervisor.RETRY}, {@code MMIO}, or {@code LEAVE} with {@link VcpuMmu#errno} set
+     */
     public int fault(VcpuMmu v, long gpa, long errorCode, long gva) {
         VcpuStats s = v.stats;
         s.add(VcpuStats.PF_TAKEN);

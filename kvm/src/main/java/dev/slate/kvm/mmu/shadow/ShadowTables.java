@@ -1,0 +1,196 @@
+package dev.slate.kvm.mmu.shadow;
+
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.mmu.GuestWalk;
+import dev.slate.cpu.mmu.Tlb;
+import dev.slate.kvm.Errno;
+import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.memslot.GuestMemory;
+import dev.slate.kvm.memslot.Memslot;
+import dev.slate.kvm.memslot.Memslots;
+import dev.slate.kvm.mmu.HvaInvalidation;
+import dev.slate.kvm.mmu.VcpuMmu;
+
+/**
+ * The guest's page tables in its memory, for the walk that the hypervisor does. A walk reads inside one reading window, through a cache of
+ * tables that are known to be populated while memslots and invalidation sequence are what they were; a table that is not there yet is
+ * populated outside the window, and the walk starts again.
+ *
+ * <p>Of the vCPU's thread only; outside guest mode.
+ */
+final class ShadowTables implements GuestWalk.Tables {
+    private static final int SIZE = 64;
+    private static final long NONE = -1;
+
+    private final ShadowMmu mmu;
+    private final VcpuMmu v;
+    private final HostServices host;
+    private final GuestMemory memory;
+    private final HvaInvalidation invalidation;
+
+    @SuppressWarnings("NullAway.Init") // Each needs the other; set before the first walk.
+    GuestWalk walk;
+
+    // gfn + 1 of a table, 0: empty; its hva, 0: no memory, bit 0: populated for writing. bit 1: read-only slot.
+    private final long[] tag = new long[SIZE];
+    private final long[] page = new long[SIZE];
+
+    private static final long WRITABLE = 1;
+    private static final long READ_ONLY = 2;
+
+    private Memslots slots;
+    private long sequence;
+
+    private long missing = NONE;
+    private boolean missingForWrite;
+
+    ShadowTables(ShadowMmu mmu, VcpuMmu vcpu) {
+        this.mmu = mmu;
+        this.v = vcpu;
+        this.host = mmu.context.host();
+        this.memory = mmu.context.memory();
+        this.invalidation = mmu.context.invalidation();
+        this.slots = memory.slots(0);
+    }
+
+    /** The memslots that the last walk rests on. */
+    Memslots slots() {
+        return slots;
+    }
+
+    /** The invalidation sequence that the last walk rests on. */
+    long sequence() {
+        return sequence;
+    }
+
+    /** Looks at memslots and sequence anew; what was populated under others is forgotten. */
+    void snapshot() {
+        long now = invalidation.sequence();
+        Memslots current = memory.slots(v.addressSpace);
+        if (now != sequence || current != slots) {
+            sequence = now;
+            slots = current;
+            java.util.Arrays.fill(tag, 0);
+        }
+    }
+
+    /**
+     * Walks the guest's tables.
+     *
+     * @return {@link GuestWalk#OK}, {@link GuestWalk#FAULT}; {@link GuestWalk#RESTART}: the vCPU must leave first, with {@link VcpuMmu#errno}
+     */
+    int walk(long la, int access, int mode) {
+        for (; ; ) {
+            snapshot();
+            missing = NONE;
+            v.mode.beginReading();
+            int outcome = GuestWalk.RESTART;
+            if (memory.slots(v.addressSpace) == slots && invalidation.sequence() == sequence) {
+                outcome = walk.walk(la, access, mode & (Tlb.USER | Tlb.SMAP));
+            }
+            v.mode.endReading();
+            if (outcome != GuestWalk.RESTART) {
+                return outcome;
+            }
+            if (missing != NONE && !populate(missing, missingForWrite) || v.mode.kicked() && missing == NONE) {
+                return GuestWalk.RESTART;
+            }
+        }
+    }
+
+    /**
+     * Sees that a table's page is populated under the snapshot.
+     *
+     * @return false: the vCPU must leave first, with {@link VcpuMmu#errno}
+     */
+    boolean populate(long gfn, boolean write) {
+        int i = (int) gfn & SIZE - 1;
+        Memslot slot = v.slot(slots, gfn);
+        long at = 0;
+        if (slot != null) {
+            at = slot.hva(gfn);
+            boolean forWrite = write && !slot.readonly();
+            if (invalidation.inProgress(at, 4096)) {
+                invalidation.await(at, v.mode);
+                return !v.mode.kicked();
+            }
+            int error = host.populate(at, 4096, forWrite);
+            if (error == Errno.EINTR.number() || error == Errno.EAGAIN.number()) {
+                return false;
+            }
+            at = error != 0 ? 0 : at | (forWrite ? WRITABLE : 0) | (slot.readonly() ? READ_ONLY : 0);
+        }
+        tag[i] = gfn + 1;
+        page[i] = at;
+        return true;
+    }
+
+    /** Whether a table's page is populated and memory at all; under the snapshot. */
+    boolean memory(long gfn) {
+        int i = (int) gfn & SIZE - 1;
+        return tag[i] == gfn + 1 && page[i] != 0;
+    }
+
+    /** Whether something is known of a table's page under the snapshot. */
+    boolean known(long gfn) {
+        return tag[(int) gfn & SIZE - 1] == gfn + 1;
+    }
+
+    @Override
+    public long read(long gpa, int bytes, long la) {
+        long gfn = gpa >>> 12;
+        int i = (int) gfn & SIZE - 1;
+        if (tag[i] != gfn + 1) {
+            missing = gfn;
+            missingForWrite = false;
+            walk.restart = true;
+            return 0;
+        }
+        long at = page[i] & -4096L;
+        if (at == 0) {
+            // KVM takes a table that lies in no memory for one without entries.
+            return 0;
+        }
+        at |= gpa & 4095;
+        return bytes == 8 ? HostMemory.get64(at) : HostMemory.get32(at) & 0xffff_ffffL;
+    }
+
+    @Override
+    public boolean update(long gpa, int bytes, long old, long entry, long la) {
+        long gfn = gpa >>> 12;
+        int i = (int) gfn & SIZE - 1;
+        if (tag[i] == gfn + 1 && (page[i] & READ_ONLY) != 0) {
+            // ROM: the bits are not kept.
+            return true;
+        }
+        if (tag[i] != gfn + 1 || (page[i] & WRITABLE) == 0) {
+            missing = gfn;
+            missingForWrite = true;
+            return false;
+        }
+        long at = page[i] & -4096L | gpa & 4095;
+        boolean done =
+                bytes == 8 ? HostMemory.cas64(at, old, entry) : HostMemory.cas32(at, (int) old, (int) entry);
+        Memslot slot = v.slot(slots, gfn);
+        if (done && slot != null) {
+            v.markDirty(slot, gfn);
+        }
+        return done;
+    }
+
+    /** Under the MMU's lock, with nothing stale: whether the entry that the last walk used at a level still stands. */
+    boolean unchanged(int level) {
+        if (level < walk.level) {
+            return true;
+        }
+        long gpa = walk.entryGpa[level];
+        Memslot slot = slots.find(gpa >>> 12);
+        if (slot == null) {
+            return false;
+        }
+        long at = slot.hva(gpa >>> 12) | gpa & 4095;
+        long now = walk.entryBytes == 8 ? HostMemory.get64(at) : HostMemory.get32(at) & 0xffff_ffffL;
+        return now == walk.entry[level];
+    }
+
+}
