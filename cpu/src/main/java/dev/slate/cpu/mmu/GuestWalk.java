@@ -210,8 +210,7 @@ public final class GuestWalk {
      */
     public int lastLevelRights(long e) {
         boolean wide = (s.cr4 & CpuState.CR4_PAE) != 0;
-        if ((e & (P | A)) != (P | A)
-                || wide && (e & reserved(s.longMode(), (s.efer & CpuState.EFER_NX) != 0)) != 0) {
+        if ((e & (P | A)) != (P | A) || wide && (e & reserved(s.longMode(), (s.efer & CpuState.EFER_NX) != 0)) != 0) {
             return -1;
         }
         return (int) e & USER | ((e & D) != 0 ? (int) e & WRITE : 0) | (wide && e < 0 ? 0 : EXECUTE);
@@ -279,8 +278,7 @@ public final class GuestWalk {
         boolean userPage = (rights & USER) != 0;
         boolean allowed;
         if (access == Tlb.FETCH) {
-            allowed = (rights & EXECUTE) != 0
-                    && (user ? userPage : !userPage || (s.cr4 & CpuState.CR4_SMEP) == 0);
+            allowed = (rights & EXECUTE) != 0 && (user ? userPage : !userPage || (s.cr4 & CpuState.CR4_SMEP) == 0);
         } else {
             allowed = readable(rights, mode);
             if (access == Tlb.WRITE) {

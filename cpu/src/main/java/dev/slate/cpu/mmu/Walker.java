@@ -291,8 +291,7 @@ public final class Walker implements GuestWalk.Tables {
         boolean user = (mode & Tlb.USER) != 0;
         boolean readable = paging ? GuestWalk.readable((int) rights, mode) : userPage || !user;
         boolean writable = readable && (rights & W) != 0;
-        boolean fetchable = executable
-                && (user ? userPage : !paging || !userPage || (s.cr4 & CpuState.CR4_SMEP) == 0);
+        boolean fetchable = executable && (user ? userPage : !paging || !userPage || (s.cr4 & CpuState.CR4_SMEP) == 0);
         keyRefused = false;
         if (paging && userPage && (s.cr4 & CpuState.CR4_PKE) != 0 && s.longMode()) {
             int keyRights = s.pkru >>> 2 * ((int) (e >>> 59) & 15);

@@ -50,7 +50,18 @@ public final class Spte {
     private static final long CAN_BE_WRITABLE = HOST_WRITABLE | MMU_WRITABLE;
 
     private static final long[] FIELDS = {
-        PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE, HOST_WRITABLE, MMU_WRITABLE, FRAME, RESERVED, NO_EXECUTE, PROTECTION_KEY
+        PRESENT,
+        WRITABLE,
+        USER,
+        ACCESSED,
+        DIRTY,
+        LARGE,
+        HOST_WRITABLE,
+        MMU_WRITABLE,
+        FRAME,
+        RESERVED,
+        NO_EXECUTE,
+        PROTECTION_KEY
     };
 
     static {

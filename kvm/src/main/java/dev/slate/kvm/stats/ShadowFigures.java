@@ -32,9 +32,6 @@ public record ShadowFigures(
         long entriesWalked) {
     /** Bytes of objects taken, slots' arrays included. */
     public long bytes() {
-        return headers * headerBytes
-                + (tables + shadowedInfo) * 4096
-                + descriptors * descriptorBytes
-                + slotBytes;
+        return headers * headerBytes + (tables + shadowedInfo) * 4096 + descriptors * descriptorBytes + slotBytes;
     }
 }

@@ -105,8 +105,7 @@ final class ShadowPages {
     long create(ShadowCaches caches, long gfn, int role) {
         boolean direct = Role.direct(role);
         long sp = caches.headers.take();
-        ShadowPage.init(
-                sp, gfn, role, caches.tables.take(), direct ? 0 : caches.shadowedInfo.take(), generation);
+        ShadowPage.init(sp, gfn, role, caches.tables.take(), direct ? 0 : caches.shadowedInfo.take(), generation);
         ShadowPage.addFirst(active, sp);
         ShadowPage.addToBucket(bucket(gfn), sp);
         used++;

@@ -50,8 +50,7 @@ final class ShadowRoots {
     private boolean syncWanted;
     private boolean flushWanted;
 
-    ShadowRoots(
-            ShadowMmu mmu, VcpuMmu vcpu, CpuState state, GuestWalk walk, ShadowTables tables, ShadowCaches caches) {
+    ShadowRoots(ShadowMmu mmu, VcpuMmu vcpu, CpuState state, GuestWalk walk, ShadowTables tables, ShadowCaches caches) {
         this.mmu = mmu;
         this.v = vcpu;
         this.s = state;
@@ -197,7 +196,8 @@ final class ShadowRoots {
                 return tables.slots().find(gfn) == null ? TRIPLE_FAULT : Errno.EFAULT.number();
             }
         }
-        if (!caches.topUp() || paeTable == 0 && (paeTable = mmu.context.tablePages().take()) == 0) {
+        if (!caches.topUp()
+                || paeTable == 0 && (paeTable = mmu.context.tablePages().take()) == 0) {
             return Errno.ENOMEM.number();
         }
         mmu.lock.lock();

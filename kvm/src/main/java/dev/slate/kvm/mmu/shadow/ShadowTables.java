@@ -19,7 +19,10 @@ import dev.slate.kvm.mmu.VcpuMmu;
  * <p>Of the vCPU's thread only; outside guest mode.
  */
 final class ShadowTables implements GuestWalk.Tables {
-    private static final int SIZE = 64;
+    /** Places of the cache, and how many may be taken: a walk needs five at most, so after a sweep it comes through. */
+    private static final int SIZE = 128;
+
+    private static final int MOST = 64;
     private static final long NONE = -1;
 
     private final ShadowMmu mmu;
@@ -34,6 +37,7 @@ final class ShadowTables implements GuestWalk.Tables {
     // gfn + 1 of a table, 0: empty; its hva, 0: no memory, bit 0: populated for writing. bit 1: read-only slot.
     private final long[] tag = new long[SIZE];
     private final long[] page = new long[SIZE];
+    private int count;
 
     private static final long WRITABLE = 1;
     private static final long READ_ONLY = 2;
@@ -70,8 +74,22 @@ final class ShadowTables implements GuestWalk.Tables {
         if (now != sequence || current != slots) {
             sequence = now;
             slots = current;
-            java.util.Arrays.fill(tag, 0);
+            sweep();
         }
+    }
+
+    private void sweep() {
+        java.util.Arrays.fill(tag, 0);
+        count = 0;
+    }
+
+    /** Where a gfn stands, or would stand. */
+    private int place(long gfn) {
+        int i = (int) (gfn * 0x9e37_79b9_7f4a_7c15L >>> 57);
+        while (tag[i] != 0 && tag[i] != gfn + 1) {
+            i = i + 1 & SIZE - 1;
+        }
+        return i;
     }
 
     /**
@@ -104,7 +122,6 @@ final class ShadowTables implements GuestWalk.Tables {
      * @return false: the vCPU must leave first, with {@link VcpuMmu#errno}
      */
     boolean populate(long gfn, boolean write) {
-        int i = (int) gfn & SIZE - 1;
         Memslot slot = v.slot(slots, gfn);
         long at = 0;
         if (slot != null) {
@@ -120,6 +137,12 @@ final class ShadowTables implements GuestWalk.Tables {
             }
             at = error != 0 ? 0 : at | (forWrite ? WRITABLE : 0) | (slot.readonly() ? READ_ONLY : 0);
         }
+        int i = place(gfn);
+        if (tag[i] == 0 && count++ == MOST) {
+            sweep();
+            i = place(gfn);
+            count = 1;
+        }
         tag[i] = gfn + 1;
         page[i] = at;
         return true;
@@ -127,19 +150,19 @@ final class ShadowTables implements GuestWalk.Tables {
 
     /** Whether a table's page is populated and memory at all; under the snapshot. */
     boolean memory(long gfn) {
-        int i = (int) gfn & SIZE - 1;
+        int i = place(gfn);
         return tag[i] == gfn + 1 && page[i] != 0;
     }
 
     /** Whether something is known of a table's page under the snapshot. */
     boolean known(long gfn) {
-        return tag[(int) gfn & SIZE - 1] == gfn + 1;
+        return tag[place(gfn)] == gfn + 1;
     }
 
     @Override
     public long read(long gpa, int bytes, long la) {
         long gfn = gpa >>> 12;
-        int i = (int) gfn & SIZE - 1;
+        int i = place(gfn);
         if (tag[i] != gfn + 1) {
             missing = gfn;
             missingForWrite = false;
@@ -158,7 +181,7 @@ final class ShadowTables implements GuestWalk.Tables {
     @Override
     public boolean update(long gpa, int bytes, long old, long entry, long la) {
         long gfn = gpa >>> 12;
-        int i = (int) gfn & SIZE - 1;
+        int i = place(gfn);
         if (tag[i] == gfn + 1 && (page[i] & READ_ONLY) != 0) {
             // ROM: the bits are not kept.
             return true;
@@ -169,8 +192,7 @@ final class ShadowTables implements GuestWalk.Tables {
             return false;
         }
         long at = page[i] & -4096L | gpa & 4095;
-        boolean done =
-                bytes == 8 ? HostMemory.cas64(at, old, entry) : HostMemory.cas32(at, (int) old, (int) entry);
+        boolean done = bytes == 8 ? HostMemory.cas64(at, old, entry) : HostMemory.cas32(at, (int) old, (int) entry);
         Memslot slot = v.slot(slots, gfn);
         if (done && slot != null) {
             v.markDirty(slot, gfn);
@@ -192,5 +214,4 @@ final class ShadowTables implements GuestWalk.Tables {
         long now = walk.entryBytes == 8 ? HostMemory.get64(at) : HostMemory.get32(at) & 0xffff_ffffL;
         return now == walk.entry[level];
     }
-
 }
