@@ -339,7 +339,7 @@ public final class ShadowMmu implements Mmu {
                 pages.zap(sp);
                 stats.add(VmStats.MMU_FLOODED, 1);
             } else {
-                flush |= zapWritten(sp, (int) gpa & 4095, bytes);
+                flush |= zapWritten(sp, (int) gpa & 4095);
             }
         }
         pages.commit(flush);
@@ -355,7 +355,7 @@ public final class ShadowMmu implements Mmu {
         return bytes < 4 || ((offset ^ offset + bytes - 1) & -size) != 0;
     }
 
-    private boolean zapWritten(long sp, int offset, int bytes) {
+    private boolean zapWritten(long sp, int offset) {
         int role = ShadowPage.role(sp);
         int level = Role.level(role);
         int count = 1;
