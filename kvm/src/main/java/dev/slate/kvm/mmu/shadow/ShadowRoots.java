@@ -209,7 +209,7 @@ final class ShadowRoots {
                 if (role != loadedRole) {
                     releaseAll();
                 } else {
-                    putAside(role);
+                    putAside();
                 }
                 if (!mmu.pages.makeAvailable()) {
                     releaseAll();
@@ -253,7 +253,7 @@ final class ShadowRoots {
     }
 
     /** Another CR3 in the same mode: the present root becomes a previous one, and one of those, if it fits, the present one. */
-    private void putAside(long role) {
+    private void putAside() {
         if (root == 0) {
             releaseCurrent();
             return;

@@ -25,7 +25,6 @@ final class ShadowTables implements GuestWalk.Tables {
     private static final int MOST = 64;
     private static final long NONE = -1;
 
-    private final ShadowMmu mmu;
     private final VcpuMmu v;
     private final HostServices host;
     private final GuestMemory memory;
@@ -49,7 +48,6 @@ final class ShadowTables implements GuestWalk.Tables {
     private boolean missingForWrite;
 
     ShadowTables(ShadowMmu mmu, VcpuMmu vcpu) {
-        this.mmu = mmu;
         this.v = vcpu;
         this.host = mmu.context.host();
         this.memory = mmu.context.memory();
