@@ -6,4 +6,5 @@ module dev.slate.debug {
     requires transitive dev.slate.kvm;
 
     exports dev.slate.debug;
+    exports dev.slate.debug.gdb;
 }

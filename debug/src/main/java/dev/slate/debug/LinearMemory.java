@@ -8,9 +8,9 @@ import dev.slate.kvm.memslot.Memslot;
  * A guest's memory at linear addresses, as a debugger sees it: translated by the guest's own page tables (SDM 3A chapter 4) with no
  * regard to permissions, and without setting a bit in them. What lies in no memory slot is not there.
  */
-final class LinearMemory {
+public final class LinearMemory {
     /** What {@link #physical} says of an address that the tables do not map. */
-    static final long NOT_MAPPED = -1;
+    public static final long NOT_MAPPED = -1;
 
     private static final long FRAME = 0x000f_ffff_ffff_f000L;
     private static final int PRESENT = 1;
@@ -21,14 +21,15 @@ final class LinearMemory {
     private final ClientMemory client;
     private final byte[] word = new byte[8];
 
-    LinearMemory(Vm vm, CpuState s, ClientMemory client) {
+    /** @param s whose translation: the state of one of the VM's vCPUs, which does not run while this is used */
+    public LinearMemory(Vm vm, CpuState s, ClientMemory client) {
         this.vm = vm;
         this.s = s;
         this.client = client;
     }
 
     /** Reads; returns how many of the bytes could be read. */
-    int read(long la, byte[] to, int bytes) {
+    public int read(long la, byte[] to, int bytes) {
         int done = 0;
         while (done < bytes) {
             long at = la + done;
@@ -43,7 +44,7 @@ final class LinearMemory {
     }
 
     /** Writes; returns how many of the bytes could be written. Dirty logs hear of it. */
-    int write(long la, byte[] from, int bytes) {
+    public int write(long la, byte[] from, int bytes) {
         int done = 0;
         while (done < bytes) {
             long at = la + done;
@@ -80,7 +81,7 @@ final class LinearMemory {
     }
 
     /** Guest physical address of a linear one, or {@link #NOT_MAPPED}. */
-    long physical(long la) {
+    public long physical(long la) {
         if ((s.cr0 & CpuState.CR0_PG) == 0) {
             return la & 0xffff_ffffL;
         }

@@ -11,20 +11,20 @@ import java.util.HexFormat;
 import java.util.function.Consumer;
 
 /** A VM in 64-bit mode: 2 MiB of memory, mapped one to one with the 2 MiB behind it, which are MMIO. */
-final class TestGuest implements AutoCloseable {
-    static final long CODE = 0x10000;
-    static final long STACK = 0x20000;
-    static final long DATA = 0x40000;
-    static final long IDT = 0x6000;
+public final class TestGuest implements AutoCloseable {
+    public static final long CODE = 0x10000;
+    public static final long STACK = 0x20000;
+    public static final long DATA = 0x40000;
+    public static final long IDT = 0x6000;
     private static final long MEMORY = 2 << 20;
 
-    final ArenaHost host = new ArenaHost();
-    final Kvm kvm = new Kvm(host);
-    final Vm vm;
-    final long hva;
-    final Vcpu vcpu;
+    public final ArenaHost host = new ArenaHost();
+    public final Kvm kvm = new Kvm(host);
+    public final Vm vm;
+    public final long hva;
+    public final Vcpu vcpu;
 
-    TestGuest(Consumer<Kvm> watch, String code) {
+    public TestGuest(Consumer<Kvm> watch, String code) {
         watch.accept(kvm);
         vm = kvm.createVm(0);
         hva = host.allocate(MEMORY, 4096);
@@ -40,7 +40,7 @@ final class TestGuest implements AutoCloseable {
     }
 
     /** A vCPU at {@link #CODE}. */
-    Vcpu vcpu(int id) {
+    public Vcpu vcpu(int id) {
         Vcpu v = vm.createVcpu(id);
         v.setCpuid(kvm.supportedCpuid());
         Sregs sregs = new Sregs();
@@ -59,13 +59,13 @@ final class TestGuest implements AutoCloseable {
         return v;
     }
 
-    void write(long gpa, String hex) {
+    public void write(long gpa, String hex) {
         byte[] bytes = HexFormat.of().parseHex(hex.replace(" ", ""));
         HostMemory.copyIn(bytes, 0, hva + gpa, bytes.length);
     }
 
     /** A 64-bit interrupt gate. */
-    void gate(int vector, long handler) {
+    public void gate(int vector, long handler) {
         HostMemory.put64(hva + IDT + vector * 16L, handler & 0xffff | 8 << 16 | 0x8e00L << 32 | (handler >>> 16) << 48);
     }
 

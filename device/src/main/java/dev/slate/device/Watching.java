@@ -5,6 +5,7 @@ import dev.slate.cpu.mem.Scratch;
 import dev.slate.debug.ClientMemory;
 import dev.slate.debug.Trace;
 import dev.slate.debug.TraceOptions;
+import dev.slate.debug.gdb.GdbServer;
 import dev.slate.kvm.Kvm;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
@@ -13,9 +14,16 @@ import java.io.OutputStreamWriter;
 import java.nio.charset.StandardCharsets;
 import org.jspecify.annotations.Nullable;
 
-/** What the client was started to be watched with: {@code slate trace}. In an ordinary run one environment variable is looked for. */
+/**
+ * What the client was started to be watched with: {@code slate trace}, {@code slate run --gdb}. In an ordinary run two environment
+ * variables are looked for.
+ */
 final class Watching {
     private static @Nullable Trace trace;
+    private static @Nullable GdbServer gdb;
+
+    /** The exit status of a client that a debugger killed: a shell's for SIGKILL. */
+    private static final int KILLED = 128 + 9;
 
     private Watching() {}
 
@@ -25,6 +33,29 @@ final class Watching {
         if (options != null) {
             trace(kvm, TraceOptions.parse(options));
         }
+        String port = Native.environment("SLATE_GDB");
+        if (port != null) {
+            gdb = GdbServer.start(
+                    kvm,
+                    port(port),
+                    !"1".equals(Native.environment("SLATE_GDB_RUN")),
+                    new Copies(),
+                    Device::say,
+                    () -> Native.quit(KILLED));
+        }
+    }
+
+    private static int port(String text) {
+        try {
+            int port = Integer.parseInt(text);
+            if (port >= 0 && port <= 65535) {
+                return port;
+            }
+        } catch (NumberFormatException e) {
+            // Said below.
+        }
+        throw new IllegalArgumentException(
+                "--gdb " + text + ": a port from 1 to 65535 is wanted, or 0 for one that is free");
     }
 
     private static void trace(Kvm kvm, TraceOptions options) {
@@ -43,6 +74,10 @@ final class Watching {
         Trace t = trace;
         if (t != null) {
             t.flush();
+        }
+        GdbServer g = gdb;
+        if (g != null) {
+            g.clientExits();
         }
     }
 

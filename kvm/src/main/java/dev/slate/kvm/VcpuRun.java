@@ -150,6 +150,13 @@ final class VcpuRun implements Hypervisor {
     }
 
     private int runToOutcome(boolean immediateExit) {
+        if (observer != null && !immediateExit) {
+            // Before anything is completed: that, too, executes an instruction.
+            int outcome = awaitObserver(observer);
+            if (outcome != Outcome.RESUME) {
+                return outcome;
+            }
+        }
         if (vcpu.mpState == MpState.UNINITIALIZED) {
             return immediateExit ? Errno.EINTR.number() : runUninitialized();
         }
@@ -190,10 +197,8 @@ final class VcpuRun implements Hypervisor {
 
     private int loop() {
         for (; ; ) {
-            int outcome;
-            if (observer != null && !observer.mayRun()) {
-                outcome = held(observer);
-            } else {
+            int outcome = observer == null ? Outcome.RESUME : awaitObserver(observer);
+            if (outcome == Outcome.RESUME) {
                 outcome = vcpu.mpState == MpState.RUNNABLE ? enter() : block();
             }
             if (outcome != Outcome.RESUME) {
@@ -213,15 +218,26 @@ final class VcpuRun implements Hypervisor {
     }
 
     /**
-     * The observer holds this vCPU: it serves requests, and its state is open to whoever takes the mutex, until a kick or a signal
-     * comes.
+     * Waits while the observer holds this vCPU: serves requests, and lets whoever takes the mutex at its state.
+     *
+     * @return {@link Outcome#RESUME} when it may run, or an errno
      */
-    private int held(RunObserver holder) {
-        int outcome = serveRequests();
-        if (outcome == Outcome.RESUME && !holder.mayRun()) {
-            vcpu.whileUnlocked(() -> mode.block(FOR_EVER));
+    private int awaitObserver(RunObserver holder) {
+        while (!holder.mayRun()) {
+            int outcome = serveRequests();
+            if (outcome != Outcome.RESUME) {
+                return outcome;
+            }
+            if (!holder.mayRun()) {
+                vcpu.whileUnlocked(() -> mode.block(FOR_EVER));
+            }
+            if (mode.takeSignal()) {
+                exit.reason = VcpuExit.INTR;
+                stats.add(VcpuStats.SIGNAL_EXITS);
+                return Errno.EINTR.number();
+            }
         }
-        return outcome;
+        return Outcome.RESUME;
     }
 
     /** One stay in the guest, from serving requests to handling the exit. */
