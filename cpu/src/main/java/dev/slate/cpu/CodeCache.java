@@ -2,6 +2,7 @@ package dev.slate.cpu;
 
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Decoder;
+import dev.slate.cpu.exec.QuickOp;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.Scratch;
 import org.jspecify.annotations.Nullable;
@@ -67,6 +68,7 @@ final class CodeCache {
         Block b = blocks[i];
         if (b == null || b.hva != hva || b.mode != mode || b.epoch != cpu.codeEpoch && !current(b)) {
             b = decode(la, hva, mode);
+            QuickOp.quicken(b.code, b.count, mode);
             if (b.hva != 0) {
                 blocks[i] = b;
             }

@@ -80,7 +80,7 @@ final class RunLoop {
         } else if (found != null) {
             // The interpreter may have gone on from the block that it was given.
             Block block = interpreter.block;
-            long rip = s.rip + Insn.offset(block.code[interpreter.current * Insn.WORDS + 1]);
+            long rip = s.rip + Insn.offset(block.code[interpreter.at + 1]);
             s.rip = cpu.mode64 ? rip : rip & 0xffff_ffffL;
         }
         cpu.stop = false;

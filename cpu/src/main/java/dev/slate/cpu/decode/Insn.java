@@ -164,6 +164,12 @@ public final class Insn {
         return (int) (w1 >>> 48);
     }
 
+    /** Word 0 of a {@link #FORM_R_RM} instruction without memory, with its two registers the other way round: {@link #FORM_RM_R}. */
+    public static long exchanged(long w0) {
+        long others = w0 & ~(15L << FORM_SHIFT | 31L << REG_SHIFT | 31L << RM_SHIFT);
+        return others | (long) FORM_RM_R << FORM_SHIFT | (long) rm(w0) << REG_SHIFT | (long) reg(w0) << RM_SHIFT;
+    }
+
     /** Builds word 0. */
     public static long word0(
             int op,

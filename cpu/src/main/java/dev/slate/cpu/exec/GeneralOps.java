@@ -15,8 +15,8 @@ import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 
 /**
- * The general-purpose instructions that are not in {@link Interpreter}'s first switch, and read-modify-write of memory for all of
- * them, LOCK included.
+ * The general-purpose instructions with every operand that they can have, of which {@link QuickOp} takes the frequent ones away, and
+ * read-modify-write of memory for all of them, LOCK included.
  */
 final class GeneralOps {
     private final Operands o;
@@ -142,6 +142,89 @@ final class GeneralOps {
         }
         int size = Insn.size(w0);
         switch (op) {
+            case Op.MOV -> {
+                long v = o.source(w0, w1, imm, size);
+                if (Operands.toMemory(w0)) {
+                    o.storeMemory(w0, w1, size, v);
+                } else {
+                    o.setReg(Operands.destination(w0), size, v);
+                }
+            }
+            case Op.ADD, Op.OR, Op.ADC, Op.SBB, Op.AND, Op.SUB, Op.XOR -> {
+                long b = o.source(w0, w1, imm, size);
+                if (Operands.toMemory(w0)) {
+                    modify(op, b, w0, w1);
+                } else {
+                    int d = Operands.destination(w0);
+                    o.setReg(d, size, value(s, op, o.reg(d, size), b, size));
+                }
+            }
+            case Op.CMP, Op.TEST -> {
+                long a = Insn.form(w0) == Insn.FORM_R_RM ? o.reg(Insn.reg(w0), size) : o.rm(w0, w1, size);
+                long b = o.source(w0, w1, imm, size);
+                if (op == Op.CMP) {
+                    IntegerOps.sub(s, a, b, size);
+                } else {
+                    IntegerOps.and(s, a, b, size);
+                }
+            }
+            case Op.LEA -> o.setReg(Insn.reg(w0), size, o.offset(w0, w1));
+            case Op.PUSH -> o.push(size, Insn.form(w0) == Insn.FORM_IMM ? imm : o.rm(w0, w1, size));
+            case Op.POP -> pop(w0, w1);
+            case Op.MOVZX_8 -> o.setReg(Insn.reg(w0), size, o.rm(w0, w1, 0) & 0xff);
+            case Op.MOVZX_16 -> o.setReg(Insn.reg(w0), size, o.rm(w0, w1, 1) & 0xffff);
+            case Op.MOVSX_8 -> o.setReg(Insn.reg(w0), size, (byte) o.rm(w0, w1, 0));
+            case Op.MOVSX_16 -> o.setReg(Insn.reg(w0), size, (short) o.rm(w0, w1, 1));
+            case Op.MOVSXD -> {
+                // Without REX.W, and with a 16-bit operand size, it moves that many bits only.
+                int from = Math.min(size, 2);
+                o.setReg(Insn.reg(w0), size, IntegerOps.extend(o.rm(w0, w1, from), from));
+            }
+            case Op.IMUL_R -> {
+                long a = o.rm(w0, w1, size);
+                long b = Insn.form(w0) == Insn.FORM_R_RM ? o.reg(Insn.reg(w0), size) : imm;
+                o.setReg(Insn.reg(w0), size, IntegerOps.imul(s, a, b, size));
+            }
+            case Op.NOP, Op.PAUSE -> {}
+            case Op.JO,
+                    Op.JNO,
+                    Op.JB,
+                    Op.JNB,
+                    Op.JZ,
+                    Op.JNZ,
+                    Op.JBE,
+                    Op.JNBE,
+                    Op.JS,
+                    Op.JNS,
+                    Op.JP,
+                    Op.JNP,
+                    Op.JL,
+                    Op.JNL,
+                    Op.JLE,
+                    Op.JNLE -> {
+                o.branch(Conditions.holds(s, Op.condition(op)), w0, w1, imm);
+                return Interpreter.BRANCHED;
+            }
+            case Op.JMP_REL -> {
+                s.rip = o.target(s.rip + imm, size);
+                return Interpreter.BRANCHED;
+            }
+            case Op.JMP_RM -> {
+                s.rip = o.target(o.rm(w0, w1, size), size);
+                return Interpreter.BRANCHED;
+            }
+            case Op.CALL_REL -> {
+                o.call(size, o.next(w0, w1), s.rip + imm);
+                return Interpreter.BRANCHED;
+            }
+            case Op.CALL_RM -> {
+                o.call(size, o.next(w0, w1), o.rm(w0, w1, size));
+                return Interpreter.BRANCHED;
+            }
+            case Op.RET -> {
+                o.ret(size, 0);
+                return Interpreter.BRANCHED;
+            }
             case Op.CMOVO,
                     Op.CMOVNO,
                     Op.CMOVB,
@@ -179,8 +262,8 @@ final class GeneralOps {
                     Op.SETNL,
                     Op.SETLE,
                     Op.SETNLE -> o.setRm(w0, w1, 0, Conditions.holds(s, Op.condition(op)) ? 1 : 0);
-            case Op.NEG, Op.NOT -> modifyRm(op, 0, w0, w1);
-            case Op.ROL, Op.ROR, Op.RCL, Op.RCR -> modifyRm(op, count(w0, imm), w0, w1);
+            case Op.INC, Op.DEC, Op.NEG, Op.NOT -> modifyRm(op, 0, w0, w1);
+            case Op.SHL, Op.SHR, Op.SAR, Op.ROL, Op.ROR, Op.RCL, Op.RCR -> modifyRm(op, count(w0, imm), w0, w1);
             case Op.SHLD, Op.SHRD -> doubleShift(op, w0, w1, imm);
             case Op.MUL, Op.IMUL -> IntegerOps.mulAccumulator(s, o.rm(w0, w1, size), size, op == Op.IMUL);
             case Op.DIV, Op.IDIV -> {
@@ -232,10 +315,8 @@ final class GeneralOps {
                 return loop(op, w0, w1, imm);
             }
             case Op.RET_IMM -> {
-                long target = o.target(o.peek(size, 0), size);
-                o.release((1L << size) + (imm & 0xffff));
-                s.rip = target;
-                return CpuExit.NONE;
+                o.ret(size, imm & 0xffff);
+                return Interpreter.BRANCHED;
             }
             case Op.MOVBE -> {
                 if (Insn.form(w0) == Insn.FORM_R_RM) {
@@ -429,11 +510,11 @@ final class GeneralOps {
             o.setReg(RCX, width, count);
             if (taken) {
                 s.rip = target;
-                return CpuExit.NONE;
+                return Interpreter.BRANCHED;
             }
         }
         s.rip = taken ? o.target(s.rip + imm, Insn.size(w0)) : o.next(w0, w1);
-        return CpuExit.NONE;
+        return Interpreter.BRANCHED;
     }
 
     private void leave(int size) {

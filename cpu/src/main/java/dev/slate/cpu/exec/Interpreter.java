@@ -21,9 +21,11 @@ import dev.slate.cpu.decode.Op;
 public final class Interpreter {
     /** What a family's method returns when the next instruction of the block follows. Any other value is a {@link CpuExit} code. */
     static final int NEXT = -1;
+    /** What it returns when it has left rip at the branch's target, and the block has ended. */
+    static final int BRANCHED = -2;
 
-    /** Index within its block of the running instruction: where a fault happened. */
-    public int current;
+    /** Index within its block's code of the running instruction's first word: where a fault happened. */
+    public int at;
 
     /** The running block, whose first byte {@code s.rip} points at. */
     public Block block = NOTHING;
@@ -66,7 +68,7 @@ public final class Interpreter {
      *
      * @return {@link CpuExit#NONE} with {@code s.rip} at the next instruction to execute, or an exit code with {@code s.rip} as
      *     {@link CpuExit} says
-     * @throws GuestFault with {@code s.rip} at the first byte of {@link #block} and {@link #current} telling the instruction
+     * @throws GuestFault with {@code s.rip} at the first byte of {@link #block} and {@link #at} telling the instruction
      * @throws LeaveGuest likewise
      */
     public int run(Block first, int maxInstructions) {
@@ -80,286 +82,471 @@ public final class Interpreter {
             long[] code = running.code;
             int n = Math.min(running.count, maxInstructions) * Insn.WORDS;
             gpr[Insn.RIP_BASE] = s.rip;
-            insns:
+            block:
             {
-                for (int p = 0; p < n; p += Insn.WORDS) {
-                    current = p / Insn.WORDS;
-                    long w0 = code[p];
-                    int op = Insn.op(w0);
-                    int size = Insn.size(w0);
-                    switch (op) {
-                        case Op.NOP, Op.PAUSE -> {}
-                        case Op.MOV -> {
-                            long v = o.source(w0, code, p, size);
-                            if (Operands.toMemory(w0)) {
-                                o.storeMemory(w0, code[p + 1], size, v);
-                            } else {
-                                o.setReg(Operands.destination(w0), size, v);
+                boolean taken;
+                int p;
+                conditional:
+                {
+                    for (p = 0; p < n; p += Insn.WORDS) {
+                        at = p;
+                        long w0 = code[p];
+                        int op = Insn.op(w0);
+                        // A form that can neither fault nor store goes straight on to the next instruction.
+                        switch (op) {
+                            case QuickOp.ADD_RR_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.add(s, gpr[d], gpr[Insn.reg(w0)], 2) & 0xffff_ffffL;
+                                continue;
                             }
-                        }
-                        case Op.ADD -> {
-                            if (Operands.toMemory(w0)) {
-                                general.modify(op, o.source(w0, code, p, size), w0, code[p + 1]);
-                            } else {
-                                int d = Operands.destination(w0);
-                                long v = o.source(w0, code, p, size);
-                                if (size == 3) {
-                                    gpr[d] = IntegerOps.add(s, gpr[d], v, 3);
-                                } else if (size == 2) {
-                                    gpr[d] = IntegerOps.add(s, gpr[d], v, 2) & 0xffff_ffffL;
-                                } else {
-                                    o.setReg(d, size, IntegerOps.add(s, o.reg(d, size), v, size));
-                                }
+                            case QuickOp.ADD_RR_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.add(s, gpr[d], gpr[Insn.reg(w0)], 3);
+                                continue;
                             }
-                        }
-                        case Op.SUB -> {
-                            if (Operands.toMemory(w0)) {
-                                general.modify(op, o.source(w0, code, p, size), w0, code[p + 1]);
-                            } else {
-                                int d = Operands.destination(w0);
-                                long v = o.source(w0, code, p, size);
-                                if (size == 3) {
-                                    gpr[d] = IntegerOps.sub(s, gpr[d], v, 3);
-                                } else if (size == 2) {
-                                    gpr[d] = IntegerOps.sub(s, gpr[d], v, 2) & 0xffff_ffffL;
-                                } else {
-                                    o.setReg(d, size, IntegerOps.sub(s, o.reg(d, size), v, size));
-                                }
+                            case QuickOp.ADD_RI_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.add(s, gpr[d], code[p + 2], 2) & 0xffff_ffffL;
+                                continue;
                             }
-                        }
-                        case Op.CMP -> {
-                            long a;
-                            if (Insn.form(w0) == Insn.FORM_R_RM) {
-                                a = o.reg(Insn.reg(w0), size);
-                            } else {
-                                a = o.rm(w0, code[p + 1], size);
+                            case QuickOp.ADD_RI_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.add(s, gpr[d], code[p + 2], 3);
+                                continue;
                             }
-                            IntegerOps.sub(s, a, o.source(w0, code, p, size), size);
-                        }
-                        case Op.TEST -> {
-                            long a = o.rm(w0, code[p + 1], size);
-                            long b = Insn.form(w0) == Insn.FORM_RM_IMM ? code[p + 2] : o.reg(Insn.reg(w0), size);
-                            IntegerOps.and(s, a, b, size);
-                        }
-                        case Op.AND -> {
-                            if (Operands.toMemory(w0)) {
-                                general.modify(op, o.source(w0, code, p, size), w0, code[p + 1]);
-                            } else {
-                                int d = Operands.destination(w0);
-                                long v = o.source(w0, code, p, size);
-                                if (size == 3) {
-                                    gpr[d] = IntegerOps.and(s, gpr[d], v, 3);
-                                } else if (size == 2) {
-                                    gpr[d] = IntegerOps.and(s, gpr[d], v, 2) & 0xffff_ffffL;
-                                } else {
-                                    o.setReg(d, size, IntegerOps.and(s, o.reg(d, size), v, size));
-                                }
+                            case QuickOp.SUB_RR_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.sub(s, gpr[d], gpr[Insn.reg(w0)], 2) & 0xffff_ffffL;
+                                continue;
                             }
-                        }
-                        case Op.XOR -> {
-                            if (Operands.toMemory(w0)) {
-                                general.modify(op, o.source(w0, code, p, size), w0, code[p + 1]);
-                            } else {
-                                int d = Operands.destination(w0);
-                                long v = o.source(w0, code, p, size);
-                                if (size == 3) {
-                                    gpr[d] = IntegerOps.xor(s, gpr[d], v, 3);
-                                } else if (size == 2) {
-                                    gpr[d] = IntegerOps.xor(s, gpr[d], v, 2) & 0xffff_ffffL;
-                                } else {
-                                    o.setReg(d, size, IntegerOps.xor(s, o.reg(d, size), v, size));
-                                }
+                            case QuickOp.SUB_RR_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.sub(s, gpr[d], gpr[Insn.reg(w0)], 3);
+                                continue;
                             }
-                        }
-                        case Op.OR, Op.ADC, Op.SBB -> {
-                            if (Operands.toMemory(w0)) {
-                                general.modify(op, o.source(w0, code, p, size), w0, code[p + 1]);
-                            } else {
-                                int d = Operands.destination(w0);
-                                long b = o.source(w0, code, p, size);
-                                o.setReg(d, size, GeneralOps.value(s, op, o.reg(d, size), b, size));
+                            case QuickOp.SUB_RI_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.sub(s, gpr[d], code[p + 2], 2) & 0xffff_ffffL;
+                                continue;
                             }
-                        }
-                        case Op.LEA -> o.setReg(Insn.reg(w0), size, o.offset(w0, code[p + 1]));
-                        case Op.PUSH -> {
-                            long v = Insn.form(w0) == Insn.FORM_IMM ? code[p + 2] : o.rm(w0, code[p + 1], size);
-                            if (size == 3) {
+                            case QuickOp.SUB_RI_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.sub(s, gpr[d], code[p + 2], 3);
+                                continue;
+                            }
+                            case QuickOp.AND_RR_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.and(s, gpr[d], gpr[Insn.reg(w0)], 2) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.AND_RR_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.and(s, gpr[d], gpr[Insn.reg(w0)], 3);
+                                continue;
+                            }
+                            case QuickOp.AND_RI_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.and(s, gpr[d], code[p + 2], 2) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.AND_RI_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.and(s, gpr[d], code[p + 2], 3);
+                                continue;
+                            }
+                            case QuickOp.OR_RR_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.or(s, gpr[d], gpr[Insn.reg(w0)], 2) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.OR_RR_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.or(s, gpr[d], gpr[Insn.reg(w0)], 3);
+                                continue;
+                            }
+                            case QuickOp.OR_RI_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.or(s, gpr[d], code[p + 2], 2) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.OR_RI_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.or(s, gpr[d], code[p + 2], 3);
+                                continue;
+                            }
+                            case QuickOp.XOR_RR_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.xor(s, gpr[d], gpr[Insn.reg(w0)], 2) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.XOR_RR_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.xor(s, gpr[d], gpr[Insn.reg(w0)], 3);
+                                continue;
+                            }
+                            case QuickOp.XOR_RI_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.xor(s, gpr[d], code[p + 2], 2) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.XOR_RI_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = IntegerOps.xor(s, gpr[d], code[p + 2], 3);
+                                continue;
+                            }
+                            case QuickOp.CMP_RR_8 -> {
+                                IntegerOps.sub(s, gpr[Insn.rm(w0)], gpr[Insn.reg(w0)], 0);
+                                continue;
+                            }
+                            case QuickOp.CMP_RR_32 -> {
+                                IntegerOps.sub(s, gpr[Insn.rm(w0)], gpr[Insn.reg(w0)], 2);
+                                continue;
+                            }
+                            case QuickOp.CMP_RR_64 -> {
+                                IntegerOps.sub(s, gpr[Insn.rm(w0)], gpr[Insn.reg(w0)], 3);
+                                continue;
+                            }
+                            case QuickOp.CMP_RI_8 -> {
+                                IntegerOps.sub(s, gpr[Insn.rm(w0)], code[p + 2], 0);
+                                continue;
+                            }
+                            case QuickOp.CMP_RI_32 -> {
+                                IntegerOps.sub(s, gpr[Insn.rm(w0)], code[p + 2], 2);
+                                continue;
+                            }
+                            case QuickOp.CMP_RI_64 -> {
+                                IntegerOps.sub(s, gpr[Insn.rm(w0)], code[p + 2], 3);
+                                continue;
+                            }
+                            case QuickOp.TEST_RR_8 -> {
+                                IntegerOps.and(s, gpr[Insn.rm(w0)], gpr[Insn.reg(w0)], 0);
+                                continue;
+                            }
+                            case QuickOp.TEST_RR_32 -> {
+                                IntegerOps.and(s, gpr[Insn.rm(w0)], gpr[Insn.reg(w0)], 2);
+                                continue;
+                            }
+                            case QuickOp.TEST_RR_64 -> {
+                                IntegerOps.and(s, gpr[Insn.rm(w0)], gpr[Insn.reg(w0)], 3);
+                                continue;
+                            }
+                            case QuickOp.TEST_RI_8 -> {
+                                IntegerOps.and(s, gpr[Insn.rm(w0)], code[p + 2], 0);
+                                continue;
+                            }
+                            case QuickOp.TEST_RI_32 -> {
+                                IntegerOps.and(s, gpr[Insn.rm(w0)], code[p + 2], 2);
+                                continue;
+                            }
+                            case QuickOp.TEST_RI_64 -> {
+                                IntegerOps.and(s, gpr[Insn.rm(w0)], code[p + 2], 3);
+                                continue;
+                            }
+                            case QuickOp.ADD_RM_32,
+                                    QuickOp.SUB_RM_32,
+                                    QuickOp.AND_RM_32,
+                                    QuickOp.OR_RM_32,
+                                    QuickOp.XOR_RM_32 -> {
+                                long b = cpu.load32(Insn.segment(w0), flat(gpr, w0, code[p + 1]));
+                                int d = Insn.reg(w0);
+                                gpr[d] = withMemory(op, gpr[d], b, 2) & 0xffff_ffffL;
+                            }
+                            case QuickOp.CMP_RM_32 -> {
+                                IntegerOps.sub(
+                                        s,
+                                        gpr[Insn.reg(w0)],
+                                        cpu.load32(Insn.segment(w0), flat(gpr, w0, code[p + 1])),
+                                        2);
+                            }
+                            case QuickOp.CMP_MR_32 -> {
+                                IntegerOps.sub(
+                                        s,
+                                        cpu.load32(Insn.segment(w0), flat(gpr, w0, code[p + 1])),
+                                        gpr[Insn.reg(w0)],
+                                        2);
+                            }
+                            case QuickOp.CMP_MI_32 -> {
+                                IntegerOps.sub(
+                                        s, cpu.load32(Insn.segment(w0), flat(gpr, w0, code[p + 1])), code[p + 2], 2);
+                            }
+                            case QuickOp.TEST_MR_32, QuickOp.TEST_MI_32 -> {
+                                long b = op == QuickOp.TEST_MI_32 ? code[p + 2] : gpr[Insn.reg(w0)];
+                                IntegerOps.and(s, cpu.load32(Insn.segment(w0), flat(gpr, w0, code[p + 1])), b, 2);
+                            }
+                            case QuickOp.ADD_RM_64,
+                                    QuickOp.SUB_RM_64,
+                                    QuickOp.AND_RM_64,
+                                    QuickOp.OR_RM_64,
+                                    QuickOp.XOR_RM_64 -> {
+                                long b = cpu.load64(Insn.segment(w0), flat(gpr, w0, code[p + 1]));
+                                int d = Insn.reg(w0);
+                                gpr[d] = withMemory(op, gpr[d], b, 3);
+                            }
+                            case QuickOp.CMP_RM_64 -> {
+                                IntegerOps.sub(
+                                        s,
+                                        gpr[Insn.reg(w0)],
+                                        cpu.load64(Insn.segment(w0), flat(gpr, w0, code[p + 1])),
+                                        3);
+                            }
+                            case QuickOp.CMP_MR_64 -> {
+                                IntegerOps.sub(
+                                        s,
+                                        cpu.load64(Insn.segment(w0), flat(gpr, w0, code[p + 1])),
+                                        gpr[Insn.reg(w0)],
+                                        3);
+                            }
+                            case QuickOp.CMP_MI_64 -> {
+                                IntegerOps.sub(
+                                        s, cpu.load64(Insn.segment(w0), flat(gpr, w0, code[p + 1])), code[p + 2], 3);
+                            }
+                            case QuickOp.TEST_MR_64, QuickOp.TEST_MI_64 -> {
+                                long b = op == QuickOp.TEST_MI_64 ? code[p + 2] : gpr[Insn.reg(w0)];
+                                IntegerOps.and(s, cpu.load64(Insn.segment(w0), flat(gpr, w0, code[p + 1])), b, 3);
+                            }
+                            case QuickOp.CMP_MI_8 -> {
+                                IntegerOps.sub(
+                                        s, cpu.load8(Insn.segment(w0), flat(gpr, w0, code[p + 1])), code[p + 2], 0);
+                            }
+                            case QuickOp.TEST_MI_8 -> {
+                                IntegerOps.and(
+                                        s, cpu.load8(Insn.segment(w0), flat(gpr, w0, code[p + 1])), code[p + 2], 0);
+                            }
+                            case QuickOp.MOV_RR_32 -> {
+                                gpr[Insn.rm(w0)] = gpr[Insn.reg(w0)] & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.MOV_RR_64 -> {
+                                gpr[Insn.rm(w0)] = gpr[Insn.reg(w0)];
+                                continue;
+                            }
+                            case QuickOp.MOV_RI_32 -> {
+                                gpr[Insn.rm(w0)] = code[p + 2] & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.MOV_RI_64 -> {
+                                gpr[Insn.rm(w0)] = code[p + 2];
+                                continue;
+                            }
+                            case QuickOp.MOV_RM_32 -> {
+                                gpr[Insn.reg(w0)] =
+                                        cpu.load32(Insn.segment(w0), flat(gpr, w0, code[p + 1])) & 0xffff_ffffL;
+                            }
+                            case QuickOp.MOV_RM_64 -> {
+                                gpr[Insn.reg(w0)] = cpu.load64(Insn.segment(w0), flat(gpr, w0, code[p + 1]));
+                            }
+                            case QuickOp.MOV_MR_8, QuickOp.MOV_MI_8 -> {
+                                long v = op == QuickOp.MOV_MI_8 ? code[p + 2] : gpr[Insn.reg(w0)];
+                                cpu.store8(Insn.segment(w0), flat(gpr, w0, code[p + 1]), (int) v);
+                            }
+                            case QuickOp.MOV_MR_32, QuickOp.MOV_MI_32 -> {
+                                long v = op == QuickOp.MOV_MI_32 ? code[p + 2] : gpr[Insn.reg(w0)];
+                                cpu.store32(Insn.segment(w0), flat(gpr, w0, code[p + 1]), (int) v);
+                            }
+                            case QuickOp.MOV_MR_64, QuickOp.MOV_MI_64 -> {
+                                long v = op == QuickOp.MOV_MI_64 ? code[p + 2] : gpr[Insn.reg(w0)];
+                                cpu.store64(Insn.segment(w0), flat(gpr, w0, code[p + 1]), v);
+                            }
+                            case QuickOp.MOVZX_R8 -> {
+                                gpr[Insn.reg(w0)] = gpr[Insn.rm(w0)] & 0xff;
+                                continue;
+                            }
+                            case QuickOp.MOVZX_R16 -> {
+                                gpr[Insn.reg(w0)] = gpr[Insn.rm(w0)] & 0xffff;
+                                continue;
+                            }
+                            case QuickOp.MOVZX_M8 -> {
+                                gpr[Insn.reg(w0)] = cpu.load8(Insn.segment(w0), flat(gpr, w0, code[p + 1])) & 0xff;
+                            }
+                            case QuickOp.MOVZX_M16 -> {
+                                gpr[Insn.reg(w0)] = cpu.load16(Insn.segment(w0), flat(gpr, w0, code[p + 1])) & 0xffff;
+                            }
+                            case QuickOp.MOVSXD_R -> {
+                                gpr[Insn.reg(w0)] = (int) gpr[Insn.rm(w0)];
+                                continue;
+                            }
+                            case QuickOp.MOVSXD_M -> {
+                                gpr[Insn.reg(w0)] = cpu.load32(Insn.segment(w0), flat(gpr, w0, code[p + 1]));
+                            }
+                            case QuickOp.LEA_32 -> {
+                                gpr[Insn.reg(w0)] = flat(gpr, w0, code[p + 1]) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.LEA_64 -> {
+                                gpr[Insn.reg(w0)] = flat(gpr, w0, code[p + 1]);
+                                continue;
+                            }
+                            case QuickOp.PUSH_R, QuickOp.PUSH_I -> {
+                                long v = op == QuickOp.PUSH_I ? code[p + 2] : gpr[Insn.rm(w0)];
                                 long sp = gpr[RSP] - 8;
                                 cpu.store64(CpuState.SS, sp, v);
                                 gpr[RSP] = sp;
-                            } else {
-                                o.push(size, v);
                             }
-                        }
-                        case Op.POP -> {
-                            if (size == 3 && (w0 & Insn.MEM) == 0) {
+                            case QuickOp.POP_R -> {
                                 long sp = gpr[RSP];
                                 long v = cpu.load64(CpuState.SS, sp);
                                 gpr[RSP] = sp + 8;
                                 gpr[Insn.rm(w0)] = v;
-                            } else {
-                                general.pop(w0, code[p + 1]);
                             }
-                        }
-                        case Op.JO -> {
-                            branch(s.flagOverflow < 0, w0, code, p);
-                            break insns;
-                        }
-                        case Op.JNO -> {
-                            branch(s.flagOverflow >= 0, w0, code, p);
-                            break insns;
-                        }
-                        case Op.JB -> {
-                            branch(s.flagCarry < 0, w0, code, p);
-                            break insns;
-                        }
-                        case Op.JNB -> {
-                            branch(s.flagCarry >= 0, w0, code, p);
-                            break insns;
-                        }
-                        case Op.JZ -> {
-                            branch(s.flagZero == 0, w0, code, p);
-                            break insns;
-                        }
-                        case Op.JNZ -> {
-                            branch(s.flagZero != 0, w0, code, p);
-                            break insns;
-                        }
-                        case Op.JBE -> {
-                            branch(Conditions.belowOrEqual(s), w0, code, p);
-                            break insns;
-                        }
-                        case Op.JNBE -> {
-                            branch(!Conditions.belowOrEqual(s), w0, code, p);
-                            break insns;
-                        }
-                        case Op.JS -> {
-                            branch(s.flagSign < 0, w0, code, p);
-                            break insns;
-                        }
-                        case Op.JNS -> {
-                            branch(s.flagSign >= 0, w0, code, p);
-                            break insns;
-                        }
-                        case Op.JP -> {
-                            branch(Conditions.parity(s), w0, code, p);
-                            break insns;
-                        }
-                        case Op.JNP -> {
-                            branch(!Conditions.parity(s), w0, code, p);
-                            break insns;
-                        }
-                        case Op.JL -> {
-                            branch(Conditions.less(s), w0, code, p);
-                            break insns;
-                        }
-                        case Op.JNL -> {
-                            branch(!Conditions.less(s), w0, code, p);
-                            break insns;
-                        }
-                        case Op.JLE -> {
-                            branch(Conditions.lessOrEqual(s), w0, code, p);
-                            break insns;
-                        }
-                        case Op.JNLE -> {
-                            branch(!Conditions.lessOrEqual(s), w0, code, p);
-                            break insns;
-                        }
-                        case Op.JMP_REL -> {
-                            s.rip = o.target(s.rip + code[p + 2], size);
-                            break insns;
-                        }
-                        case Op.JMP_RM -> {
-                            s.rip = o.target(o.rm(w0, code[p + 1], size), size);
-                            break insns;
-                        }
-                        case Op.CALL_REL -> {
-                            o.call(size, o.next(w0, code[p + 1]), s.rip + code[p + 2]);
-                            break insns;
-                        }
-                        case Op.CALL_RM -> {
-                            o.call(size, o.next(w0, code[p + 1]), o.rm(w0, code[p + 1], size));
-                            break insns;
-                        }
-                        case Op.RET -> {
-                            long target = o.target(o.peek(size, 0), size);
-                            o.release(1L << size);
-                            s.rip = target;
-                            break insns;
-                        }
-                        case Op.MOVZX_8 -> {
-                            long v = o.rm(w0, code[p + 1], 0) & 0xff;
-                            o.setReg(Insn.reg(w0), size, v);
-                        }
-                        case Op.MOVZX_16 -> {
-                            long v = o.rm(w0, code[p + 1], 1) & 0xffff;
-                            o.setReg(Insn.reg(w0), size, v);
-                        }
-                        case Op.MOVSX_8 -> o.setReg(Insn.reg(w0), size, (byte) o.rm(w0, code[p + 1], 0));
-                        case Op.MOVSX_16 -> o.setReg(Insn.reg(w0), size, (short) o.rm(w0, code[p + 1], 1));
-                        case Op.MOVSXD -> {
-                            // Without REX.W, and with a 16-bit operand size, it moves that many bits only.
-                            int from = Math.min(size, 2);
-                            o.setReg(Insn.reg(w0), size, IntegerOps.extend(o.rm(w0, code[p + 1], from), from));
-                        }
-                        case Op.INC -> {
-                            if ((w0 & Insn.MEM) != 0) {
-                                general.modify(op, 0, w0, code[p + 1]);
-                            } else {
+                            case QuickOp.NOP -> {
+                                continue;
+                            }
+                            case QuickOp.INC_32 -> {
                                 int d = Insn.rm(w0);
-                                o.setReg(d, size, IntegerOps.inc(s, o.reg(d, size), size));
+                                gpr[d] = IntegerOps.inc(s, gpr[d], 2) & 0xffff_ffffL;
+                                continue;
                             }
-                        }
-                        case Op.DEC -> {
-                            if ((w0 & Insn.MEM) != 0) {
-                                general.modify(op, 0, w0, code[p + 1]);
-                            } else {
+                            case QuickOp.INC_64 -> {
                                 int d = Insn.rm(w0);
-                                o.setReg(d, size, IntegerOps.dec(s, o.reg(d, size), size));
+                                gpr[d] = IntegerOps.inc(s, gpr[d], 3);
+                                continue;
                             }
-                        }
-                        case Op.SHL -> {
-                            if ((w0 & Insn.MEM) != 0) {
-                                general.modify(op, count(w0, code, p), w0, code[p + 1]);
-                            } else {
+                            case QuickOp.DEC_32 -> {
                                 int d = Insn.rm(w0);
-                                o.setReg(d, size, ShiftOps.shl(s, o.reg(d, size), count(w0, code, p), size));
+                                gpr[d] = IntegerOps.dec(s, gpr[d], 2) & 0xffff_ffffL;
+                                continue;
                             }
-                        }
-                        case Op.SHR -> {
-                            if ((w0 & Insn.MEM) != 0) {
-                                general.modify(op, count(w0, code, p), w0, code[p + 1]);
-                            } else {
+                            case QuickOp.DEC_64 -> {
                                 int d = Insn.rm(w0);
-                                o.setReg(d, size, ShiftOps.shr(s, o.reg(d, size), count(w0, code, p), size));
+                                gpr[d] = IntegerOps.dec(s, gpr[d], 3);
+                                continue;
                             }
-                        }
-                        case Op.SAR -> {
-                            if ((w0 & Insn.MEM) != 0) {
-                                general.modify(op, count(w0, code, p), w0, code[p + 1]);
-                            } else {
+                            case QuickOp.SHL_32 -> {
                                 int d = Insn.rm(w0);
-                                o.setReg(d, size, ShiftOps.sar(s, o.reg(d, size), count(w0, code, p), size));
+                                gpr[d] = ShiftOps.shl(s, gpr[d], code[p + 2], 2) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.SHL_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = ShiftOps.shl(s, gpr[d], code[p + 2], 3);
+                                continue;
+                            }
+                            case QuickOp.SHR_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = ShiftOps.shr(s, gpr[d], code[p + 2], 2) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.SHR_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = ShiftOps.shr(s, gpr[d], code[p + 2], 3);
+                                continue;
+                            }
+                            case QuickOp.SAR_32 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = ShiftOps.sar(s, gpr[d], code[p + 2], 2) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.SAR_64 -> {
+                                int d = Insn.rm(w0);
+                                gpr[d] = ShiftOps.sar(s, gpr[d], code[p + 2], 3);
+                                continue;
+                            }
+                            case QuickOp.IMUL_RR_32 -> {
+                                int d = Insn.reg(w0);
+                                gpr[d] = IntegerOps.imul(s, gpr[Insn.rm(w0)], gpr[d], 2) & 0xffff_ffffL;
+                                continue;
+                            }
+                            case QuickOp.IMUL_RR_64 -> {
+                                int d = Insn.reg(w0);
+                                gpr[d] = IntegerOps.imul(s, gpr[Insn.rm(w0)], gpr[d], 3);
+                                continue;
+                            }
+                            case QuickOp.JO -> {
+                                taken = s.flagOverflow < 0;
+                                break conditional;
+                            }
+                            case QuickOp.JNO -> {
+                                taken = s.flagOverflow >= 0;
+                                break conditional;
+                            }
+                            case QuickOp.JB -> {
+                                taken = s.flagCarry < 0;
+                                break conditional;
+                            }
+                            case QuickOp.JNB -> {
+                                taken = s.flagCarry >= 0;
+                                break conditional;
+                            }
+                            case QuickOp.JZ -> {
+                                taken = s.flagZero == 0;
+                                break conditional;
+                            }
+                            case QuickOp.JNZ -> {
+                                taken = s.flagZero != 0;
+                                break conditional;
+                            }
+                            case QuickOp.JBE -> {
+                                taken = Conditions.belowOrEqual(s);
+                                break conditional;
+                            }
+                            case QuickOp.JNBE -> {
+                                taken = !Conditions.belowOrEqual(s);
+                                break conditional;
+                            }
+                            case QuickOp.JS -> {
+                                taken = s.flagSign < 0;
+                                break conditional;
+                            }
+                            case QuickOp.JNS -> {
+                                taken = s.flagSign >= 0;
+                                break conditional;
+                            }
+                            case QuickOp.JP -> {
+                                taken = Conditions.parity(s);
+                                break conditional;
+                            }
+                            case QuickOp.JNP -> {
+                                taken = !Conditions.parity(s);
+                                break conditional;
+                            }
+                            case QuickOp.JL -> {
+                                taken = Conditions.less(s);
+                                break conditional;
+                            }
+                            case QuickOp.JNL -> {
+                                taken = !Conditions.less(s);
+                                break conditional;
+                            }
+                            case QuickOp.JLE -> {
+                                taken = Conditions.lessOrEqual(s);
+                                break conditional;
+                            }
+                            case QuickOp.JNLE -> {
+                                taken = !Conditions.lessOrEqual(s);
+                                break conditional;
+                            }
+                            case QuickOp.JMP_REL -> {
+                                s.rip = o.target(s.rip + code[p + 2], Insn.size(w0));
+                                break block;
+                            }
+                            case QuickOp.CALL_REL -> {
+                                o.call(Insn.size(w0), o.next(w0, code[p + 1]), s.rip + code[p + 2]);
+                                break block;
+                            }
+                            case QuickOp.RET -> {
+                                o.ret(Insn.size(w0), 0);
+                                break block;
+                            }
+                            default -> {
+                                int outcome = family(op, w0, running, p);
+                                if (outcome != NEXT) {
+                                    if (outcome != BRANCHED) {
+                                        return outcome;
+                                    }
+                                    break block;
+                                }
                             }
                         }
-                        case Op.IMUL_R -> {
-                            long a = o.rm(w0, code[p + 1], size);
-                            long b = Insn.form(w0) == Insn.FORM_R_RM ? o.reg(Insn.reg(w0), size) : code[p + 2];
-                            o.setReg(Insn.reg(w0), size, IntegerOps.imul(s, a, b, size));
-                        }
-                        default -> {
-                            int outcome = family(op, w0, running, p);
-                            if (outcome != NEXT) {
-                                return outcome;
-                            }
+                        if (cpu.stop) {
+                            s.rip = o.next(w0, code[p + 1]);
+                            return CpuExit.NONE;
                         }
                     }
-                    if (cpu.stop) {
-                        s.rip = o.next(w0, code[p + 1]);
-                        return CpuExit.NONE;
-                    }
+                    s.rip = o.next(code[n - Insn.WORDS], code[n - Insn.WORDS + 1]);
+                    break block;
                 }
-                s.rip = o.next(code[n - Insn.WORDS], code[n - Insn.WORDS + 1]);
+                // A conditional branch, which is the last of its block.
+                o.branch(taken, code[p], code[p + 1], code[p + 2]);
             }
             // Nothing but rip has changed that decides what runs next.
             if (maxInstructions != Integer.MAX_VALUE) {
@@ -373,16 +560,24 @@ public final class Interpreter {
         }
     }
 
-    /** A shift's count: CL or the immediate. */
-    private long count(long w0, long[] code, int p) {
-        return Insn.form(w0) == Insn.FORM_RM_CL ? gpr[CpuState.RCX] : code[p + 2];
+    /** Linear address of a quick form's memory operand. */
+    private static long flat(long[] gpr, long w0, long w1) {
+        return gpr[Insn.base(w0)] + (gpr[Insn.index(w0)] << Insn.scale(w0)) + Insn.displacement(w1);
     }
 
-    private void branch(boolean taken, long w0, long[] code, int p) {
-        if (taken) {
-            s.rip = o.target(s.rip + code[p + 2], Insn.size(w0));
-        } else {
-            s.rip = o.next(w0, code[p + 1]);
+    /** A quick ALU operation whose second operand came from memory: one load serves them all. */
+    private long withMemory(int op, long a, long b, int size) {
+        switch (op - QuickOp.FIRST_RM >> 1) {
+            case 0:
+                return IntegerOps.add(s, a, b, size);
+            case 1:
+                return IntegerOps.sub(s, a, b, size);
+            case 2:
+                return IntegerOps.and(s, a, b, size);
+            case 3:
+                return IntegerOps.or(s, a, b, size);
+            default:
+                return IntegerOps.xor(s, a, b, size);
         }
     }
 

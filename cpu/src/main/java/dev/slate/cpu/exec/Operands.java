@@ -91,14 +91,14 @@ final class Operands {
     }
 
     /** The source of a two-operand instruction: reg, rm or immediate, by form. */
-    long source(long w0, long[] code, int p, int size) {
+    long source(long w0, long w1, long imm, int size) {
         switch (Insn.form(w0)) {
             case Insn.FORM_R_RM:
-                return rm(w0, code[p + 1], size);
+                return rm(w0, w1, size);
             case Insn.FORM_RM_R:
                 return reg(Insn.reg(w0), size);
             default:
-                return code[p + 2];
+                return imm;
         }
     }
 
@@ -203,6 +203,18 @@ final class Operands {
         cpu.store(CpuState.SS, la, size, returnRip);
         setStackPointer(sp);
         s.rip = rip;
+    }
+
+    /** A near return that releases {@code more} bytes beyond the address (RET imm16). */
+    void ret(int size, long more) {
+        long target = target(peek(size, 0), size);
+        release((1L << size) + more);
+        s.rip = target;
+    }
+
+    /** A conditional branch whose target is {@code offset} from the block's first byte. */
+    void branch(boolean taken, long w0, long w1, long offset) {
+        s.rip = taken ? target(s.rip + offset, Insn.size(w0)) : next(w0, w1);
     }
 
     /** Leaves with an exit code: rip at the instruction, {@code cpu.nextRip} after it. */

@@ -24,6 +24,7 @@ final class InterpretedCase implements AutoCloseable {
     private final Scratch seen = new Scratch(SiliconCase.WINDOW_BYTES);
     private final Interpreter interpreter = new Interpreter(memory.cpu, new Events(memory.cpu));
     private final Decoder decoder;
+    private final long[] plain = new long[16 * Insn.WORDS];
 
     // What came of it: registers are in `s`.
     int trap;
@@ -87,8 +88,20 @@ final class InterpretedCase implements AutoCloseable {
         return decoder.decode(c.at + SiliconCase.CODE_AT, c.codeBytes(), mode);
     }
 
-    /** False when the interpreter lacks an instruction. */
+    /** Runs the instructions in their quick forms, as the processor would; false when the interpreter lacks one. */
     boolean run(SiliconCase in, Block block, boolean stepped) {
+        int words = block.count * Insn.WORDS;
+        System.arraycopy(block.code, 0, plain, 0, words);
+        QuickOp.quicken(block.code, block.count, block.mode);
+        try {
+            return runPlain(in, block, stepped);
+        } finally {
+            System.arraycopy(plain, 0, block.code, 0, words);
+        }
+    }
+
+    /** As {@link #run}, in the forms that the decoder gave them. */
+    boolean runPlain(SiliconCase in, Block block, boolean stepped) {
         HostMemory.copy(in.at + SiliconCase.WINDOW_AT, page + SiliconCase.WINDOW, SiliconCase.WINDOW_BYTES);
         for (int i = 0; i < 16; i++) {
             s.gpr[i] = in.gpr(i);
@@ -139,7 +152,7 @@ final class InterpretedCase implements AutoCloseable {
             trap = f.vector;
             error = f.errorCode;
             address = f.vector == GuestFault.PF ? s.cr2 : 0;
-            completed = interpreter.current;
+            completed = interpreter.at / Insn.WORDS;
             rip = s.rip + Insn.offset(block.code[completed * Insn.WORDS + 1]);
         }
         takeMemory();
