@@ -9,6 +9,7 @@ import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.decode.RowBytes;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.Scratch;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
@@ -19,17 +20,18 @@ final class QuickOpTest {
     private static final int CASES = 60_000;
     private static final long SEED = Long.getLong("slate.seed", 1);
 
+    private final Scratch image = new Scratch(SiliconCase.IMAGE_BYTES);
     private final BitSet seen = new BitSet();
 
     @Test
-    void aQuickFormDoesWhatThePlainOneDoes() {
+    void aQuickFormDoesWhatThePlainOneDoes() throws IOException {
         List<String> differences = new ArrayList<>();
         long features = ImplementedFeatures.COMPLETE;
         try (InterpretedCase plain = new InterpretedCase(features, 0);
                 InterpretedCase quick = new InterpretedCase(features, 0)) {
             SiliconGenerator generator =
                     new SiliconGenerator(SEED, new RowBytes(features), plain, new SiliconComparison(), false);
-            SiliconCase in = new SiliconCase().at(new Scratch(SiliconCase.IMAGE_BYTES).hva());
+            SiliconCase in = new SiliconCase().at(image.hva());
             for (int i = 0; i < CASES; i++) {
                 Block b = generator.next(in, i % 3, SiliconCase.CODE);
                 if (!note(b)) {
