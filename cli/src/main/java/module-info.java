@@ -7,6 +7,7 @@ module dev.slate.cli {
     requires dev.slate.kvm;
     requires dev.slate.device;
     requires info.picocli;
+    requires tools.jackson.databind;
 
     opens dev.slate.cli to
             info.picocli;

@@ -1,8 +1,10 @@
 /** The /dev/kvm binary interface, translated to the hypervisor's API and back, and nothing else. */
 @org.jspecify.annotations.NullMarked
 module dev.slate.device {
-    requires static org.jspecify;
+    requires static transitive org.jspecify;
     requires dev.slate.cpu;
-    requires dev.slate.kvm;
+    requires transitive dev.slate.kvm;
     requires dev.slate.debug;
+
+    exports dev.slate.device.stats;
 }

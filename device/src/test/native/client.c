@@ -231,6 +231,39 @@ static void statistics_are_a_file(void) {
     FAILS(fcntl(fd, F_GETFD), EBADF);
 }
 
+static long number_in(const char *path) {
+    char text[32] = "";
+    int fd = open(path, O_RDONLY);
+    if (fd < 0) return -1;
+    CHECK(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    return atol(text);
+}
+
+static void debugfs_shows_the_counters_of_the_moment(void) {
+    struct machine m = BOOT(PORT_LOOP);
+    char path[256];
+    snprintf(path, sizeof path, "/sys/kernel/debug/kvm/%d-%d/io_exits", getpid(), m.vm);
+    for (int i = 1; i <= 5; i++) {
+        CHECK(ioctl(m.vcpu, KVM_RUN, 0) == 0);
+        CHECK(number_in(path) == i);
+        CHECK(number_in("/sys/kernel/debug/kvm/io_exits") == i);
+    }
+    snprintf(path, sizeof path, "/sys/kernel/debug/kvm/%d-%d/vcpu0/guest_mode", getpid(), m.vm);
+    CHECK(number_in(path) == 0);
+    FAILS(open("/sys/kernel/debug/kvm/no_such", O_RDONLY), ENOENT);
+    /* Other processes see the same in a folder, a second after. */
+    const char *root = getenv("SLATE_STATS_FOLDER");
+    if (!root) return;
+    snprintf(path, sizeof path, "%s/%d-%d/io_exits", root, getpid(), m.vm);
+    FAILS(access(path, R_OK), ENOENT);
+    for (int i = 0; number_in(path) != 5 && i < 1000; i++) usleep(10000);
+    CHECK(number_in(path) == 5);
+    CHECK(ioctl(m.vcpu, KVM_RUN, 0) == 0);
+    for (int i = 0; number_in(path) != 6 && i < 1000; i++) usleep(10000);
+    CHECK(number_in(path) == 6);
+}
+
 static void module_parameters_are_slates(void) {
     char text[8] = "";
     FILE *file = fopen("/sys/module/kvm_amd/parameters/npt", "r");
@@ -719,6 +752,7 @@ static const struct {
     TEST(descriptors_live_as_the_kernels_do),
     TEST(the_run_area_is_one_for_all_mappings),
     TEST(statistics_are_a_file),
+    TEST(debugfs_shows_the_counters_of_the_moment),
     TEST(module_parameters_are_slates),
     TEST(a_forked_child_cannot_use_its_parents_machine),
     TEST(children_of_a_parent_without_a_machine_have_their_own),

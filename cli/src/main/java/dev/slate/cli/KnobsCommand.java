@@ -11,7 +11,8 @@ import picocli.CommandLine.Option;
         name = "knobs",
         description =
                 "Lists the knobs that slate run --set can set: their values (the default first), what they mean, the"
-                        + " kernel's module parameter where there is one.",
+                        + " kernel's module parameter where there is one, and the thread of the kernel's mailing list that a"
+                        + " knob stems from (seed).",
         footer = {"", "example: slate knobs"})
 final class KnobsCommand implements Runnable {
     @Option(
@@ -33,6 +34,9 @@ final class KnobsCommand implements Runnable {
             out.println(" ".repeat(width + 2) + knob.meaning());
             if (!knob.parameter().isEmpty()) {
                 out.println(" ".repeat(width + 2) + "KVM: " + knob.parameter());
+            }
+            if (!knob.seed().isEmpty()) {
+                out.println(" ".repeat(width + 2) + "seed: " + knob.seed());
             }
         }
     }

@@ -12,7 +12,7 @@ import picocli.CommandLine.Command;
 @Command(
         name = "slate",
         description = "KVM in user space.",
-        subcommands = {ConformanceCommand.class, KnobsCommand.class, LayoutCommand.class})
+        subcommands = {ConformanceCommand.class, KnobsCommand.class, LayoutCommand.class, StatCommand.class})
 public final class Main {
     /** Exit status of a run that found something wrong. */
     static final int FOUND_DIFFERENCES = 1;

@@ -170,6 +170,7 @@ final class Device {
     /** The process ends. */
     static void exit() {
         Watching.exit();
+        system().statistics().close();
         if (statistics) {
             for (Vm vm : vms) {
                 StatsReport.add(vm);
@@ -191,6 +192,7 @@ final class Device {
 
     /** The last descriptor of a VM and its vCPUs is gone. */
     static void close(Vm vm) {
+        system().statistics().remove(vm);
         if (statistics) {
             StatsReport.add(vm);
         }
@@ -225,10 +227,10 @@ final class Device {
         }
     }
 
-    /** Makes a new file's Java side. */
+    /** Makes a new file's Java side. The descriptor is not the client's before that is done. */
     @FunctionalInterface
     interface Maker {
-        KvmFile make(int handle);
+        KvmFile make(int handle, int fd);
     }
 
     /**
@@ -246,7 +248,7 @@ final class Device {
         int fd = (int) (made >>> 32);
         KvmFile file;
         try {
-            file = maker.make(handle);
+            file = maker.make(handle, fd);
         } catch (Throwable e) {
             Native.abandon(handle, fd);
             throw e;

@@ -2,6 +2,7 @@ package dev.slate.device;
 
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.device.abi.Abi;
+import dev.slate.device.stats.StatsFolder;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Vm;
@@ -9,10 +10,19 @@ import org.jspecify.annotations.Nullable;
 
 /** {@code /dev/kvm} itself. One object serves all its descriptors. */
 final class SystemFile {
+    private static final String DEBUGFS = "/sys/kernel/debug/kvm/";
+
     private final Kvm kvm;
+    private final StatsFolder statistics;
 
     SystemFile(Kvm kvm) {
         this.kvm = kvm;
+        this.statistics = new StatsFolder(kvm.worker(), Device::say);
+    }
+
+    /** The statistics that other processes see. */
+    StatsFolder statistics() {
+        return statistics;
     }
 
     /** As {@link KvmFile#ioctl}. */
@@ -49,16 +59,19 @@ final class SystemFile {
         if (type != 0) {
             throw Errno.EINVAL.raise();
         }
-        return Device.create(Native.KIND_VM, 0, handle -> {
+        return Device.create(Native.KIND_VM, 0, (handle, fd) -> {
             Vm vm = kvm.createVm(0);
             Device.open(vm);
+            statistics.add(vm, Native.pid() + "-" + fd);
             return new VmFile(handle, vm);
         });
     }
 
-    /** The text of a file that KVM's modules have in sysfs; null: there is none. */
+    /** The text of a file that KVM has in sysfs or debugfs; null: there is none. */
     @Nullable
     String pseudoFile(String path) {
-        return Parameters.text(path, kvm.knobs());
+        return path.startsWith(DEBUGFS)
+                ? statistics.text(path.substring(DEBUGFS.length()))
+                : Parameters.text(path, kvm.knobs());
     }
 }

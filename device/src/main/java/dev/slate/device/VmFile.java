@@ -98,7 +98,7 @@ final class VmFile extends KvmFile {
         return Device.create(
                 Native.KIND_VCPU,
                 vm.runAreaBytes(),
-                handle -> new VcpuFile(handle, this, (int) id, Native.area(handle)));
+                (handle, fd) -> new VcpuFile(handle, this, (int) id, Native.area(handle)));
     }
 
     private static final long SLOT = Abi.USERSPACE_MEMORY_REGION.at("slot");

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -44,6 +45,17 @@ class ClientTest {
         Host.Result result = Host.slate(60, QUIET, Host.compile(Path.of("src/test/native/own-memset.c")));
         assertThat(result.status()).as(result.output()).isZero();
         assertThat(result.output()).isEqualTo("0\n");
+    }
+
+    @Test
+    void theFolderOfStatisticsGoesWithTheProcess(@TempDir Path folder) throws Exception {
+        Host.Result result = Host.slate(
+                60,
+                Map.of("SLATE_QUIET", "1", "SLATE_STATS_FOLDER", folder.toString()),
+                Host.compile(SOURCE),
+                "debugfs_shows_the_counters_of_the_moment");
+        assertThat(result.status()).as(result.output()).isZero();
+        assertThat(folder).isEmptyDirectory();
     }
 
     @Test

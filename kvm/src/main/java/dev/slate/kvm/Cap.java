@@ -56,6 +56,7 @@ public final class Cap {
     public static final int EXCEPTION_PAYLOAD = 164;
     public static final int MANUAL_DIRTY_LOG_PROTECT2 = 168;
     public static final int HYPERV_CPUID = 167;
+    public static final int HALT_POLL = 182;
     public static final int X86_USER_SPACE_MSR = 188;
     public static final int X86_MSR_FILTER = 189;
     public static final int ENFORCE_PV_FEATURE_CPUID = 190;

@@ -98,6 +98,7 @@ final class ExitHandlers {
             run.completion = completion;
             return Outcome.EXIT;
         }
+        run.stats.add(VcpuStats.INSN_EMULATION);
         if (!cpu.ioIn) {
             return run.outputString();
         }

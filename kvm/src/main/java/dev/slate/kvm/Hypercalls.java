@@ -45,6 +45,8 @@ final class Hypercalls {
         } else if (nr == SEND_IPI && v.pvFeature(MsrFile.PV_SEND_IPI)) {
             result = sendIpi(run.vm, a0, a1, (int) a2, argument(s, CpuState.RSI, wide), wide);
         } else if (nr == SCHED_YIELD && v.pvFeature(MsrFile.PV_SCHED_YIELD)) {
+            run.stats.add(VcpuStats.DIRECTED_YIELD_ATTEMPTED);
+            // To whom the core goes is the kernel's choice here, so no yield counts as directed_yield_successful.
             Thread.yield();
             result = 0;
         } else if (nr == MAP_GPA_RANGE && (run.vm.hypercallExits() & 1L << MAP_GPA_RANGE) != 0) {
@@ -85,6 +87,8 @@ final class Hypercalls {
 
     /** The other vendor's instruction: undefined on silicon; KVM writes the right one over it, unless that quirk is off. */
     private static int foreign(VcpuRun run, Cpu cpu, boolean vmmcall) {
+        // KVM's emulator looks at what silicon calls undefined.
+        run.stats.add(VcpuStats.INSN_EMULATION);
         if (!run.vm.hasQuirk(Vm.QUIRK_FIX_HYPERCALL_INSN)) {
             run.events.queue(GuestFault.UD);
             return Outcome.RESUME;

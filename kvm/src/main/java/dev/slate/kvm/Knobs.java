@@ -57,6 +57,15 @@ public final class Knobs {
     public static final Knob HUGE_PAGES =
             toggle("mmu.huge-pages", true, "", "Map 2 MiB at once where guest, slot and host pages allow it.", "");
 
+    public static final Knob HALT_POLL_NS = number(
+            "halt-poll-ns",
+            "200000",
+            0,
+            1_000_000_000,
+            "kvm.halt_poll_ns",
+            "Longest time in nanoseconds that a vCPU in HLT polls for a wake-up before it sleeps; 0: never.",
+            "");
+
     public static final Knob MEMSLOT_LOOKUP = choice(
             "memslot.lookup",
             "vcpu",
@@ -75,6 +84,7 @@ public final class Knobs {
             AUTO,
             2,
             510,
+            "",
             "SPTEs in one pte_list_desc; auto: 14 with shadow paging, 2 without (what the seed's patch 2 makes of it).",
             "002");
     public static final Knob PTE_LIST_FORM = choice(
@@ -91,7 +101,7 @@ public final class Knobs {
             "004");
 
     private static final List<Knob> ALL =
-            List.of(TDP, EAGER_PAGE_SPLIT, HUGE_PAGES, MEMSLOT_LOOKUP, PTE_LIST_ENTRIES, PTE_LIST_FORM, RMAP_ZAP);
+            List.of(TDP, EAGER_PAGE_SPLIT, HUGE_PAGES, MEMSLOT_LOOKUP, PTE_LIST_ENTRIES, PTE_LIST_FORM, RMAP_ZAP, HALT_POLL_NS);
 
     private static final Knobs STANDARD = new Knobs(Map.of());
 
@@ -157,8 +167,9 @@ public final class Knobs {
         return new Knob(name, Kind.SWITCH, on ? "on" : "off", 0, 0, List.of(), parameter, meaning, seed);
     }
 
-    private static Knob number(String name, String standard, long min, long max, String meaning, String seed) {
-        return new Knob(name, Kind.NUMBER, standard, min, max, List.of(), "", meaning, seed);
+    private static Knob number(
+            String name, String standard, long min, long max, String parameter, String meaning, String seed) {
+        return new Knob(name, Kind.NUMBER, standard, min, max, List.of(), parameter, meaning, seed);
     }
 
     private static Knob choice(String name, String standard, List<String> choices, String meaning, String seed) {

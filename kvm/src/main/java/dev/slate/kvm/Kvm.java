@@ -58,6 +58,7 @@ public final class Kvm {
     private final Knobs knobs;
     private final SupportedCpuid supported;
     private final TimerThread timers = new TimerThread();
+    private final Worker worker = new Worker();
     private final long cr4Reserved;
     private final AtomicInteger logLines = new AtomicInteger();
     private volatile RunObserver.@Nullable Factory observers;
@@ -99,6 +100,11 @@ public final class Kvm {
 
     TimerThread timers() {
         return timers;
+    }
+
+    /** What is done in the background. */
+    public Worker worker() {
+        return worker;
     }
 
     /** CR4 bits that no guest can set. */
@@ -143,6 +149,7 @@ public final class Kvm {
                     Cap.ENFORCE_PV_FEATURE_CPUID,
                     Cap.EXIT_ON_EMULATION_FAILURE,
                     Cap.VCPU_ATTRIBUTES,
+                    Cap.HALT_POLL,
                     Cap.ENABLE_CAP,
                     Cap.ENABLE_CAP_VM,
                     Cap.CHECK_EXTENSION_VM,

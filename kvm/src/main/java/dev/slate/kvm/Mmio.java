@@ -62,6 +62,16 @@ final class Mmio {
         return false;
     }
 
+    /** Whether an instruction that runs again has an answer for its next access, if that is in this page. */
+    boolean continues(long gpa) {
+        return replayed < known && (readGpa[replayed] ^ gpa) >>> 12 == 0;
+    }
+
+    /** Whether the instruction under way has already read or written a piece. */
+    boolean begun() {
+        return known != 0 || hasWrites();
+    }
+
     /** Drops the answers {@code [from, to)}. */
     private void forget(int from, int to) {
         if (from != to) {

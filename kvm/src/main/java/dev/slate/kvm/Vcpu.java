@@ -42,7 +42,7 @@ public final class Vcpu implements AutoCloseable {
     private final int id;
     private final VcpuExit exit = new VcpuExit();
     private final VcpuStats stats;
-    private final ReentrantLock mutex = new ReentrantLock();
+    private final ReentrantLock mutex = new Mutex();
     private final long runAreaHva;
     private final boolean ownsRunArea;
 
@@ -77,6 +77,17 @@ public final class Vcpu implements AutoCloseable {
         this.mpState = !apic.inKernel() || apic.isBootCpu() ? MpState.RUNNABLE : MpState.UNINITIALIZED;
         reset(false);
         vm.tscSync().synchronize(tsc, 0);
+    }
+
+    /** {@code vcpu->mutex}. Every call ends with vcpu_put(), where KVM on AMD counts. */
+    private final class Mutex extends ReentrantLock {
+        private static final long serialVersionUID = 1;
+
+        @Override
+        public void unlock() {
+            stats.add(VcpuStats.HOST_STATE_RELOAD);
+            super.unlock();
+        }
     }
 
     public Vm vm() {

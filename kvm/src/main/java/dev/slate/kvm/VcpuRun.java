@@ -30,7 +30,6 @@ final class VcpuRun implements Hypervisor {
     /** AMD's exit code of a nested page fault (APM 2 appendix C), which KVM puts among an internal error's data. */
     private static final long NESTED_PAGE_FAULT = 0x400;
 
-    private static final long FOR_EVER = Long.MAX_VALUE;
     /** The bits of a page-table entry that hold an address. */
     private static final long FRAME = 0x000f_ffff_ffff_f000L;
 
@@ -44,6 +43,7 @@ final class VcpuRun implements Hypervisor {
     final PortIo pio;
     final EventDelivery delivery;
     final Mmio mmio;
+    private final HaltPoll halt;
 
     final VcpuMmu mmu;
 
@@ -73,6 +73,7 @@ final class VcpuRun implements Hypervisor {
         this.pio = new PortIo(s, exit, runAreaHva);
         this.mmio = new Mmio(exit);
         this.delivery = new EventDelivery(vcpu);
+        this.halt = new HaltPoll(vcpu);
         this.mmu = new VcpuMmu(vm.mmuContext(), mode, stats, this::flushTlb);
         ShadowMmu shadowMmu = vm.shadow();
         this.shadow = shadowMmu == null ? null : shadowMmu.vcpu(mmu, s, vcpu.apic::ownsPage);
@@ -174,10 +175,7 @@ final class VcpuRun implements Hypervisor {
 
     /** An application processor before INIT and SIPI: waits, then tells the client to come again. */
     private int runUninitialized() {
-        mode.clearKick();
-        if (!vcpu.apic.hasPendingInitOrSipi()) {
-            mode.block(FOR_EVER);
-        }
+        halt.block();
         vcpu.apic.acceptInitAndSipi();
         if (mode.takeSignal()) {
             exit.reason = VcpuExit.INTR;
@@ -319,15 +317,14 @@ final class VcpuRun implements Hypervisor {
     /** HLT, and other states in which no instruction runs: waits for something to do. */
     private int block() {
         if (!vcpu.runnable()) {
-            mode.clearKick();
-            if (!vcpu.runnable()) {
-                mode.block(FOR_EVER);
-            }
+            boolean slept = vcpu.mpState == MpState.HALTED ? halt.halt() : halt.block();
             mode.check(Request.UNBLOCK);
             if (!vcpu.runnable()) {
                 return Outcome.RESUME;
             }
-            stats.add(VcpuStats.HALT_WAKEUP);
+            if (slept) {
+                stats.add(VcpuStats.HALT_WAKEUP);
+            }
         }
         vcpu.apic.acceptInitAndSipi();
         if (vcpu.mpState == MpState.HALTED || vcpu.mpState == MpState.AP_RESET_HOLD) {
@@ -375,6 +372,7 @@ final class VcpuRun implements Hypervisor {
             case Completion.HYPERCALL -> {
                 long ret = exit.hypercallRet;
                 s.gpr[CpuState.RAX] = exit.hypercallLongmode ? ret : ret & 0xffff_ffffL;
+                stats.add(VcpuStats.HYPERCALLS);
                 return skip(cpu.nextRip);
             }
             default -> throw new IllegalStateException("completion " + what);
@@ -481,7 +479,15 @@ final class VcpuRun implements Hypervisor {
     @Override
     public int nestedPageFault(long gpa, long errorCode, long gva) {
         boolean codeOrTable = (errorCode & (NPF_FETCH | NPF_GUEST_TABLE)) != 0;
+        if (!codeOrTable && mmio.continues(gpa)) {
+            // The instruction runs again with the client's answer. KVM's emulator goes on where it was: no second
+            // fault.
+            return MMIO;
+        }
         if (vcpu.apic.ownsPage(gpa) && !codeOrTable) {
+            stats.add(VcpuStats.PF_TAKEN);
+            stats.add(VcpuStats.PF_EMULATE);
+            stats.add(VcpuStats.INSN_EMULATION);
             return MMIO;
         }
         TdpMmu tdp = vm.tdp();
@@ -492,6 +498,9 @@ final class VcpuRun implements Hypervisor {
     }
 
     private int faultResult(int result, boolean needsMemory, long gpa, long errorCode) {
+        if (result == MMIO && !needsMemory && !mmio.begun()) {
+            stats.add(VcpuStats.INSN_EMULATION);
+        }
         if (result == MMIO && needsMemory) {
             // Neither code nor page tables can lie where no memory is: KVM's emulator fails there.
             leftFor = LEFT_FOR_EMULATION;

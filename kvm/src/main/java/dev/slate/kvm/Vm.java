@@ -80,6 +80,7 @@ public final class Vm implements AutoCloseable {
     private volatile int defaultTscKhz;
     private volatile long nrMmuPages = MIN_ALLOC_MMU_PAGES;
 
+    private volatile long haltPollNanos;
     private volatile int disabledQuirks;
     private volatile boolean platformInfoReadable = true;
     private volatile boolean exceptionPayloads;
@@ -109,6 +110,7 @@ public final class Vm implements AutoCloseable {
         this.tscSync = new TscSync(host);
         this.clock = new VmClock(host);
         this.defaultTscKhz = (int) host.tscKhz();
+        this.haltPollNanos = kvm.knobs().number(Knobs.HALT_POLL_NS);
     }
 
     public Kvm kvm() {
@@ -368,6 +370,10 @@ public final class Vm implements AutoCloseable {
                 exitOnEmulationFailure = arg != 0;
             }
             case Cap.MAX_VCPU_ID -> lowerMaxVcpuId(arg);
+            case Cap.HALT_POLL -> {
+                requireOnly(arg, TOP_OF_32_BITS);
+                haltPollNanos = arg;
+            }
             default -> throw Errno.EINVAL.raise();
         }
     }
@@ -391,6 +397,11 @@ public final class Vm implements AutoCloseable {
         } finally {
             lock.unlock();
         }
+    }
+
+    /** Longest time that a vCPU polls for the end of HLT. */
+    long haltPollNanos() {
+        return haltPollNanos;
     }
 
     boolean hasQuirk(int quirk) {

@@ -45,6 +45,11 @@ public final class VcpuTsc {
         this.offset = offset;
     }
 
+    /** What the host's counter is multiplied by, with {@link #FRACTION_BITS} bits of fraction. */
+    public long ratio() {
+        return ratio;
+    }
+
     /** The offset that makes the counter read {@code value} now. */
     public long offsetFor(long value) {
         return value - scale(host.readTsc());

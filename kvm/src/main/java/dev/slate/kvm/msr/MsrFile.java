@@ -116,6 +116,11 @@ public final class MsrFile {
         return (miscEnable & MISC_ENABLE_MWAIT) != 0;
     }
 
+    /** Whether the guest lets its host poll for the end of HLT (MSR_KVM_POLL_CONTROL). */
+    public boolean guestLetsPoll() {
+        return (pollControl & 1) != 0;
+    }
+
     /** Whether CPUID faults outside privilege 0. */
     public boolean cpuidFaults() {
         return (miscFeatures & 1) != 0;

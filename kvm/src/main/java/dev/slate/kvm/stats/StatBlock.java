@@ -41,6 +41,11 @@ public abstract sealed class StatBlock implements AutoCloseable permits VmStats,
         return HostMemory.get64(hva + offset);
     }
 
+    /** Sets a row's first value to 0. Any thread; what its owner counts at that moment may undo it. */
+    public void clear(int offset) {
+        HostMemory.put64(hva + offset, 0);
+    }
+
     /** Copies the whole data block. Any thread. */
     public void copyTo(byte[] to) {
         HostMemory.copyOut(hva, to, 0, Math.min(bytes, to.length));

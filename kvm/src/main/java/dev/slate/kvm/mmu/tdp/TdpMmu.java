@@ -130,6 +130,7 @@ public final class TdpMmu implements Mmu {
                 return false;
             }
             if (!write || Spte.writable(spte)) {
+                v.stats.add(VcpuStats.PF_FAST);
                 v.stats.add(VcpuStats.PF_SPURIOUS);
                 return true;
             }
@@ -153,6 +154,7 @@ public final class TdpMmu implements Mmu {
                     v.markDirty(slot, gfn);
                 }
                 v.stats.add(VcpuStats.PF_FAST);
+                v.stats.add(VcpuStats.PF_FIXED);
                 return true;
             }
         }

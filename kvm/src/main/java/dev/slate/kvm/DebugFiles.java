@@ -1,0 +1,136 @@
+package dev.slate.kvm;
+
+import dev.slate.kvm.clock.VcpuTsc;
+import dev.slate.kvm.stats.Stat;
+import dev.slate.kvm.stats.StatBlock;
+import dev.slate.kvm.stats.VcpuStats;
+import dev.slate.kvm.stats.VmStats;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What KVM shows of a VM in debugfs ({@code /sys/kernel/debug/kvm/PID-FD/}): a file for each statistic, those of vCPUs summed up,
+ * {@code mmu_rmaps_stat}, and a folder {@code vcpuN} for each vCPU.
+ *
+ * <p>Any thread; the VM must not be closed meanwhile. Nothing is kept: a text is made when it is asked for.
+ */
+public final class DebugFiles {
+    /** {@code svm->tsc_scaling_ratio} has 32 bits of fraction (APM 2 15.30.5). */
+    private static final int SCALING_BITS = 32;
+
+    private DebugFiles() {}
+
+    /** Names of a VM's files, the folders of its vCPUs included ({@code vcpu0/tsc-offset}). */
+    public static List<String> names(Vm vm) {
+        List<String> names = new ArrayList<>();
+        for (Stat s : VmStats.SCHEMA) {
+            names.add(s.name());
+        }
+        for (Stat s : VcpuStats.SCHEMA) {
+            names.add(s.name());
+        }
+        names.add("mmu_rmaps_stat");
+        for (int id = 0; id < Kvm.MAX_VCPU_IDS; id++) {
+            Vcpu vcpu = vm.vcpu(id);
+            if (vcpu == null) {
+                continue;
+            }
+            String folder = "vcpu" + id + "/";
+            names.add(folder + "guest_mode");
+            names.add(folder + "tsc-offset");
+            if (vm.irqchipInKernel()) {
+                names.add(folder + "lapic_timer_advance_ns");
+            }
+            names.add(folder + "tsc-scaling-ratio");
+            names.add(folder + "tsc-scaling-ratio-frac-bits");
+        }
+        return names;
+    }
+
+    /** Content of the file; null: there is none of that name. */
+    public static @Nullable String read(Vm vm, String name) {
+        if (name.equals("mmu_rmaps_stat")) {
+            return vm.mmu().rmapsStat();
+        }
+        int slash = name.indexOf('/');
+        if (slash >= 0) {
+            return name.startsWith("vcpu") ? vcpuFile(vm, name.substring(4, slash), name.substring(slash + 1)) : null;
+        }
+        Stat row = row(VmStats.SCHEMA, name);
+        if (row != null) {
+            return vm.stats().get(row.offset()) + "\n";
+        }
+        row = row(VcpuStats.SCHEMA, name);
+        return row == null ? null : sum(vm, row) + "\n";
+    }
+
+    /** Whether {@link #clear} takes the file: instant values can only be read. */
+    public static boolean clearable(String name) {
+        Stat row = row(VmStats.SCHEMA, name);
+        row = row != null ? row : row(VcpuStats.SCHEMA, name);
+        return row != null && row.kind() != Stat.INSTANT;
+    }
+
+    /** A write of 0 to a {@link #clearable} file: the counter starts again. What is counted at that moment may be lost or come back. */
+    public static void clear(Vm vm, String name) {
+        Stat row = row(VmStats.SCHEMA, name);
+        if (row != null) {
+            vm.stats().clear(row.offset());
+            return;
+        }
+        row = row(VcpuStats.SCHEMA, name);
+        if (row == null) {
+            throw Errno.ENOENT.raise();
+        }
+        for (int id = 0; id < Kvm.MAX_VCPU_IDS; id++) {
+            Vcpu vcpu = vm.vcpu(id);
+            if (vcpu != null) {
+                vcpu.stats().clear(row.offset());
+            }
+        }
+    }
+
+    /** Of a histogram KVM shows the first value. */
+    private static long sum(Vm vm, Stat row) {
+        long sum = 0;
+        for (int id = 0; id < Kvm.MAX_VCPU_IDS; id++) {
+            Vcpu vcpu = vm.vcpu(id);
+            if (vcpu != null) {
+                StatBlock stats = vcpu.stats();
+                sum += stats.get(row.offset());
+            }
+        }
+        return sum;
+    }
+
+    private static @Nullable String vcpuFile(Vm vm, String number, String name) {
+        Vcpu vcpu;
+        try {
+            vcpu = vm.vcpu(Integer.parseInt(number));
+        } catch (NumberFormatException e) {
+            return null;
+        }
+        if (vcpu == null) {
+            return null;
+        }
+        return switch (name) {
+            case "guest_mode" -> vcpu.stats().get(VcpuStats.GUEST_MODE) + "\n";
+            case "tsc-offset" -> vcpu.tsc.offset() + "\n";
+            // A timer here is late by what a thread's wake-up takes; nothing is done in advance.
+            case "lapic_timer_advance_ns" -> vm.irqchipInKernel() ? "0\n" : null;
+            case "tsc-scaling-ratio" -> (vcpu.tsc.ratio() >>> VcpuTsc.FRACTION_BITS - SCALING_BITS) + "\n";
+            case "tsc-scaling-ratio-frac-bits" -> SCALING_BITS + "\n";
+            default -> null;
+        };
+    }
+
+    private static @Nullable Stat row(List<Stat> schema, String name) {
+        for (Stat s : schema) {
+            if (s.name().equals(name)) {
+                return s;
+            }
+        }
+        return null;
+    }
+}
