@@ -68,9 +68,10 @@ public final class Knobs {
 
     public static final Knob MEMSLOT_LOOKUP = choice(
             "memslot.lookup",
-            "vcpu",
-            List.of("vcpu", "vm", "none"),
-            "Where the memslot that was found last is kept: with each vCPU (since Linux 5.15), with the VM (before), nowhere.",
+            "tree",
+            List.of("tree", "vcpu", "vm", "none"),
+            "How a memslot is looked up: the one that the vCPU found last, then a tree (since Linux 5.17) or binary search (5.15);"
+                    + " the one that any vCPU of the VM found last, then binary search (before); binary search alone.",
             "003");
 
     public static final Knob TDP = toggle(

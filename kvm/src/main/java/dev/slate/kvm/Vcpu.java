@@ -10,6 +10,7 @@ import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.irqchip.LocalApic;
+import dev.slate.kvm.memslot.SlotLookup;
 import dev.slate.kvm.mmu.shadow.ShadowVcpu;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.Request;
@@ -112,6 +113,11 @@ public final class Vcpu implements AutoCloseable {
     /** The vCPU's mode, requests and kick. For any thread as its methods say. */
     public GuestMode mode() {
         return mode;
+    }
+
+    /** How the memslots of this vCPU's faults were found. From any thread. */
+    public SlotLookup.Counts slotLookups() {
+        return run.mmu.slots.counts();
     }
 
     // ------------------------------------------------------------------ running

@@ -9,6 +9,7 @@ import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.irqchip.ApicBus;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.memslot.GuestMemory;
+import dev.slate.kvm.memslot.SlotLookup;
 import dev.slate.kvm.mmu.Mmu;
 import dev.slate.kvm.mmu.MmuContext;
 import dev.slate.kvm.mmu.shadow.ShadowMmu;
@@ -313,6 +314,17 @@ public final class Vm implements AutoCloseable {
     /** What the shadow MMU's structures hold now; null under two-dimensional paging. Takes the MMU's lock. */
     public @Nullable ShadowFigures shadowFigures() {
         return shadow == null ? null : shadow.figures();
+    }
+
+    /** How the memslots of this VM's faults were found, all vCPUs together. Any thread. */
+    public SlotLookup.Counts slotLookups() {
+        SlotLookup.Counts sum = SlotLookup.Counts.ZERO;
+        for (Vcpu v : vcpus) {
+            if (v != null) {
+                sum = sum.plus(v.slotLookups());
+            }
+        }
+        return sum;
     }
 
     // ------------------------------------------------------------------ capabilities

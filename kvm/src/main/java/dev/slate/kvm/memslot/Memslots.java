@@ -6,7 +6,7 @@ import org.jspecify.annotations.Nullable;
  * The memslots of one address space at one moment ({@code struct kvm_memslots}): immutable but for a hint, so that a vCPU that holds one never sees
  * a half-made change, and the reference itself is the proof that nothing changed meanwhile.
  *
- * <p>A change costs two copies of an array of references (by gfn and by hva).
+ * <p>A change costs two copies of an array of references (by gfn and by hva) and one of a path in the tree.
  */
 public final class Memslots {
     private static final Memslot[] NONE = {};
@@ -22,18 +22,21 @@ public final class Memslots {
 
     private final Memslot[] byGfn;
     private final Memslot[] byHva;
+    private final GfnTree.@Nullable Node tree;
     /** No slot is longer than this: bounds the look backwards in {@link #firstByHva}. */
     private final long longestBytes;
 
-    private Memslots(long generation, Memslot[] byGfn, Memslot[] byHva, long longestBytes) {
+    private Memslots(
+            long generation, Memslot[] byGfn, Memslot[] byHva, GfnTree.@Nullable Node tree, long longestBytes) {
         this.generation = generation;
         this.byGfn = byGfn;
         this.byHva = byHva;
+        this.tree = tree;
         this.longestBytes = longestBytes;
     }
 
     static Memslots empty() {
-        return new Memslots(0, NONE, NONE, 0);
+        return new Memslots(0, NONE, NONE, null, 0);
     }
 
     /** Number of slots. */
@@ -45,6 +48,16 @@ public final class Memslots {
     public @Nullable Memslot at(int index) {
         Memslot[] slots = byGfn;
         return Integer.compareUnsigned(index, slots.length) < 0 ? slots[index] : null;
+    }
+
+    /** First gfn of the slot at an index that is there. */
+    long base(int index) {
+        return byGfn[index].baseGfn;
+    }
+
+    /** The slots as a tree, or null when there are none. */
+    GfnTree.@Nullable Node tree() {
+        return tree;
     }
 
     /** Index of the slot that holds {@code gfn}, or -1. */
@@ -110,7 +123,10 @@ public final class Memslots {
     Memslots with(@Nullable Memslot old, @Nullable Memslot slot) {
         long longest = Math.max(longestBytes, slot == null ? 0 : slot.npages << 12);
         Memslot[] gfns = replace(byGfn, old, slot, false);
-        return new Memslots(generation + 1, gfns, replace(byHva, old, slot, true), gfns.length == 0 ? 0 : longest);
+        GfnTree.Node nodes = old == null ? tree : GfnTree.remove(tree, old);
+        nodes = slot == null ? nodes : GfnTree.insert(nodes, slot);
+        return new Memslots(
+                generation + 1, gfns, replace(byHva, old, slot, true), nodes, gfns.length == 0 ? 0 : longest);
     }
 
     private static Memslot[] replace(Memslot[] from, @Nullable Memslot old, @Nullable Memslot slot, boolean hva) {

@@ -8,6 +8,7 @@ import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.memslot.Memslot;
 import dev.slate.kvm.memslot.Memslots;
+import dev.slate.kvm.memslot.SlotLookup;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.mode.Request;
@@ -35,11 +36,8 @@ public final class VcpuMmu implements AutoCloseable {
     /** 0, or 1 in system management mode. */
     public int addressSpace;
 
-    /**
-     * Index, in its snapshot's gfn order, of the slot that was found last. Possibly stale: any value is harmless, as a lookup checks it
-     * against the snapshot at hand.
-     */
-    public int lastUsedSlot;
+    /** From gfn to memslot. */
+    public final SlotLookup slots;
 
     /** After {@code LEAVE}: what KVM_RUN fails with, a positive errno number; 0: nothing, look at the kick word and run on. */
     public int errno;
@@ -47,19 +45,8 @@ public final class VcpuMmu implements AutoCloseable {
     /** Where this vCPU logs, when the VM uses rings. */
     public @Nullable DirtyRing dirtyRing;
 
-    /** Lookups of a slot by gfn, and how many the last used slot answered. */
-    public long slotLookups;
-
-    public long slotHits;
-
-    private static final int LOOKUP_NONE = 0;
-    private static final int LOOKUP_VCPU = 1;
-    private static final int LOOKUP_VM = 2;
-
     private final MmuContext context;
     private final Tlb tlb;
-    /** The knob {@code memslot.lookup}. */
-    private final int lookup;
 
     /**
      * @param context the VM's part
@@ -71,35 +58,12 @@ public final class VcpuMmu implements AutoCloseable {
         this.stats = stats;
         this.tlb = tlb;
         this.tablePages = new MemoryCache(context.tablePages());
-        this.lookup = switch (context.knobs().value(Knobs.MEMSLOT_LOOKUP)) {
-            case "vm" -> LOOKUP_VM;
-            case "none" -> LOOKUP_NONE;
-            default -> LOOKUP_VCPU;
-        };
+        this.slots = new SlotLookup(SlotLookup.Form.of(context.knobs().value(Knobs.MEMSLOT_LOOKUP)));
     }
 
     /** The slot that holds {@code gfn} in {@code slots}, or null. */
     public @Nullable Memslot slot(Memslots slots, long gfn) {
-        slotLookups++;
-        int from = lookup;
-        if (from != LOOKUP_NONE) {
-            Memslot last = slots.at(from == LOOKUP_VCPU ? lastUsedSlot : slots.lastUsedSlot);
-            if (last != null && last.contains(gfn)) {
-                slotHits++;
-                return last;
-            }
-        }
-        int index = slots.search(gfn);
-        if (index < 0) {
-            // The last used slot stays: a miss would only make the next lookup one too.
-            return null;
-        }
-        if (from == LOOKUP_VCPU) {
-            lastUsedSlot = index;
-        } else if (from == LOOKUP_VM) {
-            slots.lastUsedSlot = index;
-        }
-        return slots.at(index);
+        return this.slots.find(slots, gfn);
     }
 
     /**

@@ -10,6 +10,7 @@ import dev.slate.kvm.host.ArenaHost;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -287,6 +288,10 @@ final class GuestMemoryTest {
         return null;
     }
 
+    /** Of a vCPU for each form, which lives through all changes with its hint. */
+    private final List<SlotLookup> lookups =
+            Stream.of(SlotLookup.Form.values()).map(SlotLookup::new).toList();
+
     private void check(List<Model> model) {
         Memslots slots = memory.slots(0);
         assertThat(slots.used()).isEqualTo(model.size());
@@ -298,6 +303,9 @@ final class GuestMemoryTest {
                 }
             }
             Memslot found = slots.find(gfn);
+            for (SlotLookup lookup : lookups) {
+                assertThat(lookup.find(slots, gfn)).isSameAs(found);
+            }
             if (expected == null) {
                 assertThat(found).isNull();
             } else {
@@ -335,6 +343,17 @@ final class GuestMemoryTest {
             long gfn = (long) (GuestMemory.USER_MEM_SLOTS - i) << 1;
             assertThat(slots.at(slots.search(gfn)).id).isEqualTo(i);
             assertThat(slots.search(gfn + 1)).isEqualTo(-1);
+            for (SlotLookup lookup : lookups) {
+                assertThat(lookup.find(slots, gfn).id).isEqualTo(i);
+                assertThat(lookup.find(slots, gfn + 1)).isNull();
+            }
+        }
+        // A hint that misses, then 1.44 log2 of the slots at most in the tree, and log2 by binary search.
+        for (SlotLookup lookup : lookups) {
+            SlotLookup.Counts counts = lookup.counts();
+            assertThat(counts.lookups()).isEqualTo(2 * 32764);
+            assertThat(counts.hits()).isZero();
+            assertThat(counts.probes()).isBetween(2L * 13 * 32764, 2L * 23 * 32764);
         }
     }
 }

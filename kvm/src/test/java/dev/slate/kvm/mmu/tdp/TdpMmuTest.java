@@ -6,7 +6,6 @@ import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Allocations;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.memslot.Memslot;
-import dev.slate.kvm.memslot.Memslots;
 import dev.slate.kvm.mmu.Spte;
 import dev.slate.kvm.mmu.TestVcpu;
 import dev.slate.kvm.mmu.TestVm;
@@ -15,8 +14,6 @@ import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.stats.VmStats;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
 
 final class TdpMmuTest {
     private static final long MIB2 = 2 << 20;
@@ -327,57 +324,6 @@ final class TdpMmuTest {
         };
         vcpu.touch(MIB2 + 0x9000, true);
         assertThat(harvest()[9]).isTrue();
-    }
-
-    @Test
-    void anyLastUsedSlotIsHarmless() {
-        slot(0);
-        vm.memory.setUserMemoryRegion(5, 0, 64 * MIB2, MIB2, ram);
-        for (int index : new int[] {-1, Integer.MIN_VALUE, Integer.MAX_VALUE, 2, 1, 0, 32764}) {
-            vcpu.mmu.lastUsedSlot = index;
-            assertThat(vcpu.mmu.slot(vm.memory.slots(0), 512).id).isZero();
-            vcpu.mmu.lastUsedSlot = index;
-            assertThat(vcpu.mmu.slot(vm.memory.slots(0), 1)).isNull();
-            assertThat(vcpu.mmu.lastUsedSlot).as("a miss leaves it").isEqualTo(index);
-        }
-        vcpu.mmu.lastUsedSlot = 0;
-        long hits = vcpu.mmu.slotHits;
-        vcpu.mmu.slot(vm.memory.slots(0), 64 * 512);
-        assertThat(vcpu.mmu.slotHits).isEqualTo(hits);
-        vcpu.mmu.slot(vm.memory.slots(0), 64 * 512 + 1);
-        assertThat(vcpu.mmu.slotHits).isEqualTo(hits + 1);
-        // The array under it was replaced by a shorter one.
-        vm.memory.setUserMemoryRegion(5, 0, 0, 0, 0);
-        assertThat(vcpu.mmu.slot(vm.memory.slots(0), 64 * 512)).isNull();
-        assertThat(vcpu.mmu.slot(vm.memory.slots(0), 512).id).isZero();
-    }
-
-    @ParameterizedTest
-    @ValueSource(strings = {"vcpu", "vm", "none"})
-    void everyFormOfLookupFindsTheSameAndHitsWhereItShould(String form) {
-        try (TestVm other = new TestVm("memslot.lookup=" + form)) {
-            TestVcpu a = other.vcpu();
-            TestVcpu b = other.vcpu();
-            long memory = other.ram(MIB2);
-            for (int i = 0; i < 64; i++) {
-                other.memory.setUserMemoryRegion(i, 0, (long) i << 14, 0x2000, memory);
-            }
-            Memslots slots = other.memory.slots(0);
-            for (int round = 0; round < 100; round++) {
-                for (int gfn = 0; gfn < 256; gfn++) {
-                    Memslot found = a.mmu.slot(slots, gfn);
-                    assertThat(found == null ? -1 : found.id).isEqualTo(gfn % 4 < 2 ? gfn / 4 : -1);
-                }
-            }
-            // Two vCPUs, each in a slot of its own: only its own last slot serves both.
-            a.mmu.slot(slots, 0);
-            b.mmu.slot(slots, 4);
-            long hits = a.mmu.slotHits;
-            a.mmu.slot(slots, 1);
-            assertThat(a.mmu.slotHits - hits).isEqualTo(form.equals("vcpu") ? 1 : 0);
-            a.mmu.slot(slots, 1);
-            assertThat(a.mmu.slotHits - hits).isEqualTo(form.equals("vcpu") ? 2 : form.equals("vm") ? 1 : 0);
-        }
     }
 
     @Test
