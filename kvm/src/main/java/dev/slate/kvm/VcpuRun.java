@@ -227,7 +227,7 @@ final class VcpuRun implements Hypervisor {
                 return outcome;
             }
             if (!holder.mayRun()) {
-                vcpu.whileUnlocked(() -> mode.block(FOR_EVER));
+                vcpu.whileUnlocked(() -> mode.block(Long.MAX_VALUE));
             }
             if (mode.takeSignal()) {
                 exit.reason = VcpuExit.INTR;
