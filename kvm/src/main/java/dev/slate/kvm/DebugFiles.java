@@ -1,6 +1,7 @@
 package dev.slate.kvm;
 
 import dev.slate.kvm.clock.VcpuTsc;
+import dev.slate.kvm.stats.ShadowFigures;
 import dev.slate.kvm.stats.Stat;
 import dev.slate.kvm.stats.StatBlock;
 import dev.slate.kvm.stats.VcpuStats;
@@ -18,6 +19,8 @@ import org.jspecify.annotations.Nullable;
 public final class DebugFiles {
     /** {@code svm->tsc_scaling_ratio} has 32 bits of fraction (APM 2 15.30.5). */
     private static final int SCALING_BITS = 32;
+
+    private static final String[] PAGE_SIZES = {"4K", "2M", "1G"};
 
     private DebugFiles() {}
 
@@ -51,7 +54,7 @@ public final class DebugFiles {
     /** Content of the file; null: there is none of that name. */
     public static @Nullable String read(Vm vm, String name) {
         if (name.equals("mmu_rmaps_stat")) {
-            return vm.mmu().rmapsStat();
+            return rmaps(vm.shadowFigures());
         }
         int slash = name.indexOf('/');
         if (slash >= 0) {
@@ -63,6 +66,27 @@ public final class DebugFiles {
         }
         row = row(VcpuStats.SCHEMA, name);
         return row == null ? null : sum(vm, row) + "\n";
+    }
+
+    /** KVM's table of how many pages of each size have how many SPTEs; nothing where no memslot has rmaps. */
+    private static String rmaps(@Nullable ShadowFigures figures) {
+        if (figures == null) {
+            return "";
+        }
+        StringBuilder text = new StringBuilder("Rmap_Count:\t0\t1\t");
+        long[][] levels = figures.rmaps();
+        for (int i = 2; i < levels[0].length; i++) {
+            text.append(1 << i - 1).append('-').append((1 << i) - 1).append('\t');
+        }
+        text.append('\n');
+        for (int level = 0; level < levels.length; level++) {
+            text.append("Level=").append(PAGE_SIZES[level]).append(":\t");
+            for (long count : levels[level]) {
+                text.append(count).append('\t');
+            }
+            text.append('\n');
+        }
+        return text.toString();
     }
 
     /** Whether {@link #clear} takes the file: instant values can only be read. */

@@ -101,8 +101,8 @@ public final class Knobs {
             "How the rmap of a page is zapped: in one walk of its chain (since Linux 5.15), or entry by entry (before).",
             "004");
 
-    private static final List<Knob> ALL =
-            List.of(TDP, EAGER_PAGE_SPLIT, HUGE_PAGES, MEMSLOT_LOOKUP, PTE_LIST_ENTRIES, PTE_LIST_FORM, RMAP_ZAP, HALT_POLL_NS);
+    private static final List<Knob> ALL = List.of(
+            TDP, EAGER_PAGE_SPLIT, HUGE_PAGES, MEMSLOT_LOOKUP, PTE_LIST_ENTRIES, PTE_LIST_FORM, RMAP_ZAP, HALT_POLL_NS);
 
     private static final Knobs STANDARD = new Knobs(Map.of());
 

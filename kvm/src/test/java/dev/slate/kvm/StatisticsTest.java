@@ -133,6 +133,21 @@ class StatisticsTest {
     }
 
     @Test
+    void theRmapsOfAShadowedGuestAreShownAsKvmShowsThem() {
+        Kvm kvm = new Kvm(new TestHost(), Knobs.parse("tdp=off"));
+        Vm vm = kvm.createVm(0);
+        long ram = kvm.host().allocate(16 << 12, 4096);
+        vm.setUserMemoryRegion(0, 0, 0, 16 << 12, ram);
+        assertThat(DebugFiles.read(vm, "mmu_rmaps_stat")).isEqualTo("""
+                        Rmap_Count:\t0\t1\t2-3\t4-7\t8-15\t16-31\t32-63\t64-127\t128-255\t256-511\t512-1023\t
+                        Level=4K:\t16\t0\t0\t0\t0\t0\t0\t0\t0\t0\t0\t
+                        Level=2M:\t1\t0\t0\t0\t0\t0\t0\t0\t0\t0\t0\t
+                        Level=1G:\t1\t0\t0\t0\t0\t0\t0\t0\t0\t0\t0\t
+                        """);
+        vm.close();
+    }
+
+    @Test
     void clearingStartsACounterAgainAndInstantValuesStay() {
         try (Guest64 g = new Guest64(false, 0xe4, 0x40)) {
             g.run();

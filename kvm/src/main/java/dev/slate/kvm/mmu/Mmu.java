@@ -22,11 +22,6 @@ public interface Mmu extends MemslotListener, AutoCloseable {
     /** The kernel has done it. */
     void hostInvalidateEnd(long startHva, long endHva);
 
-    /** The text of {@code mmu_rmaps_stat}: empty where no memslot has rmaps. Any thread. */
-    default String rmapsStat() {
-        return "";
-    }
-
     /** Drops every entry of the VM. */
     void zapAll();
 
