@@ -31,6 +31,7 @@ uint32_t file_new(enum kind kind) {
     f->kind = kind;
     f->area = NULL;
     f->area_bytes = 0;
+    f->path = NULL;
     f->has_run_mask = false;
     f->java = false;
     atomic_store_explicit(&f->references, 1, memory_order_release);
@@ -60,6 +61,7 @@ HOT void file_put(uint32_t handle) {
     enter();
     if (f->java) jvm_release(handle);
     if (f->area) raw(SYS_munmap, (long)f->area, (long)f->area_bytes, 0, 0, 0, 0);
+    free(f->path);
     acquire();
     f->next_free = free_list;
     free_list = handle;

@@ -65,23 +65,37 @@ PUBLIC int creat(const char *path, mode_t mode) {
 }
 PUBLIC int creat64(const char *, mode_t) __attribute__((alias("creat")));
 
+/* Whether a module parameter or a counter was opened to be written. */
+static bool is_pseudo(int fd) {
+    uint32_t handle = is_kvm_fd(fd) ? file_get(fd) : 0;
+    bool pseudo = handle && slate_files[handle].kind == KIND_PSEUDO;
+    if (handle) file_put(handle);
+    return pseudo;
+}
+static ssize_t write_cookie(void *cookie, const char *from, size_t bytes) {
+    ssize_t n = write((int)(intptr_t)cookie, from, bytes);
+    return n < 0 ? 0 : n; /* a cookie says an error so; errno stands */
+}
+static ssize_t read_cookie(void *cookie, char *to, size_t bytes) {
+    return read((int)(intptr_t)cookie, to, bytes);
+}
+static int close_cookie(void *cookie) {
+    return close((int)(intptr_t)cookie);
+}
 PUBLIC FILE *fopen(const char *path, const char *mode) {
     int flags = strchr(mode, '+') ? O_RDWR : mode[0] == 'r' ? O_RDONLY : O_WRONLY;
     if (strchr(mode, 'e')) flags |= O_CLOEXEC;
     int fd;
     if (!opens(AT_FDCWD, path, flags, &fd)) return REAL(fopen)(path, mode);
-    return fd < 0 ? NULL : fdopen(fd, mode);
+    if (fd < 0) return NULL;
+    if (!is_pseudo(fd)) return fdopen(fd, mode);
+    /* libc's own streams write without our write(). */
+    cookie_io_functions_t functions = {.read = read_cookie, .write = write_cookie, .close = close_cookie};
+    return fopencookie((void *)(intptr_t)fd, mode, functions);
 }
 PUBLIC FILE *fopen64(const char *, const char *) __attribute__((alias("fopen")));
 
 /* ---------------------------------------------------------------------------------------------- what the paths are */
-
-static bool exists(const char *pseudo) {
-    size_t bytes;
-    char *content = jvm_pseudo_file(pseudo, &bytes);
-    free(content);
-    return content != NULL;
-}
 
 /* 0 or -errno where Slate answers, 1 where the kernel does. */
 static long examine(int dirfd, const char *path, mode_t *mode, dev_t *device) {
@@ -92,7 +106,7 @@ static long examine(int dirfd, const char *path, mode_t *mode, dev_t *device) {
         *mode = S_IFCHR | 0666;
         *device = makedev(10, 232);
         return 0;
-    case PATH_PSEUDO: *mode = S_IFREG | 0444; return exists(pseudo) ? 0 : -ENOENT;
+    case PATH_PSEUDO: *mode = S_IFREG | (mode_t)jvm_pseudo_mode(pseudo); return *mode & 0777 ? 0 : -ENOENT;
     default: return 1;
     }
 }
@@ -274,6 +288,26 @@ PUBLIC ssize_t __pread_chk(int fd, void *to, size_t bytes, off_t at, size_t room
 ssize_t __pread64_chk(int, void *, size_t, off64_t, size_t);
 PUBLIC ssize_t __pread64_chk(int, void *, size_t, off64_t, size_t) __attribute__((alias("__pread_chk")));
 
+/* A module parameter or a counter is written. */
+static bool takes_write(int fd, const void *from, size_t bytes, ssize_t *written) {
+    if (!is_kvm_fd(fd)) return false;
+    uint32_t handle = file_get(fd);
+    if (!handle) return false;
+    bool pseudo = slate_files[handle].kind == KIND_PSEUDO;
+    if (pseudo) *written = result(path_write_pseudo(handle, from, bytes));
+    file_put(handle);
+    return pseudo;
+}
+PUBLIC ssize_t write(int fd, const void *from, size_t bytes) {
+    ssize_t n;
+    return takes_write(fd, from, bytes, &n) ? n : REAL(write)(fd, from, bytes);
+}
+PUBLIC ssize_t pwrite(int fd, const void *from, size_t bytes, off_t at) {
+    ssize_t n;
+    return takes_write(fd, from, bytes, &n) ? n : REAL(pwrite)(fd, from, bytes, at);
+}
+PUBLIC ssize_t pwrite64(int, const void *, size_t, off64_t) __attribute__((alias("pwrite")));
+
 /* ---------------------------------------------------------------------------------------------------- guest memory */
 
 /*
@@ -382,6 +416,8 @@ PUBLIC long syscall(long number, ...) {
     case SYS_dup3: return dup3((int)a, (int)b, (int)c);
     case SYS_fcntl: return fcntl((int)a, (int)b, c);
     case SYS_read: return read((int)a, (void *)b, (size_t)c);
+    case SYS_write: return write((int)a, (const void *)b, (size_t)c);
+    case SYS_pwrite64: return pwrite((int)a, (const void *)b, (size_t)c, d);
     case SYS_pread64: return pread((int)a, (void *)b, (size_t)c, d);
     case SYS_mmap: return (long)mmap((void *)a, (size_t)b, (int)c, (int)d, (int)e, f);
     case SYS_munmap: return munmap((void *)a, (size_t)b);

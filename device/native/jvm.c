@@ -21,7 +21,7 @@ static enum { NOT_STARTED, RUNNING, FAILED, INHERITED } state;
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static JavaVM *vm;
 static jclass device;
-static jmethodID method_ioctl, method_release, method_refresh, method_invalidate, method_pseudo_file, method_exit;
+static jmethodID method_ioctl, method_release, method_refresh, method_invalidate, method_pseudo_file, method_pseudo_mode, method_pseudo_write, method_exit;
 static pthread_key_t detach_key;
 
 void slate_say(const char *format, ...) {
@@ -335,6 +335,8 @@ static bool bind_classes(JNIEnv *env) {
         {&method_refresh, "refresh", "(I)V"},
         {&method_invalidate, "invalidate", "(ZJJ)V"},
         {&method_pseudo_file, "pseudoFile", "(Ljava/lang/String;)[B"},
+        {&method_pseudo_mode, "pseudoMode", "(Ljava/lang/String;)I"},
+        {&method_pseudo_write, "pseudoWrite", "(Ljava/lang/String;[B)I"},
         {&method_exit, "exit", "()V"},
     };
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
@@ -547,6 +549,39 @@ char *jvm_pseudo_file(const char *path, size_t *bytes) {
     }
     leave_java(cancel);
     return copy;
+}
+
+int jvm_pseudo_mode(const char *path) {
+    int mode = 0;
+    int cancel = enter_java();
+    if (self.env || attach()) {
+        JNIEnv *env = self.env;
+        jstring name = (*env)->NewStringUTF(env, path);
+        if (name) mode = (*env)->CallStaticIntMethod(env, device, method_pseudo_mode, name);
+        if (failed(env)) mode = 0;
+        if (name) (*env)->DeleteLocalRef(env, name);
+    }
+    leave_java(cancel);
+    return mode;
+}
+
+int jvm_pseudo_write(const char *path, const char *text, size_t bytes) {
+    int error = -ENOMEM;
+    int cancel = enter_java();
+    if (self.env || attach()) {
+        JNIEnv *env = self.env;
+        jstring name = (*env)->NewStringUTF(env, path);
+        jbyteArray content = name ? (*env)->NewByteArray(env, (jsize)bytes) : NULL;
+        if (content) {
+            (*env)->SetByteArrayRegion(env, content, 0, (jsize)bytes, (const jbyte *)text);
+            error = (*env)->CallStaticIntMethod(env, device, method_pseudo_write, name, content);
+            (*env)->DeleteLocalRef(env, content);
+        }
+        if (failed(env)) error = -EIO;
+        if (name) (*env)->DeleteLocalRef(env, name);
+    }
+    leave_java(cancel);
+    return error;
 }
 
 static void in_child(void) {

@@ -147,18 +147,44 @@ int path_open_kvm(int flags) {
     return (int)result(file_install(handle, epoll_create1(flags & O_CLOEXEC)));
 }
 
+/* With write access the descriptor is one of ours, so that write() finds the file. */
 int path_open_pseudo(const char *path, int flags) {
-    size_t bytes;
+    int mode = jvm_pseudo_mode(path);
+    if (!mode) return (int)result(-ENOENT);
+    bool writes = (flags & O_ACCMODE) != O_RDONLY;
+    if (writes && !(mode & 0222)) return (int)result(-EACCES); /* as of a parameter that can only be read */
+    size_t bytes = 0;
     char *content = jvm_pseudo_file(path, &bytes);
     if (!content) return (int)result(-ENOENT);
-    long fd = -EACCES; /* as of a parameter that can only be read */
-    if ((flags & O_ACCMODE) == O_RDONLY) {
-        fd = raw(SYS_memfd_create, (long)"slate-parameter", flags & O_CLOEXEC ? MFD_CLOEXEC : 0, 0, 0, 0, 0);
-        if (fd >= 0) {
-            raw(SYS_write, fd, (long)content, (long)bytes, 0, 0, 0);
-            raw(SYS_lseek, fd, 0, SEEK_SET, 0, 0, 0);
-        }
+    long fd = raw(SYS_memfd_create, (long)"slate-parameter", flags & O_CLOEXEC ? MFD_CLOEXEC : 0, 0, 0, 0, 0);
+    if (fd >= 0) {
+        raw(SYS_write, fd, (long)content, (long)bytes, 0, 0, 0);
+        raw(SYS_lseek, fd, 0, SEEK_SET, 0, 0, 0);
     }
     free(content);
-    return (int)result(fd);
+    if (fd < 0 || !writes) return (int)result(fd);
+    /* Whoever writes past our write() shall hear that nothing came of it. */
+    char self_path[64];
+    snprintf(self_path, sizeof self_path, "/proc/self/fd/%ld", fd);
+    long only = raw(SYS_openat, AT_FDCWD, (long)self_path, O_RDONLY | (flags & O_CLOEXEC), 0, 0, 0);
+    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    fd = only;
+    if (fd < 0) return (int)result(fd);
+    uint32_t handle = file_new(KIND_PSEUDO);
+    char *name = handle ? strdup(path) : NULL;
+    if (!name) {
+        if (handle) file_put(handle);
+        raw(SYS_close, fd, 0, 0, 0, 0, 0);
+        return (int)result(-ENOMEM);
+    }
+    slate_files[handle].path = name;
+    return (int)result(file_install(handle, (int)fd));
+}
+
+long path_write_pseudo(uint32_t handle, const void *from, size_t bytes) {
+    char text[4096]; /* the kernel takes a page at most */
+    if (bytes > sizeof text) bytes = sizeof text;
+    if (slate_copy(text, from, bytes)) return -EFAULT;
+    int error = jvm_pseudo_write(slate_files[handle].path, text, bytes);
+    return error ? error : (long)bytes;
 }

@@ -65,7 +65,7 @@ void slate_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* ---- files.c: descriptors. What a KVM descriptor means to Java is its handle, an index that dup() does not change. ---- */
 
 /* Known to Java by the same numbers. */
-enum kind { KIND_NONE = 0, KIND_SYSTEM = 1, KIND_VM = 2, KIND_VCPU = 3, KIND_STATS = 4 };
+enum kind { KIND_NONE = 0, KIND_SYSTEM = 1, KIND_VM = 2, KIND_VCPU = 3, KIND_STATS = 4, KIND_PSEUDO = 5 };
 
 struct file {
     _Atomic uint32_t references; /* descriptors and calls in flight; 0: free */
@@ -74,6 +74,7 @@ struct file {
     size_t area_bytes;
     bool has_run_mask; /* vCPU: KVM_SET_SIGNAL_MASK */
     bool java;         /* Java knows it and wants to hear of its end */
+    char *path;        /* KIND_PSEUDO: the file's, malloc'ed */
     uint64_t run_mask;
     uint32_t next_free;
 } __attribute__((aligned(64)));
@@ -100,6 +101,8 @@ enum path { PATH_OTHER, PATH_KVM, PATH_PSEUDO };
 enum path path_kind(int dirfd, const char *path, const char **pseudo);
 int path_open_kvm(int flags);
 int path_open_pseudo(const char *path, int flags);
+/* write() to a pseudo file: bytes taken, or -errno. */
+long path_write_pseudo(uint32_t handle, const void *from, size_t bytes);
 
 /* ---- signals.c ---- */
 /* What a thread and its signals say to Java, behind the thread's scratch memory; VcpuFile knows the places. */
@@ -176,5 +179,7 @@ bool jvm_watches(uintptr_t start, size_t bytes);
 void jvm_invalidate(bool begin, uintptr_t start, size_t bytes);
 /* The content of a file that Slate answers, malloc'ed; null: there is none. */
 char *jvm_pseudo_file(const char *path, size_t *bytes);
+int jvm_pseudo_mode(const char *path); /* its mode bits; 0: there is none */
+int jvm_pseudo_write(const char *path, const char *text, size_t bytes); /* 0 or -errno */
 
 #endif

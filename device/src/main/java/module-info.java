@@ -5,6 +5,7 @@ module dev.slate.device {
     requires dev.slate.cpu;
     requires transitive dev.slate.kvm;
     requires dev.slate.debug;
+    requires jdk.jfr;
 
     exports dev.slate.device.stats;
 }

@@ -278,6 +278,79 @@ static void module_parameters_are_slates(void) {
     CHECK(stat("/sys/module/kvm_amd/parameters/npt", &st) == 0 && S_ISREG(st.st_mode));
 }
 
+static void has_text(const char *path, const char *wanted) {
+    char text[64] = "";
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL && fgets(text, sizeof text, file));
+    fclose(file);
+    CHECK(!strcmp(text, wanted));
+}
+
+static void nx_parameters_can_be_written(void) {
+    const char *nx = "/sys/module/kvm/parameters/nx_huge_pages";
+    const char *ratio = "/sys/module/kvm/parameters/nx_huge_pages_recovery_ratio";
+    const char *period = "/sys/module/kvm/parameters/nx_huge_pages_recovery_period_ms";
+    has_text(nx, "N\n");
+    has_text(ratio, "60\n");
+    has_text(period, "0\n");
+    struct machine m = BOOT(PORT_LOOP);
+    int fd = open(nx, O_WRONLY | O_TRUNC | O_CREAT, 0644);
+    CHECK(fd >= 0);
+    CHECK(write(fd, "1\n", 2) == 2);
+    has_text(nx, "Y\n");
+    FAILS(write(fd, "maybe", 5), EINVAL);
+    FAILS(write(fd, "never", 5), EBUSY); /* there is a VM */
+    FAILS(ioctl(fd, KVM_RUN, 0), ENOTTY);
+    CHECK(dup2(fd, fd + 1) == fd + 1 && close(fd) == 0);
+    CHECK(write(fd + 1, "off", 3) == 3);
+    CHECK(close(fd + 1) == 0);
+    has_text(nx, "N\n");
+    FILE *file = fopen(ratio, "w");
+    CHECK(file != NULL && fputs("0x10\n", file) >= 0 && fclose(file) == 0);
+    has_text(ratio, "16\n");
+    file = fopen(period, "w");
+    CHECK(file != NULL && fputs("4294967296", file) >= 0 && fclose(file) == EOF);
+    has_text(period, "0\n");
+    FAILS(open("/sys/module/kvm_amd/parameters/npt", O_WRONLY), EACCES);
+    CHECK(access(nx, R_OK | W_OK) == 0);
+    FAILS(access("/sys/module/kvm_amd/parameters/npt", W_OK), EACCES);
+    /* A 0 clears a counter. */
+    char path[256];
+    snprintf(path, sizeof path, "/sys/kernel/debug/kvm/%d-%d/exits", getpid(), m.vm);
+    CHECK(ioctl(m.vcpu, KVM_RUN, 0) == 0 && number_in(path) == 1);
+    fd = open(path, O_RDWR);
+    CHECK(fd >= 0);
+    FAILS(write(fd, "1", 1), EINVAL);
+    CHECK(write(fd, "0", 1) == 1 && number_in(path) == 0);
+    snprintf(path, sizeof path, "/sys/kernel/debug/kvm/%d-%d/pages_4k", getpid(), m.vm);
+    FAILS(open(path, O_WRONLY), EACCES);
+}
+
+static void memory_can_be_mapped_before_the_guest_needs_it(void) {
+    struct machine m = BOOT(PORT_LOOP);
+    struct {
+        uint64_t gpa, size, flags, padding[5];
+    } range = {.gpa = 0, .size = MEMORY};
+    enum { PRE_FAULT = 0xc040aed5 };
+    CHECK(ioctl(m.vm, KVM_CHECK_EXTENSION, 236) == 1);
+    char path[256];
+    snprintf(path, sizeof path, "/sys/kernel/debug/kvm/%d-%d/pages_4k", getpid(), m.vm);
+    CHECK(number_in(path) == 0);
+    CHECK(ioctl(m.vcpu, PRE_FAULT, &range) == 0 && range.size == 0 && range.gpa == MEMORY);
+    CHECK(number_in(path) == MEMORY / 4096);
+    range.gpa = MEMORY - 4096, range.size = 8192;
+    CHECK(ioctl(m.vcpu, PRE_FAULT, &range) == 0 && range.size == 4096 && range.gpa == MEMORY);
+    FAILS(ioctl(m.vcpu, PRE_FAULT, &range), ENOENT);
+    range.gpa = 1, range.size = 4096;
+    FAILS(ioctl(m.vcpu, PRE_FAULT, &range), EINVAL);
+    range.gpa = 0, range.size = 0;
+    FAILS(ioctl(m.vcpu, PRE_FAULT, &range), EINVAL);
+    range.size = 4096, range.flags = 1;
+    FAILS(ioctl(m.vcpu, PRE_FAULT, &range), EINVAL);
+    FAILS(ioctl(m.vcpu, PRE_FAULT, NULL), EFAULT);
+    CHECK(ioctl(m.vcpu, KVM_RUN, 0) == 0);
+}
+
 /* ----------------------------------------------------------------------------------------------------------- forks */
 
 static int in_child(void (*body)(void *), void *context) {
@@ -754,6 +827,8 @@ static const struct {
     TEST(statistics_are_a_file),
     TEST(debugfs_shows_the_counters_of_the_moment),
     TEST(module_parameters_are_slates),
+    TEST(nx_parameters_can_be_written),
+    TEST(memory_can_be_mapped_before_the_guest_needs_it),
     TEST(a_forked_child_cannot_use_its_parents_machine),
     TEST(children_of_a_parent_without_a_machine_have_their_own),
     TEST(a_program_that_a_client_executes_has_its_own),

@@ -3,6 +3,7 @@
 module dev.slate.kvm {
     requires static transitive org.jspecify;
     requires transitive dev.slate.cpu;
+    requires jdk.jfr;
 
     exports dev.slate.kvm;
     exports dev.slate.kvm.cpuid;
@@ -11,4 +12,5 @@ module dev.slate.kvm {
     exports dev.slate.kvm.memslot;
     exports dev.slate.kvm.mode;
     exports dev.slate.kvm.stats;
+    exports dev.slate.kvm.tracepoint;
 }

@@ -47,6 +47,10 @@ final class Device {
             say("slate: " + e.getMessage());
             Native.quit(2);
         }
+        String recording = Native.environment("SLATE_JFR");
+        if (recording != null && !recording.isEmpty()) {
+            FlightRecording.start(recording);
+        }
         statistics = "1".equals(Native.environment("SLATE_STATS"));
         Kvm kvm = new Kvm(new NativeHost(), knobs);
         try {
@@ -89,6 +93,9 @@ final class Device {
         try {
             if (kind == Native.KIND_SYSTEM) {
                 return system().ioctl(request, arg, scratch);
+            }
+            if (kind == Native.KIND_PSEUDO) {
+                return -Errno.ENOTTY.number();
             }
             KvmFile file = files[handle];
             if (file == null) {
@@ -167,9 +174,35 @@ final class Device {
         }
     }
 
+    /** Mode bits of such a file; 0: there is none. */
+    static int pseudoMode(String path) {
+        try {
+            return system().pseudoMode(path);
+        } catch (Throwable e) {
+            bug("look at " + path, e);
+            return 0;
+        }
+    }
+
+    /** A write to such a file: 0 or a negative errno. */
+    static int pseudoWrite(String path, byte[] text) {
+        try {
+            system().pseudoWrite(path, new String(text, StandardCharsets.ISO_8859_1));
+            return 0;
+        } catch (KvmException e) {
+            return -e.errno().number();
+        } catch (Throwable e) {
+            bug("write of " + path, e);
+            return -Errno.EIO.number();
+        }
+    }
+
     /** The process ends. */
     static void exit() {
         Watching.exit();
+        if (Native.environment("SLATE_JFR") != null) {
+            FlightRecording.end();
+        }
         system().statistics().close();
         if (statistics) {
             for (Vm vm : vms) {

@@ -95,5 +95,8 @@ final class Ioctl {
     static final int GET_NESTED_STATE = 0xc080aebe;
     static final int SET_NESTED_STATE = 0x4080aebf;
 
+    /** Since Linux 6.11: {@code _IOWR(KVMIO, 0xd5, struct kvm_pre_fault_memory)}. */
+    static final int PRE_FAULT_MEMORY = 0xc040aed5;
+
     private Ioctl() {}
 }

@@ -10,6 +10,8 @@ final class Native {
     static final int KIND_VM = 2;
     static final int KIND_VCPU = 3;
     static final int KIND_STATS = 4;
+    /** A parameter or counter that is open for writing; Java has no file for it. */
+    static final int KIND_PSEUDO = 5;
 
     private Native() {}
 

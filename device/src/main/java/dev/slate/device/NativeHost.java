@@ -2,12 +2,17 @@ package dev.slate.device;
 
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.host.HostServices;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 
 /** Host services over the shim: memory is the client's own address space, the clock is the processor's. */
 final class NativeHost implements HostServices {
     private static final long CHUNK = 1 << 20;
     /** Larger requests get pages of their own. */
     private static final int LARGE = 1 << 15;
+
+    private static final int CAP_SYS_BOOT = 22;
 
     private static final int CLASSES = 10; // 64 bytes to 32 KiB
 
@@ -42,6 +47,24 @@ final class NativeHost implements HostServices {
     @Override
     public long tscKhz() {
         return tscKhz;
+    }
+
+    /** In the first user namespace, as the kernel's capable() wants it. */
+    @Override
+    public boolean mayReboot() {
+        try {
+            boolean first =
+                    Files.readString(Path.of("/proc/self/uid_map")).strip().matches("0\\s+0\\s+4294967295");
+            for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
+                if (line.startsWith("CapEff:")) {
+                    long capabilities = Long.parseUnsignedLong(line.substring(7).strip(), 16);
+                    return first && (capabilities & 1L << CAP_SYS_BOOT) != 0;
+                }
+            }
+        } catch (IOException e) {
+            // No /proc: nobody can tell, so it may not.
+        }
+        return false;
     }
 
     /** CPUID leaf 15h where it is complete, else measured for some milliseconds against the monotonic clock. */

@@ -3,6 +3,7 @@ package dev.slate.device;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.device.abi.Abi;
 import dev.slate.device.stats.StatsFolder;
+import dev.slate.kvm.DebugFiles;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Vm;
@@ -72,6 +73,32 @@ final class SystemFile {
     String pseudoFile(String path) {
         return path.startsWith(DEBUGFS)
                 ? statistics.text(path.substring(DEBUGFS.length()))
-                : Parameters.text(path, kvm.knobs());
+                : Parameters.text(path, kvm);
+    }
+
+    /** The mode of such a file (S_IRUSR and the like); 0: there is none. */
+    int pseudoMode(String path) {
+        if (pseudoFile(path) == null) {
+            return 0;
+        }
+        boolean writable = path.startsWith(DEBUGFS)
+                ? DebugFiles.clearable(path.substring(path.lastIndexOf('/') + 1))
+                : Parameters.writable(path, kvm);
+        return writable ? 0644 : 0444;
+    }
+
+    /** Writes such a file. @throws KvmException what the kernel gives: ENOENT, EACCES, EINVAL and others */
+    void pseudoWrite(String path, String text) {
+        if ((pseudoMode(path) & 0222) == 0) {
+            throw Errno.EACCES.raise();
+        }
+        if (path.startsWith(DEBUGFS)) {
+            if (!text.strip().equals("0")) {
+                throw Errno.EINVAL.raise();
+            }
+            statistics.clear(path.substring(DEBUGFS.length()));
+        } else {
+            Parameters.write(path, text, kvm);
+        }
     }
 }

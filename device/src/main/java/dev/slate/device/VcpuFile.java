@@ -13,6 +13,7 @@ import dev.slate.device.abi.KvmRegs;
 import dev.slate.device.abi.KvmRun;
 import dev.slate.device.abi.KvmSregs;
 import dev.slate.device.abi.KvmVcpuEvents;
+import dev.slate.device.abi.PreFaultMemory;
 import dev.slate.kvm.DebugRegs;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Fpu;
@@ -264,6 +265,7 @@ final class VcpuFile extends KvmFile {
             case Ioctl.NMI -> vcpu.nmi();
             case Ioctl.SET_GUEST_DEBUG -> setGuestDebug(arg, scratch);
             case Ioctl.SET_SIGNAL_MASK -> setSignalMask(arg, scratch);
+            case Ioctl.PRE_FAULT_MEMORY -> preFaultMemory(arg, scratch);
             case Ioctl.X86_SETUP_MCE -> {
                 UserMemory.read(scratch, arg, 8);
                 vcpu.setupMce(get64(scratch));
@@ -295,6 +297,20 @@ final class VcpuFile extends KvmFile {
             }
         }
         return 0;
+    }
+
+    private void preFaultMemory(long arg, long scratch) {
+        UserMemory.read(scratch, arg, PreFaultMemory.BYTES);
+        if (get64(scratch + PreFaultMemory.FLAGS) != 0) {
+            throw Errno.EINVAL.raise();
+        }
+        long gpa = get64(scratch + PreFaultMemory.GPA);
+        long size = get64(scratch + PreFaultMemory.SIZE);
+        long done = vcpu.preFaultMemory(gpa, size);
+        // What is left to do.
+        put64(scratch + PreFaultMemory.GPA, gpa + done);
+        put64(scratch + PreFaultMemory.SIZE, size - done);
+        UserMemory.write(arg, scratch, PreFaultMemory.BYTES);
     }
 
     private void getXsave(long arg, long scratch, int bytes) {

@@ -74,6 +74,7 @@ public final class Cap {
     public static final int VM_DISABLE_NX_HUGE_PAGES = 220;
     public static final int DISABLE_QUIRKS2 = 213;
     public static final int DIRTY_LOG_RING_ACQ_REL = 223;
+    public static final int PRE_FAULT_MEMORY = 236;
 
     private Cap() {}
 }

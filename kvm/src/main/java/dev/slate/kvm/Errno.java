@@ -24,6 +24,7 @@ public enum Errno {
     EMFILE(24),
     ENOTTY(25),
     ENOSPC(28),
+    ERANGE(34),
     ENOSYS(38),
     EOPNOTSUPP(95);
 

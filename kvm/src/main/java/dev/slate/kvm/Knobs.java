@@ -57,6 +57,34 @@ public final class Knobs {
     public static final Knob HUGE_PAGES =
             toggle("mmu.huge-pages", true, "", "Map 2 MiB at once where guest, slot and host pages allow it.", "");
 
+    public static final Knob AD_BITS = toggle(
+            "mmu.ad-bits",
+            true,
+            "kvm_intel.eptad",
+            "Accessed and dirty bits in the second-level tables; off: use is noticed by faults, as on processors without them.",
+            "003");
+    public static final Knob NX_HUGE_PAGES = toggle(
+            "mmu.nx-huge-pages",
+            false,
+            "kvm.nx_huge_pages",
+            "Large mappings cannot be executed from: where a guest does, they are split.",
+            "");
+    public static final Knob NX_HUGE_PAGES_RECOVERY_RATIO = number(
+            "mmu.nx-huge-pages-recovery-ratio",
+            "60",
+            0,
+            0xffff_ffffL,
+            "kvm.nx_huge_pages_recovery_ratio",
+            "Of the mappings split so, one in this many is made large again each time; 0: none is.",
+            "");
+    public static final Knob NX_HUGE_PAGES_RECOVERY_PERIOD_MS = number(
+            "mmu.nx-huge-pages-recovery-period-ms",
+            "0",
+            0,
+            0xffff_ffffL,
+            "kvm.nx_huge_pages_recovery_period_ms",
+            "Milliseconds from one such time to the next; 0: an hour divided by the ratio.",
+            "");
     public static final Knob HALT_POLL_NS = number(
             "halt-poll-ns",
             "200000",
@@ -102,7 +130,18 @@ public final class Knobs {
             "004");
 
     private static final List<Knob> ALL = List.of(
-            TDP, EAGER_PAGE_SPLIT, HUGE_PAGES, MEMSLOT_LOOKUP, PTE_LIST_ENTRIES, PTE_LIST_FORM, RMAP_ZAP, HALT_POLL_NS);
+            TDP,
+            EAGER_PAGE_SPLIT,
+            HUGE_PAGES,
+            AD_BITS,
+            NX_HUGE_PAGES,
+            NX_HUGE_PAGES_RECOVERY_RATIO,
+            NX_HUGE_PAGES_RECOVERY_PERIOD_MS,
+            MEMSLOT_LOOKUP,
+            PTE_LIST_ENTRIES,
+            PTE_LIST_FORM,
+            RMAP_ZAP,
+            HALT_POLL_NS);
 
     private static final Knobs STANDARD = new Knobs(Map.of());
 

@@ -59,6 +59,7 @@ public final class Kvm {
     private final SupportedCpuid supported;
     private final TimerThread timers = new TimerThread();
     private final Worker worker = new Worker();
+    private final ModuleParameters parameters;
     private final long cr4Reserved;
     private final AtomicInteger logLines = new AtomicInteger();
     private volatile RunObserver.@Nullable Factory observers;
@@ -71,6 +72,7 @@ public final class Kvm {
     public Kvm(HostServices host, Knobs knobs) {
         this.host = host;
         this.knobs = knobs;
+        this.parameters = new ModuleParameters(knobs);
         this.supported = new SupportedCpuid(host, ProcessorFeatures.offered(), PV_FEATURES, ProcessorFeatures.xcr0());
         this.cr4Reserved = ControlRegisters.cr4Reserved(supported);
     }
@@ -100,6 +102,11 @@ public final class Kvm {
 
     TimerThread timers() {
         return timers;
+    }
+
+    /** What can be set while VMs run. */
+    public ModuleParameters parameters() {
+        return parameters;
     }
 
     /** What is done in the background. */
@@ -150,11 +157,13 @@ public final class Kvm {
                     Cap.EXIT_ON_EMULATION_FAILURE,
                     Cap.VCPU_ATTRIBUTES,
                     Cap.HALT_POLL,
+                    Cap.VM_DISABLE_NX_HUGE_PAGES,
                     Cap.ENABLE_CAP,
                     Cap.ENABLE_CAP_VM,
                     Cap.CHECK_EXTENSION_VM,
                     Cap.INTERNAL_ERROR_DATA,
                     Cap.BINARY_STATS_FD -> 1;
+            case Cap.PRE_FAULT_MEMORY -> knobs.on(Knobs.TDP) ? 1 : 0;
             case Cap.ADJUST_CLOCK -> ClockData.TSC_STABLE | ClockData.REALTIME | ClockData.HOST_TSC;
             case Cap.EXIT_HYPERCALL -> (int) HYPERCALL_EXITS;
             case Cap.SYNC_REGS -> SYNC_REGS_VALID;

@@ -1,5 +1,6 @@
 package dev.slate.kvm;
 
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.util.Arrays;
 
 /**
@@ -89,6 +90,9 @@ final class Mmio {
         exit.mmioPhysAddr = readGpa[known];
         exit.mmioLen = readLen[known];
         exit.mmioIsWrite = false;
+        if (Tracepoints.ON) {
+            Tracepoints.mmio(Tracepoints.MMIO_READ_UNSATISFIED, readLen[known], readGpa[known], 0);
+        }
     }
 
     /** Takes the client's answer; the instruction is to be run again if this says true (it still is where it was). */
@@ -96,6 +100,9 @@ final class Mmio {
         long v = 0;
         for (int i = readLen[known] - 1; i >= 0; i--) {
             v = v << 8 | exit.mmioData[i] & 0xff;
+        }
+        if (Tracepoints.ON) {
+            Tracepoints.mmio(Tracepoints.MMIO_READ, readLen[known], readGpa[known], v);
         }
         readData[known++] = v;
         replayed = 0;
@@ -135,6 +142,9 @@ final class Mmio {
         exit.mmioLen = writeLen[sent];
         exit.mmioIsWrite = true;
         long v = writeData[sent];
+        if (Tracepoints.ON) {
+            Tracepoints.mmio(Tracepoints.MMIO_WRITE, writeLen[sent], writeGpa[sent], v);
+        }
         for (int i = 0; i < 8; i++) {
             exit.mmioData[i] = i < writeLen[sent] ? (byte) (v >>> i * 8) : 0;
         }

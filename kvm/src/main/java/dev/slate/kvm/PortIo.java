@@ -3,6 +3,7 @@ package dev.slate.kvm;
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -74,7 +75,20 @@ final class PortIo {
             case 2 -> HostMemory.put16(dataHva, cpu.ioData);
             default -> HostMemory.put32(dataHva, cpu.ioData);
         }
+        if (Tracepoints.ON) {
+            trace();
+        }
         return Completion.PIO_OUT;
+    }
+
+    /** kvm_pio: OUT when it leaves, IN when its data is there. */
+    void trace() {
+        int first = switch (size) {
+            case 1 -> HostMemory.get8(dataHva) & 0xff;
+            case 2 -> HostMemory.get16(dataHva) & 0xffff;
+            default -> HostMemory.get32(dataHva);
+        };
+        Tracepoints.pio(exit.ioDirection == VcpuExit.IO_OUT, exit.ioPort, size, count, first);
     }
 
     /** Whether the guest still stands at the instruction that left. */
@@ -125,6 +139,9 @@ final class PortIo {
     void completeInput(Cpu cpu) {
         byte[] items = buffer();
         HostMemory.copyOut(dataHva, items, 0, count * size);
+        if (Tracepoints.ON) {
+            trace();
+        }
         cpu.completeIns(items, count);
     }
 
@@ -134,5 +151,8 @@ final class PortIo {
         cpu.gatherOuts(item, 1);
         HostMemory.copyIn(item, 0, dataHva, cpu.ioSize);
         prepare(cpu, VcpuExit.IO_OUT, 1);
+        if (Tracepoints.ON) {
+            trace();
+        }
     }
 }

@@ -173,6 +173,28 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
+    /**
+     * {@code KVM_PRE_FAULT_MEMORY}: maps guest memory as reads of it would, before the guest needs it.
+     *
+     * @param gpa a multiple of 4096
+     * @param size in bytes, a multiple of 4096, more than 0
+     * @return bytes from {@code gpa} on that are mapped now, more than 0; fewer than {@code size} after a signal, or where something is
+     *     wrong that another call will say
+     * @throws KvmException EINVAL for bad ranges; when nothing was mapped: ENOENT without memory, EINTR after a signal, EFAULT where the client's memory
+     *     is not there, EOPNOTSUPP under shadow paging
+     */
+    public long preFaultMemory(long gpa, long size) {
+        if (((gpa | size) & 4095) != 0 || Long.compareUnsigned(gpa + size, gpa) <= 0) {
+            throw Errno.EINVAL.raise();
+        }
+        mutex.lock();
+        try {
+            return run.preFault(gpa, size);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
     /** hva of the 32-bit kick word ({@link #KICK_REQUEST}, {@link #KICK_SIGNAL}); valid until close. From any thread. */
     public long kickWordHva() {
         return mode.kickWordHva();

@@ -15,6 +15,7 @@ import dev.slate.kvm.mmu.tdp.TdpMmu;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.stats.VcpuStats;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -77,6 +78,7 @@ final class VcpuRun implements Hypervisor {
         this.mmu = new VcpuMmu(vm.mmuContext(), mode, stats, this::flushTlb);
         ShadowMmu shadowMmu = vm.shadow();
         this.shadow = shadowMmu == null ? null : shadowMmu.vcpu(mmu, s, vcpu.apic::ownsPage);
+        mmu.vcpuId = vcpu.id();
         long ring = vm.memory().dirtyRingBytes();
         if (ring != 0) {
             mmu.dirtyRing = new DirtyRing(runAreaHva + DirtyRing.PAGE_OFFSET * 4096L, ring);
@@ -91,6 +93,7 @@ final class VcpuRun implements Hypervisor {
             c = new Cpu(s, this, mode.kickWordHva());
             processor = c;
             vcpu.debug.apply(c);
+            c.walker.nestedAccessedDirty = vm.tdp() == null || vm.kvm().knobs().on(Knobs.AD_BITS);
             c.cr4Allowed = ~(vm.kvm().cr4Reserved() | ControlRegisters.cr4Reserved(vcpu.cpuid));
             c.walker.guest.reserved = FRAME & -1L << vcpu.cpuid.maxPhysicalAddress();
             if (shadow != null) {
@@ -260,6 +263,9 @@ final class VcpuRun implements Hypervisor {
             exit.reason = VcpuExit.SHUTDOWN;
             return Outcome.EXIT;
         }
+        if (Tracepoints.ON) {
+            Tracepoints.entry(vcpu.id(), s.rip, false);
+        }
         // Whatever is requested from here on finds the kick word set: the processor comes out at once.
         mmu.enterGuest();
         int code = delivery.deliver(cpu);
@@ -269,6 +275,9 @@ final class VcpuRun implements Hypervisor {
         }
         mmu.leaveGuest();
         stats.add(VcpuStats.EXITS);
+        if (Tracepoints.ON) {
+            traceExit(cpu, code);
+        }
         return handle(cpu, code);
     }
 
@@ -290,6 +299,49 @@ final class VcpuRun implements Hypervisor {
         }
         return result;
     }
+
+    /** kvm_exit with AMD's exit codes (APM 2 appendix C): access to MMIO is a nested page fault there. */
+    private void traceExit(Cpu cpu, int code) {
+        long info1 = 0;
+        long info2 = 0;
+        int reason;
+        switch (code) {
+            case CpuExit.INTR -> reason = 0x60;
+            case CpuExit.NPF, CpuExit.MMIO, CpuExit.STOPPED, CpuExit.NONE -> {
+                reason = (int) NESTED_PAGE_FAULT;
+                info1 = tracedError;
+                info2 = tracedGpa;
+            }
+            case CpuExit.IOIO -> {
+                reason = 0x7b;
+                info1 = (long) cpu.ioPort << 16 | (long) cpu.ioSize << 4 | (cpu.ioString ? 4 : 0) | (cpu.ioIn ? 1 : 0);
+                info2 = cpu.nextRip;
+            }
+            case CpuExit.CPUID -> reason = 0x72;
+            case CpuExit.MSR -> {
+                reason = 0x7c;
+                info1 = cpu.exitInfo;
+            }
+            case CpuExit.HLT -> reason = 0x78;
+            case CpuExit.VMMCALL -> reason = 0x81;
+            case CpuExit.SHUTDOWN -> reason = 0x7f;
+            case CpuExit.UNIMPLEMENTED -> reason = 0x40 + GuestFault.UD;
+            case CpuExit.DEBUG -> reason = 0x40 + (int) cpu.exitInfo;
+            case CpuExit.IRQ_WINDOW -> reason = 0x64;
+            case CpuExit.MONITOR_MWAIT -> reason = 0x8a + (int) cpu.exitInfo;
+            case CpuExit.XSETBV -> reason = 0x8d;
+            case CpuExit.CR8_WRITE -> reason = 0x18;
+            case CpuExit.RSM -> reason = 0x73;
+            case CpuExit.INVD -> reason = 0x76;
+            case CpuExit.NMI_WINDOW -> reason = 0x74;
+            default -> reason = -1;
+        }
+        Tracepoints.exit(vcpu.id(), reason, s.rip, info1, info2);
+    }
+
+    // Of the last nested page fault, for kvm_exit.
+    private long tracedGpa;
+    private long tracedError;
 
     private int serveRequests() {
         mode.clearKick();
@@ -333,6 +385,31 @@ final class VcpuRun implements Hypervisor {
         return Outcome.RESUME;
     }
 
+    /** See {@link Vcpu#preFaultMemory}. */
+    long preFault(long gpa, long size) {
+        TdpMmu tdp = vm.tdp();
+        if (tdp == null) {
+            throw Errno.EOPNOTSUPP.raise();
+        }
+        long done = 0;
+        while (Long.compareUnsigned(done, size) < 0) {
+            long gfns = mode.signalled() ? -Errno.EINTR.number() : tdp.preFault(mmu, gpa + done >>> 12);
+            if (gfns > 0) {
+                done += Math.min(gfns << 12, size - done);
+            } else if (done != 0) {
+                break;
+            } else if (gfns == 0) {
+                throw Errno.ENOENT.raise();
+            } else {
+                throw (gfns == -Errno.EINTR.number()
+                                ? Errno.EINTR
+                                : gfns == -Errno.ENOMEM.number() ? Errno.ENOMEM : Errno.EFAULT)
+                        .raise();
+            }
+        }
+        return done;
+    }
+
     // ------------------------------------------------------------------ completing the last exit
 
     private int complete() {
@@ -345,6 +422,9 @@ final class VcpuRun implements Hypervisor {
                     return Outcome.RESUME;
                 }
                 pio.completeIn();
+                if (Tracepoints.ON) {
+                    pio.trace();
+                }
                 return skip(pio.nextRip());
             }
             case Completion.PIO_OUT -> {
@@ -479,14 +559,18 @@ final class VcpuRun implements Hypervisor {
     @Override
     public int nestedPageFault(long gpa, long errorCode, long gva) {
         boolean codeOrTable = (errorCode & (NPF_FETCH | NPF_GUEST_TABLE)) != 0;
+        if (Tracepoints.ON) {
+            tracedGpa = gpa;
+            tracedError = errorCode;
+            Tracepoints.pageFault(vcpu.id(), s.rip, gpa, errorCode);
+        }
         if (!codeOrTable && mmio.continues(gpa)) {
             // The instruction runs again with the client's answer. KVM's emulator goes on where it was: no second
             // fault.
             return MMIO;
         }
         if (vcpu.apic.ownsPage(gpa) && !codeOrTable) {
-            stats.add(VcpuStats.PF_TAKEN);
-            stats.add(VcpuStats.PF_EMULATE);
+            // Counted as when an entry says that no memory is here.
             stats.add(VcpuStats.INSN_EMULATION);
             return MMIO;
         }
@@ -518,6 +602,11 @@ final class VcpuRun implements Hypervisor {
     public int pageFault(long la, long errorCode) {
         Cpu c = cpu();
         boolean fetch = (errorCode & NPF_FETCH) != 0;
+        if (Tracepoints.ON) {
+            tracedGpa = la;
+            tracedError = errorCode;
+            Tracepoints.pageFault(vcpu.id(), s.rip, la, errorCode);
+        }
         return faultResult(shadowed().fault(c, la, errorCode), fetch, c.faultGpa, errorCode);
     }
 

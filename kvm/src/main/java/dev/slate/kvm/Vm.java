@@ -101,6 +101,7 @@ public final class Vm implements AutoCloseable {
             TdpMmu made = TdpMmu.create(mmuContext);
             this.mmu = made;
             this.tdp = made;
+            made.nxHugePages(this::nxHugePages);
             this.shadow = null;
         } else {
             ShadowMmu made = ShadowMmu.create(mmuContext);
@@ -112,10 +113,56 @@ public final class Vm implements AutoCloseable {
         this.clock = new VmClock(host);
         this.defaultTscKhz = (int) host.tscKhz();
         this.haltPollNanos = kvm.knobs().number(Knobs.HALT_POLL_NS);
+        kvm.parameters().add(parametersListener);
+        kvm.worker().schedule(recovery, nextRecovery());
     }
 
     public Kvm kvm() {
         return kvm;
+    }
+
+    // ------------------------------------------------------------------ NX huge pages
+
+    private volatile boolean nxHugePagesDisabled;
+    private final Worker.Task recovery = this::recoverNxHugePages;
+    private final ModuleParameters.Listener parametersListener = this::parametersChanged;
+    private volatile long recovered = System.nanoTime();
+
+    /** Whether large pages are mapped without execution. */
+    private boolean nxHugePages() {
+        return kvm.parameters().nxHugePages() && !nxHugePagesDisabled;
+    }
+
+    private void disableNxHugePages(long arg) {
+        if (!kvm.host().mayReboot()) {
+            throw Errno.EPERM.raise();
+        }
+        if (arg != 0) {
+            throw Errno.EINVAL.raise();
+        }
+        requireNoVcpus(Errno.EINVAL);
+        nxHugePagesDisabled = true;
+    }
+
+    private void parametersChanged(boolean nxChanged) {
+        if (nxChanged) {
+            mmu.zapAll();
+        }
+        kvm.worker().schedule(recovery, nextRecovery());
+    }
+
+    private long nextRecovery() {
+        long millis = kvm.parameters().recoveryMillis();
+        return millis == 0 ? Worker.NEVER : recovered + millis * 1_000_000;
+    }
+
+    private long recoverNxHugePages() {
+        int ratio = kvm.parameters().recoveryRatio();
+        if (ratio != 0 && tdp != null) {
+            tdp.recoverNxHugePages(ratio);
+        }
+        recovered = System.nanoTime();
+        return nextRecovery();
     }
 
     public VmStats stats() {
@@ -127,16 +174,16 @@ public final class Vm implements AutoCloseable {
         return memory;
     }
 
-    /** The MMU of two-dimensional paging, or null: the guest's tables are shadowed. */
-    @Nullable
-    TdpMmu tdp() {
-        return tdp;
-    }
-
     /** The shadow MMU, or null. */
     @Nullable
     ShadowMmu shadow() {
         return shadow;
+    }
+
+    /** The MMU of two-dimensional paging, or null: the guest's tables are shadowed. */
+    @Nullable
+    TdpMmu tdp() {
+        return tdp;
     }
 
     MmuContext mmuContext() {
@@ -268,6 +315,16 @@ public final class Vm implements AutoCloseable {
         return ring == 0 ? Kvm.RUN_AREA_BYTES : DirtyRing.PAGE_OFFSET * 4096L + ring;
     }
 
+    /**
+     * Whether the guest has used any page of the client's memory {@code [startHva, endHva)} since it was last cleared: what KVM tells a
+     * kernel that ages pages. Any thread that is not inside a guest.
+     *
+     * @param clear the pages count as unused from now on
+     */
+    public boolean used(long startHva, long endHva, boolean clear) {
+        return tdp == null || tdp.used(startHva, endHva, clear);
+    }
+
     /** See {@link Mmu#hostInvalidateBegin}. */
     public void hostInvalidateBegin(long startHva, long endHva) {
         mmu.hostInvalidateBegin(startHva, endHva);
@@ -382,6 +439,7 @@ public final class Vm implements AutoCloseable {
                 exitOnEmulationFailure = arg != 0;
             }
             case Cap.MAX_VCPU_ID -> lowerMaxVcpuId(arg);
+            case Cap.VM_DISABLE_NX_HUGE_PAGES -> disableNxHugePages(arg);
             case Cap.HALT_POLL -> {
                 requireOnly(arg, TOP_OF_32_BITS);
                 haltPollNanos = arg;
@@ -615,6 +673,8 @@ public final class Vm implements AutoCloseable {
         if (references.decrementAndGet() != 0) {
             return;
         }
+        kvm.parameters().remove(parametersListener);
+        kvm.worker().cancel(recovery);
         for (Vcpu v : vcpus) {
             if (v != null) {
                 v.free();

@@ -21,8 +21,8 @@ final class Guest64 implements AutoCloseable {
     private static final long GDT = 0x5000;
 
     final TestHost host = new TestHost();
-    final Kvm kvm = new Kvm(host);
-    final Vm vm = kvm.createVm(0);
+    final Kvm kvm;
+    final Vm vm;
     final Vcpu vcpu;
     final long hva;
     final Regs regs = new Regs();
@@ -32,6 +32,12 @@ final class Guest64 implements AutoCloseable {
     }
 
     Guest64(boolean irqchip, int... code) {
+        this(Knobs.standard(), irqchip, code);
+    }
+
+    Guest64(Knobs knobs, boolean irqchip, int... code) {
+        kvm = new Kvm(host, knobs);
+        vm = kvm.createVm(0);
         if (irqchip) {
             vm.createIrqchip();
         }

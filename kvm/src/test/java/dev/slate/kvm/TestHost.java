@@ -9,6 +9,8 @@ public final class TestHost implements HostServices {
     public final ArenaHost arena = new ArenaHost();
     /** Says that every region is one huge page. */
     public volatile boolean huge;
+    /** As {@link HostServices#mayReboot}. */
+    public volatile boolean mayReboot;
     /** When not 0, what every population fails with. */
     public volatile int populateErrno;
     /** A range that is there though {@link #arena} does not know it. */
@@ -40,6 +42,11 @@ public final class TestHost implements HostServices {
     @Override
     public boolean hugeMapped(long hva) {
         return huge;
+    }
+
+    @Override
+    public boolean mayReboot() {
+        return mayReboot;
     }
 
     @Override

@@ -236,6 +236,16 @@ public final class StatsFolder {
         return null;
     }
 
+    /** A 0 written to a file that {@link #text} knows: a counter of one VM, or of all, starts again. */
+    public synchronized void clear(String path) {
+        int slash = path.indexOf('/');
+        for (Published p : vms) {
+            if (slash < 0 || p.name.equals(path.substring(0, slash))) {
+                DebugFiles.clear(p.vm, path.substring(slash + 1));
+            }
+        }
+    }
+
     private @Nullable String sum(String name) {
         if (!isStatistic(name)) {
             return null;

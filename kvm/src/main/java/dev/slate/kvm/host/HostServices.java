@@ -44,6 +44,11 @@ public interface HostServices {
     /** Wakes every thread that waits on the word. */
     void wake(long wordHva);
 
+    /** Whether the process could reboot the machine ({@code capable(CAP_SYS_BOOT)}): KVM asks it before it gives up a protection of the host. */
+    default boolean mayReboot() {
+        return false;
+    }
+
     /**
      * Native memory, zeroed, counted.
      *

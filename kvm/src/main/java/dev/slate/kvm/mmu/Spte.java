@@ -46,6 +46,25 @@ public final class Spte {
      */
     public static final long REMOVED = 0x5a0;
 
+    /**
+     * Two-dimensional paging without accessed bits: the leaf is there but not {@link #PRESENT}, so that its next use faults and shows
+     * ({@code SPTE_TDP_AD_DISABLED} and the saved bits of KVM). W is off too: it comes back with a write.
+     */
+    public static final long ACCESS_TRACKED = 1L << 52;
+
+    /**
+     * With {@link #PRESENT}: no memory is here, and the processor says so by a reserved-bit violation ({@code shadow_mmio_mask}). Bits
+     * 3 to 10 and 52 to 62 hold the memslots' generation that this was found in, the frame the gpa.
+     */
+    public static final long MMIO = 1L << 51;
+
+    /** Bits of the generation that fit ({@code MMIO_SPTE_GEN_MASK}). */
+    public static final long GENERATION = (1L << 19) - 1;
+
+    private static final int GENERATION_LOW_BITS = 8;
+    private static final int GENERATION_LOW_SHIFT = 3;
+    private static final int GENERATION_HIGH_SHIFT = 52;
+
     /** What may be written at once by {@link #writableAgain}. */
     private static final long CAN_BE_WRITABLE = HOST_WRITABLE | MMU_WRITABLE;
 
@@ -79,8 +98,49 @@ public final class Spte {
 
     private Spte() {}
 
+    /** Whether the processor finds memory or a table here. */
     public static boolean present(long spte) {
-        return (spte & PRESENT) != 0;
+        return (spte & (PRESENT | RESERVED)) == PRESENT;
+    }
+
+    /** Whether memory or a table is mapped here, though an access may first have to be noticed. */
+    public static boolean mapped(long spte) {
+        return present(spte) || accessTracked(spte);
+    }
+
+    /** Whether a leaf waits for its next use ({@link #ACCESS_TRACKED}). */
+    public static boolean accessTracked(long spte) {
+        return (spte & (ACCESS_TRACKED | PRESENT)) == ACCESS_TRACKED;
+    }
+
+    /** A leaf whose next use will fault. */
+    public static long trackAccess(long spte) {
+        return spte & ~(PRESENT | WRITABLE) | ACCESS_TRACKED;
+    }
+
+    /** The leaf again, without W. */
+    public static long restoreAccess(long spte) {
+        return spte & ~ACCESS_TRACKED | PRESENT;
+    }
+
+    /** An entry that says that {@code gfn} is no memory. */
+    public static long mmio(long gfn, long generation) {
+        long g = generation & GENERATION;
+        return gfn << 12
+                | MMIO
+                | PRESENT
+                | (g & (1 << GENERATION_LOW_BITS) - 1) << GENERATION_LOW_SHIFT
+                | g >>> GENERATION_LOW_BITS << GENERATION_HIGH_SHIFT;
+    }
+
+    /** Whether an entry was made by {@link #mmio(long, long)}. */
+    public static boolean mmio(long spte) {
+        return (spte & (PRESENT | MMIO)) == (PRESENT | MMIO);
+    }
+
+    /** Whether an {@link #mmio(long) MMIO} entry was made in this generation of the memslots, as far as its bits go. */
+    public static boolean mmioOf(long spte, long generation) {
+        return spte == mmio(frame(spte) >>> 12, generation);
     }
 
     public static boolean writable(long spte) {

@@ -33,6 +33,9 @@ public final class VcpuMmu implements AutoCloseable {
     public final VcpuStats stats;
     public final MemoryCache tablePages;
 
+    /** The client's number of the vCPU, for tracepoints. */
+    public int vcpuId;
+
     /** 0, or 1 in system management mode. */
     public int addressSpace;
 

@@ -125,6 +125,11 @@ public final class GuestMode implements AutoCloseable {
                 && (HostMemory.getAndAnd32(kickWord, ~KICK_SIGNAL) & KICK_SIGNAL) != 0;
     }
 
+    /** Whether a signal has come that {@link #takeSignal} has not taken. */
+    public boolean signalled() {
+        return (HostMemory.get32(kickWord) & KICK_SIGNAL) != 0;
+    }
+
     /** Whether the kick word holds anything. */
     public boolean kicked() {
         return HostMemory.get32(kickWord) != 0;

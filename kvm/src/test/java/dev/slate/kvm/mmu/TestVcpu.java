@@ -46,20 +46,28 @@ public final class TestVcpu {
         }
     }
 
-    /** hva of an access, in guest mode; {@link #MMIO} or {@link #LEFT}. */
+    /** hva of a load or store, in guest mode; {@link #MMIO} or {@link #LEFT}. */
     public long access(long gpa, boolean write) {
+        return access(gpa, write, false);
+    }
+
+    private long access(long gpa, boolean write, boolean fetch) {
         for (; ; ) {
             long gfn = gpa >>> 12;
             int i = (int) gfn & ENTRIES - 1;
-            if (tlbGfn[i] == gfn && (!write || tlbWritable[i])) {
+            if (tlbGfn[i] == gfn && (!write || tlbWritable[i]) && !fetch) {
                 return tlbHva[i] | gpa & 4095;
             }
             long spte = walk(gpa);
-            long error;
+            long error = write ? Hypervisor.NPF_WRITE : fetch ? Hypervisor.NPF_FETCH : 0;
             if ((spte & Spte.PRESENT) == 0) {
-                error = write ? Hypervisor.NPF_WRITE : 0;
-            } else if (write && (spte & Spte.WRITABLE) == 0) {
-                error = Hypervisor.NPF_WRITE | Hypervisor.NPF_PRESENT;
+                // Nothing is there.
+            } else if ((spte & Spte.RESERVED) != 0) {
+                error |= Hypervisor.NPF_PRESENT | Hypervisor.NPF_RESERVED;
+            } else if (write && (spte & Spte.WRITABLE) == 0 || fetch && (spte & Spte.NO_EXECUTE) != 0) {
+                error |= Hypervisor.NPF_PRESENT;
+            } else if (fetch) {
+                return Spte.frame(spte) | gpa & 4095;
             } else {
                 tlbGfn[i] = gfn;
                 tlbHva[i] = Spte.frame(spte);
@@ -76,7 +84,7 @@ public final class TestVcpu {
         }
     }
 
-    /** The leaf entry for gpa with the frame of its 4 KiB page, or 0. */
+    /** The leaf entry for gpa as the processor finds it, with the frame of its 4 KiB page, or 0. */
     public long walk(long gpa) {
         long table = vm.mmu.root(mmu);
         for (int level = 4; ; level--) {
@@ -88,6 +96,16 @@ public final class TestVcpu {
                 return e + (gpa & (Spte.gfns(level) << 12) - 4096);
             }
             table = Spte.frame(e);
+        }
+    }
+
+    /** An instruction fetch from outside. */
+    public long fetch(long gpa) {
+        enter();
+        try {
+            return access(gpa, false, true);
+        } finally {
+            leave();
         }
     }
 

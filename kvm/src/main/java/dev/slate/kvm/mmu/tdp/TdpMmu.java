@@ -16,7 +16,9 @@ import dev.slate.kvm.mmu.VcpuMmu;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.stats.VmStats;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,6 +31,9 @@ public final class TdpMmu implements Mmu {
     private static final int MAX_TABLES_PER_FAULT = ROOT_LEVEL;
 
     private static final long GPA_LIMIT = 1L << 48;
+    /** Beside {@link Hypervisor}'s bits in an error code: nobody has accessed the page. */
+    private static final long PREFETCH = 1L << 62;
+
     private static final long HUGE_MASK = (2L << 20) - 1;
 
     private final HostServices host;
@@ -40,6 +45,10 @@ public final class TdpMmu implements Mmu {
     private final TdpTables tables;
     private final boolean hugePages;
     private final boolean eagerSplit;
+    /** Whether the processor sets accessed and dirty bits in the tables. */
+    private final boolean accessedBits;
+    /** Whether large pages are mapped without execution. */
+    private volatile BooleanSupplier nxHugePages = () -> false;
 
     /** {@code mmu_lock}: below the slots lock. vCPUs' faults never take it. */
     private final ReentrantLock mmuLock = new ReentrantLock();
@@ -56,6 +65,7 @@ public final class TdpMmu implements Mmu {
         this.tables = new TdpTables(context.tablePages(), stats);
         this.hugePages = context.knobs().on(Knobs.HUGE_PAGES);
         this.eagerSplit = context.knobs().on(Knobs.EAGER_PAGE_SPLIT);
+        this.accessedBits = context.knobs().on(Knobs.AD_BITS);
         for (int i = 0; i < roots.length; i++) {
             roots[i] = context.tablePages().take();
             if (roots[i] == 0) {
@@ -80,6 +90,11 @@ public final class TdpMmu implements Mmu {
         return roots[vcpu.addressSpace];
     }
 
+    /** Sets who says whether large pages are mapped without execution ({@code is_nx_huge_page_enabled}); before the first vCPU runs. */
+    public void nxHugePages(BooleanSupplier enabled) {
+        nxHugePages = enabled;
+    }
+
     // ------------------------------------------------------------------ faults
 
     /**
@@ -90,85 +105,124 @@ public final class TdpMmu implements Mmu {
      */
     public int fault(VcpuMmu v, long gpa, long errorCode, long gva) {
         VcpuStats s = v.stats;
-        s.add(VcpuStats.PF_TAKEN);
         boolean write = (errorCode & Hypervisor.NPF_WRITE) != 0;
         if (gpa >= GPA_LIMIT || gpa < 0) {
+            s.add(VcpuStats.PF_TAKEN);
             s.add(VcpuStats.PF_EMULATE);
             return Hypervisor.MMIO;
         }
         long gfn = gpa >>> 12;
+        long root = roots[v.addressSpace];
+        if ((errorCode & Hypervisor.NPF_RESERVED) != 0) {
+            // KVM counts no fault for what an entry has answered before.
+            long spte = tables.last(root, gfn);
+            if (!Spte.mmio(spte)) {
+                return Hypervisor.RETRY;
+            }
+            if (Spte.mmioOf(spte, memory.slots(v.addressSpace).generation)) {
+                if (Tracepoints.ON) {
+                    Tracepoints.handleMmioPageFault(gfn);
+                }
+                return Hypervisor.MMIO;
+            }
+        }
+        s.add(VcpuStats.PF_TAKEN);
         if (write && v.dirtyRingFull()) {
             // Its owner was told to leave long ago, and does at the next block edge.
             v.mode.kick();
             v.errno = 0;
             return Hypervisor.LEAVE;
         }
-        long root = roots[v.addressSpace];
         // Still in guest mode: nobody frees a table under us.
         int level = tables.lowestLevel(root, gfn);
-        if ((errorCode & Hypervisor.NPF_PRESENT) != 0 && fast(v, root, gfn, write)) {
+        if (canBeFast(errorCode, write) && fast(v, root, gfn, errorCode)) {
             return Hypervisor.RETRY;
         }
         v.leaveGuest();
-        int outcome = slow(v, root, gfn, write, level);
+        int outcome = slow(v, root, gfn, errorCode, level);
         v.enterGuest();
         return outcome;
+    }
+
+    /** {@code page_fault_can_be_fast}: W alone is missing, or with accessed bits kept by hand, perhaps the whole entry. */
+    private boolean canBeFast(long errorCode, boolean write) {
+        return (errorCode & Hypervisor.NPF_PRESENT) != 0 ? write : !accessedBits;
     }
 
     /**
      * The fast page fault: the entry is there and lacks only W, which dirty logging had taken. In guest mode, so whoever zaps waits for
      * us; a compare-and-set from the very entry seen cannot bring back what has been zapped. False: nothing done.
      */
-    private boolean fast(VcpuMmu v, long root, long gfn, boolean write) {
+    private boolean fast(VcpuMmu v, long root, long gfn, long errorCode) {
+        boolean write = (errorCode & Hypervisor.NPF_WRITE) != 0;
+        boolean fetch = (errorCode & Hypervisor.NPF_FETCH) != 0;
         for (; ; ) {
             long at = tables.leaf(root, gfn);
             if (at == 0) {
                 return false;
             }
             long spte = HostMemory.getVolatile64(at);
-            if (!Spte.present(spte)) {
+            if (!Spte.mapped(spte) || fetch && (spte & Spte.NO_EXECUTE) != 0) {
                 return false;
             }
-            if (!write || Spte.writable(spte)) {
+            if (Spte.present(spte) && (!write || Spte.writable(spte))) {
                 v.stats.add(VcpuStats.PF_FAST);
                 v.stats.add(VcpuStats.PF_SPURIOUS);
+                if (Tracepoints.ON) {
+                    traceFast(v, gfn, errorCode, at, spte, spte, Tracepoints.RET_PF_SPURIOUS);
+                }
                 return true;
             }
-            if (!Spte.writableAgain(spte)) {
-                return false;
-            }
-            boolean large = (spte & Spte.LARGE) != 0;
-            if (large) {
-                // A page of a logged slot is made writable by itself; that splits the large one.
-                Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
-                if (slot == null || slot.logsDirty()) {
+            long more = Spte.accessTracked(spte) ? Spte.restoreAccess(spte) : spte;
+            if (write) {
+                if (!Spte.writableAgain(spte)) {
                     return false;
                 }
+                if ((spte & Spte.LARGE) != 0) {
+                    // A page of a logged slot is made writable by itself; that splits the large one.
+                    Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
+                    if (slot == null || slot.logsDirty()) {
+                        return false;
+                    }
+                }
+                more |= Spte.WRITABLE | Spte.DIRTY;
             }
-            if (HostMemory.cas64(at, spte, spte | Spte.WRITABLE | Spte.DIRTY)) {
-                // After the compare-and-set, never before: see DirtyBitmap. The slot is looked up after it too: logging
-                // that starts
-                // now write-protects what it finds writable.
-                Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
-                if (slot != null) {
-                    v.markDirty(slot, gfn);
+            if (HostMemory.cas64(at, spte, more)) {
+                if (write) {
+                    // After the compare-and-set, never before: see DirtyBitmap. The slot is looked up after it too:
+                    // logging that starts now write-protects what it finds writable.
+                    Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
+                    if (slot != null) {
+                        v.markDirty(slot, gfn);
+                    }
                 }
                 v.stats.add(VcpuStats.PF_FAST);
                 v.stats.add(VcpuStats.PF_FIXED);
+                if (Tracepoints.ON) {
+                    traceFast(v, gfn, errorCode, at, spte, more, Tracepoints.RET_PF_FIXED);
+                }
                 return true;
             }
         }
     }
 
+    private static void traceFast(VcpuMmu v, long gfn, long errorCode, long at, long oldSpte, long newSpte, int ret) {
+        Tracepoints.fastPageFault(v.vcpuId, gfn << 12, errorCode, at, oldSpte, newSpte, ret);
+    }
+
     /** Outside guest mode on entry and on return. */
-    private int slow(VcpuMmu v, long root, long gfn, boolean write, int lowest) {
+    private int slow(VcpuMmu v, long root, long gfn, long errorCode, int lowest) {
+        boolean write = (errorCode & Hypervisor.NPF_WRITE) != 0;
         for (; ; ) {
             // What the translation rests on, in this order: sequence and snapshot first, then what is looked up in
             // them.
             long sequence = invalidation.sequence();
             Memslots slots = memory.slots(v.addressSpace);
             Memslot slot = v.slot(slots, gfn);
-            if (slot == null || write && slot.readonly()) {
+            if (slot == null) {
+                return noSlot(v, slots, root, gfn);
+            }
+            if (write && slot.readonly()) {
                 v.stats.add(VcpuStats.PF_EMULATE);
                 return Hypervisor.MMIO;
             }
@@ -185,10 +239,15 @@ public final class TdpMmu implements Mmu {
             if (error != 0) {
                 return populateFailed(v, error);
             }
+            int how = how(errorCode, slot);
             int level = 1;
-            if (lowest >= 2 && hugePages && slot.allows2M(gfn) && host.hugeMapped(hva & ~HUGE_MASK)) {
-                level = 2;
-                hva &= ~HUGE_MASK;
+            if (hugePages && slot.allows2M(gfn) && host.hugeMapped(hva & ~HUGE_MASK)) {
+                if ((how & (TdpTables.LARGE_NX | TdpTables.FETCH)) == (TdpTables.LARGE_NX | TdpTables.FETCH)) {
+                    how |= TdpTables.NX_SPLIT;
+                } else if (lowest >= 2) {
+                    level = 2;
+                    hva &= ~HUGE_MASK;
+                }
             }
             if (!v.tablePages.topUp(MAX_TABLES_PER_FAULT)) {
                 v.errno = Errno.ENOMEM.number();
@@ -199,7 +258,10 @@ public final class TdpMmu implements Mmu {
                 v.mode.endReading();
                 continue;
             }
-            int made = tables.map(v.tablePages, root, gfn, hva, write, level, slot.logsDirty());
+            if (Tracepoints.ON) {
+                Tracepoints.spteRequested(gfn, hva, level);
+            }
+            int made = tables.map(v.tablePages, root, v.addressSpace, gfn, hva, level, how);
             if (made == TdpTables.MAPPED && write) {
                 v.markDirty(slot, gfn);
             }
@@ -217,6 +279,55 @@ public final class TdpMmu implements Mmu {
         }
     }
 
+    private int how(long errorCode, Memslot slot) {
+        int how = slot.logsDirty() ? TdpTables.SPLIT : 0;
+        if ((errorCode & Hypervisor.NPF_WRITE) != 0) {
+            how |= TdpTables.WRITE;
+        }
+        if ((errorCode & Hypervisor.NPF_FETCH) != 0) {
+            how |= TdpTables.FETCH;
+        }
+        if ((errorCode & PREFETCH) != 0) {
+            how |= TdpTables.PREFETCH;
+        }
+        return nxHugePages.getAsBoolean() ? how | TdpTables.LARGE_NX : how;
+    }
+
+    /** No memory: an entry says so to the next access, as long as the memslots stay as they are. */
+    private int noSlot(VcpuMmu v, Memslots slots, long root, long gfn) {
+        if (v.tablePages.topUp(MAX_TABLES_PER_FAULT)) {
+            v.mode.beginReading();
+            if (memory.slots(v.addressSpace) == slots && tables.mapMmio(v.tablePages, root, gfn, slots.generation)) {
+                v.stats.add(VcpuStats.PF_MMIO_SPTE_CREATED);
+            }
+            v.mode.endReading();
+        }
+        v.stats.add(VcpuStats.PF_EMULATE);
+        return Hypervisor.MMIO;
+    }
+
+    /**
+     * {@code KVM_PRE_FAULT_MEMORY} of one page: maps what a read would map. On the vCPU's thread, outside guest mode.
+     *
+     * @return gfns from {@code gfn} on that are mapped now; 0: no memory is there; negative: the errno that says why not, negated
+     */
+    public long preFault(VcpuMmu v, long gfn) {
+        if (gfn >= GPA_LIMIT >>> 12 || v.slot(memory.slots(v.addressSpace), gfn) == null) {
+            return 0;
+        }
+        long root = roots[v.addressSpace];
+        v.enterGuest();
+        int level = tables.lowestLevel(root, gfn);
+        v.leaveGuest();
+        if (slow(v, root, gfn, PREFETCH, level) != Hypervisor.RETRY) {
+            return v.errno == 0 ? -Errno.EINTR.number() : -v.errno;
+        }
+        v.enterGuest();
+        level = tables.lowestLevel(root, gfn);
+        v.leaveGuest();
+        return Spte.gfns(level) - (gfn & Spte.gfns(level) - 1);
+    }
+
     private static int populateFailed(VcpuMmu v, int error) {
         if (error == Errno.EINTR.number() || error == Errno.EAGAIN.number()) {
             v.errno = 0;
@@ -231,30 +342,52 @@ public final class TdpMmu implements Mmu {
 
     @Override
     public void memslotChanged(@Nullable Memslot old, @Nullable Memslot slot, Change change, boolean initiallySet) {
-        if (old == null) {
-            // Nothing maps what was no memory; a logged slot starts without entries.
+        int asId = slot != null ? slot.asId : old != null ? old.asId : 0;
+        boolean wrapped = (memory.slots(asId).generation & Spte.GENERATION) == 0;
+        if (old == null && !wrapped && !mayHoldLargePage(slot)) {
+            // Nothing maps what was no memory, and entries that say that it is none are of an old generation; a logged
+            // slot starts without entries.
             return;
         }
         mmuLock.lock();
         try {
             modes.waitForReaders();
+            if (wrapped) {
+                // MMIO entries of the generation that had this number before would count again.
+                boolean zapped = tables.zap(roots[asId], asId, 0, Spte.gfns(ROOT_LEVEL + 1));
+                finishZap(zapped || old != null && old.dirtyBitmap != null);
+                return;
+            }
             switch (change) {
-                case CREATE -> {}
+                case CREATE -> {
+                    // Tables of MMIO entries would stand in the way of large pages.
+                    if (slot != null) {
+                        finishZap(tables.zap(roots[asId], asId, slot.baseGfn, slot.endGfn()));
+                    }
+                }
                 case DELETE, MOVE -> {
-                    boolean zapped = tables.zap(roots[old.asId], old.baseGfn, old.endGfn());
-                    finishZap(zapped || old.dirtyBitmap != null);
+                    if (old != null) {
+                        boolean zapped = tables.zap(roots[asId], asId, old.baseGfn, old.endGfn());
+                        finishZap(zapped || old.dirtyBitmap != null);
+                    }
                 }
                 case FLAGS_ONLY -> {
-                    if (slot != null && !slot.readonly()) {
-                        loggingChanged(old, slot, initiallySet);
-                    } else {
-                        finishZap(old.dirtyBitmap != null);
+                    if (slot != null && old != null) {
+                        if (!slot.readonly()) {
+                            loggingChanged(old, slot, initiallySet);
+                        } else {
+                            finishZap(old.dirtyBitmap != null);
+                        }
                     }
                 }
             }
         } finally {
             mmuLock.unlock();
         }
+    }
+
+    private boolean mayHoldLargePage(@Nullable Memslot slot) {
+        return hugePages && slot != null && slot.npages >= Spte.gfns(2);
     }
 
     private void loggingChanged(Memslot old, Memslot slot, boolean initiallySet) {
@@ -274,7 +407,7 @@ public final class TdpMmu implements Mmu {
         long span = Spte.gfns(2);
         for (long gfn = slot.baseGfn + span - 1 & -span; gfn + span <= slot.endGfn(); gfn += span) {
             if (slot.allows2M(gfn) && tables.hasTable(root, gfn, 2) && host.hugeMapped(slot.hva(gfn))) {
-                zapped |= tables.zap(root, gfn, gfn + span);
+                zapped |= tables.zap(root, slot.asId, gfn, gfn + span);
             }
         }
         return zapped;
@@ -324,6 +457,56 @@ public final class TdpMmu implements Mmu {
         }
     }
 
+    /**
+     * Which pages of {@code [startHva, endHva)} the guest has used since they were last cleared ({@code kvm_age_gfn}, {@code kvm_test_age_gfn}).
+     * Any thread that is not inside a guest.
+     *
+     * @param clear they count as unused from now on
+     * @return whether any had been used
+     */
+    public boolean used(long startHva, long endHva, boolean clear) {
+        mmuLock.lock();
+        try {
+            boolean used = false;
+            for (int as = 0; as < GuestMemory.ADDRESS_SPACES; as++) {
+                Memslots slots = memory.slots(as);
+                int i = slots.firstByHva(startHva);
+                for (Memslot s = slots.atByHva(i); s != null && s.userspaceAddr < endHva; s = slots.atByHva(++i)) {
+                    long from = Math.max(startHva, s.userspaceAddr);
+                    long to = Math.min(endHva, s.endHva());
+                    if (from < to) {
+                        long first = s.baseGfn + (from - s.userspaceAddr >>> 12);
+                        long last = s.baseGfn + (to - s.userspaceAddr + 4095 >>> 12);
+                        used |= tables.used(roots[as], first, last, clear, accessedBits);
+                    }
+                }
+            }
+            if (used && clear) {
+                flushRemoteTlbs();
+            }
+            return used;
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
+    /** Zaps the oldest {@code nx_lpage_splits}, one of {@code ratio}, so that they can be large again ({@code kvm_recover_nx_lpages}). */
+    public void recoverNxHugePages(int ratio) {
+        mmuLock.lock();
+        try {
+            modes.waitForReaders();
+            boolean zapped = false;
+            for (long region : tables.nxSplits().oldest(ratio)) {
+                int as = NxSplits.asId(region);
+                long gfn = NxSplits.gfn(region);
+                zapped |= tables.zap(roots[as], as, gfn, gfn + Spte.gfns(2));
+            }
+            finishZap(zapped);
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
     private boolean zapHva(int as, long startHva, long endHva) {
         Memslots slots = memory.slots(as);
         boolean zapped = false;
@@ -334,7 +517,7 @@ public final class TdpMmu implements Mmu {
             if (from < to) {
                 long first = s.baseGfn + (from - s.userspaceAddr >>> 12);
                 long last = s.baseGfn + (to - s.userspaceAddr + 4095 >>> 12);
-                zapped |= tables.zap(roots[as], first, last);
+                zapped |= tables.zap(roots[as], as, first, last);
             }
         }
         return zapped;
@@ -356,8 +539,8 @@ public final class TdpMmu implements Mmu {
         try {
             modes.waitForReaders();
             boolean zapped = false;
-            for (long root : roots) {
-                zapped |= tables.zap(root, 0, Spte.gfns(ROOT_LEVEL + 1));
+            for (int as = 0; as < roots.length; as++) {
+                zapped |= tables.zap(roots[as], as, 0, Spte.gfns(ROOT_LEVEL + 1));
             }
             finishZap(zapped);
         } finally {
@@ -370,7 +553,7 @@ public final class TdpMmu implements Mmu {
         mmuLock.lock();
         try {
             for (int i = 0; i < roots.length; i++) {
-                tables.zap(roots[i], 0, Spte.gfns(ROOT_LEVEL + 1));
+                tables.zap(roots[i], i, 0, Spte.gfns(ROOT_LEVEL + 1));
                 tables.freeUnlinked();
                 context.tablePages().give(roots[i]);
                 roots[i] = 0;

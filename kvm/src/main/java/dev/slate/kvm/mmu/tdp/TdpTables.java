@@ -5,6 +5,7 @@ import dev.slate.kvm.mmu.MemoryCache;
 import dev.slate.kvm.mmu.Slab;
 import dev.slate.kvm.mmu.Spte;
 import dev.slate.kvm.stats.VmStats;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.util.Arrays;
 
 /**
@@ -29,6 +30,8 @@ final class TdpTables {
 
     private final Slab pages;
     private final VmStats stats;
+    /** Tables that stand where a large page could, had the guest not executed there: for {@link TdpMmu#recoverNxHugePages}. */
+    private final NxSplits nxSplits;
 
     /** Table pages unlinked and not yet free, under the MMU's lock. */
     private long[] unlinked = new long[64];
@@ -40,9 +43,17 @@ final class TdpTables {
 
     private long dropped2m;
 
+    /** Address space of the zap under way. */
+    private int zapping;
+
     TdpTables(Slab pages, VmStats stats) {
         this.pages = pages;
         this.stats = stats;
+        this.nxSplits = new NxSplits(stats);
+    }
+
+    NxSplits nxSplits() {
+        return nxSplits;
     }
 
     // ------------------------------------------------------------------ looking
@@ -53,7 +64,7 @@ final class TdpTables {
         for (int level = ROOT_LEVEL; ; level--) {
             long at = table + Spte.offset(gfn, level);
             long spte = HostMemory.get64(at);
-            if (!Spte.present(spte)) {
+            if (!Spte.mapped(spte)) {
                 return 0;
             }
             if (Spte.leaf(spte, level)) {
@@ -68,7 +79,7 @@ final class TdpTables {
         long table = root;
         for (int level = ROOT_LEVEL; ; level--) {
             long spte = HostMemory.get64(table + Spte.offset(gfn, level));
-            if (!Spte.present(spte) || Spte.leaf(spte, level)) {
+            if (!Spte.mapped(spte) || Spte.leaf(spte, level)) {
                 return level;
             }
             table = Spte.frame(spte);
@@ -82,18 +93,141 @@ final class TdpTables {
 
     // ------------------------------------------------------------------ mapping
 
+    /** What {@link #map} does beside mapping for a read. Bits. */
+    static final int WRITE = 1;
+    /** For an instruction fetch. */
+    static final int FETCH = 1 << 1;
+    /** A large page in the way of a write is split rather than made writable as a whole. */
+    static final int SPLIT = 1 << 2;
+    /** A table made for this stands in the way of a large page only because the guest executes there. */
+    static final int NX_SPLIT = 1 << 3;
+    /** Large pages are mapped without execution. */
+    static final int LARGE_NX = 1 << 4;
+    /** Nobody has accessed the page yet. */
+    static final int PREFETCH = 1 << 5;
+
     /**
      * Maps {@code gfn} to {@code hva}, making the tables on the way.
      *
      * @param cache holds as many pages as this can need
      * @param hva of the page; at level 2, of the large page that holds it
      * @param level 1, or 2 where nothing stands in the way: else level 1 is made
-     * @param split a large page in the way is split rather than made writable as a whole
+     * @param how bits as above
      */
-    int map(MemoryCache cache, long root, long gfn, long hva, boolean write, int level, boolean split) {
+    int map(MemoryCache cache, long root, int asId, long gfn, long hva, int level, int how) {
         long table = root;
         int l = ROOT_LEVEL;
         while (l > level) {
+            long at = table + Spte.offset(gfn, l);
+            long spte = HostMemory.getVolatile64(at);
+            if (spte == 0) {
+                long page = cache.take();
+                if (!link(at, 0, page, l, asId, gfn, how)) {
+                    cache.putBack(page);
+                    continue;
+                }
+                table = page;
+            } else if (!Spte.mapped(spte)) {
+                return AGAIN;
+            } else if (Spte.leaf(spte, l)) {
+                // Asked for a small page under a large one.
+                long part = Spte.frame(spte) + ((gfn & Spte.gfns(l) - 1) << 12);
+                if (part != (hva & -4096)) {
+                    return AGAIN;
+                }
+                boolean writes = (how & (WRITE | SPLIT)) == (WRITE | SPLIT) && !Spte.writable(spte);
+                boolean executes = (how & FETCH) != 0 && (spte & Spte.NO_EXECUTE) != 0;
+                if (!writes && !executes) {
+                    return grant(at, spte, how);
+                }
+                split(cache.take(), cache, at, spte, l, asId, gfn, how);
+                continue;
+            } else {
+                table = Spte.frame(spte);
+            }
+            l--;
+        }
+        return install(table + Spte.offset(gfn, level), asId, gfn, hva, level, how);
+    }
+
+    /** Puts a table where {@code old} stands, at level {@code level}. */
+    private boolean link(long at, long old, long page, int level, int asId, long gfn, int how) {
+        return (how & NX_SPLIT) != 0 && level == 2
+                ? nxSplits.link(at, old, Spte.table(page), asId, gfn)
+                : HostMemory.cas64(at, old, Spte.table(page));
+    }
+
+    int install(long at, int asId, long gfn, long hva, int level, int how) {
+        for (; ; ) {
+            long spte = HostMemory.getVolatile64(at);
+            if (spte == 0 || Spte.mmio(spte)) {
+                // No memory was here, or no longer is none: the caller's snapshot has a slot.
+                long made = leaf(hva, level, how);
+                if (HostMemory.cas64(at, spte, made)) {
+                    if (Tracepoints.ON) {
+                        traceSet(at, spte, made, asId, gfn, level);
+                    }
+                    stats.add(level == 1 ? VmStats.PAGES_4K : VmStats.PAGES_2M, 1);
+                    return MAPPED;
+                }
+            } else if (!Spte.mapped(spte)) {
+                return AGAIN;
+            } else if (!Spte.leaf(spte, level)) {
+                // Another vCPU has made a table here meanwhile: the next try sees it and asks for a small page.
+                long page = Spte.frame(spte);
+                long small = hva + ((gfn & Spte.gfns(level) - 1) << 12);
+                return install(page + Spte.offset(gfn, 1), asId, gfn, small, 1, how);
+            } else if (Spte.frame(spte) != hva) {
+                return AGAIN;
+            } else {
+                int made = grant(at, spte, how);
+                if (made != AGAIN) {
+                    if (Tracepoints.ON && made == MAPPED) {
+                        traceSet(at, spte, HostMemory.get64(at), asId, gfn, level);
+                    }
+                    return made;
+                }
+            }
+        }
+    }
+
+    private static void traceSet(long at, long old, long made, int asId, long gfn, int level) {
+        Tracepoints.setSpte(gfn, at, made, level, Spte.present(made), (made & Spte.NO_EXECUTE) == 0);
+        Tracepoints.spteChanged(asId, gfn, level, old, made);
+    }
+
+    private static long leaf(long hva, int level, int how) {
+        long spte = Spte.page(hva, (how & WRITE) != 0, level);
+        if (level > 1 && (how & LARGE_NX) != 0) {
+            spte |= Spte.NO_EXECUTE;
+        }
+        return (how & PREFETCH) != 0 ? spte & ~Spte.ACCESSED : spte;
+    }
+
+    /** Gives an entry that maps the right page what the access needs; AGAIN when it changed meanwhile. */
+    static int grant(long at, long spte, int how) {
+        long more = Spte.accessTracked(spte) ? Spte.restoreAccess(spte) : spte;
+        if ((how & WRITE) != 0) {
+            more |= Spte.WRITABLE | Spte.DIRTY | Spte.HOST_WRITABLE | Spte.MMU_WRITABLE;
+        }
+        if ((how & FETCH) != 0) {
+            more &= ~Spte.NO_EXECUTE;
+        }
+        if (more == spte || (how & WRITE) != 0 && (how & FETCH) == 0 && Spte.writable(spte)) {
+            return SPURIOUS;
+        }
+        return HostMemory.cas64(at, spte, more) ? MAPPED : AGAIN;
+    }
+
+    /**
+     * Says that {@code gfn} is no memory, making the tables on the way.
+     *
+     * @param cache holds as many pages as this can need
+     * @return whether the entry was made or renewed
+     */
+    boolean mapMmio(MemoryCache cache, long root, long gfn, long generation) {
+        long table = root;
+        for (int l = ROOT_LEVEL; l > 1; ) {
             long at = table + Spte.offset(gfn, l);
             long spte = HostMemory.getVolatile64(at);
             if (spte == 0) {
@@ -103,83 +237,64 @@ final class TdpTables {
                     continue;
                 }
                 table = page;
-            } else if (!Spte.present(spte)) {
-                return AGAIN;
-            } else if (Spte.leaf(spte, l)) {
-                // Asked for a small page under a large one.
-                long part = Spte.frame(spte) + ((gfn & Spte.gfns(l) - 1) << 12);
-                if (part != (hva & -4096)) {
-                    return AGAIN;
-                }
-                if (!split || !write || Spte.writable(spte)) {
-                    return grant(at, spte, write);
-                }
-                if (!split(cache.take(), cache, at, spte, l)) {
-                    continue;
-                }
-                continue;
+            } else if (!Spte.mapped(spte) || Spte.leaf(spte, l)) {
+                return false;
             } else {
                 table = Spte.frame(spte);
             }
             l--;
         }
-        return install(cache, table + Spte.offset(gfn, level), gfn, hva, write, level);
+        long at = table + Spte.offset(gfn, 1);
+        long spte = HostMemory.getVolatile64(at);
+        long wanted = Spte.mmio(gfn, generation);
+        boolean made = spte != wanted && (spte == 0 || Spte.mmio(spte)) && HostMemory.cas64(at, spte, wanted);
+        if (Tracepoints.ON && made) {
+            Tracepoints.markMmioSpte(at, gfn, generation & Spte.GENERATION);
+        }
+        return made;
     }
 
-    private int install(MemoryCache cache, long at, long gfn, long hva, boolean write, int level) {
-        for (; ; ) {
-            long spte = HostMemory.getVolatile64(at);
-            if (spte == 0) {
-                if (HostMemory.cas64(at, 0, Spte.page(hva, write, level))) {
-                    stats.add(level == 1 ? VmStats.PAGES_4K : VmStats.PAGES_2M, 1);
-                    return MAPPED;
-                }
-            } else if (!Spte.present(spte)) {
-                return AGAIN;
-            } else if (!Spte.leaf(spte, level)) {
-                // Another vCPU has made a table here meanwhile: the next try sees it and asks for a small page.
-                long page = Spte.frame(spte);
-                long small = hva + ((gfn & Spte.gfns(level) - 1) << 12);
-                return install(cache, page + Spte.offset(gfn, 1), gfn, small, write, 1);
-            } else if (Spte.frame(spte) != hva) {
-                return AGAIN;
-            } else {
-                int made = grant(at, spte, write);
-                if (made != AGAIN) {
-                    return made;
-                }
+    /** The last entry of the walk for {@code gfn}, present or not; it may change any time. */
+    long last(long root, long gfn) {
+        long table = root;
+        for (int level = ROOT_LEVEL; ; level--) {
+            long spte = HostMemory.getVolatile64(table + Spte.offset(gfn, level));
+            if (!Spte.mapped(spte) || Spte.leaf(spte, level)) {
+                return spte;
             }
+            table = Spte.frame(spte);
         }
-    }
-
-    /** Gives an entry that maps the right page what the access needs; AGAIN when it changed meanwhile. */
-    private static int grant(long at, long spte, boolean write) {
-        if (!write || Spte.writable(spte)) {
-            return SPURIOUS;
-        }
-        long more = Spte.WRITABLE | Spte.DIRTY | Spte.HOST_WRITABLE | Spte.MMU_WRITABLE;
-        return HostMemory.cas64(at, spte, spte | more) ? MAPPED : AGAIN;
     }
 
     /** Replaces a large leaf by a table of its parts with the same rights; no translation changes, so no TLB needs a flush. */
-    private boolean split(long page, MemoryCache cache, long at, long spte, int level) {
-        if (fillAndLink(page, at, spte, level, spte)) {
-            return true;
+    private void split(long page, MemoryCache cache, long at, long spte, int level, int asId, long gfn, int how) {
+        fill(page, level, spte);
+        if (link(at, spte, page, level, asId, gfn, how)) {
+            countSplit();
+        } else {
+            HostMemory.fill(page, Slab.PAGE, 0);
+            cache.putBack(page);
         }
-        HostMemory.fill(page, Slab.PAGE, 0);
-        cache.putBack(page);
-        return false;
+    }
+
+    /** Small pages may be executed: what forbids it for large ones (NX huge pages) is no matter of theirs. */
+    private static void fill(long page, int level, long parts) {
+        for (int i = 0; i < ENTRIES; i++) {
+            HostMemory.put64(page + (long) i * Long.BYTES, Spte.part(parts, level, i) & ~Spte.NO_EXECUTE);
+        }
+    }
+
+    private void countSplit() {
+        stats.add(VmStats.PAGES_2M, -1);
+        stats.add(VmStats.PAGES_4K, ENTRIES);
     }
 
     private boolean fillAndLink(long page, long at, long spte, int level, long parts) {
-        for (int i = 0; i < ENTRIES; i++) {
-            HostMemory.put64(page + (long) i * Long.BYTES, Spte.part(parts, level, i));
-        }
+        fill(page, level, parts);
         if (!HostMemory.cas64(at, spte, Spte.table(page))) {
             return false;
         }
-        stats.add(VmStats.PAGES_2M, -1);
-        stats.add(VmStats.PAGES_4K, ENTRIES);
+        countSplit();
         return true;
     }
 
@@ -190,9 +305,10 @@ final class TdpTables {
      *
      * @return whether anything was there: then a flush must follow, then {@link #freeUnlinked}
      */
-    boolean zap(long root, long start, long end) {
+    boolean zap(long root, int asId, long start, long end) {
         dropped4k = 0;
         dropped2m = 0;
+        zapping = asId;
         boolean any = zapTable(root, ROOT_LEVEL, 0, start, end);
         if (dropped4k != 0) {
             stats.add(VmStats.PAGES_4K, -dropped4k);
@@ -214,25 +330,28 @@ final class TdpTables {
             }
             long at = table + (long) i * Long.BYTES;
             long spte = HostMemory.getVolatile64(at);
-            if (!Spte.present(spte)) {
+            if (!Spte.mapped(spte)) {
                 continue;
             }
             if (!Spte.leaf(spte, level) && (low < start || low + span > end)) {
                 any |= zapTable(Spte.frame(spte), level - 1, low, start, end);
                 continue;
             }
-            drop(HostMemory.getAndSet64(at, 0), level);
+            drop(HostMemory.getAndSet64(at, 0), level, low);
             any = true;
         }
         return any;
     }
 
     /** Accounts for an entry that was taken out of a table, and takes down the table it led to. */
-    private void drop(long spte, int level) {
-        if (!Spte.present(spte)) {
+    private void drop(long spte, int level, long gfn) {
+        if (!Spte.mapped(spte)) {
             return;
         }
         if (Spte.leaf(spte, level)) {
+            if (Tracepoints.ON) {
+                Tracepoints.spteChanged(zapping, gfn, level, spte, 0);
+            }
             if (level == 1) {
                 dropped4k++;
             } else {
@@ -240,9 +359,15 @@ final class TdpTables {
             }
             return;
         }
+        if (level == 2) {
+            nxSplits.forget(zapping, gfn);
+        }
         long table = Spte.frame(spte);
         for (int i = 0; i < ENTRIES; i++) {
-            drop(HostMemory.getAndSet64(table + (long) i * Long.BYTES, Spte.REMOVED), level - 1);
+            drop(
+                    HostMemory.getAndSet64(table + (long) i * Long.BYTES, Spte.REMOVED),
+                    level - 1,
+                    gfn + i * Spte.gfns(level - 1));
         }
         if (unlinkedCount == unlinked.length) {
             unlinked = Arrays.copyOf(unlinked, unlinkedCount * 2);
@@ -255,6 +380,45 @@ final class TdpTables {
         while (unlinkedCount > 0) {
             pages.give(unlinked[--unlinkedCount]);
         }
+    }
+
+    // ------------------------------------------------------------------ use
+
+    /**
+     * Looks which leaves that map a gfn in {@code [start, end)} have been used, and with {@code clear} makes them unused.
+     *
+     * @param accessedBits whether the processor sets accessed bits; else a leaf is made to fault at its next use
+     * @return whether any had been used; with {@code clear} a flush must follow then
+     */
+    boolean used(long root, long start, long end, boolean clear, boolean accessedBits) {
+        return usedIn(root, ROOT_LEVEL, 0, start, end, clear, accessedBits);
+    }
+
+    private boolean usedIn(
+            long table, int level, long base, long start, long end, boolean clear, boolean accessedBits) {
+        long span = Spte.gfns(level);
+        boolean any = false;
+        int first = start <= base ? 0 : (int) (start - base >>> 9 * (level - 1));
+        for (int i = first; i < ENTRIES && base + i * span < end; i++) {
+            long at = table + (long) i * Long.BYTES;
+            long spte = HostMemory.getVolatile64(at);
+            if (Spte.mapped(spte) && !Spte.leaf(spte, level)) {
+                any |= usedIn(Spte.frame(spte), level - 1, base + i * span, start, end, clear, accessedBits);
+            } else {
+                any |= use(at, spte, clear, accessedBits);
+            }
+        }
+        return any;
+    }
+
+    private static boolean use(long at, long spte, boolean clear, boolean accessedBits) {
+        while (Spte.present(spte) && (!accessedBits || (spte & Spte.ACCESSED) != 0)) {
+            if (!clear || HostMemory.cas64(at, spte, accessedBits ? spte & ~Spte.ACCESSED : Spte.trackAccess(spte))) {
+                return true;
+            }
+            spte = HostMemory.getVolatile64(at);
+        }
+        return false;
     }
 
     // ------------------------------------------------------------------ write protection
@@ -280,12 +444,15 @@ final class TdpTables {
             }
             long at = table + (long) i * Long.BYTES;
             long spte = HostMemory.getVolatile64(at);
-            if (!Spte.present(spte)) {
+            if (!Spte.mapped(spte)) {
                 continue;
             }
             if (!Spte.leaf(spte, level)) {
                 any |= protectTable(Spte.frame(spte), level - 1, low, start, end, split);
             } else if (level > 1 && split && splitProtected(at, level)) {
+                if (Tracepoints.ON) {
+                    Tracepoints.splitHugePage(low, spte, level, 0);
+                }
                 any = true;
             } else {
                 any |= takeWrite(at);
@@ -302,7 +469,7 @@ final class TdpTables {
         }
         for (; ; ) {
             long spte = HostMemory.getVolatile64(at);
-            if (!Spte.present(spte) || !Spte.leaf(spte, level)) {
+            if (!Spte.mapped(spte) || !Spte.leaf(spte, level)) {
                 break;
             }
             if (fillAndLink(page, at, spte, level, spte & ~Spte.WRITABLE)) {
@@ -313,9 +480,9 @@ final class TdpTables {
         return false;
     }
 
-    private static boolean takeWrite(long at) {
+    static boolean takeWrite(long at) {
         long spte = HostMemory.getVolatile64(at);
-        while (Spte.writable(spte) && Spte.present(spte)) {
+        while (Spte.writable(spte) && Spte.mapped(spte)) {
             if (HostMemory.cas64(at, spte, spte & ~Spte.WRITABLE)) {
                 return true;
             }
@@ -350,7 +517,7 @@ final class TdpTables {
         for (int level = ROOT_LEVEL; level > 1; ) {
             long at = table + Spte.offset(gfn, level);
             long spte = HostMemory.getVolatile64(at);
-            if (!Spte.present(spte)) {
+            if (!Spte.mapped(spte)) {
                 return 0;
             }
             if (Spte.leaf(spte, level)) {

@@ -1,0 +1,61 @@
+package dev.slate.device;
+
+import dev.slate.kvm.tracepoint.Tracepoints;
+import java.io.IOException;
+import java.nio.file.Path;
+import jdk.jfr.Recording;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * {@code slate run --jfr FILE}: records the tracepoints of the whole run. A client's end is not the JVM's, so the file is written when the
+ * process exits.
+ */
+final class FlightRecording {
+    private static final String[] EVENTS = {
+        "kvm_entry",
+        "kvm_exit",
+        "kvm_page_fault",
+        "kvm_pio",
+        "kvm_mmio",
+        "kvm_mmu_spte_requested",
+        "kvm_mmu_set_spte",
+        "kvm_tdp_mmu_spte_changed",
+        "kvm_mmu_split_huge_page",
+        "fast_page_fault",
+        "mark_mmio_spte",
+        "handle_mmio_page_fault"
+    };
+
+    private static @Nullable Recording recording;
+    private static @Nullable Path file;
+
+    private FlightRecording() {}
+
+    /** Before the first VM, with every signal blocked: JFR starts threads. */
+    static void start(String path) {
+        System.setProperty(Tracepoints.PROPERTY, "true");
+        Recording r = new Recording();
+        for (String event : EVENTS) {
+            r.enable(event);
+        }
+        r.start();
+        recording = r;
+        file = Path.of(path);
+    }
+
+    /** Writes the file. */
+    static void end() {
+        Recording r = recording;
+        Path to = file;
+        if (r != null && to != null) {
+            recording = null;
+            try {
+                r.stop();
+                r.dump(to);
+            } catch (IOException e) {
+                Device.say("slate: can't write the recording " + to + ": " + e.getMessage());
+            }
+            r.close();
+        }
+    }
+}

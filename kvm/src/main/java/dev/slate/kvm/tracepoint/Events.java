@@ -1,0 +1,249 @@
+package dev.slate.kvm.tracepoint;
+
+import jdk.jfr.Category;
+import jdk.jfr.Description;
+import jdk.jfr.Event;
+import jdk.jfr.Name;
+import jdk.jfr.StackTrace;
+import jdk.jfr.Unsigned;
+
+/**
+ * The event types: names and fields are those of {@code arch/x86/kvm/trace.h}, {@code mmu/mmutrace.h} and {@code trace/events/kvm.h} of Linux
+ * 6.1. Field names are therefore spelt as in C.
+ */
+@SuppressWarnings({"checkstyle:MemberName", "MemberName", "unused"})
+final class Events {
+    private Events() {}
+
+    @Name("kvm_entry")
+    @Description("A vCPU goes into the guest")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class Entry extends Event {
+        @Unsigned
+        int vcpu_id;
+
+        @Unsigned
+        long rip;
+
+        boolean immediate_exit;
+    }
+
+    @Name("kvm_exit")
+    @Description("A vCPU comes out of the guest; reasons are AMD's exit codes (isa 2)")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class Exit extends Event {
+        @Unsigned
+        int exit_reason;
+
+        @Unsigned
+        long guest_rip;
+
+        @Unsigned
+        int isa;
+
+        @Unsigned
+        long info1;
+
+        @Unsigned
+        long info2;
+
+        @Unsigned
+        int intr_info;
+
+        @Unsigned
+        int error_code;
+
+        @Unsigned
+        int vcpu_id;
+    }
+
+    @Name("kvm_page_fault")
+    @Description("A nested page fault, or under shadow paging a page fault")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class PageFault extends Event {
+        @Unsigned
+        int vcpu_id;
+
+        @Unsigned
+        long guest_rip;
+
+        @Unsigned
+        long fault_address;
+
+        @Unsigned
+        long error_code;
+    }
+
+    @Name("kvm_pio")
+    @Description("Port I/O; rw 1 is OUT")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class Pio extends Event {
+        @Unsigned
+        int rw;
+
+        @Unsigned
+        int port;
+
+        @Unsigned
+        int size;
+
+        @Unsigned
+        int count;
+
+        @Unsigned
+        int val;
+    }
+
+    @Name("kvm_mmio")
+    @Description("Memory-mapped I/O; type 0: a read without an answer yet, 1: a read, 2: a write")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class Mmio extends Event {
+        @Unsigned
+        int type;
+
+        @Unsigned
+        int len;
+
+        @Unsigned
+        long gpa;
+
+        @Unsigned
+        long val;
+    }
+
+    @Name("kvm_mmu_spte_requested")
+    @Description("A fault asks for an SPTE; pfn is the host's virtual page here")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class SpteRequested extends Event {
+        @Unsigned
+        long gfn;
+
+        @Unsigned
+        long pfn;
+
+        @Unsigned
+        byte level;
+    }
+
+    @Name("kvm_mmu_set_spte")
+    @Description("A fault has set an SPTE")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class SetSpte extends Event {
+        @Unsigned
+        long gfn;
+
+        @Unsigned
+        long spte;
+
+        @Unsigned
+        long sptep;
+
+        @Unsigned
+        byte level;
+
+        boolean r;
+        boolean x;
+        byte u;
+    }
+
+    @Name("kvm_tdp_mmu_spte_changed")
+    @Description("A leaf SPTE of the TDP MMU was set or taken away")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class SpteChanged extends Event {
+        @Unsigned
+        long gfn;
+
+        @Unsigned
+        long old_spte;
+
+        @Unsigned
+        long new_spte;
+
+        @Unsigned
+        byte level;
+
+        @Unsigned
+        byte as_id;
+    }
+
+    @Name("kvm_mmu_split_huge_page")
+    @Description("A large SPTE was split when dirty logging started or cleared")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class SplitHugePage extends Event {
+        @Unsigned
+        long gfn;
+
+        @Unsigned
+        long spte;
+
+        int level;
+        int errno;
+    }
+
+    @Name("fast_page_fault")
+    @Description("A fault that was mended by one compare-and-set; ret 4: fixed, 5: spurious (RET_PF_*)")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class FastPageFault extends Event {
+        int vcpu_id;
+
+        @Unsigned
+        long cr2_or_gpa;
+
+        @Unsigned
+        int error_code;
+
+        @Unsigned
+        long sptep;
+
+        @Unsigned
+        long old_spte;
+
+        @Unsigned
+        long new_spte;
+
+        int ret;
+    }
+
+    @Name("mark_mmio_spte")
+    @Description("An SPTE says from now on that no memory is there")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class MarkMmioSpte extends Event {
+        @Unsigned
+        long sptep;
+
+        @Unsigned
+        long gfn;
+
+        @Unsigned
+        int access;
+
+        @Unsigned
+        int gen;
+    }
+
+    @Name("handle_mmio_page_fault")
+    @Description("An access found an SPTE that says that no memory is there")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class HandleMmioPageFault extends Event {
+        @Unsigned
+        long addr;
+
+        @Unsigned
+        long gfn;
+
+        @Unsigned
+        int access;
+    }
+}

@@ -1,0 +1,148 @@
+package dev.slate.kvm.tracepoint;
+
+/**
+ * KVM's tracepoints. Each call site asks {@link #ON} first, which the JIT knows to be constant: where nothing is traced, nothing of this is
+ * compiled in and no class of JFR is loaded.
+ *
+ * <p>Any thread. An event whose type no recording wants costs an object that the JIT removes.
+ */
+public final class Tracepoints {
+    /** Switches tracing on when it is {@code true} before the first VM: a recording then gets what it asks for. */
+    public static final String PROPERTY = "slate.tracepoints";
+
+    /** Whether the process traces at all. */
+    public static final boolean ON = Boolean.getBoolean(PROPERTY);
+
+    /** {@code KVM_ISA_SVM}. */
+    private static final int ISA_SVM = 2;
+
+    /** {@code KVM_TRACE_MMIO_*}. */
+    public static final int MMIO_READ_UNSATISFIED = 0;
+
+    public static final int MMIO_READ = 1;
+    public static final int MMIO_WRITE = 2;
+
+    /** {@code RET_PF_*}. */
+    public static final int RET_PF_FIXED = 4;
+
+    public static final int RET_PF_SPURIOUS = 5;
+
+    private Tracepoints() {}
+
+    public static void entry(int vcpuId, long rip, boolean immediateExit) {
+        Events.Entry e = new Events.Entry();
+        e.vcpu_id = vcpuId;
+        e.rip = rip;
+        e.immediate_exit = immediateExit;
+        e.commit();
+    }
+
+    /** @param reason AMD's exit code (APM 2 appendix C), info1 and info2 as it defines them */
+    public static void exit(int vcpuId, int reason, long rip, long info1, long info2) {
+        Events.Exit e = new Events.Exit();
+        e.exit_reason = reason;
+        e.guest_rip = rip;
+        e.isa = ISA_SVM;
+        e.info1 = info1;
+        e.info2 = info2;
+        e.vcpu_id = vcpuId;
+        e.commit();
+    }
+
+    public static void pageFault(int vcpuId, long rip, long address, long errorCode) {
+        Events.PageFault e = new Events.PageFault();
+        e.vcpu_id = vcpuId;
+        e.guest_rip = rip;
+        e.fault_address = address;
+        e.error_code = errorCode;
+        e.commit();
+    }
+
+    /** @param value of the first item, as far as it is known: what goes out, or what has come in */
+    public static void pio(boolean out, int port, int size, int count, int value) {
+        Events.Pio e = new Events.Pio();
+        e.rw = out ? 1 : 0;
+        e.port = port;
+        e.size = size;
+        e.count = count;
+        e.val = value;
+        e.commit();
+    }
+
+    public static void mmio(int type, int bytes, long gpa, long value) {
+        Events.Mmio e = new Events.Mmio();
+        e.type = type;
+        e.len = bytes;
+        e.gpa = gpa;
+        e.val = value;
+        e.commit();
+    }
+
+    public static void spteRequested(long gfn, long hva, int level) {
+        Events.SpteRequested e = new Events.SpteRequested();
+        e.gfn = gfn;
+        e.pfn = hva >>> 12;
+        e.level = (byte) level;
+        e.commit();
+    }
+
+    public static void setSpte(long gfn, long sptep, long spte, int level, boolean readable, boolean executable) {
+        Events.SetSpte e = new Events.SetSpte();
+        e.gfn = gfn;
+        e.spte = spte;
+        e.sptep = sptep;
+        e.level = (byte) level;
+        e.r = readable;
+        e.x = executable;
+        e.u = (byte) (readable ? 1 : 0);
+        e.commit();
+    }
+
+    public static void spteChanged(int asId, long gfn, int level, long oldSpte, long newSpte) {
+        Events.SpteChanged e = new Events.SpteChanged();
+        e.gfn = gfn;
+        e.old_spte = oldSpte;
+        e.new_spte = newSpte;
+        e.level = (byte) level;
+        e.as_id = (byte) asId;
+        e.commit();
+    }
+
+    public static void splitHugePage(long gfn, long spte, int level, int errno) {
+        Events.SplitHugePage e = new Events.SplitHugePage();
+        e.gfn = gfn;
+        e.spte = spte;
+        e.level = level;
+        e.errno = errno;
+        e.commit();
+    }
+
+    public static void fastPageFault(
+            int vcpuId, long gpa, long errorCode, long sptep, long oldSpte, long newSpte, int ret) {
+        Events.FastPageFault e = new Events.FastPageFault();
+        e.vcpu_id = vcpuId;
+        e.cr2_or_gpa = gpa;
+        e.error_code = (int) errorCode;
+        e.sptep = sptep;
+        e.old_spte = oldSpte;
+        e.new_spte = newSpte;
+        e.ret = ret;
+        e.commit();
+    }
+
+    public static void markMmioSpte(long sptep, long gfn, long generation) {
+        Events.MarkMmioSpte e = new Events.MarkMmioSpte();
+        e.sptep = sptep;
+        e.gfn = gfn;
+        e.gen = (int) generation;
+        e.commit();
+    }
+
+    public static void handleMmioPageFault(long gfn) {
+        Events.HandleMmioPageFault e = new Events.HandleMmioPageFault();
+        // As KVM does for a direct MMU.
+        e.addr = 0;
+        e.gfn = gfn;
+        e.commit();
+    }
+}
