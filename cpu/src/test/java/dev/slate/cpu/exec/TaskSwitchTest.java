@@ -216,6 +216,8 @@ final class TaskSwitchTest {
         }
         p.code(0xf_0010, "90 cd03");
         p.gate(3, CODE0, Protected32.handler(3), 0xee);
+        p.put32(TSS_B + 4, Protected32.STACK0);
+        p.put32(TSS_B + 8, DATA0);
         p.start(JUMP_B);
         // INT n with IOPL 3 goes through the IDT to privilege 0.
         assertThat(p.run()).isEqualTo(CpuExit.HLT);
