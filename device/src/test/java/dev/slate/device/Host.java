@@ -74,6 +74,7 @@ public final class Host {
         environment.put(
                 "SLATE_CLASSPATH",
                 root.resolve("cpu/target/classes") + ":" + root.resolve("kvm/target/classes") + ":"
+                        + root.resolve("debug/target/classes") + ":"
                         + root.resolve("device/target/classes"));
         List<String> command = new ArrayList<>(List.of(program.toString()));
         command.addAll(List.of(arguments));
