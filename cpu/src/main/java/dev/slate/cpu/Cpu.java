@@ -29,6 +29,9 @@ public final class Cpu {
     public final long kickAddress;
 
     public final Walker walker;
+    /** What the debug registers watch. */
+    public final Breakpoints breakpoints;
+
     private final Access access;
     private final Events events;
     private final CodeCache code = new CodeCache(this);
@@ -168,6 +171,7 @@ public final class Cpu {
         this.s = state;
         this.hypervisor = hypervisor;
         this.kickAddress = kickAddress;
+        breakpoints = new Breakpoints(this);
         walker = new Walker(this);
         access = new Access(this);
         events = new Events(this);
@@ -509,6 +513,7 @@ public final class Cpu {
             segmentBase[i] = mode64 && i < CpuState.FS ? 0 : st.segBase[i];
         }
         generation = translations << 3 | codeMode << 1 | mode & 1;
+        breakpoints.refresh();
     }
 
     /** Drops every translation. */
@@ -561,6 +566,10 @@ public final class Cpu {
 
     /** The walker's way into the TLB. */
     public void fillTlb(long la, int mode, long hva, boolean read, boolean write, boolean fetch, boolean large) {
+        if (breakpoints.watchesData && breakpoints.watchesPage(la)) {
+            read = false;
+            write = false;
+        }
         tlb.fill(la, mode, hva, read, write, fetch, write && code.holds(hva & -4096L), large);
     }
 
@@ -607,7 +616,13 @@ public final class Cpu {
 
     /** #DB with the given DR6 bits, or the hypervisor's exit for it. */
     public int raiseDebug(long dr6Bits) {
-        return loop.raiseDebug(dr6Bits);
+        return loop.raiseDebug(dr6Bits, false);
+    }
+
+    /** Takes the debug traps in {@link #pendingDebug}, as {@link #raiseDebug}. */
+    public int raisePendingDebug() {
+        modeChanged();
+        return loop.raisePending();
     }
 
     /**

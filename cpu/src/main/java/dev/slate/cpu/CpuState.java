@@ -192,7 +192,12 @@ public final class CpuState {
     public long fpIp;
     public long fpDp;
 
-    /** 1: blocked by STI, 2: blocked by MOV SS / POP SS, until the next instruction has run. */
+    /** {@link #interruptShadow}: STI has set IF. */
+    public static final int SHADOW_STI = 1;
+    /** {@link #interruptShadow}: MOV SS or POP SS; it holds debug traps and instruction breakpoints off as well. */
+    public static final int SHADOW_SS = 2;
+
+    /** {@code SHADOW_*}, until the next instruction has run; 0: none. */
     public int interruptShadow;
     /** NMIs are blocked until IRET. */
     public boolean nmiBlocked;

@@ -12,6 +12,12 @@ import org.jspecify.annotations.Nullable;
  * two instructions (kicks, traps, interrupt shadows, windows).
  */
 final class RunLoop {
+    /** A limit of instructions that no block reaches, but that lets none follow. */
+    private static final int ONE_BLOCK = Integer.MAX_VALUE - 1;
+
+    private static final long DR6_BS = 1 << 14;
+    private static final long DR7_GD = 1 << 13;
+
     private final Cpu cpu;
     private final CpuState s;
     private final CodeCache code;
@@ -40,20 +46,25 @@ final class RunLoop {
         }
     }
 
-    /** One block, or less. */
+    /** One block, or less; with no limit those that follow it by near branches. */
     int step(int limit) {
-        CpuState st = s;
+        if ((s.flagsSystem & (CpuState.TF | CpuState.RF)) != 0
+                || s.interruptShadow != 0
+                || cpu.irqWindow
+                || cpu.singleStep
+                || cpu.pendingDebug != 0
+                || cpu.breakpoints.watchesCode) {
+            return carefulStep(limit);
+        }
+        return block(limit);
+    }
+
+    private int block(int limit) {
         Block block = null;
         try {
-            if (cpu.pendingDebug != 0) {
-                return raisePending();
-            }
-            int flags = st.flagsSystem;
-            if ((flags & CpuState.TF) != 0 || st.interruptShadow != 0 || cpu.irqWindow || cpu.singleStep) {
-                return carefulStep();
-            }
-            block = code.find(st.rip);
-            int exit = interpreter.run(block, limit);
+            block = code.find(s.rip);
+            int n = cpu.breakpoints.watchesCode ? Math.min(limit, untilBreakpoint(block)) : limit;
+            int exit = interpreter.run(block, n);
             return cpu.stop && exit == CpuExit.NONE ? stopped() : exit;
         } catch (GuestFault f) {
             rewind(block);
@@ -85,17 +96,44 @@ final class RunLoop {
         }
         cpu.stop = false;
         cpu.stopRequested = false;
+        // What a data breakpoint saw of it did not happen.
+        cpu.pendingDebug = 0;
     }
 
-    /** One instruction with everything that single-stepping, an interrupt shadow or a waiting interrupt ask for. */
-    private int carefulStep() {
+    /**
+     * Goes on where something is to be asked before or after an instruction: single-stepping, breakpoints, an interrupt shadow, a waiting
+     * interrupt, RF. In the order of SDM 3A table 6-2: traps of the last instruction, interrupts, instruction breakpoints, the
+     * instruction.
+     */
+    private int carefulStep(int limit) {
         CpuState st = s;
-        if (cpu.irqWindow && st.interruptShadow == 0 && (st.flagsSystem & CpuState.IF) != 0) {
+        int shadow = st.interruptShadow;
+        // A load of SS holds traps and breakpoints off until the instruction after it is over (SDM 3A 6.8.3).
+        boolean held = shadow == CpuState.SHADOW_SS;
+        if (cpu.pendingDebug != 0 && !held) {
+            return raisePending();
+        }
+        int flags = st.flagsSystem;
+        if (cpu.irqWindow && shadow == 0 && (flags & CpuState.IF) != 0) {
             return CpuExit.IRQ_WINDOW;
         }
-        boolean trap = (st.flagsSystem & CpuState.TF) != 0;
-        int shadow = st.interruptShadow;
+        if (cpu.breakpoints.watchesCode) {
+            if ((flags & CpuState.RF) == 0 && !held) {
+                int hits = cpu.breakpoints.code(linearRip());
+                if (hits != 0) {
+                    return raiseDebug(hits, false);
+                }
+            }
+        }
+        if ((flags & (CpuState.TF | CpuState.RF)) == 0 && shadow == 0 && !cpu.singleStep) {
+            // IF changes at a block's end only.
+            return block(Math.min(limit, ONE_BLOCK));
+        }
+        boolean trap = (flags & CpuState.TF) != 0;
         st.interruptShadow = 0;
+        // RF is over with the instruction; a fault pushes it set anyway, and a string that stops half-way sets it.
+        st.flagsSystem = flags & ~CpuState.RF;
+        cpu.singleStepDone = false;
         Block block = null;
         int exit;
         try {
@@ -111,43 +149,71 @@ final class RunLoop {
             rewind(block);
             // Nothing happened, so the shadow still stands.
             st.interruptShadow = shadow;
+            st.flagsSystem |= flags & CpuState.RF;
             return e.exit;
         }
-        if (exit != CpuExit.NONE && exit != CpuExit.STOPPED) {
+        if (exit != CpuExit.NONE && exit != CpuExit.STOPPED && exit != CpuExit.NMI_WINDOW) {
+            st.flagsSystem |= flags & CpuState.RF;
             return exit;
         }
-        if (cpu.singleStep) {
-            cpu.exitInfo = GuestFault.DB;
-            cpu.exitInfo2 = 1 << 14;
-            return CpuExit.DEBUG;
+        if (st.interruptShadow == CpuState.SHADOW_SS) {
+            return exit;
         }
-        if (trap) {
-            int debug = raiseDebug(1 << 14);
+        if (cpu.singleStep || trap && !cpu.singleStepDone) {
+            cpu.pendingDebug |= DR6_BS;
+        }
+        if (cpu.pendingDebug != 0) {
+            int debug = raisePending();
             return debug != CpuExit.NONE ? debug : exit;
         }
         return exit;
     }
 
-    private int raisePending() {
-        long bits = cpu.pendingDebug;
-        cpu.pendingDebug = 0;
-        return raiseDebug(bits);
+    /** Number of instructions from the block's first to the next that is watched. */
+    private int untilBreakpoint(Block block) {
+        long first = linearRip();
+        for (int n = 1; n < block.count; n++) {
+            if (cpu.breakpoints.code(cpu.wrap(first + Insn.offset(block.code[n * Insn.WORDS + 1]))) != 0) {
+                return n;
+            }
+        }
+        return block.count;
     }
 
-    /** #DB with the given DR6 bits, or the hypervisor's exit for it. */
-    int raiseDebug(long dr6Bits) {
+    private long linearRip() {
+        return cpu.mode64 ? s.rip : cpu.wrap(s.segBase[CpuState.CS] + s.rip);
+    }
+
+    /**
+     * #DB with the given DR6 bits, or the hypervisor's exit for it. DR6's other bits stay, but for those of the four breakpoints; GD goes
+     * (SDM 3B 18.2.3, 18.2.4).
+     *
+     * @param fault whether rip is that of an instruction that has not run: RF is set in the saved flags, except that an instruction
+     *     breakpoint leaves that to its handler (SDM 3B 18.3.1.1)
+     */
+    int raiseDebug(long dr6Bits, boolean fault) {
         if ((cpu.interceptedVectors & 1 << GuestFault.DB) != 0) {
             cpu.exitInfo = GuestFault.DB;
             cpu.exitInfo2 = dr6Bits;
             return CpuExit.DEBUG;
         }
         s.dr6 = s.dr6 & ~0xfL | dr6Bits;
-        return raise(GuestFault.DB, 0);
+        s.dr7 &= ~DR7_GD;
+        cpu.breakpoints.refresh();
+        return events.deliverDebug(fault);
+    }
+
+    /** Takes the debug traps that wait for the instruction boundary. */
+    int raisePending() {
+        long bits = cpu.pendingDebug;
+        cpu.pendingDebug = 0;
+        return raiseDebug(bits, false);
     }
 
     /** Delivers a fault or trap of the guest's own; escalates to double and triple fault. */
     private int raise(int vector, int errorCode) {
-        return events.deliver(vector, errorCode);
+        // A #DB has no error code: what it carries are DR6's bits.
+        return vector == GuestFault.DB ? raiseDebug(errorCode, true) : events.deliver(vector, errorCode);
     }
 
     /** See {@link Cpu#completeIns}. */

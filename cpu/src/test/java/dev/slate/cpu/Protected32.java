@@ -125,6 +125,7 @@ public final class Protected32 implements AutoCloseable {
     /** Puts code at {@link #CODE} and starts there. */
     public void start(String hex) {
         code(CODE, hex);
+        cpu.serialize();
         s.rip = CODE;
     }
 

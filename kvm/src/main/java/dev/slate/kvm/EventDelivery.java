@@ -66,6 +66,13 @@ final class EventDelivery {
                 return code;
             }
         }
+        if (cpu.pendingDebug != 0 && s.interruptShadow != CpuState.SHADOW_SS) {
+            // A trap of the last instruction, or of the task switch that an event above was.
+            int code = cpu.raisePendingDebug();
+            if (code != CpuExit.NONE) {
+                return code;
+            }
+        }
         return vcpu.debug.blocksInterrupts() ? CpuExit.NONE : deliverInterrupts(cpu);
     }
 

@@ -19,6 +19,7 @@ final class GuestDebug {
     private static final long DR6_BS = 1 << 14;
 
     private int control;
+    private final long[] debugreg = new long[8];
 
     boolean blocksInterrupts() {
         return (control & BLOCKIRQ) != 0;
@@ -28,9 +29,14 @@ final class GuestDebug {
         return (control & SINGLESTEP) != 0;
     }
 
-    /** Takes a new control word; without {@link #ENABLE} everything is off. */
-    void set(int control, @Nullable Cpu cpu) {
+    /**
+     * Takes a new control word; without {@link #ENABLE} everything is off.
+     *
+     * @param registers DR0 to DR7 that take the place of the guest's under {@link #USE_HW_BP}
+     */
+    void set(int control, long[] registers, @Nullable Cpu cpu) {
         this.control = (control & ENABLE) == 0 ? 0 : control;
+        System.arraycopy(registers, 0, debugreg, 0, 8);
         if (cpu != null) {
             apply(cpu);
         }
@@ -47,16 +53,28 @@ final class GuestDebug {
             vectors |= 1 << GuestFault.BP;
         }
         cpu.interceptedVectors = vectors;
+        if ((control & USE_HW_BP) != 0) {
+            cpu.breakpoints.replace(debugreg, debugreg[7]);
+        } else {
+            cpu.breakpoints.restore();
+        }
     }
 
-    /** An instruction that the hypervisor completed would have trapped: to the client, or to the guest. */
-    int stepped(VcpuRun run) {
-        if (singleSteps()) {
-            return report(run, GuestFault.DB, DR6_BS | Vcpu.DR6_ACTIVE_LOW);
+    private boolean interceptsDebug() {
+        return (control & (SINGLESTEP | USE_HW_BP)) != 0;
+    }
+
+    /** An instruction that the hypervisor completed traps: to the client, or to the guest. */
+    int trapped(VcpuRun run, boolean stepped) {
+        Cpu cpu = run.cpu();
+        long bits = cpu.pendingDebug | (stepped ? DR6_BS : 0);
+        cpu.pendingDebug = 0;
+        if (interceptsDebug()) {
+            return report(run, GuestFault.DB, bits | Vcpu.DR6_ACTIVE_LOW);
         }
         run.events.queue(GuestFault.DB);
         run.events.exceptionHasPayload = true;
-        run.events.exceptionPayload = DR6_BS;
+        run.events.exceptionPayload = bits;
         return Outcome.RESUME;
     }
 
@@ -72,7 +90,7 @@ final class GuestDebug {
         exit.debugException = vector;
         exit.debugPc = s.mode64() ? s.rip : s.segBase[CpuState.CS] + s.rip & 0xffff_ffffL;
         exit.debugDr6 = vector == GuestFault.DB ? dr6 : 0;
-        exit.debugDr7 = s.dr7;
+        exit.debugDr7 = (run.vcpu.debug.control & USE_HW_BP) != 0 ? run.vcpu.debug.debugreg[7] : s.dr7;
         return Outcome.EXIT;
     }
 }

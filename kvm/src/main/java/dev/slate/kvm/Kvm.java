@@ -136,6 +136,8 @@ public final class Kvm {
                     Cap.MP_STATE,
                     Cap.SYNC_MMU,
                     Cap.USER_NMI,
+                    Cap.SET_GUEST_DEBUG,
+                    Cap.X86_ROBUST_SINGLESTEP,
                     Cap.VCPU_EVENTS,
                     Cap.DEBUGREGS,
                     Cap.XSAVE,
@@ -176,6 +178,7 @@ public final class Kvm {
             case Cap.DIRTY_LOG_RING, Cap.DIRTY_LOG_RING_ACQ_REL -> DirtyRing.MAX_BYTES;
             case Cap.MANUAL_DIRTY_LOG_PROTECT2 -> GuestMemory.MANUAL_PROTECT_ENABLE | GuestMemory.INITIALLY_SET;
             case Cap.DISABLE_QUIRKS2 -> Vm.VALID_QUIRKS;
+            case Cap.SET_GUEST_DEBUG2 -> GuestDebug.VALID;
             case Cap.XCRS -> supported.has(Feature.XSAVE) ? 1 : 0;
             case Cap.XSAVE2 -> Math.max(4096, CpuidTable.xstateSize(supported.xcr0(), false));
             default -> 0;

@@ -703,7 +703,7 @@ public final class Vcpu implements AutoCloseable {
      *
      * @param control {@code KVM_GUESTDBG_*}
      * @param debugreg eight registers, as {@code struct kvm_guest_debug_arch}
-     * @throws KvmException EINVAL: unknown bits; EBUSY: an exception is pending that would be lost; EOPNOTSUPP: hardware breakpoints
+     * @throws KvmException EINVAL: unknown bits; EBUSY: an exception is pending that would be lost
      */
     public void setGuestDebug(int control, long[] debugreg) {
         mutex.lock();
@@ -717,7 +717,7 @@ public final class Vcpu implements AutoCloseable {
                 }
                 events.queue((control & GuestDebug.INJECT_DB) != 0 ? 1 : 3);
             }
-            debug.set(control, run.processorOrNull());
+            debug.set(control, debugreg, run.processorOrNull());
         } finally {
             mutex.unlock();
         }

@@ -419,7 +419,7 @@ final class VcpuRun implements Hypervisor {
         switch (what) {
             case Completion.PIO_IN -> {
                 if (!pio.stillThere()) {
-                    return Outcome.RESUME;
+                    return abandoned(cpu);
                 }
                 pio.completeIn();
                 if (Tracepoints.ON) {
@@ -428,10 +428,10 @@ final class VcpuRun implements Hypervisor {
                 return skip(pio.nextRip());
             }
             case Completion.PIO_OUT -> {
-                return pio.stillThere() ? skip(pio.nextRip()) : Outcome.RESUME;
+                return pio.stillThere() ? skip(pio.nextRip()) : abandoned(cpu);
             }
             case Completion.PIO_INS -> {
-                return pio.stillThere() ? inGuest(cpu, what) : Outcome.RESUME;
+                return pio.stillThere() ? inGuest(cpu, what) : abandoned(cpu);
             }
             case Completion.MMIO_READ -> {
                 return mmio.answer(s.rip) ? inGuest(cpu, what) : Outcome.RESUME;
@@ -457,6 +457,12 @@ final class VcpuRun implements Hypervisor {
             }
             default -> throw new IllegalStateException("completion " + what);
         }
+    }
+
+    /** The client has moved rip: the access of the port never was. */
+    private static int abandoned(Cpu cpu) {
+        cpu.pendingDebug = 0;
+        return Outcome.RESUME;
     }
 
     private int completeMsr(Cpu cpu) {
@@ -551,7 +557,8 @@ final class VcpuRun implements Hypervisor {
         s.interruptShadow = 0;
         int flags = s.flagsSystem;
         s.flagsSystem = flags & ~CpuState.RF;
-        return (flags & CpuState.TF) != 0 || vcpu.debug.singleSteps() ? vcpu.debug.stepped(this) : Outcome.RESUME;
+        boolean stepped = (flags & CpuState.TF) != 0 || vcpu.debug.singleSteps();
+        return stepped || cpu().pendingDebug != 0 ? vcpu.debug.trapped(this, stepped) : Outcome.RESUME;
     }
 
     // ------------------------------------------------------------------ calls of the processor

@@ -20,8 +20,7 @@ final class ControlRegisters {
     private static final long DR6_ONES = 0xffff_0ff0L;
     private static final long DR7_WRITABLE = 0xffff_23ffL;
     private static final long DR7_ONES = 0x400;
-    private static final long DR7_GD = 1 << 13;
-    private static final long DR6_BD = 1 << 13;
+    private static final int DR6_BD = 1 << 13;
 
     private final Operands o;
     private final Cpu cpu;
@@ -262,10 +261,8 @@ final class ControlRegisters {
             throw o.undefined();
         }
         o.privileged();
-        if ((s.dr7 & DR7_GD) != 0) {
-            s.dr6 |= DR6_BD;
-            s.dr7 &= ~DR7_GD;
-            throw cpu.fault(GuestFault.DB, 0);
+        if (cpu.breakpoints.detectsAccess()) {
+            throw cpu.fault(GuestFault.DB, DR6_BD);
         }
         int r = Insn.rm(w0);
         if (op == Op.MOV_FROM_DR) {

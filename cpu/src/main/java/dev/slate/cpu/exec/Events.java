@@ -33,6 +33,8 @@ public final class Events {
     private final CpuState s;
     private final Segments segments;
     private final TaskSwitch tasks;
+    /** The #DB under delivery is a fault. */
+    private boolean debugFault;
 
     public Events(Cpu cpu) {
         this.o = new Operands(cpu);
@@ -45,16 +47,19 @@ public final class Events {
     /**
      * Raises an exception at {@code s.rip}; a fault on the way becomes a double fault, one on that way a shutdown (SDM 3A 6.15).
      *
-     * @return {@link CpuExit#NONE} with rip at the handler, {@link CpuExit#SHUTDOWN}, {@link CpuExit#DEBUG} when the hypervisor
-     *     intercepts the vector, or the exit of an access that delivery needs: the instruction then raises the exception again
+     * @return {@link CpuExit#NONE} with rip at the handler, {@link CpuExit#SHUTDOWN}, or the exit of an access that delivery needs: the
+     *     instruction then raises the exception again
      */
     public int deliver(int vector, int errorCode) {
-        if ((cpu.interceptedVectors >>> vector & 1) != 0 && (vector == GuestFault.DB || vector == GuestFault.BP)) {
-            cpu.exitInfo = vector;
-            cpu.exitInfo2 = 0;
-            return CpuExit.DEBUG;
-        }
         return deliver(vector, GuestFault.hasErrorCode(vector), errorCode, EXTERNAL, s.rip);
+    }
+
+    /** Raises #DB at {@code s.rip}, DR6 set already; {@code fault} sets RF in the saved flags. */
+    public int deliverDebug(boolean fault) {
+        debugFault = fault;
+        int outcome = deliver(GuestFault.DB, false, 0, EXTERNAL, s.rip);
+        debugFault = false;
+        return outcome;
     }
 
     /** As {@link Cpu#inject}. */
@@ -134,6 +139,7 @@ public final class Events {
                         || kind == EXTERNAL
                                 && (vector == GuestFault.DE
                                         || vector >= GuestFault.BR && vector <= GuestFault.NM
+                                        || vector == GuestFault.DB && debugFault
                                         || vector == GuestFault.MF
                                         || vector == GuestFault.XM);
                 long flags = s.rflags() | (fault && vector != GuestFault.DF ? CpuState.RF : 0);
@@ -147,6 +153,7 @@ public final class Events {
             segments.external = 0;
         }
         s.interruptShadow = 0;
+        cpu.singleStepDone = true;
         cpu.modeChanged();
         CpuObserver observer = cpu.observer;
         if (observer != null) {

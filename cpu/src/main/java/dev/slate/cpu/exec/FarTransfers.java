@@ -129,7 +129,7 @@ final class FarTransfers {
 
     private int afterLoad(int seg, long w0, long w1) {
         if (seg == SS) {
-            s.interruptShadow = 2;
+            s.interruptShadow = CpuState.SHADOW_SS;
         }
         return next(w0, w1);
     }
@@ -358,7 +358,10 @@ final class FarTransfers {
 
     private int fastCall(int op, long w0, long w1) {
         switch (op) {
-            case Op.SYSCALL -> sysCall(o.next(w0, w1));
+            case Op.SYSCALL -> {
+                sysCall(o.next(w0, w1));
+                cpu.singleStepDone = (s.flagsSystem & CpuState.TF) == 0;
+            }
             case Op.SYSRET -> sysReturn(Insn.size(w0));
             case Op.SYSENTER -> sysEnter();
             default -> sysExit(Insn.size(w0));

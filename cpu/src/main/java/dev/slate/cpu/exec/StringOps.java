@@ -65,6 +65,8 @@ final class StringOps {
             if ((single || cpu.stop || --patience == 0 && HostMemory.get32(cpu.kickAddress) != 0)
                     && Operands.maskAddress(gpr[CpuState.RCX], addressSize) != 0) {
                 s.rip = o.rip(w1);
+                // What comes between two iterations saves RF set (SDM 3B 18.3.1.1).
+                s.flagsSystem |= CpuState.RF;
                 return CpuExit.NONE;
             }
             if (patience == 0) {

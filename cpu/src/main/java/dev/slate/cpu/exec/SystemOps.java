@@ -171,8 +171,15 @@ final class SystemOps {
         return o.exit(CpuExit.IOIO, w0, w1);
     }
 
-    /** IOPL, then the TSS's permission bitmap (SDM 1 19.5). */
     private void checkPort(int port, int bytes) {
+        checkPermission(port, bytes);
+        if (cpu.breakpoints.watchesPorts) {
+            cpu.breakpoints.port(port, bytes);
+        }
+    }
+
+    /** IOPL, then the TSS's permission bitmap (SDM 1 19.5). */
+    private void checkPermission(int port, int bytes) {
         if (!s.protectedMode() || !s.virtual8086() && s.cpl <= (s.flagsSystem & CpuState.IOPL) >> 12) {
             return;
         }
@@ -208,7 +215,7 @@ final class SystemOps {
         } else if (set) {
             if ((s.flagsSystem & CpuState.IF) == 0) {
                 s.flagsSystem |= CpuState.IF;
-                s.interruptShadow = 1;
+                s.interruptShadow = CpuState.SHADOW_STI;
             }
         } else {
             s.flagsSystem &= ~CpuState.IF;

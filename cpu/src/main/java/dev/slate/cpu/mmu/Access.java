@@ -58,13 +58,21 @@ public final class Access {
             value = read(low, first);
             value |= read(high, bytes - first) << 8 * first;
         }
+        accessed(la, bytes, access == Tlb.WRITE);
         tellLoad(la, bytes, value);
         return value;
+    }
+
+    private void accessed(long la, int bytes, boolean write) {
+        if (cpu.breakpoints.watchesData) {
+            cpu.breakpoints.accessed(la, bytes, write);
+        }
     }
 
     /** Stores the low {@code bytes} (1..8) of {@code v}. */
     public void store(int seg, long la, int bytes, long v, int mode) {
         check(seg, la, bytes);
+        accessed(la, bytes, true);
         int first = PAGE - ((int) la & PAGE - 1);
         if (first >= bytes) {
             write(translate(la, Tlb.WRITE, mode), bytes, v);
@@ -94,6 +102,7 @@ public final class Access {
     public boolean cas(int seg, long la, int sizeLog2, long expected, long v, int mode) {
         int bytes = 1 << sizeLog2;
         check(seg, la, bytes);
+        accessed(la, bytes, true);
         int first = PAGE - ((int) la & PAGE - 1);
         if (first < bytes) {
             translateBoth(la, first, Tlb.WRITE, mode);
@@ -158,6 +167,7 @@ public final class Access {
     /** CMPXCHG16B on a 16-byte aligned address; what was found is left in {@code cpu.wide}. */
     public boolean cas128(int seg, long la, long lo, long hi, long newLo, long newHi, int mode) {
         check(seg, la, 16);
+        accessed(la, 16, true);
         long at = translate(la, Tlb.WRITE, mode);
         boolean equal;
         synchronized (SPLIT_LOCK) {
