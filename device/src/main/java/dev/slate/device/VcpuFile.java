@@ -263,6 +263,7 @@ final class VcpuFile extends KvmFile {
                 vcpu.interrupt(get32(scratch));
             }
             case Ioctl.NMI -> vcpu.nmi();
+            case Ioctl.SMI -> vcpu.smi();
             case Ioctl.SET_GUEST_DEBUG -> setGuestDebug(arg, scratch);
             case Ioctl.SET_SIGNAL_MASK -> setSignalMask(arg, scratch);
             case Ioctl.PRE_FAULT_MEMORY -> preFaultMemory(arg, scratch);

@@ -2,6 +2,7 @@ package dev.slate.kvm;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.kvm.event.EventQueue;
+import dev.slate.kvm.mode.Request;
 
 /** KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS. Under the vCPU's mutex. */
 final class EventTransfer {
@@ -38,10 +39,10 @@ final class EventTransfer {
         to.nmiPending = bit(e.nmiPending != 0);
         to.nmiMasked = bit(s.nmiBlocked);
         to.sipiVector = 0;
-        to.smm = 0;
-        to.smiPending = 0;
-        to.smmInsideNmi = 0;
-        to.smiLatchedInit = 0;
+        to.smm = bit(v.smm.active());
+        to.smiPending = bit(e.smiPending);
+        to.smmInsideNmi = bit(v.smm.insideNmi());
+        to.smiLatchedInit = bit(v.apic.initLatched());
         to.tripleFaultPending = 0;
         to.flags = VcpuEvents.VALID_NMI_PENDING | VcpuEvents.VALID_SHADOW | VcpuEvents.VALID_SMM;
         if (payloads) {
@@ -70,8 +71,10 @@ final class EventTransfer {
                 || payloads && !v.vm().exceptionPayloads()
                 || triple && !v.vm().tripleFaultEvents()
                 || (pending || injected) && (from.exceptionNr > 31 || from.exceptionNr == NMI)
-                // There is no system management mode here (KVM_CAP_X86_SMM is 0).
-                || (from.flags & VcpuEvents.VALID_SMM) != 0 && (from.smm | from.smiPending) != 0) {
+                // INIT waits for the end of system management mode.
+                || (from.flags & VcpuEvents.VALID_SMM) != 0
+                        && (from.smm | from.smiPending) != 0
+                        && v.mpState == MpState.INIT_RECEIVED) {
             throw Errno.EINVAL.raise();
         }
         e.collectNmis(s.nmiBlocked);
@@ -93,6 +96,14 @@ final class EventTransfer {
             e.nmiPending = from.nmiPending;
         }
         s.nmiBlocked = from.nmiMasked != 0;
+        if ((from.flags & VcpuEvents.VALID_SMM) != 0) {
+            v.smm.restore(from.smm != 0, from.smmInsideNmi != 0);
+            e.smiPending = from.smiPending != 0;
+            if (from.smm != 0) {
+                v.apic.latchInit(from.smiLatchedInit != 0);
+            }
+            v.mode.request(Request.EVENT);
+        }
         if (triple) {
             e.tripleFault = from.tripleFaultPending != 0;
         }

@@ -36,7 +36,7 @@ final class ExitHandlers {
         HANDLERS[CpuExit.MONITOR_MWAIT] = ExitHandlers::monitorMwait;
         HANDLERS[CpuExit.XSETBV] = ExitHandlers::xsetbv;
         HANDLERS[CpuExit.CR8_WRITE] = ExitHandlers::cr8Write;
-        HANDLERS[CpuExit.RSM] = (run, cpu) -> undefined(run);
+        HANDLERS[CpuExit.RSM] = (run, cpu) -> run.vcpu.smm.resume(run, cpu);
         HANDLERS[CpuExit.INVD] = (run, cpu) -> run.skip(cpu.nextRip);
         HANDLERS[CpuExit.STOPPED] = (run, cpu) -> afterInstruction(run);
         HANDLERS[CpuExit.NMI_WINDOW] = ExitHandlers::nmiWindow;

@@ -137,6 +137,7 @@ public final class Kvm {
                     Cap.SYNC_MMU,
                     Cap.USER_NMI,
                     Cap.SET_GUEST_DEBUG,
+                    Cap.X86_SMM,
                     Cap.X86_ROBUST_SINGLESTEP,
                     Cap.VCPU_EVENTS,
                     Cap.DEBUGREGS,

@@ -57,6 +57,7 @@ public final class Vcpu implements AutoCloseable {
     final GuestDebug debug = new GuestDebug();
     final VcpuApic apic;
     final KvmClock clock = new KvmClock(this);
+    final Smm smm = new Smm(this);
     private final VcpuRun run;
 
     /** A {@link MpState}; also set by INIT and SIPI of other vCPUs. */
@@ -213,52 +214,7 @@ public final class Vcpu implements AutoCloseable {
 
     /** RESET ({@code init} false) or INIT (SDM 3A 9.1, APM 2 14.1). */
     void reset(boolean init) {
-        CpuState s = state;
-        long oldCr0 = s.cr0;
-        int signature = cpuid.eax(1, 0x600);
-        events.clear();
-        for (int i = 0; i < 16; i++) {
-            s.gpr[i] = 0;
-        }
-        s.gpr[CpuState.RDX] = signature & 0xffff_ffffL;
-        s.rip = 0xfff0;
-        s.setRflags(CpuState.RFLAGS_FIXED);
-        for (int i = 0; i < 8; i++) {
-            s.segSelector[i] = 0;
-            s.segBase[i] = 0;
-            s.segLimit[i] = 0xffff;
-            s.segAttr[i] = CpuState.ATTR_P | CpuState.ATTR_S | 3;
-        }
-        s.segSelector[CpuState.CS] = 0xf000;
-        s.segBase[CpuState.CS] = 0xffff_0000L;
-        s.segAttr[CpuState.CS] = CpuState.ATTR_P | CpuState.ATTR_S | 0xb;
-        s.segAttr[CpuState.LDTR] = CpuState.ATTR_P | 2;
-        s.segAttr[CpuState.TR] = CpuState.ATTR_P | 3;
-        s.gdtBase = 0;
-        s.gdtLimit = 0xffff;
-        s.idtBase = 0;
-        s.idtLimit = 0xffff;
-        s.cpl = 0;
-        s.cr2 = 0;
-        s.cr3 = 0;
-        s.cr4 = 0;
-        s.efer = 0;
-        s.cr0 = CpuState.CR0_ET
-                | (init ? oldCr0 & (CpuState.CR0_NW | CpuState.CR0_CD) : CpuState.CR0_NW | CpuState.CR0_CD);
-        for (int i = 0; i < 4; i++) {
-            s.dr[i] = 0;
-        }
-        s.dr6 = DR6_ACTIVE_LOW;
-        s.dr7 = 0x400;
-        s.interruptShadow = 0;
-        s.nmiBlocked = false;
-        apic.reset(init);
-        clock.reset();
-        if (!init) {
-            s.xcr0 = 1;
-            s.pat = 0x0007040600070406L;
-            msrs.reset();
-        }
+        VcpuReset.reset(this, init);
         translationsChanged();
     }
 
@@ -298,7 +254,7 @@ public final class Vcpu implements AutoCloseable {
         mutex.lock();
         try {
             SregsTransfer.set(this, from);
-            translationsChanged();
+            pageTablesReplaced();
         } finally {
             mutex.unlock();
         }
@@ -458,6 +414,11 @@ public final class Vcpu implements AutoCloseable {
                     }
                 }
                 default -> throw Errno.EINVAL.raise();
+            }
+            if ((smm.active() || events.smiPending)
+                    && (newState == MpState.INIT_RECEIVED || newState == MpState.SIPI_RECEIVED)) {
+                // INIT waits for the end of system management mode.
+                throw Errno.EINVAL.raise();
             }
             if (newState == MpState.SIPI_RECEIVED) {
                 apic.sipiReceived();
@@ -698,6 +659,13 @@ public final class Vcpu implements AutoCloseable {
         mode.kick();
     }
 
+    /** {@code KVM_SMI}. From any thread. */
+    public void smi() {
+        events.queueSmi();
+        mode.request(Request.EVENT);
+        mode.kick();
+    }
+
     /**
      * {@code KVM_SET_GUEST_DEBUG}.
      *
@@ -752,7 +720,20 @@ public final class Vcpu implements AutoCloseable {
                 || events.exceptionPending
                 || events.tripleFault
                 || events.nmiWaits() && !state.nmiBlocked
+                || events.smiPending && !smm.active()
                 || apic.hasInterrupt() && run.delivery.interruptsAllowed();
+    }
+
+    /** The mode decides which address space the MMU looks into. */
+    void addressSpace(int asId) {
+        run.mmu.addressSpace = asId;
+        translationsChanged();
+    }
+
+    /** CR0, CR3 and CR4 were set from outside the processor: PAE paging's directory pointers are to be loaded from the new CR3. */
+    void pageTablesReplaced() {
+        translationsChanged();
+        run.directoryPointersStale = true;
     }
 
     /** CR3, CR4, EFER or a segment was changed from outside the processor. */

@@ -151,13 +151,31 @@ final class VcpuApic implements LocalApic.Owner {
 
     boolean hasPendingInitOrSipi() {
         LocalApic a = lapic;
-        return a != null && a.hasPendingInitOrSipi();
+        return a != null && !vcpu.smm.active() && a.hasPendingInitOrSipi();
+    }
+
+    /** Whether an INIT waits for the end of system management mode. */
+    boolean initLatched() {
+        LocalApic a = lapic;
+        return a != null && a.initPending();
+    }
+
+    void latchInit(boolean pending) {
+        LocalApic a = lapic;
+        if (a != null) {
+            a.setInitPending(pending);
+        }
     }
 
     /** Goes through INIT and starts at a SIPI's vector (SDM 3A 8.4). */
     void acceptInitAndSipi() {
         LocalApic a = lapic;
         if (a == null || !a.hasPendingInitOrSipi()) {
+            return;
+        }
+        if (vcpu.smm.active()) {
+            // INIT stays; a SIPI is lost (SDM 3C 34.3.1, 34.16).
+            a.takeSipi();
             return;
         }
         if (a.takeInit()) {
@@ -212,6 +230,11 @@ final class VcpuApic implements LocalApic.Owner {
     @Override
     public void nmiArrived() {
         vcpu.nmi();
+    }
+
+    @Override
+    public void smiArrived() {
+        vcpu.smi();
     }
 
     @Override

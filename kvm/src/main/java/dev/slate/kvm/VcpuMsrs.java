@@ -88,6 +88,26 @@ final class VcpuMsrs implements MsrFile.Processor {
     }
 
     @Override
+    public long smbase() {
+        return vcpu.smm.base() & 0xffff_ffffL;
+    }
+
+    @Override
+    public void setSmbase(long value) {
+        vcpu.smm.setBase((int) value);
+    }
+
+    @Override
+    public long smiCount() {
+        return vcpu.smm.count();
+    }
+
+    @Override
+    public void setSmiCount(long value) {
+        vcpu.smm.setCount(value);
+    }
+
+    @Override
     public void modeChanged() {
         vcpu.translationsChanged();
     }

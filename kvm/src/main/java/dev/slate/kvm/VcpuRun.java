@@ -31,6 +31,8 @@ final class VcpuRun implements Hypervisor {
     /** AMD's exit code of a nested page fault (APM 2 appendix C), which KVM puts among an internal error's data. */
     private static final long NESTED_PAGE_FAULT = 0x400;
 
+    private static final long FOR_EVER = Long.MAX_VALUE;
+    private static final long PDPTE_RESERVED = 0x1e6;
     /** The bits of a page-table entry that hold an address. */
     private static final long FRAME = 0x000f_ffff_ffff_f000L;
 
@@ -58,6 +60,9 @@ final class VcpuRun implements Hypervisor {
 
     /** A {@link Completion}. */
     int completion = Completion.NONE;
+
+    /** Before the next instruction PAE paging's directory pointers are loaded. */
+    boolean directoryPointersStale;
 
     private int leftFor;
     private long faultGpa;
@@ -192,6 +197,9 @@ final class VcpuRun implements Hypervisor {
     private void save() {
         exit.ifFlag = (s.flagsSystem & CpuState.IF) != 0;
         exit.cr8 = vcpu.apic.cr8();
+        if (vcpu.smm.active()) {
+            exit.flags |= VcpuExit.RUN_X86_SMM;
+        }
         exit.apicBase = vcpu.apic.base();
         exit.readyForInterruptInjection = vcpu.apic.inKernel() || delivery.readyForInterrupt();
     }
@@ -254,6 +262,12 @@ final class VcpuRun implements Hypervisor {
             exit.reason = VcpuExit.DIRTY_RING_FULL;
             return Outcome.EXIT;
         }
+        if (vcpu.smm.takesSmi() && cpu.pendingDebug == 0) {
+            vcpu.smm.enter(this);
+        }
+        if (directoryPointersStale) {
+            loadDirectoryPointers();
+        }
         int error = loadRoot(cpu);
         if (error != 0) {
             return error;
@@ -269,8 +283,9 @@ final class VcpuRun implements Hypervisor {
         // Whatever is requested from here on finds the kick word set: the processor comes out at once.
         mmu.enterGuest();
         int code = delivery.deliver(cpu);
-        // A stack in no slot: what delivery pushed is the client's to take before the handler runs.
-        if (code == CpuExit.NONE && !mmio.hasWrites()) {
+        // A stack in no slot: what delivery pushed is the client's to take before the handler runs. An SMI that had to
+        // wait for the delivery comes before the handler, too.
+        if (code == CpuExit.NONE && !mmio.hasWrites() && !vcpu.smm.takesSmi()) {
             code = observer == null ? cpu.run() : observer.run(cpu, false);
         }
         mmu.leaveGuest();
@@ -342,6 +357,30 @@ final class VcpuRun implements Hypervisor {
     // Of the last nested page fault, for kvm_exit.
     private long tracedGpa;
     private long tracedError;
+
+
+    /**
+     * Loads PAE paging's directory pointers as a load of CR3 does, after the state was set from outside; pointers that silicon would
+     * refuse stay as they were (SDM 3A 4.4.1).
+     */
+    private void loadDirectoryPointers() {
+        directoryPointersStale = false;
+        boolean pae = (s.cr0 & CpuState.CR0_PG) != 0 && (s.cr4 & CpuState.CR4_PAE) != 0 && !s.longMode();
+        byte[] table = new byte[32];
+        if (!pae || !mmu.read(s.cr3 & 0xffff_ffe0L, table, 0, table.length)) {
+            return;
+        }
+        long reserved = PDPTE_RESERVED | -1L << vcpu.cpuid.maxPhysicalAddress();
+        for (int i = 0; i < 4; i++) {
+            long entry = RegisterTransfer.getLong(table, 8 * i);
+            if ((entry & 1) != 0 && (entry & reserved) != 0) {
+                return;
+            }
+        }
+        for (int i = 0; i < 4; i++) {
+            s.pdptr[i] = RegisterTransfer.getLong(table, 8 * i);
+        }
+    }
 
     private int serveRequests() {
         mode.clearKick();

@@ -88,6 +88,8 @@ public final class LocalApic {
 
         void nmiArrived();
 
+        void smiArrived();
+
         /** A paravirtual lock was released: out of HLT. */
         void unhalt();
     }
@@ -428,6 +430,7 @@ public final class LocalApic {
             }
             case ApicBus.MODE_REMOTE_READ -> owner.unhalt();
             case ApicBus.MODE_NMI -> owner.nmiArrived();
+            case ApicBus.MODE_SMI -> owner.smiArrived();
             case ApicBus.MODE_INIT -> {
                 if (!levelTriggered || level) {
                     PENDING.setVolatile(this, PENDING_INIT);
@@ -439,7 +442,7 @@ public final class LocalApic {
                 PENDING.getAndBitwiseOr(this, PENDING_SIPI);
                 owner.eventArrived();
             }
-            // SMI: there is no system management mode here. ExtINT comes from a PIC only.
+            // ExtINT comes from a PIC only.
             default -> {}
         }
     }
@@ -455,6 +458,20 @@ public final class LocalApic {
     /** Whether INIT or SIPI waits. */
     public boolean hasPendingInitOrSipi() {
         return (int) PENDING.getVolatile(this) != 0;
+    }
+
+    /** Whether INIT waits. */
+    public boolean initPending() {
+        return ((int) PENDING.getVolatile(this) & PENDING_INIT) != 0;
+    }
+
+    /** A client restores whether INIT waits. */
+    public void setInitPending(boolean pending) {
+        if (pending) {
+            PENDING.getAndBitwiseOr(this, PENDING_INIT);
+        } else {
+            PENDING.getAndBitwiseAnd(this, ~PENDING_INIT);
+        }
     }
 
     /** Takes a pending INIT. */

@@ -7,6 +7,7 @@ public final class Msr {
     public static final int APIC_BASE = 0x1b;
     public static final int EBL_CR_POWERON = 0x2a;
     public static final int EBC_FREQUENCY_ID = 0x2c;
+    public static final int SMI_COUNT = 0x34;
     public static final int TSC_ADJUST = 0x3b;
     public static final int SPEC_CTRL = 0x48;
     public static final int UCODE_WRITE = 0x79;

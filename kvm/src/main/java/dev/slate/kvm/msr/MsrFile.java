@@ -78,6 +78,16 @@ public final class MsrFile {
         /** What a kvmclock MSR holds. */
         long readClock(int index);
 
+        /** 32 bits. */
+        long smbase();
+
+        void setSmbase(long value);
+
+        /** System management interrupts taken since RESET. */
+        long smiCount();
+
+        void setSmiCount(long value);
+
         /** EFER has changed: translations and decoded code are void. */
         void modeChanged();
     }
@@ -176,6 +186,13 @@ public final class MsrFile {
                 }
                 value = perfCapabilities;
             }
+            case Msr.SMBASE -> {
+                if (!host) {
+                    return REFUSED;
+                }
+                value = processor.smbase();
+            }
+            case Msr.SMI_COUNT -> value = processor.smiCount();
             case Msr.POWER_CTL -> value = powerCtl;
             case Msr.XSS -> {
                 if (!host && !cpuid.has(Feature.XSAVES)) {
@@ -326,6 +343,18 @@ public final class MsrFile {
                     return REFUSED;
                 }
                 miscFeatures = v;
+            }
+            case Msr.SMBASE -> {
+                if (!host) {
+                    return REFUSED;
+                }
+                processor.setSmbase(v);
+            }
+            case Msr.SMI_COUNT -> {
+                if (!host) {
+                    return REFUSED;
+                }
+                processor.setSmiCount(v);
             }
             case Msr.POWER_CTL -> powerCtl = v;
             case Msr.XSS -> {

@@ -28,6 +28,8 @@ public final class MsrLists {
         Msr.MISC_ENABLE,
         Msr.MCG_STATUS,
         Msr.MCG_CTL,
+        Msr.SMBASE,
+        Msr.SMI_COUNT,
         Msr.PLATFORM_INFO,
         Msr.MISC_FEATURES_ENABLES,
         Msr.UCODE_REV,

@@ -28,6 +28,7 @@ class LocalApicTest {
     private static final class Owner implements LocalApic.Owner {
         volatile int events;
         int nmis;
+        int smis;
         int unhalts;
         final CountDownLatch arrived = new CountDownLatch(1);
 
@@ -40,6 +41,11 @@ class LocalApicTest {
         @Override
         public void nmiArrived() {
             nmis++;
+        }
+
+        @Override
+        public void smiArrived() {
+            smis++;
         }
 
         @Override
@@ -215,5 +221,13 @@ class LocalApicTest {
             taken += a.pendingVector() == 0x61 ? 1 : 0;
         }
         assertThat(taken).isEqualTo(1);
+    }
+
+    @Test
+    void anSmiReachesItsDestination() {
+        apics[0].writeMsr(0x30, 0);
+        bus.send(apics[0], 2 << 8 | 1 << 14, 1 << 24);
+        assertThat(owners[1].smis).isEqualTo(1);
+        assertThat(owners[0].smis + owners[2].smis).isZero();
     }
 }
