@@ -90,6 +90,9 @@ public final class Cpu {
     /** The hypervisor asked for the stop: {@link #run} returns {@link CpuExit#STOPPED}. */
     boolean stopRequested;
 
+    /** No other processor runs, so that an operation which the host cannot do at once may be done in parts; see {@link CpuExit#BUS_LOCK}. */
+    public boolean ownsBus;
+
     /** A fault is being thrown by a task switch that has reached the new task: {@code s.rip} is that task's, not the block's. */
     public boolean atNewRip;
 
@@ -312,8 +315,8 @@ public final class Cpu {
     }
 
     /**
-     * Compare-and-set for locked instructions: atomic at any alignment within an aligned 8-byte word, and among locked instructions
-     * beyond. {@code expected} is zero-extended. A caller loops over {@link #loadForWrite} and this.
+     * Compare-and-set for locked instructions, atomic at any alignment: beyond an aligned 16 bytes it leaves with {@link
+     * CpuExit#BUS_LOCK} first. {@code expected} is zero-extended. A caller loops over {@link #loadForWrite} and this.
      */
     public boolean cas(int seg, long la, int sizeLog2, long expected, long v) {
         if (sizeLog2 >= 2 && (la & (1 << sizeLog2) - 1) == 0) {

@@ -47,6 +47,12 @@ public final class CpuExit {
     /** IRET executed while NMIs were blocked and the hypervisor waits for that. rip is the next instruction. */
     public static final int NMI_WINDOW = 19;
 
+    /**
+     * A locked operation over the end of an aligned 16 bytes: nothing of it has happened. It is to be run again with {@link
+     * Cpu#ownsBus} set, while no other processor runs (AMD's bus-lock exit, APM 2 15.14.5).
+     */
+    public static final int BUS_LOCK = 20;
+
     private static final String[] NAMES = {
         "none",
         "intr",
@@ -67,7 +73,8 @@ public final class CpuExit {
         "rsm",
         "invd",
         "stopped",
-        "nmi_window"
+        "nmi_window",
+        "bus_lock"
     };
 
     private CpuExit() {}

@@ -35,6 +35,8 @@ public final class PhysicalMemory implements Hypervisor, AutoCloseable {
         root = table();
         cpu = new Cpu(new CpuState(), this, kick);
         cpu.walker.nestedRoot = root;
+        // The only processor.
+        cpu.ownsBus = true;
     }
 
     private long table() {

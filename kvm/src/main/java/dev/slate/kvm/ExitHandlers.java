@@ -40,6 +40,7 @@ final class ExitHandlers {
         HANDLERS[CpuExit.INVD] = (run, cpu) -> run.skip(cpu.nextRip);
         HANDLERS[CpuExit.STOPPED] = (run, cpu) -> afterInstruction(run);
         HANDLERS[CpuExit.NMI_WINDOW] = ExitHandlers::nmiWindow;
+        HANDLERS[CpuExit.BUS_LOCK] = VcpuRun::alone;
     }
 
     private ExitHandlers() {}

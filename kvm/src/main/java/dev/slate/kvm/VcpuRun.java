@@ -13,6 +13,7 @@ import dev.slate.kvm.mmu.shadow.ShadowMmu;
 import dev.slate.kvm.mmu.shadow.ShadowVcpu;
 import dev.slate.kvm.mmu.tdp.TdpMmu;
 import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.tracepoint.Tracepoints;
@@ -543,6 +544,24 @@ final class VcpuRun implements Hypervisor {
             observer.exited(cpu, code, outcome);
         }
         return outcome;
+    }
+
+    /** Runs one instruction while no other vCPU runs. */
+    int alone(Cpu cpu) {
+        GuestModes modes = vm.mmuContext().modes();
+        modes.takeBus(mode);
+        int code;
+        try {
+            cpu.ownsBus = true;
+            mmu.enterGuest();
+            cpu.walker.nestedRoot = vm.mmu().root(mmu);
+            code = observer == null ? cpu.runOne() : observer.run(cpu, true);
+            mmu.leaveGuest();
+        } finally {
+            cpu.ownsBus = false;
+            modes.releaseBus();
+        }
+        return handle(cpu, code);
     }
 
     private int completeInput(Cpu cpu) {

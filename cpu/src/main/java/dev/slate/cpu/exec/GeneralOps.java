@@ -13,6 +13,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
+import dev.slate.cpu.mem.HostMemory;
 
 /**
  * The general-purpose instructions with every operand that they can have, of which {@link QuickOp} takes the frequent ones away, and
@@ -337,7 +338,7 @@ final class GeneralOps {
             }
             // Hints. Loads and stores are in order already, so the fences have nothing left to order but StoreLoad.
             case Op.PREFETCH, Op.LFENCE, Op.SFENCE -> {}
-            case Op.MFENCE -> java.lang.invoke.VarHandle.fullFence();
+            case Op.MFENCE -> HostMemory.fence();
             case Op.PUSHF -> legacy.pushFlags(size);
             case Op.POPF -> {
                 legacy.popFlags(size);
@@ -416,6 +417,10 @@ final class GeneralOps {
                 found = cpu.loadForWrite(seg, la, size);
                 equal = found == wanted;
                 if (!equal) {
+                    if ((w0 & Insn.LOCK) != 0) {
+                        // Locked, it orders as much as one that stores.
+                        HostMemory.fence();
+                    }
                     break;
                 }
                 if ((w0 & Insn.LOCK) == 0) {
@@ -453,6 +458,7 @@ final class GeneralOps {
         boolean equal = found == wanted;
         s.flagZero = equal ? 0 : 1;
         if (!equal) {
+            HostMemory.fence();
             gpr[RAX] = found & 0xffff_ffffL;
             gpr[RDX] = found >>> 32;
         }

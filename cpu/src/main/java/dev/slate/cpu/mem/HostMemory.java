@@ -117,6 +117,27 @@ public final class HostMemory {
         return A64.compareAndSet(ALL, hva, expected, v);
     }
 
+    /** Whether {@link #cas128} works on this host. The first call costs some 30 ms. */
+    public static boolean hasCas128() {
+        return WideCompare.AVAILABLE;
+    }
+
+    /**
+     * Compare-and-set of 16 bytes, atomic against every access; a full barrier whatever comes of it.
+     *
+     * @param hva a multiple of 16
+     * @param found host address of 16 bytes that receive what was there
+     * @return whether (low, high) was there
+     */
+    public static boolean cas128(long hva, long low, long high, long newLow, long newHigh, long found) {
+        return WideCompare.compareAndSet(hva, low, high, newLow, newHigh, found);
+    }
+
+    /** A full barrier. */
+    public static void fence() {
+        VarHandle.fullFence();
+    }
+
     /** Stores {@code v} and returns the aligned 64-bit word that was there. */
     public static long getAndSet64(long hva, long v) {
         return (long) A64.getAndSet(ALL, hva, v);

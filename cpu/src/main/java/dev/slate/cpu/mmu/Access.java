@@ -6,6 +6,8 @@ import dev.slate.cpu.CpuObserver;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.mem.Scratch;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The slow path of every guest memory access: TLB misses, accesses over a page's end, MMIO, stores into decoded code, alignment
@@ -17,12 +19,6 @@ import dev.slate.cpu.mem.HostMemory;
 public final class Access {
     private static final int PAGE = 4096;
 
-    /**
-     * What serialises locked operations that no single host operation can do: those that straddle an aligned 8-byte word. They are
-     * atomic among each other; a plain store of another processor may still fall between.
-     */
-    private static final Object SPLIT_LOCK = new Object();
-
     private final Cpu cpu;
     private final Tlb tlb;
     private final Walker walker;
@@ -30,6 +26,9 @@ public final class Access {
     // Locations of a crossing access's two parts.
     private long low;
     private long high;
+
+    /** 16 bytes for what a wide compare-and-set finds. */
+    private @Nullable Scratch found;
 
     public Access(Cpu cpu) {
         this.cpu = cpu;
@@ -105,15 +104,15 @@ public final class Access {
         accessed(la, bytes, true);
         int first = PAGE - ((int) la & PAGE - 1);
         if (first < bytes) {
+            needBus();
             translateBoth(la, first, Tlb.WRITE, mode);
-            synchronized (SPLIT_LOCK) {
-                long found = read(low, first) | read(high, bytes - first) << 8 * first;
-                if (found != expected) {
-                    return false;
-                }
-                write(low, first, v);
-                write(high, bytes - first, v >>> 8 * first);
+            long found = read(low, first);
+            found |= read(high, bytes - first) << 8 * first;
+            if (found != expected) {
+                return false;
             }
+            write(low, first, v);
+            write(high, bytes - first, v >>> 8 * first);
             stored(la, first, mode);
             stored(cpu.wrap(la + first), bytes - first, mode);
             tellStore(la, bytes, v);
@@ -136,7 +135,14 @@ public final class Access {
         return done;
     }
 
-    private static boolean casHost(long hva, int bytes, long expected, long v) {
+    /** For what no operation of the host's does at once: the processor must have the memory to itself. */
+    private void needBus() {
+        if (!cpu.ownsBus) {
+            throw cpu.leave(CpuExit.BUS_LOCK);
+        }
+    }
+
+    private boolean casHost(long hva, int bytes, long expected, long v) {
         if ((hva & bytes - 1) == 0 && bytes >= 4) {
             return bytes == 8 ? HostMemory.cas64(hva, expected, v) : HostMemory.cas32(hva, (int) expected, (int) v);
         }
@@ -155,13 +161,47 @@ public final class Access {
                 }
             }
         }
-        synchronized (SPLIT_LOCK) {
-            if (readHost(hva, bytes) != expected) {
+        if ((hva & 15) + bytes <= 16 && HostMemory.hasCas128()) {
+            return casAcross(hva & -16L, within * 8, bytes, expected, v);
+        }
+        needBus();
+        if (readHost(hva, bytes) != expected) {
+            return false;
+        }
+        writeHost(hva, bytes, v);
+        return true;
+    }
+
+    /** Compare-and-set of bytes from both words of the aligned 16 at {@code hva}, from bit {@code shift} of the low one on. */
+    private boolean casAcross(long hva, int shift, int bytes, long expected, long v) {
+        long mask = bytes == 8 ? -1L : (1L << bytes * 8) - 1;
+        long inLow = mask << shift;
+        long inHigh = mask >>> 64 - shift;
+        for (; ; ) {
+            long low = HostMemory.getVolatile64(hva);
+            long high = HostMemory.getVolatile64(hva + 8);
+            if (((low >>> shift | high << 64 - shift) & mask) != expected) {
                 return false;
             }
-            writeHost(hva, bytes, v);
-            return true;
+            if (HostMemory.cas128(
+                    hva,
+                    low,
+                    high,
+                    low & ~inLow | v << shift & inLow,
+                    high & ~inHigh | v >>> 64 - shift & inHigh,
+                    found())) {
+                return true;
+            }
         }
+    }
+
+    private long found() {
+        Scratch s = found;
+        if (s == null) {
+            s = new Scratch(64);
+            found = s;
+        }
+        return s.hva();
     }
 
     /** CMPXCHG16B on a 16-byte aligned address; what was found is left in {@code cpu.wide}. */
@@ -170,13 +210,19 @@ public final class Access {
         accessed(la, 16, true);
         long at = translate(la, Tlb.WRITE, mode);
         boolean equal;
-        synchronized (SPLIT_LOCK) {
+        if (at >= 0 && HostMemory.hasCas128()) {
+            equal = HostMemory.cas128(at, lo, hi, newLo, newHi, found());
+            cpu.wide[0] = HostMemory.get64(found());
+            cpu.wide[1] = HostMemory.get64(found() + 8);
+        } else {
+            needBus();
+            long upper = at < 0 ? at - 8 : at + 8;
             cpu.wide[0] = read(at, 8);
-            cpu.wide[1] = read(at < 0 ? at - 8 : at + 8, 8);
+            cpu.wide[1] = read(upper, 8);
             equal = cpu.wide[0] == lo && cpu.wide[1] == hi;
             if (equal) {
                 write(at, 8, newLo);
-                write(at < 0 ? at - 8 : at + 8, 8, newHi);
+                write(upper, 8, newHi);
             }
         }
         tellLoad(la, 8, cpu.wide[0]);

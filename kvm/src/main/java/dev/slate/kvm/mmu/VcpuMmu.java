@@ -99,7 +99,7 @@ public final class VcpuMmu implements AutoCloseable {
 
     /** Goes into guest mode; a TLB flush that was asked for is done. Other requests stay pending, with the kick word set. */
     public void enterGuest() {
-        mode.enter();
+        context.modes().enter(mode);
         if (mode.check(Request.TLB_FLUSH)) {
             flushTlb();
         }

@@ -2,6 +2,7 @@ package dev.slate.kvm.mode;
 
 import java.util.Arrays;
 import java.util.concurrent.locks.LockSupport;
+import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * The modes of all vCPUs of a VM: requests to all, and the waits of those who take memory away.
@@ -18,6 +19,9 @@ public final class GuestModes {
     private static final int MAX_NAPS = 100;
 
     private volatile GuestMode[] modes = NONE;
+    /** Whose vCPU has the memory to itself. Below no other lock: whoever waits for it is outside and holds none. */
+    private final ReentrantLock bus = new ReentrantLock();
+
     private volatile int waiters;
     private static final java.util.concurrent.atomic.AtomicIntegerFieldUpdater<GuestModes> WAITERS =
             java.util.concurrent.atomic.AtomicIntegerFieldUpdater.newUpdater(GuestModes.class, "waiters");
@@ -106,6 +110,50 @@ public final class GuestModes {
             WAITERS.decrementAndGet(this);
         }
         return true;
+    }
+
+    /**
+     * Takes the memory for one vCPU alone: returns when every other is outside the guest, and will stay there until {@link #releaseBus}.
+     * The caller is outside.
+     */
+    public void takeBus(GuestMode self) {
+        bus.lock();
+        GuestMode[] all = modes;
+        for (GuestMode m : all) {
+            if (m != self) {
+                m.request(Request.BUS_LOCK);
+                if (m.token() != 0) {
+                    m.kick();
+                }
+            }
+        }
+        for (GuestMode m : all) {
+            if (m != self) {
+                // Taken after the request was posted: a vCPU that entered later has seen it.
+                long token = m.token();
+                if (token != 0) {
+                    await(m, token);
+                }
+            }
+        }
+    }
+
+    /** Lets the others run again. */
+    public void releaseBus() {
+        bus.unlock();
+    }
+
+    /** Into guest mode, when nobody has the memory to himself. On the vCPU's thread, outside. */
+    public void enter(GuestMode self) {
+        self.enter();
+        while (self.test(Request.BUS_LOCK)) {
+            self.leave();
+            // Taken before the wait: one posted after it is seen after entering, and one posted before it has the lock.
+            self.check(Request.BUS_LOCK);
+            bus.lock();
+            bus.unlock();
+            self.enter();
+        }
     }
 
     /**

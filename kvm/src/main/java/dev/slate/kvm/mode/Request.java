@@ -19,6 +19,8 @@ public final class Request {
     public static final int SMI = 20;
     /** The roots were replaced: load them anew. */
     public static final int MMU_FREE_OBSOLETE_ROOTS = 39;
+    /** Not KVM's: another vCPU has the memory to itself; stay outside until it is done. */
+    public static final int BUS_LOCK = 60;
 
     private Request() {}
 }
