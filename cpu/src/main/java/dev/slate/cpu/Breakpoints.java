@@ -5,8 +5,8 @@ package dev.slate.cpu;
  * debugs the guest, its registers in their place.
  *
  * <p>Nothing is paid while nothing is watched. A page with a watched datum has no TLB entry for data, so that every access to it takes
- * the slow path, which asks {@link #accessed}; while code is watched, the run loop asks {@link #code} at every block and cuts blocks at
- * watched instructions ({@link #until}).
+ * the slow path, which asks {@link #accessed}; while code is watched, the run loop asks {@link #code} at every block, and cuts blocks at
+ * watched instructions.
  *
  * <p>Of the processor's thread only.
  */

@@ -1,0 +1,1 @@
+#include "protected.S"
