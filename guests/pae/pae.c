@@ -112,6 +112,6 @@ int main(void)
     flush();
     expect(read_at(V) == 0, 14);
     print("pointers\n");
-    expect(fault_count == 9, 15);
+    expect(fault_count == 8, 15);
     return 0;
 }

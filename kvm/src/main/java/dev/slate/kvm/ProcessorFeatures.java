@@ -27,6 +27,7 @@ final class ProcessorFeatures {
         Feature.TSC_ADJUST,
         Feature.SMEP,
         Feature.UMIP,
+        Feature.LA57,
         Feature.ARCH_CAPABILITIES,
         Feature.CR8_LEGACY,
         Feature.NX,

@@ -549,12 +549,15 @@ final class VcpuRun implements Hypervisor {
     /** Runs one instruction while no other vCPU runs. */
     int alone(Cpu cpu) {
         GuestModes modes = vm.mmuContext().modes();
+        int error = loadRoot(cpu);
+        if (error != 0) {
+            return error;
+        }
         modes.takeBus(mode);
         int code;
         try {
             cpu.ownsBus = true;
             mmu.enterGuest();
-            cpu.walker.nestedRoot = vm.mmu().root(mmu);
             code = observer == null ? cpu.runOne() : observer.run(cpu, true);
             mmu.leaveGuest();
         } finally {

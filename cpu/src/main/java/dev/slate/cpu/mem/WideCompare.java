@@ -7,6 +7,7 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The host's own CMPXCHG16B, which Java has no access mode for: 33 bytes of machine code on a page of their own, called as a function
@@ -36,7 +37,7 @@ final class WideCompare {
         0xc3, // ret
     };
 
-    private static final MethodHandle CALL = link();
+    private static final @Nullable MethodHandle CALL = link();
 
     /** Whether {@link #compareAndSet} can be called. */
     static final boolean AVAILABLE = CALL != null;
@@ -47,7 +48,7 @@ final class WideCompare {
     // that is never
     // given back, and touches nothing but its two arguments.
     @SuppressWarnings("restricted")
-    private static MethodHandle link() {
+    private static @Nullable MethodHandle link() {
         if (!System.getProperty("os.arch").equals("amd64")) {
             return null;
         }
@@ -80,8 +81,12 @@ final class WideCompare {
 
     /** See {@link HostMemory#cas128}. */
     static boolean compareAndSet(long hva, long low, long high, long newLow, long newHigh, long found) {
+        MethodHandle call = CALL;
+        if (call == null) {
+            throw new UnsupportedOperationException("no CMPXCHG16B on this host");
+        }
         try {
-            return (int) CALL.invokeExact(hva, low, high, newLow, newHigh, found) != 0;
+            return (int) call.invokeExact(hva, low, high, newLow, newHigh, found) != 0;
         } catch (Throwable e) {
             throw new AssertionError("CMPXCHG16B cannot be called", e);
         }
