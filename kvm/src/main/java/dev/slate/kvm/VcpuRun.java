@@ -167,6 +167,11 @@ final class VcpuRun implements Hypervisor {
                 return outcome;
             }
         }
+        Cpu entered = processor;
+        if (entered != null) {
+            // The client may have written code since the last run; an entry serializes, as VMRUN does.
+            entered.serialize();
+        }
         if (vcpu.mpState == MpState.UNINITIALIZED) {
             return immediateExit ? Errno.EINTR.number() : runUninitialized();
         }

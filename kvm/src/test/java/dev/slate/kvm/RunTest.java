@@ -63,6 +63,19 @@ class RunTest {
     }
 
     @Test
+    void codeThatTheClientWritesBetweenTwoRunsIsTheCodeThatRuns() {
+        // mov $1,%ebx; hlt
+        try (Guest64 g = new Guest64(0xbb, 1, 0, 0, 0, 0xf4)) {
+            g.run();
+            g.write(Guest64.CODE + 1, 9);
+            g.regs().rip = Guest64.CODE;
+            g.vcpu.setRegs(g.regs);
+            assertThat(g.run()).isEqualTo(new Exit.Halt());
+            assertThat(g.regs().rbx).isEqualTo(9);
+        }
+    }
+
+    @Test
     void anOutShowsItsDataAndEndsWhenTheVcpuRunsAgain() {
         // mov $0x1234,%eax; out %ax,$0x40; hlt
         try (Guest64 g = new Guest64(0xb8, 0x34, 0x12, 0, 0, 0x66, 0xe7, PORT, 0xf4)) {

@@ -49,7 +49,11 @@ final class ControlRegisters {
                 o.privileged();
                 return writeControl(Insn.reg(w0), w0, w1);
             }
-            case Op.MOV_FROM_DR, Op.MOV_TO_DR -> debugRegister(op, w0);
+            case Op.MOV_FROM_DR -> debugRegister(op, w0);
+            case Op.MOV_TO_DR -> {
+                debugRegister(op, w0);
+                cpu.serialize();
+            }
             case Op.CLTS -> {
                 o.privileged();
                 s.cr0 &= ~CR0_TS;
@@ -68,7 +72,10 @@ final class ControlRegisters {
                     o.setReg(Insn.rm(w0), size, s.cr0);
                 }
             }
-            case Op.LGDT, Op.LIDT -> loadTable(op, w0, w1);
+            case Op.LGDT, Op.LIDT -> {
+                loadTable(op, w0, w1);
+                cpu.serialize();
+            }
             case Op.SGDT, Op.SIDT -> storeTable(op, w0, w1);
             case Op.LLDT, Op.LTR -> {
                 SystemOps.needsProtectedMode(o);
@@ -79,6 +86,7 @@ final class ControlRegisters {
                 } else {
                     segments.loadTask(selector);
                 }
+                cpu.serialize();
             }
             case Op.SLDT, Op.STR -> {
                 SystemOps.needsProtectedMode(o);
@@ -157,6 +165,7 @@ final class ControlRegisters {
             }
             default -> throw o.undefined();
         }
+        cpu.serialize();
         s.rip = o.next(w0, w1);
         return CpuExit.NONE;
     }

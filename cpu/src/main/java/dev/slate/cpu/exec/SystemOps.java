@@ -56,10 +56,14 @@ final class SystemOps {
                 return o.exit(CpuExit.HLT, w0, w1);
             }
             case Op.CPUID -> {
+                cpu.serialize();
                 return o.exit(CpuExit.CPUID, w0, w1);
             }
             case Op.RDMSR, Op.WRMSR -> {
                 o.privileged();
+                if (op == Op.WRMSR) {
+                    cpu.serialize();
+                }
                 cpu.exitInfo = op == Op.WRMSR ? 1 : 0;
                 return o.exit(CpuExit.MSR, w0, w1);
             }
@@ -111,6 +115,7 @@ final class SystemOps {
             }
             case Op.INVD, Op.WBINVD, Op.WBNOINVD -> {
                 o.privileged();
+                cpu.serialize();
                 if (op == Op.INVD) {
                     return o.exit(CpuExit.INVD, w0, w1);
                 }

@@ -1,0 +1,148 @@
+/*
+ * A small loader of guest programs (guests/README.md): puts an image into memory, starts one virtual CPU, prints what the guest writes to
+ * its console port, and ends with the guest's mark: 0 when all is well. It knows nothing of Slate, and runs the same on a real KVM.
+ *
+ *   cc -O2 -o run-guest run-guest.c
+ *   guests/build.sh /tmp/guests
+ *   slate run -- ./run-guest /tmp/guests/tasks.bin
+ *   slate run -- ./run-guest --real /tmp/guests/real-mode.bin
+ *
+ * Numbers behind the image are the guest's parameters, after the bytes of memory.
+ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    MEMORY_SIZE = 16 << 20,
+    IMAGE = 0x100000,
+    BOOT_SECTOR = 0x7c00,
+    PARAMETERS = 0x10000,
+    CHARACTER_PORT = 0xe9,
+    MARK_PORT = 0xf4,
+    FIRST_PHASE = 100, /* marks below are ends */
+};
+
+static int call(int fd, unsigned long request, void *argument, const char *name)
+{
+    int result = ioctl(fd, request, argument);
+
+    if (result < 0)
+        err(1, "%s", name);
+    return result;
+}
+#define CALL(fd, request, argument) call(fd, request, (void *)(uintptr_t)(argument), #request)
+
+static void load(uint8_t *memory, uint32_t at, const char *file)
+{
+    int fd = open(file, O_RDONLY);
+    ssize_t bytes;
+
+    if (fd < 0)
+        err(1, "%s", file);
+    bytes = read(fd, memory + at, MEMORY_SIZE - at);
+    if (bytes <= 0)
+        errx(1, "%s: nothing to be read", file);
+    close(fd);
+}
+
+static struct kvm_segment flat(uint16_t selector, uint8_t type)
+{
+    return (struct kvm_segment){.limit = 0xffffffff, .selector = selector, .type = type, .present = 1, .db = 1, .s = 1, .g = 1};
+}
+
+static void start(int vcpu, int real)
+{
+    struct kvm_sregs sregs;
+    struct kvm_regs regs = {.rip = real ? BOOT_SECTOR : IMAGE, .rbx = real ? 0 : PARAMETERS, .rflags = 2};
+
+    CALL(vcpu, KVM_GET_SREGS, &sregs);
+    if (real) {
+        sregs.cs.base = 0;
+        sregs.cs.selector = 0;
+    } else {
+        sregs.cr0 = 0x11;
+        sregs.cs = flat(8, 11);
+        sregs.ds = sregs.es = sregs.ss = sregs.fs = sregs.gs = flat(16, 3);
+    }
+    CALL(vcpu, KVM_SET_SREGS, &sregs);
+    CALL(vcpu, KVM_SET_REGS, &regs);
+}
+
+static int run(int vcpu, struct kvm_run *state)
+{
+    for (;;) {
+        const uint8_t *data;
+        uint32_t mark;
+
+        if (ioctl(vcpu, KVM_RUN, 0) < 0) {
+            if (errno == EINTR)
+                continue;
+            err(1, "KVM_RUN");
+        }
+        data = (const uint8_t *)state + state->io.data_offset;
+        if (state->exit_reason != KVM_EXIT_IO || state->io.direction != KVM_EXIT_IO_OUT)
+            errx(1, "the guest ended with exit reason %u", state->exit_reason);
+        switch (state->io.port) {
+        case CHARACTER_PORT:
+            fwrite(data, 1, (size_t)state->io.size * state->io.count, stdout);
+            break;
+        case MARK_PORT:
+            memcpy(&mark, data, sizeof mark);
+            if (mark < FIRST_PHASE) {
+                fflush(stdout);
+                return (int)mark;
+            }
+            break;
+        default:
+            errx(1, "the guest wrote to port 0x%x", state->io.port);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int real = argc > 1 && strcmp(argv[1], "--real") == 0;
+    int kvm, vm, vcpu, bytes;
+    uint8_t *memory;
+    struct kvm_run *state;
+    struct {
+        struct kvm_cpuid2 head;
+        struct kvm_cpuid_entry2 entries[256];
+    } cpuid = {.head = {.nent = 256}};
+
+    if (argc < 2 + real)
+        errx(2, "usage: %s [--real] IMAGE [PARAMETER]...", argv[0]);
+    kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (kvm < 0)
+        err(1, "/dev/kvm");
+    vm = CALL(kvm, KVM_CREATE_VM, 0);
+    memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        err(1, "mmap");
+    load(memory, real ? BOOT_SECTOR : IMAGE, argv[1 + real]);
+    for (int i = 0; i <= argc - 2 - real; i++) {
+        uint64_t value = i == 0 ? MEMORY_SIZE : strtoull(argv[1 + real + i], NULL, 0);
+
+        memcpy(memory + PARAMETERS + 8 * i, &value, sizeof value);
+    }
+    struct kvm_userspace_memory_region region = {.memory_size = MEMORY_SIZE, .userspace_addr = (uintptr_t)memory};
+    CALL(vm, KVM_SET_USER_MEMORY_REGION, &region);
+    vcpu = CALL(vm, KVM_CREATE_VCPU, 0);
+    CALL(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid);
+    CALL(vcpu, KVM_SET_CPUID2, &cpuid);
+    bytes = CALL(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+    state = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+    if (state == MAP_FAILED)
+        err(1, "mmap of the vCPU");
+    start(vcpu, real);
+    return run(vcpu, state);
+}
