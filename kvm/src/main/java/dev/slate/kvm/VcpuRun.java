@@ -32,7 +32,6 @@ final class VcpuRun implements Hypervisor {
     /** AMD's exit code of a nested page fault (APM 2 appendix C), which KVM puts among an internal error's data. */
     private static final long NESTED_PAGE_FAULT = 0x400;
 
-    private static final long FOR_EVER = Long.MAX_VALUE;
     private static final long PDPTE_RESERVED = 0x1e6;
     /** The bits of a page-table entry that hold an address. */
     private static final long FRAME = 0x000f_ffff_ffff_f000L;
