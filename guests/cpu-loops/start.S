@@ -1,0 +1,1 @@
+#include "long-mode.S"
