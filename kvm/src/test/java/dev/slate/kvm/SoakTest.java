@@ -13,14 +13,19 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * 64 vCPUs write all the time to pages of 16 slots, while the slots' logs are harvested, switched off and on, the slots moved, deleted and made
+ * vCPUs write all the time to pages of 16 slots, while the slots' logs are harvested, switched off and on, the slots moved, deleted and made
  * again, and the client's memory invalidated. Each page has a word for each vCPU, so every write shows. A page that differs from what it was at
  * the harvest before must be in this harvest or, if it was written since, in the next; memory of a slot that is gone must not change.
  *
- * <p>Some seconds in the ordinary build; {@code -Dslate.soak.seconds} says otherwise (the profile nightly: ten minutes).
+ * <p>Some seconds with few vCPUs in the ordinary build; {@code -Dslate.soak.seconds} of 60 and more has 64 (the profile nightly: ten
+ * minutes).
  */
 final class SoakTest {
-    private static final int VCPUS = 64;
+    private static final long SECONDS = Long.getLong("slate.soak.seconds", 3);
+    private static final int VCPUS = SECONDS >= 60 ? 64 : 6;
+    /** At least so many looks at a log, however slow the machine is. */
+    private static final int HARVESTS = 20;
+    private static final int VARIANTS = 3;
     private static final int SLOTS = 16;
     private static final int PAGES = 64;
     private static final long SLOT_BYTES = PAGES * 4096L;
@@ -187,7 +192,6 @@ final class SoakTest {
     @ParameterizedTest
     @ValueSource(strings = {"tdp=on", "tdp=on\nmmu.ad-bits=off", "tdp=off"})
     void noDirtyPageIsLost(String knobs) throws InterruptedException {
-        long seconds = Long.getLong("slate.soak.seconds", 6);
         long seed = Long.getLong("slate.seed", System.nanoTime());
         System.out.println("SoakTest: -Dslate.seed=" + seed);
         Random random = new Random(seed);
@@ -209,9 +213,9 @@ final class SoakTest {
             vcpus.add(v);
             threads.add(start(v, i, failure));
         }
-        long end = System.nanoTime() + seconds * 1_000_000_000L / 3;
+        long end = System.nanoTime() + SECONDS * 1_000_000_000L / VARIANTS;
         try {
-            while ((System.nanoTime() - end < 0 || harvests < 40) && failure.get() == null) {
+            while ((System.nanoTime() - end < 0 || harvests < HARVESTS) && failure.get() == null) {
                 step(random);
             }
         } finally {
