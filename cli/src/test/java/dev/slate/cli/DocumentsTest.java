@@ -29,7 +29,7 @@ final class DocumentsTest {
     private static final Pattern INLINE_COMMAND = Pattern.compile("`((?:\\./)?slate [^`]+)`");
     private static final Pattern LINK = Pattern.compile("\\]\\(([^)#:]+)\\)");
     private static final Set<String> SHELL_COMMANDS =
-            Set.of("run", "trace", "demo", "doctor", "test", "build", "bench", "speed", "help");
+            Set.of("run", "trace", "demo", "doctor", "test", "build", "bench", "speed", "stress", "help");
 
     @TempDir
     private Path folder;

@@ -25,6 +25,7 @@ final class SoakTest {
     private static final int VCPUS = SECONDS >= 60 ? 64 : 6;
     /** At least so many looks at a log, however slow the machine is. */
     private static final int HARVESTS = 20;
+
     private static final int VARIANTS = 3;
     private static final int SLOTS = 16;
     private static final int PAGES = 64;
