@@ -14,7 +14,6 @@ final class ModifiedCodeTest {
     private static final int TABLES = 0x1000;
     private static final int CODE = 0x20_0000;
     /** A second virtual page over the frames of {@link #CODE}. */
-    private static final int ALIAS = 100 << 21;
 
     private final PhysicalMemory memory = new PhysicalMemory(8 << 20);
     private final CpuState s = memory.cpu.s;
@@ -54,10 +53,9 @@ final class ModifiedCodeTest {
     void codeThatRanAtBothVirtualPagesChangesAtBoth() {
         // mov $1,%eax; ret
         code(CODE + 0x100, "b801000000 c3");
-        // call CODE+100; mov %eax,%ebx; call *ALIAS+100; add %eax,%ebx; movb $5,CODE+101; call both again, into ecx; hlt
-        code(
-                CODE,
-                "e8fb000000 89c3 be0001800c ffd6 01c3" + "c604250101200005 e8e4000000 89c1 ffd6 01c1 f4");
+        // call CODE+100; mov %eax,%ebx; call *ALIAS+100; add %eax,%ebx; movb $5,CODE+101; call both again, into ecx;
+        // hlt
+        code(CODE, "e8fb000000 89c3 be0001800c ffd6 01c3" + "c604250101200005 e8e4000000 89c1 ffd6 01c1 f4");
         s.rip = CODE;
         assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
         assertThat(s.gpr[CpuState.RBX]).isEqualTo(2);

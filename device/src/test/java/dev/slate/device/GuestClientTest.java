@@ -16,8 +16,8 @@ class GuestClientTest {
     @ValueSource(strings = {"real-mode", "tasks", "pae", "v8086", "la57"})
     void aGuestRunsToItsGoodEndUnderACClient(String guest) throws Exception {
         Path images = Host.MODULE.resolve("target/guests");
-        Host.Result built = Host.run(
-                120, Map.of(), List.of(ROOT.resolve("guests/build.sh").toString(), images.toString(), guest));
+        Host.Result built =
+                Host.run(120, Map.of(), List.of(ROOT.resolve("guests/build.sh").toString(), images.toString(), guest));
         assertThat(built.status()).as(built.output()).isZero();
         Path client = Host.compile(ROOT.resolve("examples/run-guest.c"));
         String image = images.resolve(guest + ".bin").toString();

@@ -363,7 +363,6 @@ final class VcpuRun implements Hypervisor {
     private long tracedGpa;
     private long tracedError;
 
-
     /**
      * Loads PAE paging's directory pointers as a load of CR3 does, after the state was set from outside; pointers that silicon would
      * refuse stay as they were (SDM 3A 4.4.1).
