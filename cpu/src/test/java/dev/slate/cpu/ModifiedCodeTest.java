@@ -13,7 +13,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 final class ModifiedCodeTest {
     private static final int TABLES = 0x1000;
     private static final int CODE = 0x20_0000;
-    /** A second virtual page over the frames of {@link #CODE}. */
 
     private final PhysicalMemory memory = new PhysicalMemory(8 << 20);
     private final CpuState s = memory.cpu.s;
