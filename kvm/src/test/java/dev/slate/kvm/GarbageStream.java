@@ -349,17 +349,15 @@ final class GarbageStream implements RunObserver, CpuObserver {
     /** Instructions of the table, random bytes, or both. */
     private void code(int codeMode, SplittableRandom random) {
         int random256 = random.nextInt(256);
-        long at = CODE;
-        long end = CODE + 0x1000 + 64;
         if (random256 < 40) {
             return; // the noise is as good as any
         }
         // Only what may be reached is written: the start, and the end of the page.
-        at = fill(at, CODE + 256, codeMode, random, random256);
-        fill(CODE + 0x1000 - 32, end, codeMode, random, random256);
+        fill(CODE, CODE + 256, codeMode, random, random256);
+        fill(CODE + 0x1000 - 32, CODE + 0x1000 + 64, codeMode, random, random256);
     }
 
-    private long fill(long from, long end, int codeMode, SplittableRandom random, int garbage) {
+    private void fill(long from, long end, int codeMode, SplittableRandom random, int garbage) {
         long at = from;
         while (at < end) {
             if (random.nextInt(256) < garbage / 8) {
@@ -371,7 +369,6 @@ final class GarbageStream implements RunObserver, CpuObserver {
             HostMemory.copyIn(encoding, 0, hva + at, encoding.length);
             at += encoding.length;
         }
-        return at;
     }
 
     private void events(SplittableRandom random) {

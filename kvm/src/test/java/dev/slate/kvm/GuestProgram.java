@@ -23,7 +23,7 @@ final class GuestProgram implements AutoCloseable {
     final long bytes;
     final List<Vcpu> vcpus = new ArrayList<>();
     /** What the guest has written to its console. */
-    final StringBuffer output = new StringBuffer();
+    final StringBuilder output = new StringBuilder();
 
     /** The program {@code name} in {@code mebibytes} of memory, at {@code address}. */
     GuestProgram(String name, int mebibytes, long address) {

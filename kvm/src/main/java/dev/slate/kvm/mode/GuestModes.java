@@ -144,6 +144,7 @@ public final class GuestModes {
     }
 
     /** Into guest mode, when nobody has the memory to himself. On the vCPU's thread, outside. */
+    @SuppressWarnings("LockNotBeforeTry") // nothing is done under it: it is the wait for whoever holds it
     public void enter(GuestMode self) {
         self.enter();
         while (self.test(Request.BUS_LOCK)) {
