@@ -104,7 +104,7 @@ final class CodeCache {
     private Block decode(long la, long hva, int mode) {
         Decoder d = decoder;
         if (d == null) {
-            d = new Decoder(Cpu.FEATURES);
+            d = new Decoder(cpu.features);
             decoder = d;
         }
         // Before the bytes are read: a store between reading and protecting would be missed.

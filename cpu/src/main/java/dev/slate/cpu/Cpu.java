@@ -67,8 +67,11 @@ public final class Cpu {
     /** What the address size leaves of RSI and RDI in a string I/O exit: 0xffff, 0xffffffff or -1. */
     public long ioAddressMask;
 
-    /** What this processor offers, as {@link Feature} bits: anything else is #UD. */
+    /** What processors can offer, as {@link Feature} bits. */
     public static final long FEATURES = ImplementedFeatures.COMPLETE;
+
+    /** What this processor offers, of {@link #FEATURES}: anything else is #UD, or what the bytes meant before. */
+    public final long features;
 
     /** Whether the guest's tables and, below them, nested ones are walked; else the hypervisor's alone ({@link Walker#shadowRoot}). */
     public boolean nestedPaging = true;
@@ -169,8 +172,10 @@ public final class Cpu {
      * A processor over {@code state}, which a caller may have kept since long before (a vCPU that never runs needs no processor).
      *
      * @param kickAddress see {@link #kickAddress}
+     * @param features {@link Feature} bits
      */
-    public Cpu(CpuState state, Hypervisor hypervisor, long kickAddress) {
+    public Cpu(CpuState state, Hypervisor hypervisor, long kickAddress, long features) {
+        this.features = features & FEATURES;
         this.s = state;
         this.hypervisor = hypervisor;
         this.kickAddress = kickAddress;

@@ -172,8 +172,11 @@ public final class CpuState {
     public long pat = 0x0007040600070406L;
     public int pkru;
 
-    /** Vector registers: four longs each, register r at r * 4 (XMM: the first two longs; YMM: all four). */
-    public final long[] xmm = new long[16 * 4];
+    /**
+     * Vector registers: four longs each, register r at r * 4 (XMM: the first two longs; YMM: all four). Three more belong to the
+     * interpreter, for the halves of a 256-bit operation.
+     */
+    public final long[] xmm = new long[(16 + 3) * 4];
 
     public int mxcsr = 0x1f80;
 

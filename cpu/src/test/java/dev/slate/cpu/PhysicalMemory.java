@@ -33,7 +33,7 @@ public final class PhysicalMemory implements Hypervisor, AutoCloseable {
         base = arena.allocate(bytes, 4096).address();
         kick = arena.allocate(64, 64).address();
         root = table();
-        cpu = new Cpu(new CpuState(), this, kick);
+        cpu = new Cpu(new CpuState(), this, kick, Cpu.FEATURES);
         cpu.walker.nestedRoot = root;
         // The only processor.
         cpu.ownsBus = true;

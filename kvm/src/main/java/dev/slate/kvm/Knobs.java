@@ -48,6 +48,12 @@ public final class Knobs {
     /** The word for a number that follows from other knobs. */
     private static final String AUTO = "auto";
 
+    public static final Knob CPU_MODEL = choice(
+            "cpu.model",
+            "max",
+            List.of("v2", "v3", "host-like", "max"),
+            "What CPUID offers and the processor executes: x86-64-v2 or -v3, what the host's processor has, all there is.",
+            "");
     public static final Knob EAGER_PAGE_SPLIT = toggle(
             "mmu.eager-page-split",
             true,
@@ -130,6 +136,7 @@ public final class Knobs {
             "004");
 
     private static final List<Knob> ALL = List.of(
+            CPU_MODEL,
             TDP,
             EAGER_PAGE_SPLIT,
             HUGE_PAGES,

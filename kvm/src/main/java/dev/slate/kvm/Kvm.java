@@ -56,6 +56,7 @@ public final class Kvm {
 
     private final HostServices host;
     private final Knobs knobs;
+    private final long features;
     private final SupportedCpuid supported;
     private final TimerThread timers = new TimerThread();
     private final Worker worker = new Worker();
@@ -73,7 +74,9 @@ public final class Kvm {
         this.host = host;
         this.knobs = knobs;
         this.parameters = new ModuleParameters(knobs);
-        this.supported = new SupportedCpuid(host, ProcessorFeatures.offered(), PV_FEATURES, ProcessorFeatures.xcr0());
+        this.features = ProcessorFeatures.ofModel(knobs.value(Knobs.CPU_MODEL), host);
+        this.supported = new SupportedCpuid(
+                host, ProcessorFeatures.offered(features), PV_FEATURES, ProcessorFeatures.xcr0(features));
         this.cr4Reserved = ControlRegisters.cr4Reserved(supported);
     }
 
@@ -94,6 +97,11 @@ public final class Kvm {
 
     public Knobs knobs() {
         return knobs;
+    }
+
+    /** What processors offer, as {@link dev.slate.cpu.decode.Feature} bits. */
+    long processorFeatures() {
+        return features;
     }
 
     SupportedCpuid supported() {

@@ -2,6 +2,7 @@ package dev.slate.kvm;
 
 import dev.slate.cpu.Cpu;
 import dev.slate.kvm.cpuid.Feature;
+import dev.slate.kvm.host.HostServices;
 import java.util.Arrays;
 
 /**
@@ -128,31 +129,87 @@ final class ProcessorFeatures {
 
     private ProcessorFeatures() {}
 
-    /** Everything offered, as {@link Feature} numbers. */
-    static int[] offered() {
+    // What the psABI's levels do not speak of: for kernels, not for compilers.
+    private static final long SYSTEM_INSTRUCTIONS = bits(
+            dev.slate.cpu.decode.Feature.PREFETCHW,
+            dev.slate.cpu.decode.Feature.RDRAND,
+            dev.slate.cpu.decode.Feature.RDSEED,
+            dev.slate.cpu.decode.Feature.RDPID,
+            dev.slate.cpu.decode.Feature.FSGSBASE,
+            dev.slate.cpu.decode.Feature.SMAP,
+            dev.slate.cpu.decode.Feature.PKU,
+            dev.slate.cpu.decode.Feature.INVPCID,
+            dev.slate.cpu.decode.Feature.CLFLUSHOPT,
+            dev.slate.cpu.decode.Feature.CLWB,
+            dev.slate.cpu.decode.Feature.WBNOINVD,
+            dev.slate.cpu.decode.Feature.XSAVE,
+            dev.slate.cpu.decode.Feature.XSAVEOPT,
+            dev.slate.cpu.decode.Feature.XSAVEC,
+            dev.slate.cpu.decode.Feature.XSAVES);
+
+    private static long bits(int... features) {
+        long set = 0;
+        for (int f : features) {
+            set |= dev.slate.cpu.decode.Feature.bit(f);
+        }
+        return set;
+    }
+
+    /**
+     * The instructions of a CPU model, as the processor's feature bits.
+     *
+     * @param model one of {@link Knobs#CPU_MODEL}'s words
+     */
+    static long ofModel(String model, HostServices host) {
+        return switch (model) {
+            case "v2" -> Cpu.FEATURES & (dev.slate.cpu.decode.Feature.X86_64_V2 | SYSTEM_INSTRUCTIONS);
+            case "v3" -> Cpu.FEATURES & (dev.slate.cpu.decode.Feature.X86_64_V3 | SYSTEM_INSTRUCTIONS);
+            case "host-like" -> ofHost(host);
+            default -> Cpu.FEATURES;
+        };
+    }
+
+    /** Of what can be told by CPUID, that which the host's CPUID tells; all of it where the host is no x86. */
+    private static long ofHost(HostServices host) {
+        if (host.cpuid(0, 0) == null) {
+            return Cpu.FEATURES;
+        }
+        long features = Cpu.FEATURES;
+        for (int i = 0; i < INSTRUCTIONS.length; i += 2) {
+            int place = INSTRUCTIONS[i + 1];
+            int[] leaf = host.cpuid(Feature.leaf(place), Feature.subleaf(place));
+            if (leaf == null || (leaf[Feature.register(place)] & Feature.mask(place)) == 0) {
+                features &= ~dev.slate.cpu.decode.Feature.bit(INSTRUCTIONS[i]);
+            }
+        }
+        return features;
+    }
+
+    /** Everything that goes with those instructions, as {@link Feature} numbers. */
+    static int[] offered(long features) {
         int[] all = new int[SYSTEM.length + INSTRUCTIONS.length / 2 + 1];
         System.arraycopy(SYSTEM, 0, all, 0, SYSTEM.length);
         int n = SYSTEM.length;
         for (int i = 0; i < INSTRUCTIONS.length; i += 2) {
-            if (executes(INSTRUCTIONS[i])) {
+            if (has(features, INSTRUCTIONS[i])) {
                 all[n++] = INSTRUCTIONS[i + 1];
             }
         }
-        if (executes(dev.slate.cpu.decode.Feature.INVPCID)) {
+        if (has(features, dev.slate.cpu.decode.Feature.INVPCID)) {
             all[n++] = Feature.PCID;
         }
         return Arrays.copyOf(all, n);
     }
 
-    private static boolean executes(int feature) {
-        return (Cpu.FEATURES >>> feature & 1) != 0;
+    private static boolean has(long features, int feature) {
+        return (features >>> feature & 1) != 0;
     }
 
     /** State components that XSAVE can hold: x87 and SSE, and AVX where there is any. */
-    static long xcr0() {
-        if (!executes(dev.slate.cpu.decode.Feature.XSAVE)) {
+    static long xcr0(long features) {
+        if (!has(features, dev.slate.cpu.decode.Feature.XSAVE)) {
             return 0;
         }
-        return executes(dev.slate.cpu.decode.Feature.AVX) ? 7 : 3;
+        return has(features, dev.slate.cpu.decode.Feature.AVX) ? 7 : 3;
     }
 }

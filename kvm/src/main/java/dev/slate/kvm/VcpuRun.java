@@ -95,7 +95,7 @@ final class VcpuRun implements Hypervisor {
     Cpu cpu() {
         Cpu c = processor;
         if (c == null) {
-            c = new Cpu(s, this, mode.kickWordHva());
+            c = new Cpu(s, this, mode.kickWordHva(), vm.kvm().processorFeatures());
             processor = c;
             vcpu.debug.apply(c);
             c.walker.nestedAccessedDirty = vm.tdp() == null || vm.kvm().knobs().on(Knobs.AD_BITS);

@@ -591,7 +591,7 @@ public final class Interpreter {
             outcome = system.execute(op, w0, w1, imm);
         } else {
             if (op == Op.PCMPESTRM || op == Op.PCMPESTRI) {
-                vector.strings.wide = rexW(block, w1);
+                vector.strings.wide = (w0 & Insn.VEX) != 0 ? (w0 & Insn.VEX_W) != 0 : rexW(block, w1);
             }
             outcome = vector.execute(op, w0, w1, imm);
         }

@@ -9,6 +9,7 @@ package dev.slate.cpu.exec;
  * underflow, inexact), as MXCSR and the x87 status word number them. One object per processor; not thread-safe.
  */
 final class SoftFloat {
+    static final int HALF = 11;
     static final int SINGLE = 24;
     static final int DOUBLE = 53;
     static final int EXTENDED = 64;
@@ -66,13 +67,17 @@ final class SoftFloat {
     // ------------------------------------------------------------------ unpacking
 
     static int maxExponent(int format) {
-        return format == SINGLE ? 127 : format == DOUBLE ? 1023 : 16383;
+        return format == SINGLE ? 127 : format == DOUBLE ? 1023 : format == HALF ? 15 : 16383;
+    }
+
+    private static int exponentBits(int format) {
+        return format == SINGLE ? 8 : format == DOUBLE ? 11 : 5;
     }
 
     /** Unpacks a single or double into operand B. */
     void unpackB(long bits, int format) {
         int fraction = format - 1;
-        int width = format == SINGLE ? 8 : 11;
+        int width = exponentBits(format);
         int biased = (int) (bits >>> fraction) & (1 << width) - 1;
         long f = bits << 64 - fraction;
         signB = (bits >>> fraction + width & 1) != 0;
@@ -118,7 +123,7 @@ final class SoftFloat {
     /** The result as a single or double. */
     long pack(int format) {
         int fraction = format - 1;
-        int width = format == SINGLE ? 8 : 11;
+        int width = exponentBits(format);
         long top = (sign ? 1L : 0) << fraction + width;
         long all = (1L << width) - 1 << fraction;
         return switch (kind) {
@@ -134,7 +139,7 @@ final class SoftFloat {
         };
     }
 
-    private void setNan(boolean negative, long nan) {
+    void setNan(boolean negative, long nan) {
         kind = QUIET;
         sign = negative;
         significand = nan | 0xc000_0000_0000_0000L;
@@ -168,13 +173,13 @@ final class SoftFloat {
         }
     }
 
-    private void setZero(boolean negative) {
+    void setZero(boolean negative) {
         kind = ZERO;
         sign = negative;
         significand = 0;
     }
 
-    private void setInfinite(boolean negative) {
+    void setInfinite(boolean negative) {
         kind = INFINITE;
         sign = negative;
         significand = Long.MIN_VALUE;

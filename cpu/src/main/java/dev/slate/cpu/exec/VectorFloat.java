@@ -5,6 +5,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
+import java.util.Arrays;
 
 /**
  * SSE floating point. The host's own arithmetic serves where it says everything: nearest rounding, all exceptions masked, inexact
@@ -30,7 +31,16 @@ final class VectorFloat {
     private final VectorOps v;
     private final CpuState s;
     private final long[] x;
-    private final SoftFloat f = new SoftFloat();
+    final SoftFloat f = new SoftFloat();
+
+    /** The first half of a 256-bit operation, and the second: exceptions are gathered and not raised yet. */
+    boolean hold;
+
+    /** By steps: a dot product raises what its products found before it adds. */
+    private final int[] heldBefore = new int[3];
+
+    private final int[] heldAfter = new int[3];
+    private int step;
 
     VectorFloat(VectorOps v) {
         this.v = v;
@@ -38,7 +48,7 @@ final class VectorFloat {
         this.x = v.x;
     }
 
-    private void begin() {
+    void begin() {
         int m = s.mxcsr;
         f.rounding = m >> 13 & 3;
         f.flushToZero = (m & FLUSH_TO_ZERO) != 0;
@@ -49,7 +59,13 @@ final class VectorFloat {
     }
 
     /** Raises what is not masked, or notes what was found. No result may have been written yet. */
-    private void end() {
+    void end() {
+        if (hold) {
+            heldBefore[step] |= f.before;
+            heldAfter[step] |= f.after;
+            step++;
+            return;
+        }
         int masks = f.masks;
         if ((f.before & ~masks) != 0) {
             s.mxcsr |= f.before;
@@ -58,6 +74,27 @@ final class VectorFloat {
         s.mxcsr |= f.before | f.after;
         if ((f.after & ~masks) != 0) {
             throw raise();
+        }
+    }
+
+    /** Before each half of a 256-bit operation. */
+    void holdHalf(boolean first) {
+        hold = true;
+        step = 0;
+        if (first) {
+            Arrays.fill(heldBefore, 0);
+            Arrays.fill(heldAfter, 0);
+        }
+    }
+
+    /** Raises or notes what both halves have found. */
+    void release() {
+        hold = false;
+        f.masks = s.mxcsr >> 7 & 0x3f;
+        for (int i = 0; i < heldBefore.length; i++) {
+            f.before = heldBefore[i];
+            f.after = heldAfter[i];
+            end();
         }
     }
 
@@ -85,7 +122,8 @@ final class VectorFloat {
             return Interpreter.NEXT;
         }
         switch (op) {
-            case Op.CMPPS, Op.CMPPD, Op.CMPSS, Op.CMPSD -> compare(op - Op.CMPPS, d, (int) imm & 7, w0, w1);
+            case Op.CMPPS, Op.CMPPD, Op.CMPSS, Op.CMPSD ->
+                compare(op - Op.CMPPS, d, (int) imm & (v.vex ? 31 : 7), w0, w1);
             case Op.UCOMISS, Op.COMISS -> order(op == Op.COMISS, SoftFloat.SINGLE, x[d] & LOW32, w0, w1);
             case Op.UCOMISD, Op.COMISD -> order(op == Op.COMISD, SoftFloat.DOUBLE, x[d], w0, w1);
             case Op.RSQRTPS, Op.RSQRTSS, Op.RCPPS, Op.RCPSS -> approximate(op, d, w0, w1);
@@ -301,11 +339,17 @@ final class VectorFloat {
         x[d + 1] = a1;
     }
 
-    /** EQ LT LE UNORD NEQ NLT NLE ORD; the middle four of each half signal quiet NaNs too. */
+    /**
+     * Of the sixteen relations, EQ LT LE UNORD NEQ NLT NLE ORD and eight that VEX forms have, the orders for which they hold: bit 0 less,
+     * 1 equal, 2 greater, 3 unordered.
+     */
+    private static final long RELATIONS = 0xf465_0b9a_7ced_8312L;
+
+    /** Predicates 16 to 31 are the relations again, with the other choice of whether quiet NaNs are invalid. */
     private long test(int predicate, long a, long b, int format) {
         f.unpack(a, b, format);
         int order = f.compare();
-        boolean signals = (predicate & 3) == 1 || (predicate & 3) == 2;
+        boolean signals = ((predicate & 3) == 1 || (predicate & 3) == 2) != predicate >= 16;
         if (order == 2) {
             if (signals || f.kindA == SoftFloat.SIGNALING || f.kindB == SoftFloat.SIGNALING) {
                 f.before |= SoftFloat.IE;
@@ -313,13 +357,7 @@ final class VectorFloat {
         } else {
             f.denormalOperands();
         }
-        boolean r = switch (predicate & 3) {
-            case 0 -> order == 0;
-            case 1 -> order == -1;
-            case 2 -> order == -1 || order == 0;
-            default -> order == 2;
-        };
-        return r != predicate >= 4 ? -1 : 0;
+        return (RELATIONS >>> 4 * (predicate & 15) + order + 1 & 1) != 0 ? -1 : 0;
     }
 
     /** COMIS and UCOMIS. */
@@ -446,169 +484,5 @@ final class VectorFloat {
         long sum = binary(ADD, p0, p1, SoftFloat.DOUBLE);
         end();
         v.set(d >> 2, (control & 1) != 0 ? sum : 0, (control & 2) != 0 ? sum : 0);
-    }
-
-    // ------------------------------------------------------------------ conversions
-
-    /** The conversions, CVTPI2PS to CVTPD2DQ. */
-    int convert(int op, long w0, long w1) {
-        boolean mmx =
-                op <= Op.CVTPI2PD || op == Op.CVTTPS2PI || op == Op.CVTTPD2PI || op == Op.CVTPS2PI || op == Op.CVTPD2PI;
-        v.available();
-        int r = Insn.reg(w0);
-        int d = r * 4;
-        boolean registers = (w0 & Insn.MEM) == 0;
-        if (mmx && (op > Op.CVTPI2PD || registers)) {
-            v.availableMmx();
-        }
-        begin();
-        switch (op) {
-            case Op.CVTPI2PS -> {
-                v.fetchMmx(w0, w1);
-                long low = singles(v.b0);
-                if (registers) {
-                    v.usedMmx();
-                }
-                end();
-                x[d] = low;
-            }
-            case Op.CVTPI2PD -> {
-                v.fetchMmx(w0, w1);
-                v.set(r, fromInt((int) v.b0, SoftFloat.DOUBLE), fromInt((int) (v.b0 >>> 32), SoftFloat.DOUBLE));
-                if (registers) {
-                    v.usedMmx();
-                }
-            }
-            case Op.CVTSI2SS, Op.CVTSI2SD -> {
-                boolean wide = Insn.size(w0) == 3;
-                long value = v.o.rm(w0, w1, wide ? 3 : 2);
-                int format = op == Op.CVTSI2SS ? SoftFloat.SINGLE : SoftFloat.DOUBLE;
-                long bits = fromInt(wide ? value : (int) value, format);
-                end();
-                x[d] = op == Op.CVTSI2SS ? x[d] & ~LOW32 | bits : bits;
-            }
-            case Op.CVTTSS2SI, Op.CVTSS2SI, Op.CVTTSD2SI, Op.CVTSD2SI -> {
-                boolean single = op == Op.CVTTSS2SI || op == Op.CVTSS2SI;
-                truncate(op == Op.CVTTSS2SI || op == Op.CVTTSD2SI);
-                v.fetchLow(w0, w1, single ? 2 : 3);
-                boolean wide = Insn.size(w0) == 3;
-                long value = toInt(v.b0, single ? SoftFloat.SINGLE : SoftFloat.DOUBLE, wide ? 64 : 32);
-                end();
-                v.o.setReg(r, wide ? 3 : 2, value);
-            }
-            case Op.CVTTPS2PI, Op.CVTPS2PI -> {
-                truncate(op == Op.CVTTPS2PI);
-                v.fetchLow(w0, w1, 3);
-                long value = ints(v.b0);
-                // The register file is taken for MMX whether or not #XM follows.
-                v.usedMmx();
-                end();
-                v.setMm(r, value);
-            }
-            case Op.CVTTPD2PI, Op.CVTPD2PI -> {
-                truncate(op == Op.CVTTPD2PI);
-                v.fetch(w0, w1, true);
-                long value = intsOfDoubles();
-                // The register file is taken for MMX whether or not #XM follows.
-                v.usedMmx();
-                end();
-                v.setMm(r, value);
-            }
-            case Op.CVTPS2PD -> {
-                v.fetchLow(w0, w1, 3);
-                long low = widen(v.b0 & LOW32);
-                long high = widen(v.b0 >>> 32);
-                end();
-                v.set(r, low, high);
-            }
-            case Op.CVTPD2PS -> {
-                v.fetch(w0, w1, true);
-                long low = narrow(v.b0) | narrow(v.b1) << 32;
-                end();
-                v.set(r, low, 0);
-            }
-            case Op.CVTSS2SD -> {
-                v.fetchLow(w0, w1, 2);
-                long value = widen(v.b0 & LOW32);
-                end();
-                x[d] = value;
-            }
-            case Op.CVTSD2SS -> {
-                v.fetchLow(w0, w1, 3);
-                long value = narrow(v.b0);
-                end();
-                x[d] = x[d] & ~LOW32 | value;
-            }
-            case Op.CVTDQ2PS -> {
-                v.fetch(w0, w1, true);
-                long low = singles(v.b0);
-                long high = singles(v.b1);
-                end();
-                v.set(r, low, high);
-            }
-            case Op.CVTPS2DQ, Op.CVTTPS2DQ -> {
-                truncate(op == Op.CVTTPS2DQ);
-                v.fetch(w0, w1, true);
-                long low = ints(v.b0);
-                long high = ints(v.b1);
-                end();
-                v.set(r, low, high);
-            }
-            case Op.CVTTPD2DQ, Op.CVTPD2DQ -> {
-                truncate(op == Op.CVTTPD2DQ);
-                v.fetch(w0, w1, true);
-                long low = intsOfDoubles();
-                end();
-                v.set(r, low, 0);
-            }
-            case Op.CVTDQ2PD -> {
-                v.fetchLow(w0, w1, 3);
-                v.set(r, fromInt((int) v.b0, SoftFloat.DOUBLE), fromInt((int) (v.b0 >>> 32), SoftFloat.DOUBLE));
-            }
-            default -> {
-                return CpuExit.UNIMPLEMENTED;
-            }
-        }
-        return Interpreter.NEXT;
-    }
-
-    private void truncate(boolean yes) {
-        if (yes) {
-            f.rounding = SoftFloat.TRUNCATE;
-        }
-    }
-
-    private long fromInt(long value, int format) {
-        f.fromInteger(value, format, format);
-        return f.pack(format);
-    }
-
-    private long singles(long w) {
-        return fromInt((int) w, SoftFloat.SINGLE) | fromInt((int) (w >>> 32), SoftFloat.SINGLE) << 32;
-    }
-
-    private long toInt(long bits, int format, int width) {
-        f.unpackB(bits, format);
-        return f.toSigned(width);
-    }
-
-    private long ints(long w) {
-        return toInt(w & LOW32, SoftFloat.SINGLE, 32) & LOW32 | toInt(w >>> 32, SoftFloat.SINGLE, 32) << 32;
-    }
-
-    private long intsOfDoubles() {
-        return toInt(v.b0, SoftFloat.DOUBLE, 32) & LOW32 | toInt(v.b1, SoftFloat.DOUBLE, 32) << 32;
-    }
-
-    private long widen(long single) {
-        f.unpackB(single, SoftFloat.SINGLE);
-        f.convert(SoftFloat.DOUBLE, SoftFloat.DOUBLE);
-        return f.pack(SoftFloat.DOUBLE);
-    }
-
-    private long narrow(long value) {
-        f.unpackB(value, SoftFloat.DOUBLE);
-        f.convert(SoftFloat.SINGLE, SoftFloat.SINGLE);
-        return f.pack(SoftFloat.SINGLE);
     }
 }

@@ -1,7 +1,6 @@
 package dev.slate.cpu.exec;
 
 import dev.slate.cpu.Cpu;
-import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.decode.Insn;
@@ -26,10 +25,18 @@ final class VectorOps {
 
     private final VectorMoves moves;
     private final VectorShuffles shuffles;
-    private final VectorFloat floats;
+    final VectorFloat floats;
+    private final VectorConversions conversions;
     private final X87Ops x87;
     private final VectorCrypto crypto;
     final VectorStrings strings;
+    private final VectorAvx avx;
+
+    /** A VEX form runs: memory may be unaligned, CR4.OSFXSR and CR0.EM do not matter. */
+    boolean vex;
+
+    /** Index in {@link #x} of a variable blend's mask: XMM0, or what a VEX form names. */
+    int blendMask;
 
     VectorOps(Operands o) {
         this.o = o;
@@ -40,9 +47,11 @@ final class VectorOps {
         this.moves = new VectorMoves(this);
         this.shuffles = new VectorShuffles(this);
         this.floats = new VectorFloat(this);
+        this.conversions = new VectorConversions(this);
         this.x87 = new X87Ops(o);
         this.crypto = new VectorCrypto(this);
         this.strings = new VectorStrings(this);
+        this.avx = new VectorAvx(this);
     }
 
     int execute(int op, long w0, long w1, long imm) {
@@ -50,8 +59,13 @@ final class VectorOps {
             return x87.execute(op, w0, w1);
         }
         if ((w0 & Insn.VEX) != 0) {
-            return CpuExit.UNIMPLEMENTED;
+            return avx.execute(op, w0, w1, imm);
         }
+        return legacy(op, w0, w1, imm);
+    }
+
+    /** A legacy form, or one half of a VEX form made to look like one. */
+    int legacy(int op, long w0, long w1, long imm) {
         if (op == Op.LDMXCSR || op == Op.STMXCSR) {
             available();
             controlWord(op, w0, w1);
@@ -65,7 +79,7 @@ final class VectorOps {
             return Interpreter.NEXT;
         }
         if (op >= Op.CVTPI2PS && op <= Op.CVTPD2DQ) {
-            return floats.convert(op, w0, w1);
+            return conversions.convert(op, w0, w1);
         }
         if (op >= Op.ADDPS && op <= Op.ADDSUBPD || op >= Op.ROUNDPS && op <= Op.DPPD) {
             return floats.execute(op, w0, w1, imm);
@@ -99,7 +113,7 @@ final class VectorOps {
 
     /** SSE: #UD by CR0.EM or without CR4.OSFXSR, #NM by CR0.TS (SDM 2A 2.4, 3A 13.1.3). */
     void available() {
-        if ((s.cr0 & CpuState.CR0_EM) != 0 || (s.cr4 & CpuState.CR4_OSFXSR) == 0) {
+        if (((s.cr0 & CpuState.CR0_EM) != 0 || (s.cr4 & CpuState.CR4_OSFXSR) == 0) && !vex) {
             throw o.undefined();
         }
         if ((s.cr0 & CpuState.CR0_TS) != 0) {
@@ -154,7 +168,7 @@ final class VectorOps {
             return;
         }
         long la = o.address(w0, w1, 16, false);
-        if (aligned && (la & 15) != 0) {
+        if (aligned && (la & 15) != 0 && !vex) {
             throw o.protection();
         }
         cpu.load128(Insn.segment(w0), la, wide, 0);
@@ -181,7 +195,7 @@ final class VectorOps {
             return;
         }
         long la = o.address(w0, w1, 16, true);
-        if (aligned && (la & 15) != 0) {
+        if (aligned && (la & 15) != 0 && !vex) {
             throw o.protection();
         }
         wide[0] = low;

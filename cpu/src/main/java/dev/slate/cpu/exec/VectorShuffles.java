@@ -94,9 +94,11 @@ final class VectorShuffles {
             }
             case Op.PHADDW, Op.PHADDD, Op.PHADDSW, Op.PHSUBW, Op.PHSUBD, Op.PHSUBSW ->
                 v.set(r, horizontal(op, a0) | horizontal(op, a1) << 32, horizontal(op, b0) | horizontal(op, b1) << 32);
-            case Op.PBLENDVB -> v.set(r, select(a0, b0, byteMask(x[0])), select(a1, b1, byteMask(x[1])));
-            case Op.BLENDVPS -> v.set(r, select(a0, b0, dwordMask(x[0])), select(a1, b1, dwordMask(x[1])));
-            case Op.BLENDVPD -> v.set(r, x[0] < 0 ? b0 : a0, x[1] < 0 ? b1 : a1);
+            case Op.PBLENDVB ->
+                v.set(r, select(a0, b0, byteMask(x[v.blendMask])), select(a1, b1, byteMask(x[v.blendMask + 1])));
+            case Op.BLENDVPS ->
+                v.set(r, select(a0, b0, dwordMask(x[v.blendMask])), select(a1, b1, dwordMask(x[v.blendMask + 1])));
+            case Op.BLENDVPD -> v.set(r, x[v.blendMask] < 0 ? b0 : a0, x[v.blendMask + 1] < 0 ? b1 : a1);
             case Op.BLENDPS -> v.set(r, select(a0, b0, pairMask(imm)), select(a1, b1, pairMask(imm >> 2)));
             case Op.BLENDPD -> v.set(r, (imm & 1) != 0 ? b0 : a0, (imm & 2) != 0 ? b1 : a1);
             case Op.PBLENDW -> v.set(r, select(a0, b0, wordMask(imm)), select(a1, b1, wordMask(imm >> 4)));
@@ -190,7 +192,7 @@ final class VectorShuffles {
 
     // ------------------------------------------------------------------ parts
 
-    private static long dword(long low, long high, long select) {
+    static long dword(long low, long high, long select) {
         long w = (select & 2) != 0 ? high : low;
         return (select & 1) != 0 ? w >>> 32 : w & LOW32;
     }
