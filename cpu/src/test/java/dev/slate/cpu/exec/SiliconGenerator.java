@@ -7,6 +7,7 @@ import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.decode.RowBytes;
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.mem.Scratch;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
@@ -299,18 +300,55 @@ final class SiliconGenerator {
         };
     }
 
+    /** Made now and then: a case's state is one of these, with some of it made anew. */
+    private static final int POOL = 2048;
+
+    private final Scratch pool = new Scratch((long) POOL * SiliconCase.IMAGE_BYTES);
+    private final SiliconCase entry = new SiliconCase();
+    private int made;
+
     private void state(SiliconCase c, int mode) {
-        long width = mode == Mode.BITS64 ? -1 : 0xffff_ffffL;
-        for (int i = 0; i < 16; i++) {
-            c.gpr(i, integer() & width);
+        if (made < POOL) {
+            fresh(entry.at(pool.hva() + (long) made * SiliconCase.IMAGE_BYTES));
+        } else if ((made & 15) == 0) {
+            fresh(entry.at(pool.hva() + (long) random.nextInt(POOL) * SiliconCase.IMAGE_BYTES));
         }
         int bits = random.nextInt();
+        long from = pool.hva() + (long) ((bits >>> 1) % Math.min(made + 1, POOL)) * SiliconCase.IMAGE_BYTES;
+        made = made == Integer.MAX_VALUE ? POOL : made + 1;
+        HostMemory.copy(from, c.at, 128);
+        HostMemory.copy(from + SiliconCase.FX, c.at + SiliconCase.FX, SiliconCase.IMAGE_BYTES - SiliconCase.FX);
+        for (int i = 0; i < 5; i++) {
+            c.gpr(random.nextInt(16), integer());
+        }
+        if (mode != Mode.BITS64) {
+            for (int i = 0; i < 16; i++) {
+                c.gpr(i, c.gpr(i) & 0xffff_ffffL);
+            }
+        }
+        bits = random.nextInt();
         c.rflags(0x202 | bits & (0x8d5 | ((bits & 0x3000) == 0 ? 0x400 : 0)));
+        for (int i = 0; i < 8; i++) {
+            bits = random.nextInt();
+            c.fxLong(160 + (bits >>> 8 & 31) * 8, vectorWord());
+            if (avx && c.fxLong(576) != 0) {
+                c.fxLong(576 + (bits >>> 16 & 31) * 8, vectorWord());
+            }
+        }
+        c.set(SiliconCase.WINDOW_AT + 8 * random.nextInt(32), vectorWord());
+        extended(c, 32);
+        extended(c, 48);
+    }
+
+    private void fresh(SiliconCase c) {
+        for (int i = 0; i < 16; i++) {
+            c.gpr(i, integer());
+        }
         for (int i = 0; i < SiliconCase.WINDOW_BYTES; i += 8) {
             c.set(SiliconCase.WINDOW_AT + i, vectorWord());
         }
         c.fxInt(0, 0x37f);
-        bits = random.nextInt();
+        int bits = random.nextInt();
         if ((bits & 3) == 0) {
             int fcw = 0x340 | (bits >>> 2 & 3) << 10 | ((bits & 0x70) == 0 ? random.nextInt(64) : 63);
             if ((bits >>> 8) % 3 == 0) {

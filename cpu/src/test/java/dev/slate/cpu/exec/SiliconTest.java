@@ -109,9 +109,9 @@ final class SiliconTest {
                 for (int batch = 0; done < cases; batch++) {
                     int first = (batch & 1) * BATCH;
                     // Most run at full speed; stepping costs signals.
-                    int how = batch % 16 == 3
+                    int how = batch % 32 == 3
                             ? SiliconHelper.STEPPED
-                            : batch % 16 == 11 && bits32 ? SiliconHelper.STEPPED_32 : SiliconHelper.DIRECT;
+                            : batch % 32 == 19 && bits32 ? SiliconHelper.STEPPED_32 : SiliconHelper.DIRECT;
                     boolean running = before >= 0;
                     if (doubtful != 0) {
                         helper.finish();
@@ -226,6 +226,8 @@ final class SiliconTest {
                 String text = rows.name(row) + (b.mode == Mode.BITS64 ? " " : " (32 bit) ") + in.bytes();
                 shown.add(text + difference);
                 stored.add(Op.name(rows.operation(row)) + " " + kind(i, b) + " " + in.text() + " " + out.text());
+                System.out.println("silicon: " + text + difference);
+                store("silicon-failures.txt", stored);
             }
         }
 
@@ -278,9 +280,6 @@ final class SiliconTest {
                 System.out.println("silicon: offered by the decoder, lacking in the interpreter:" + lacks);
             }
             store("silicon-coverage.txt", coverage.toString().lines().toList());
-            if (!stored.isEmpty()) {
-                store("silicon-failures.txt", stored);
-            }
         }
 
         private static void store(String name, List<String> lines) {
