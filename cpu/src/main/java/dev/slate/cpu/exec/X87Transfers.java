@@ -278,7 +278,8 @@ final class X87Transfers {
         } else {
             x.unpackB(0);
             long v = f.toSigned(64);
-            if ((f.before & SoftFloat.IE) != 0 || Math.abs(v) >= 1_000_000_000_000_000_000L) {
+            // Unsigned, for -2^63 is its own magnitude.
+            if ((f.before & SoftFloat.IE) != 0 || Long.compareUnsigned(Math.abs(v), 1_000_000_000_000_000_000L) >= 0) {
                 f.before = SoftFloat.IE;
                 f.after = 0;
                 f.roundedUp = false;
