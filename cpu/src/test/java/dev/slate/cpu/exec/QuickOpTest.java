@@ -17,7 +17,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 
 final class QuickOpTest {
-    private static final int CASES = 60_000;
+    private static final int CASES = 150_000;
     private static final long SEED = Long.getLong("slate.seed", 1);
 
     private final Scratch image = new Scratch(SiliconCase.IMAGE_BYTES);
