@@ -259,6 +259,8 @@ class SiliconDecodeTest {
         return switch (op) {
             // Outside SMM; in long mode, to AMD; above CPL 0.
             case Op.RSM, Op.SYSENTER, Op.SYSEXIT, Op.CLAC, Op.STAC -> true;
+            // A hypervisor under the host answers them as it likes; with a repeat prefix VMMCALL is VMGEXIT.
+            case Op.VMMCALL, Op.VMCALL -> true;
             // A hypervisor under the host may intercept them although CPUID does not offer them.
             // AMD processors let LOCK VERW through and take VPERMQ and VPERMPD with VEX.W clear; the manuals say #UD,
             // and Slate keeps to
