@@ -1,6 +1,7 @@
 package dev.slate.benchmarks;
 
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.Knobs;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Regs;
 import dev.slate.kvm.Segment;
@@ -43,8 +44,13 @@ final class SmallGuest implements AutoCloseable {
      * @param code what the vCPU runs; it should never end
      */
     SmallGuest(long dataBytes, byte[] code) {
+        this(dataBytes, code, Knobs.standard());
+    }
+
+    /** With knobs of its own. */
+    SmallGuest(long dataBytes, byte[] code, Knobs knobs) {
         this.dataBytes = dataBytes;
-        Kvm kvm = new Kvm(host);
+        Kvm kvm = new Kvm(host, knobs);
         vm = kvm.createVm(0);
         low = host.allocate(LOW_BYTES, 4096);
         HostMemory.put64(low + PML4, PDPT | PRESENT_WRITABLE);

@@ -9,11 +9,12 @@ import dev.slate.cpu.CpuState;
  *
  * <pre>
  *  0..3 level   4 has_4_byte_gpte   5..6 quadrant   7 direct   8..10 access   11 invalid   12 efer_nx   13 cr0_wp
- *  14 smep_andnot_wp   15 smap_andnot_wp   19 cr4_pse, of guests with entries of 4 bytes   24..31 smm
+ *  14 smep_andnot_wp   15 smap_andnot_wp   19 cr4_pse, of guests with entries of 4 bytes   20..23 protection key, of direct pages
+ *  24..31 smm
  * </pre>
  *
- * KVM takes efer_nx as on for all pages that it shadows, and has no cr4_pse here: a guest that switches one of them then keeps
- * translations that silicon refuses. They are part of the role here.
+ * KVM takes efer_nx as on for all pages that it shadows, and has neither cr4_pse nor keys here: a guest that switches one of them, or gives two keys
+ * to one large page, then keeps translations that silicon refuses. They are part of the role here.
  */
 final class Role {
     private static final int LEVEL = 0xf;
@@ -29,6 +30,8 @@ final class Role {
     private static final int SMEP_ANDNOT_WP = 1 << 14;
     private static final int SMAP_ANDNOT_WP = 1 << 15;
     private static final int CR4_PSE = 1 << 19;
+    private static final int KEY_SHIFT = 20;
+    private static final int KEY = 15 << KEY_SHIFT;
     private static final int SMM_SHIFT = 24;
 
     // The extended part, in the upper half.
@@ -114,8 +117,11 @@ final class Role {
      * The role of the table below entry {@code index} of a page. A guest's 4-byte table spans two of 512 entries, so the lower bit of the
      * index tells which half of it the shadow page is for.
      */
-    static int child(int parent, int index, boolean direct, int access) {
-        int role = parent & ~(ACCESS | DIRECT | QUADRANT) | access << ACCESS_SHIFT | (direct ? DIRECT : 0);
+    static int child(int parent, int index, boolean direct, int access, int key) {
+        int role = parent & ~(ACCESS | DIRECT | QUADRANT | KEY)
+                | access << ACCESS_SHIFT
+                | key << KEY_SHIFT
+                | (direct ? DIRECT : 0);
         if (has4ByteGpte(role)) {
             role |= (index & 1) << QUADRANT_SHIFT;
         }

@@ -350,7 +350,7 @@ public final class ShadowVcpu implements AutoCloseable {
         }
         int goal = large && ShadowSlot.of(slot).allowsLarge(gfn) ? 2 : 1;
         while (level > goal) {
-            sp = descendDirect(sp, level, la, gfn, access);
+            sp = descendDirect(sp, level, la, gfn, access, key);
             level--;
         }
         long base = gfn & -Spte.gfns(level);
@@ -371,7 +371,7 @@ public final class ShadowVcpu implements AutoCloseable {
         if (Spte.present(spte) && !Spte.leaf(spte, level)) {
             return tables.unchanged(level - 1) ? ShadowPage.child(spte) : 0;
         }
-        int role = Role.child(ShadowPage.role(sp), index, false, walk.rightsAt[level]);
+        int role = Role.child(ShadowPage.role(sp), index, false, walk.rightsAt[level], 0);
         long gfn = walk.entryGpa[level - 1] >>> 12;
         long child = mmu.sync.get(caches, walk, roots.role(), gfn, role);
         // The guest need not flush to make an entry present, so what is below must be true when it is linked.
@@ -392,19 +392,19 @@ public final class ShadowVcpu implements AutoCloseable {
     }
 
     /** A direct table below {@code sp}: part of a larger page of the guest's, or of a guest without paging. */
-    private long descendDirect(long sp, int level, long la, long gfn, int access) {
+    private long descendDirect(long sp, int level, long la, long gfn, int access, int key) {
         ShadowPage.clearWriteFlooding(sp);
         int index = index(la, level);
         long sptep = ShadowPage.sptep(sp, index);
         long spte = HostMemory.getVolatile64(sptep);
+        int role = Role.child(ShadowPage.role(sp), index, true, access, key);
         if (Spte.present(spte) && !Spte.leaf(spte, level)) {
             long child = ShadowPage.child(spte);
-            if (Role.access(ShadowPage.role(child)) == access) {
+            if (ShadowPage.role(child) == role) {
                 return child;
             }
             // Made with other rights, as when the guest's page was clean.
         }
-        int role = Role.child(ShadowPage.role(sp), index, true, access);
         long child = mmu.sync.get(caches, walk, roots.role(), gfn & -Spte.gfns(level), role);
         link(sptep, level, child);
         return child;
