@@ -124,9 +124,7 @@ final class PagingModesTest {
     }
 
     private long get(long gpa) {
-        return format.entryBytes == 8
-                ? HostMemory.get64(ramHva + gpa)
-                : HostMemory.get32(ramHva + gpa) & 0xffff_ffffL;
+        return format.entryBytes == 8 ? HostMemory.get64(ramHva + gpa) : HostMemory.get32(ramHva + gpa) & 0xffff_ffffL;
     }
 
     /** The values of the entry that maps the page. */

@@ -88,7 +88,8 @@ final class ShadowAudit {
             long child = ShadowPage.child(spte);
             check(!ShadowPage.invalid(child), "an entry to an invalid page", sptep);
             check(ShadowPage.level(child) == level - 1, "an entry to a page of another level", sptep);
-            expected.computeIfAbsent(ShadowPage.parentPtes(child), k -> new HashSet<>()).add(sptep);
+            expected.computeIfAbsent(ShadowPage.parentPtes(child), k -> new HashSet<>())
+                    .add(sptep);
             boolean below = ShadowPage.unsync(child) || ShadowPage.unsyncChildren(child) != 0;
             check(!below || ShadowPage.nextUnsyncChild(sp, i) == i, "something unsync below, and no mark", sptep);
         }

@@ -130,6 +130,33 @@ final class ShadowMmuTest {
     }
 
     @Test
+    void aTableThatIsUnsyncWhenAnotherSpaceLinksItIsReadAgainAtThatSpacesFlushToo() {
+        long other = table();
+        HostMemory.put64(hva + other, HostMemory.get64(hva + pml4));
+        long pdpt = table();
+        long pd = table();
+        HostMemory.put64(hva + other + 8, pdpt | P | W | A);
+        HostMemory.put64(hva + pdpt, pd | P | W | A);
+        HostMemory.put64(hva + pd, pt | P | W | A);
+        for (int i = 1; i < 4; i++) {
+            HostMemory.put64(hva + data(i), i);
+        }
+        map(0, 1, P | W | A | D);
+        assertThat(v.load64(la(0))).isEqualTo(1);
+        map(0, 2, P | W | A | D);
+        v.s.cr3 = other;
+        v.changed();
+        assertThat(v.load64(la(0))).isEqualTo(2);
+        assertThat(vm.stat(VmStats.MMU_UNSYNC)).isEqualTo(1);
+        ShadowAudit.run(vm);
+        map(0, 3, P | W | A | D);
+        v.changed();
+        assertThat(v.load64(la(0))).isEqualTo(3);
+        v.s.cr3 = pml4;
+        v.changed();
+    }
+
+    @Test
     void invlpgForgetsOnePageOfAnUnsyncTable() {
         map(0, 1, P | W | A | D);
         map(1, 1, P | W | A | D);
@@ -190,6 +217,7 @@ final class ShadowMmuTest {
     @Test
     void pagesThatManySpacesShareStandInOneRmapThatIsZappedWhole() {
         int spaces = 40;
+        vm.shadow.limit(1000);
         long[] roots = new long[spaces];
         for (int i = 0; i < spaces; i++) {
             roots[i] = table();
@@ -330,8 +358,9 @@ final class ShadowMmuTest {
                         v.changed();
                     }
                     case 4 -> v.invlpg(la(page));
-                    case 5 -> vm.memory.setUserMemoryRegion(
-                            0, random.nextBoolean() ? Memslot.LOG_DIRTY_PAGES : 0, 0, RAM, hva);
+                    case 5 ->
+                        vm.memory.setUserMemoryRegion(
+                                0, random.nextBoolean() ? Memslot.LOG_DIRTY_PAGES : 0, 0, RAM, hva);
                     case 6 -> {
                         long from = hva + random.nextLong(RAM >>> 12) * 4096;
                         vm.mmu().hostInvalidateBegin(from, from + 8192);
