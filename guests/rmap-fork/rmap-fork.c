@@ -160,9 +160,13 @@ static void run_child(uint64_t number, uint64_t pages, uint64_t write_every)
     }
 }
 
-/* Frees a child that does not run: entries first, then tables, as a kernel does. Frames that the parent maps stay. */
+/*
+ * A child exits as a kernel lets it: in its own address space all entries are cleared and the TLB is flushed, which makes a shadow MMU look at
+ * them; then the tables are taken apart and freed. Frames that the parent maps stay.
+ */
 static void exit_child(uint64_t *child, uint64_t *parent, uint64_t pages)
 {
+    switch_to(child);
     for (uint64_t i = 0; i < pages; i++) {
         uint64_t *at = entry(child, BASE + i * PAGE);
         uint64_t frame = *at & FRAME;
@@ -171,15 +175,25 @@ static void exit_child(uint64_t *child, uint64_t *parent, uint64_t pages)
         if (frame != (*entry(parent, BASE + i * PAGE) & FRAME))
             free_frame(frame);
     }
+    write_cr3((uint64_t)child);
+    switch_to(parent);
+
     uint64_t *pdpt = (uint64_t *)(child[1] & FRAME);
+    child[1] = 0;
     for (uint64_t i = 0; i < ENTRIES; i++) {
         if (!(pdpt[i] & PRESENT))
             continue;
         uint64_t *directory = (uint64_t *)(pdpt[i] & FRAME);
 
-        for (uint64_t j = 0; j < ENTRIES; j++)
-            if (directory[j] & PRESENT)
-                free_frame(directory[j] & FRAME);
+        pdpt[i] = 0;
+        for (uint64_t j = 0; j < ENTRIES; j++) {
+            if (!(directory[j] & PRESENT))
+                continue;
+            uint64_t frame = directory[j] & FRAME;
+
+            directory[j] = 0;
+            free_frame(frame);
+        }
         free_frame((uint64_t)directory);
     }
     free_frame((uint64_t)pdpt);

@@ -3,10 +3,12 @@
 module dev.slate.cli {
     requires static org.jspecify;
     requires dev.slate.conformance;
+    requires dev.slate.lab;
     requires dev.slate.layout;
     requires dev.slate.kvm;
     requires dev.slate.device;
     requires info.picocli;
+    requires me.tongfei.progressbar;
     requires tools.jackson.databind;
 
     opens dev.slate.cli to

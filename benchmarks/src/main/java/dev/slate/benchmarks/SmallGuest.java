@@ -68,10 +68,17 @@ final class SmallGuest implements AutoCloseable {
         }
         runArea = host.allocate(Kvm.RUN_AREA_PAGES * 4096L, 4096);
         vcpu = vm.createVcpu(0, runArea);
-        enterLongMode();
+        enterLongMode(vcpu, DATA);
     }
 
-    private void enterLongMode() {
+    /** Another vCPU that runs the same code. @param r8 what its register R8 holds: for {@link #touchPartLoop} its part of the memory */
+    Vcpu addVcpu(int id, long r8) {
+        Vcpu another = vm.createVcpu(id);
+        enterLongMode(another, r8);
+        return another;
+    }
+
+    private static void enterLongMode(Vcpu vcpu, long r8) {
         Sregs sregs = new Sregs();
         vcpu.getSregs(sregs);
         sregs.cr0 = 0x80000031L; // PG, NE, ET, PE
@@ -86,6 +93,7 @@ final class SmallGuest implements AutoCloseable {
         Regs regs = new Regs();
         regs.rip = CODE;
         regs.rsp = 0x20000;
+        regs.r8 = r8;
         regs.rflags = 2;
         vcpu.setRegs(regs);
     }
@@ -204,6 +212,40 @@ final class SmallGuest implements AutoCloseable {
                 0x40,
                 0xeb,
                 0xe4);
+    }
+
+    /**
+     * As {@link #touchLoop}, from the address in R8 on:
+     * {@code 1: mov %r8,%rdi; mov $pages,%ecx; 2: mov %rcx,(%rdi); add $4096,%rdi; dec %ecx; jnz 2b; in $0x40,%al; jmp 1b}.
+     */
+    static byte[] touchPartLoop(int pages) {
+        return bytes(
+                0x4c,
+                0x89,
+                0xc7,
+                0xb9,
+                pages,
+                pages >> 8,
+                pages >> 16,
+                pages >> 24,
+                0x48,
+                0x89,
+                0x0f,
+                0x48,
+                0x81,
+                0xc7,
+                0,
+                0x10,
+                0,
+                0,
+                0xff,
+                0xc9,
+                0x75,
+                0xf2,
+                0xe4,
+                0x40,
+                0xeb,
+                0xe6);
     }
 
     private static byte[] bytes(int... values) {

@@ -12,7 +12,13 @@ import picocli.CommandLine.Command;
 @Command(
         name = "slate",
         description = "KVM in user space.",
-        subcommands = {ConformanceCommand.class, KnobsCommand.class, LayoutCommand.class, StatCommand.class})
+        subcommands = {
+            ConformanceCommand.class,
+            KnobsCommand.class,
+            LabCommand.class,
+            LayoutCommand.class,
+            StatCommand.class
+        })
 public final class Main {
     /** Exit status of a run that found something wrong. */
     static final int FOUND_DIFFERENCES = 1;

@@ -3,13 +3,14 @@ package dev.slate.device;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Vcpu;
 import dev.slate.kvm.Vm;
+import dev.slate.kvm.memslot.SlotLookup;
 import dev.slate.kvm.stats.Stat;
 import dev.slate.kvm.stats.StatBlock;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The statistics of all VMs of the process, for {@code slate run --stats}. Sums, but for peaks. */
+/** The statistics of all VMs of the process, and how their memslots were found, for {@code slate run --stats}. Sums, but for peaks. */
 final class StatsReport {
     private static final Map<String, Long> VALUES = new LinkedHashMap<>();
     private static int vmCount;
@@ -21,6 +22,10 @@ final class StatsReport {
     static synchronized void add(Vm vm) {
         vmCount++;
         add("VM", vm.stats());
+        SlotLookup.Counts slots = vm.slotLookups();
+        VALUES.merge("vCPU slot_lookups", slots.lookups(), Long::sum);
+        VALUES.merge("vCPU slot_hits", slots.hits(), Long::sum);
+        VALUES.merge("vCPU slot_probes", slots.probes(), Long::sum);
         for (int id = 0; id < Kvm.MAX_VCPU_IDS; id++) {
             Vcpu vcpu = vm.vcpu(id);
             if (vcpu != null) {
