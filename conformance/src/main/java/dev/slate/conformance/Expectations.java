@@ -11,7 +11,7 @@ import java.util.regex.Pattern;
 
 /**
  * What each row is expected to give. The file has a line for a row: outcome, row and, for a skip or a failure, its reason,
- * parted by {@code |}. Immutable.
+ * parted by {@code |}. A line that begins with {@code or} gives what some hosts make of the row instead. Immutable.
  */
 public final class Expectations {
     /** An expected result; the reason is empty for a pass. */
@@ -24,9 +24,12 @@ public final class Expectations {
     private static final Pattern VOLATILE =
             Pattern.compile("0x[0-9a-fA-F]+|\\b\\d+\\.\\d+\\b|\\b\\d{5,}\\b|(?<=[pt]id[= ])\\d+");
 
-    private final Map<String, Expected> rows;
+    private static final String OR = "or ";
 
-    private Expectations(Map<String, Expected> rows) {
+    /** Of each row what it gives, then what it may give instead. */
+    private final Map<String, List<Expected>> rows;
+
+    private Expectations(Map<String, List<Expected>> rows) {
         this.rows = rows;
     }
 
@@ -36,7 +39,7 @@ public final class Expectations {
      * @throws SuiteFormatException when a line has another form; names the line
      */
     public static Expectations read(Path file) throws IOException {
-        Map<String, Expected> rows = new LinkedHashMap<>();
+        Map<String, List<Expected>> rows = new LinkedHashMap<>();
         if (!Files.exists(file)) {
             return new Expectations(rows);
         }
@@ -52,18 +55,24 @@ public final class Expectations {
                 throw new SuiteFormatException(place + ": wanted 'outcome | row' or 'outcome | row | reason'");
             }
             String reason = columns.length == 3 ? columns[2].strip() : "";
+            boolean instead = columns[0].startsWith(OR);
             Outcome outcome;
             try {
-                outcome = Outcome.of(columns[0].strip());
+                outcome = Outcome.of(instead ? columns[0].substring(OR.length()).strip() : columns[0].strip());
             } catch (IllegalArgumentException e) {
                 throw new SuiteFormatException(place + ": " + e.getMessage());
             }
             if (outcome != Outcome.PASS && reason.isEmpty()) {
                 throw new SuiteFormatException(place + ": a " + outcome.word() + " needs its reason");
             }
-            if (rows.putIfAbsent(columns[1].strip(), new Expected(outcome, reason)) != null) {
-                throw new SuiteFormatException(place + ": the row is there already; leave one out");
+            List<Expected> expected = rows.computeIfAbsent(columns[1].strip(), name -> new ArrayList<>());
+            if (instead == expected.isEmpty()) {
+                throw new SuiteFormatException(place
+                        + (instead
+                                ? ": 'or' follows the line with what the row gives on most hosts"
+                                : ": the row is there already; leave one out"));
             }
+            expected.add(new Expected(outcome, reason));
         }
         return new Expectations(rows);
     }
@@ -72,16 +81,22 @@ public final class Expectations {
     public List<Difference> compare(List<Result> results) {
         List<Difference> differences = new ArrayList<>();
         for (Result result : results) {
-            Expected expected = rows.get(result.row().name());
-            if (expected == null) {
+            List<Expected> any = rows.get(result.row().name());
+            if (any == null) {
                 differences.add(new Difference(result, "nothing was expected of it yet, " + said(result)));
-            } else if (expected.outcome() != result.outcome()) {
+                continue;
+            }
+            if (any.stream().anyMatch(e -> fits(e, result))) {
+                continue;
+            }
+            Expected expected = any.getFirst();
+            if (expected.outcome() != result.outcome()) {
                 differences.add(new Difference(
                         result,
                         "expected " + expected.outcome().word()
                                 + (expected.reason().isEmpty() ? "" : " (" + expected.reason() + ")") + ", "
                                 + said(result)));
-            } else if (!stable(expected.reason()).equals(stable(result.reason()))) {
+            } else {
                 differences.add(new Difference(
                         result,
                         result.outcome().word() + " as expected, but for another reason: '" + result.reason()
@@ -89,6 +104,11 @@ public final class Expectations {
             }
         }
         return differences;
+    }
+
+    private static boolean fits(Expected expected, Result result) {
+        return expected.outcome() == result.outcome()
+                && stable(expected.reason()).equals(stable(result.reason()));
     }
 
     private static String said(Result result) {
@@ -101,9 +121,12 @@ public final class Expectations {
 
     /** These expectations with the given results in place of what was expected of their rows. */
     public Expectations accept(List<Result> results) {
-        Map<String, Expected> accepted = new LinkedHashMap<>(rows);
+        Map<String, List<Expected>> accepted = new LinkedHashMap<>(rows);
         for (Result result : results) {
-            accepted.put(result.row().name(), new Expected(result.outcome(), result.reason()));
+            List<Expected> before = accepted.getOrDefault(result.row().name(), List.of());
+            if (before.stream().noneMatch(e -> fits(e, result))) {
+                accepted.put(result.row().name(), List.of(new Expected(result.outcome(), result.reason())));
+            }
         }
         return new Expectations(accepted);
     }
@@ -119,15 +142,17 @@ public final class Expectations {
                 # `slate conformance selftests` compares with it; `slate conformance selftests --update` writes it.
                 """);
         for (Row row : suite.rows()) {
-            Expected expected = rows.get(row.name());
-            if (expected != null) {
+            String or = "";
+            for (Expected expected : rows.getOrDefault(row.name(), List.of())) {
                 String name = expected.reason().isEmpty()
                         ? row.name()
                         : row.name() + " ".repeat(width - row.name().length()) + " | " + expected.reason();
-                text.append(expected.outcome().word())
+                text.append(or)
+                        .append(expected.outcome().word())
                         .append(" | ")
                         .append(name)
                         .append('\n');
+                or = OR;
             }
         }
         Files.writeString(file, text);

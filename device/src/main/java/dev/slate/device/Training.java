@@ -69,7 +69,9 @@ public final class Training {
 
     public static void main(String[] arguments) throws Exception {
         load();
-        Device.start(new SystemFile(new Kvm(new NativeHost(), Knobs.standard())));
+        Kvm kvm = new Kvm(new NativeHost(), Knobs.standard());
+        Watching.start(kvm);
+        Device.start(new SystemFile(kvm));
         Training training = new Training();
         for (int i = 0; i < 3; i++) {
             training.oneVm(2, 400);
