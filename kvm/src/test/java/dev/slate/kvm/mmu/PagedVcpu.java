@@ -38,7 +38,7 @@ public final class PagedVcpu implements Hypervisor {
         stats = new VcpuStats(vm.host);
         mmu = new VcpuMmu(vm.context, mode, stats, this::flush);
         s.cr0 = CpuState.CR0_PE | CpuState.CR0_ET;
-        cpu = new Cpu(s, this, mode.kickWordHva());
+        cpu = new Cpu(s, this, mode.kickWordHva(), Cpu.FEATURES);
         shadow = vm.shadow == null ? null : vm.shadow.vcpu(mmu, s, gpa -> false);
         if (shadow != null) {
             shadow.attach(cpu);
