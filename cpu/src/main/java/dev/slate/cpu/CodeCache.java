@@ -93,6 +93,16 @@ final class CodeCache {
                 return false;
             }
         }
+        int rest = b.byteLength & 7;
+        if (rest == 0) {
+            return true;
+        }
+        long tail = hva + 8L * whole;
+        if ((tail & PAGE - 1) <= PAGE - 8) {
+            // Every KVM_RUN passes here, so one load and a mask; near a page's end, not a byte beyond what is known to
+            // be there.
+            return ((HostMemory.get64(tail) ^ bytes[whole]) & (1L << 8 * rest) - 1) == 0;
+        }
         for (int i = whole * 8; i < b.byteLength; i++) {
             if (HostMemory.get8(hva + i) != (int) (bytes[whole] >>> 8 * (i & 7) & 0xff)) {
                 return false;
