@@ -77,6 +77,23 @@ final class DocumentsTest {
         return tests.stream();
     }
 
+    @Test
+    void every_command_has_help_with_an_example() {
+        List<String> names = new ArrayList<>();
+        Main.commandLine().getSubcommands().values().forEach(sub -> requireHelp(sub, names)); // the script has its own
+        assertThat(names).contains("slate conformance selftests", "slate lab run", "slate layout diff");
+    }
+
+    private static void requireHelp(CommandLine command, List<String> names) {
+        String name = command.getCommandSpec().qualifiedName(" ");
+        assertThat(command.getCommandSpec().findOption("--help"))
+                .as(name + " --help")
+                .isNotNull();
+        assertThat(command.getUsageMessage()).as(name + " --help").contains("example: slate ");
+        names.add(name);
+        command.getSubcommands().values().forEach(sub -> requireHelp(sub, names));
+    }
+
     private void check(String command) throws Exception {
         List<String> words = words(command);
         switch (words.get(0)) {
