@@ -1,5 +1,6 @@
 package dev.slate.benchmarks;
 
+import dev.slate.kvm.Knobs;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -93,6 +94,31 @@ public final class Promises {
         row("an exit to the client and back", 300, median(exits), "ns");
         row("resident memory beyond the client's, 4 vCPUs", 200, median(memory), "MB");
         row("resident memory of each further vCPU", Double.NaN, median(vcpu), "KB");
+        row("metadata of a 4 KiB guest page, TDP", Double.NaN, metadata("tdp=on", false), "B");
+        row("  with a dirty log", Double.NaN, metadata("tdp=on", true), "B");
+        row("metadata of a 4 KiB guest page, shadow paging", Double.NaN, metadata("tdp=off", false), "B");
+        row("  with a dirty log", Double.NaN, metadata("tdp=off", true), "B");
+    }
+
+    /**
+     * Native bytes that a mapped guest page costs beside itself: tables and their headers, rmaps, counts of the slot, dirty bitmaps,
+     * what is allocated and not yet used included.
+     */
+    private static double metadata(String mmu, boolean logged) {
+        int pages = 64 << 20 >> 12;
+        Knobs knobs = Knobs.parse(mmu);
+        long without;
+        try (SmallGuest empty = new SmallGuest(0, SmallGuest.inForEver(), knobs)) {
+            empty.runToExit();
+            without = empty.host.allocatedBytes();
+        }
+        try (SmallGuest guest = new SmallGuest(pages * 4096L, SmallGuest.touchLoop(pages), knobs, true)) {
+            if (logged) {
+                guest.mapData(1); // KVM_MEM_LOG_DIRTY_PAGES
+            }
+            guest.runToExit();
+            return (double) (guest.host.allocatedBytes() - without - guest.dataBytes) / pages;
+        }
     }
 
     private void row(String name, double limit, double measured, String unit) {

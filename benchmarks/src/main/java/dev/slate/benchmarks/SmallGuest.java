@@ -24,6 +24,9 @@ final class SmallGuest implements AutoCloseable {
     private static final int PDPT = 0x2000;
     private static final int PAGE_DIRECTORY = 0x3000;
     private static final int DATA_DIRECTORY = 0x4000;
+    /** Page tables of the data, where the guest maps it by small pages. */
+    private static final int DATA_TABLES = 0x10_0000;
+
     private static final int CODE = 0x10000;
     private static final int PRESENT_WRITABLE = 3;
     private static final int LARGE = 1 << 7;
@@ -49,6 +52,11 @@ final class SmallGuest implements AutoCloseable {
 
     /** With knobs of its own. */
     SmallGuest(long dataBytes, byte[] code, Knobs knobs) {
+        this(dataBytes, code, knobs, false);
+    }
+
+    /** @param smallPages the guest's own tables map the data by 4 KiB; then it is at most 512 MiB */
+    SmallGuest(long dataBytes, byte[] code, Knobs knobs, boolean smallPages) {
         this.dataBytes = dataBytes;
         Kvm kvm = new Kvm(host, knobs);
         vm = kvm.createVm(0);
@@ -58,7 +66,12 @@ final class SmallGuest implements AutoCloseable {
         HostMemory.put64(low + PDPT + 8, DATA_DIRECTORY | PRESENT_WRITABLE);
         HostMemory.put64(low + PAGE_DIRECTORY, PRESENT_WRITABLE | LARGE);
         for (long at = 0; at < dataBytes; at += 2 << 20) {
-            HostMemory.put64(low + DATA_DIRECTORY + (at >> 21) * 8, DATA + at | PRESENT_WRITABLE | LARGE);
+            long table = DATA_TABLES + (at >> 21) * 4096;
+            long entry = smallPages ? table | PRESENT_WRITABLE : DATA + at | PRESENT_WRITABLE | LARGE;
+            HostMemory.put64(low + DATA_DIRECTORY + (at >> 21) * 8, entry);
+            for (int page = 0; smallPages && page < 512; page++) {
+                HostMemory.put64(low + table + 8 * page, DATA + at + 4096L * page | PRESENT_WRITABLE);
+            }
         }
         HostMemory.copyIn(code, 0, low + CODE, code.length);
         vm.setUserMemoryRegion(0, 0, 0, LOW_BYTES, low);
