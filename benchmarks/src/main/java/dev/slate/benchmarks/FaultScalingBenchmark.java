@@ -52,7 +52,7 @@ public class FaultScalingBenchmark {
     @Setup
     public void create() {
         int part = PAGES / vcpus;
-        guest = new SmallGuest(PAGES * 4096L, SmallGuest.touchPartLoop(part));
+        guest = new SmallGuest(PAGES * 4096L, SmallGuest.touchLoop(part));
         all.add(guest.vcpu);
         for (int id = 1; id < vcpus; id++) {
             all.add(guest.addVcpu(id, SmallGuest.DATA + (long) id * part * 4096));

@@ -38,6 +38,10 @@ public class MmuFaultBenchmark {
     @Param({"on", "off"})
     private String tdp = "on";
 
+    /** Memslots in all. With the last used slot hit, their number should not show. */
+    @Param({"2", "32764"})
+    private int slots;
+
     @SuppressWarnings("NullAway.Init") // JMH calls the set-up
     private SmallGuest plain;
 
@@ -51,6 +55,8 @@ public class MmuFaultBenchmark {
         plain = new SmallGuest(BYTES, SmallGuest.touchLoop(PAGES), knobs);
         logged = new SmallGuest(BYTES, SmallGuest.touchLoop(PAGES), knobs);
         logged.mapData(KVM_MEM_LOG_DIRTY_PAGES);
+        plain.fillSlots(slots);
+        logged.fillSlots(slots);
         plain.runToExit();
         logged.runToExit();
         ShadowFigures figures = plain.vm.shadowFigures();
@@ -64,6 +70,13 @@ public class MmuFaultBenchmark {
     public void close() {
         plain.close();
         logged.close();
+    }
+
+    /** A page that is mapped. */
+    @Benchmark
+    @OperationsPerInvocation(PAGES)
+    public void mapped() {
+        plain.runToExit();
     }
 
     /** A page that is not mapped: with the slot's removal and creation. */

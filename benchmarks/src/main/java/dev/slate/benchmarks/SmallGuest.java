@@ -84,7 +84,7 @@ final class SmallGuest implements AutoCloseable {
         enterLongMode(vcpu, DATA);
     }
 
-    /** Another vCPU that runs the same code. @param r8 what its register R8 holds: for {@link #touchPartLoop} its part of the memory */
+    /** Another vCPU that runs the same code. @param r8 what its register R8 holds: for {@link #touchLoop} its part of the memory; the first vCPU has {@link #DATA} */
     Vcpu addVcpu(int id, long r8) {
         Vcpu another = vm.createVcpu(id);
         enterLongMode(another, r8);
@@ -192,46 +192,10 @@ final class SmallGuest implements AutoCloseable {
     }
 
     /**
-     * Writes one word to each of {@code pages} pages from DATA on, then reads a port, for ever:
-     * {@code 1: mov $DATA,%edi; mov $pages,%ecx; 2: mov %rcx,(%rdi); add $4096,%rdi; dec %ecx; jnz 2b; in $0x40,%al; jmp 1b}.
-     */
-    static byte[] touchLoop(int pages) {
-        return bytes(
-                0xbf,
-                0,
-                0,
-                0,
-                0x40,
-                0xb9,
-                pages,
-                pages >> 8,
-                pages >> 16,
-                pages >> 24,
-                0x48,
-                0x89,
-                0x0f,
-                0x48,
-                0x81,
-                0xc7,
-                0,
-                0x10,
-                0,
-                0,
-                0xff,
-                0xc9,
-                0x75,
-                0xf2,
-                0xe4,
-                0x40,
-                0xeb,
-                0xe4);
-    }
-
-    /**
-     * As {@link #touchLoop}, from the address in R8 on:
+     * Writes one word to each of {@code pages} pages from the address in R8 on, then reads a port, for ever:
      * {@code 1: mov %r8,%rdi; mov $pages,%ecx; 2: mov %rcx,(%rdi); add $4096,%rdi; dec %ecx; jnz 2b; in $0x40,%al; jmp 1b}.
      */
-    static byte[] touchPartLoop(int pages) {
+    static byte[] touchLoop(int pages) {
         return bytes(
                 0x4c,
                 0x89,

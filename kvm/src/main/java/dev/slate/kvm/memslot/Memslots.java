@@ -98,8 +98,36 @@ public final class Memslots {
         return false;
     }
 
-    /** Index in hva order from where slots that reach into {@code [startHva, ...)} are to be looked for: go on while below the end. */
-    public int firstByHva(long startHva) {
+    /** What is done with the pages of a memslot that lie in a range of the client's memory. */
+    @FunctionalInterface
+    public interface GfnRange {
+        /** @param firstGfn inclusive @param endGfn exclusive @return whether anything was there */
+        boolean apply(Memslot slot, long firstGfn, long endGfn);
+    }
+
+    /**
+     * Calls {@code range} for the part of each slot that lies in {@code [startHva, endHva)}, in hva order; a page that lies there in part
+     * counts. Not for run paths: it may allocate.
+     *
+     * @return whether any call gave true; all are made
+     */
+    public boolean overHva(long startHva, long endHva, GfnRange range) {
+        boolean any = false;
+        for (int i = firstByHva(startHva); i < byHva.length && byHva[i].userspaceAddr < endHva; i++) {
+            Memslot s = byHva[i];
+            long from = Math.max(startHva, s.userspaceAddr);
+            long to = Math.min(endHva, s.endHva());
+            if (from < to) {
+                long first = s.baseGfn + (from - s.userspaceAddr >>> 12);
+                long end = s.baseGfn + (to - s.userspaceAddr + 4095 >>> 12);
+                any |= range.apply(s, first, end);
+            }
+        }
+        return any;
+    }
+
+    /** Index in hva order from where slots that reach into {@code [startHva, ...)} are to be looked for. */
+    private int firstByHva(long startHva) {
         long from = startHva - longestBytes;
         int low = 0;
         int high = byHva.length;
@@ -112,11 +140,6 @@ public final class Memslots {
             }
         }
         return low;
-    }
-
-    /** The slot at an index in hva order, or null behind the last. */
-    public @Nullable Memslot atByHva(int index) {
-        return index < byHva.length ? byHva[index] : null;
     }
 
     /** The next snapshot: {@code old} taken out, {@code slot} put in; either may be null. */

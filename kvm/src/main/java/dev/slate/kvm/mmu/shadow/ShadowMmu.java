@@ -246,7 +246,7 @@ public final class ShadowMmu implements Mmu {
             modes.waitForReaders();
             boolean flush = false;
             for (int as = 0; as < GuestMemory.ADDRESS_SPACES; as++) {
-                flush |= zapHva(sptes.view(as), startHva, endHva);
+                flush |= sptes.view(as).overHva(startHva, endHva, this::zapRange);
             }
             pages.commit(flush);
         } finally {
@@ -254,20 +254,9 @@ public final class ShadowMmu implements Mmu {
         }
     }
 
-    private boolean zapHva(Memslots slots, long startHva, long endHva) {
-        boolean zapped = false;
-        int i = slots.firstByHva(startHva);
-        for (Memslot s = slots.atByHva(i); s != null && s.userspaceAddr < endHva; s = slots.atByHva(++i)) {
-            long from = Math.max(startHva, s.userspaceAddr);
-            long to = Math.min(endHva, s.endHva());
-            if (from < to) {
-                long first = s.baseGfn + (from - s.userspaceAddr >>> 12);
-                long last = s.baseGfn + (to - s.userspaceAddr + 4095 >>> 12);
-                zapTables(ShadowSlot.of(s), first, last);
-                zapped |= zapLeaves(ShadowSlot.of(s).rmaps, first, last);
-            }
-        }
-        return zapped;
+    private boolean zapRange(Memslot slot, long first, long end) {
+        zapTables(ShadowSlot.of(slot), first, end);
+        return zapLeaves(ShadowSlot.of(slot).rmaps, first, end);
     }
 
     private boolean zapLeaves(SlotRmaps rmaps, long first, long end) {

@@ -449,7 +449,9 @@ public final class TdpMmu implements Mmu {
             modes.waitForReaders();
             boolean zapped = false;
             for (int as = 0; as < GuestMemory.ADDRESS_SPACES; as++) {
-                zapped |= zapHva(as, startHva, endHva);
+                int view = as;
+                zapped |= memory.slots(as)
+                        .overHva(startHva, endHva, (slot, first, end) -> tables.zap(roots[view], view, first, end));
             }
             finishZap(zapped);
         } finally {
@@ -469,17 +471,12 @@ public final class TdpMmu implements Mmu {
         try {
             boolean used = false;
             for (int as = 0; as < GuestMemory.ADDRESS_SPACES; as++) {
-                Memslots slots = memory.slots(as);
-                int i = slots.firstByHva(startHva);
-                for (Memslot s = slots.atByHva(i); s != null && s.userspaceAddr < endHva; s = slots.atByHva(++i)) {
-                    long from = Math.max(startHva, s.userspaceAddr);
-                    long to = Math.min(endHva, s.endHva());
-                    if (from < to) {
-                        long first = s.baseGfn + (from - s.userspaceAddr >>> 12);
-                        long last = s.baseGfn + (to - s.userspaceAddr + 4095 >>> 12);
-                        used |= tables.used(roots[as], first, last, clear, accessedBits);
-                    }
-                }
+                long root = roots[as];
+                used |= memory.slots(as)
+                        .overHva(
+                                startHva,
+                                endHva,
+                                (slot, first, end) -> tables.used(root, first, end, clear, accessedBits));
             }
             if (used && clear) {
                 flushRemoteTlbs();
@@ -505,22 +502,6 @@ public final class TdpMmu implements Mmu {
         } finally {
             mmuLock.unlock();
         }
-    }
-
-    private boolean zapHva(int as, long startHva, long endHva) {
-        Memslots slots = memory.slots(as);
-        boolean zapped = false;
-        int i = slots.firstByHva(startHva);
-        for (Memslot s = slots.atByHva(i); s != null && s.userspaceAddr < endHva; s = slots.atByHva(++i)) {
-            long from = Math.max(startHva, s.userspaceAddr);
-            long to = Math.min(endHva, s.endHva());
-            if (from < to) {
-                long first = s.baseGfn + (from - s.userspaceAddr >>> 12);
-                long last = s.baseGfn + (to - s.userspaceAddr + 4095 >>> 12);
-                zapped |= tables.zap(roots[as], as, first, last);
-            }
-        }
-        return zapped;
     }
 
     @Override
