@@ -2,7 +2,6 @@ package dev.slate.benchmarks;
 
 import dev.slate.kvm.Knobs;
 import dev.slate.kvm.dirty.DirtyLogSink;
-import dev.slate.kvm.stats.ShadowFigures;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -59,10 +58,6 @@ public class MmuFaultBenchmark {
         logged.fillSlots(slots);
         plain.runToExit();
         logged.runToExit();
-        ShadowFigures figures = plain.vm.shadowFigures();
-        if (figures != null) {
-            System.out.printf("shadow paging: %.2f bytes of metadata a guest page%n", (double) figures.bytes() / PAGES);
-        }
     }
 
     /** Ends them. */

@@ -100,24 +100,23 @@ public final class Promises {
         row("  with a dirty log", Double.NaN, metadata("tdp=off", true), "B");
     }
 
-    /**
-     * Native bytes that a mapped guest page costs beside itself: tables and their headers, rmaps, counts of the slot, dirty bitmaps,
-     * what is allocated and not yet used included.
-     */
+    /** Native bytes that a mapped guest page costs beside itself, the dirty bitmap included where the page is logged. */
     private static double metadata(String mmu, boolean logged) {
         int pages = 64 << 20 >> 12;
         Knobs knobs = Knobs.parse(mmu);
         long without;
         try (SmallGuest empty = new SmallGuest(0, SmallGuest.inForEver(), knobs)) {
             empty.runToExit();
-            without = empty.host.allocatedBytes();
+            without = empty.vm.mmuMetadataBytes();
         }
         try (SmallGuest guest = new SmallGuest(pages * 4096L, SmallGuest.touchLoop(pages), knobs, true)) {
+            long bitmap = guest.host.allocatedBytes();
             if (logged) {
                 guest.mapData(1); // KVM_MEM_LOG_DIRTY_PAGES
             }
+            bitmap = guest.host.allocatedBytes() - bitmap;
             guest.runToExit();
-            return (double) (guest.host.allocatedBytes() - without - guest.dataBytes) / pages;
+            return (double) (guest.vm.mmuMetadataBytes() - without + bitmap) / pages;
         }
     }
 

@@ -202,7 +202,6 @@ final class ConformanceCommand implements Runnable {
                 launcher.add("--set");
                 launcher.add(knob);
             }
-            launcher.add("--");
             return launcher;
         }
 

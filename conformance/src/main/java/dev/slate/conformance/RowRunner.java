@@ -28,7 +28,8 @@ public final class RowRunner {
     /**
      * Makes a runner.
      *
-     * @param launcher the command that runs a program on Slate; the program and its arguments are put behind it
+     * @param launcher the command that runs a program on Slate, for instance {@code slate run --quiet}: a row's knobs as {@code --set}, then
+     *     {@code --}, the program and its arguments are put behind it
      * @param programs the folder of the programs
      * @param work a folder for the logs and for what the programs leave behind
      */
@@ -62,6 +63,11 @@ public final class RowRunner {
         // setsid: the program and all that it starts form one process group, whose number is the program's.
         List<String> command = new ArrayList<>(List.of("setsid"));
         command.addAll(launcher);
+        for (String knob : row.knobs()) {
+            command.add("--set");
+            command.add(knob);
+        }
+        command.add("--");
         command.add(program.toString());
         command.addAll(row.arguments());
         ProcessBuilder builder = new ProcessBuilder(command)

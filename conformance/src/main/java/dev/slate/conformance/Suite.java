@@ -12,8 +12,8 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * The rows of a suite, as its file lists them. A line is a time limit in seconds and a command, for instance
- * {@code 120s demand_paging_test -u MISSING}; empty lines and lines that start with # say nothing.
+ * The rows of a suite, as its file lists them. A line is a time limit in seconds, knobs of Slate if any, and a command, for instance
+ * {@code 120s tdp=off demand_paging_test -u MISSING}; empty lines and lines that start with # say nothing.
  *
  * @param rows the rows in the file's order; no two have the same name
  */
@@ -37,12 +37,21 @@ public record Suite(List<Row> rows) {
                 continue;
             }
             String[] words = line.split("\\s+");
-            if (words.length < 2 || !words[0].matches("[1-9][0-9]{0,4}s")) {
+            int program = 1;
+            while (program < words.length && words[program].contains("=")) {
+                program++;
+            }
+            if (program >= words.length || !words[0].matches("[1-9][0-9]{0,4}s")) {
                 throw new SuiteFormatException(file + ":" + (i + 1) + ": '" + line
                         + "': wanted a time limit and a command, for instance '60s cpuid_test'");
             }
             long seconds = Long.parseLong(words[0].substring(0, words[0].length() - 1));
-            Row row = new Row(words[1], List.of(words).subList(2, words.length), Duration.ofSeconds(seconds));
+            List<String> all = List.of(words);
+            Row row = new Row(
+                    all.subList(1, program),
+                    words[program],
+                    all.subList(program + 1, words.length),
+                    Duration.ofSeconds(seconds));
             if (!names.add(row.name())) {
                 throw new SuiteFormatException(
                         file + ":" + (i + 1) + ": '" + row.name() + "' is there already; leave one out");

@@ -28,17 +28,24 @@ final class ConformanceRunTest {
     @TempDir
     private Path folder;
 
-    private Row program(String name, int limitSeconds, String script) throws IOException {
+    private Path script(String name, String script) throws IOException {
         Path file = folder.resolve(name);
         Files.writeString(file, "#!/bin/sh\n" + script);
         assertThat(file.toFile().setExecutable(true)).isTrue();
+        return file;
+    }
+
+    private Row program(String name, int limitSeconds, String script) throws IOException {
+        script(name, script);
         return new Row(name, List.of(), Duration.ofSeconds(limitSeconds));
     }
 
     private RowRunner runner() throws IOException {
         Path work = folder.resolve("work");
         Files.createDirectories(work);
-        return new RowRunner(List.of("env"), folder, work);
+        // What stands for slate run prints the options that it is given.
+        Path run = script("slate-run", "while [ \"$1\" != -- ]; do echo \"$1\"; shift; done; shift; exec \"$@\"");
+        return new RowRunner(List.of(run.toString()), folder, work);
     }
 
     private Board run(int repeat, int jobs, Row... rows) throws IOException, InterruptedException {
@@ -49,6 +56,15 @@ final class ConformanceRunTest {
             throws IOException, InterruptedException {
         PrintStream stream = new PrintStream(out, true, StandardCharsets.UTF_8);
         return new ConformanceRun(runner(), stream, false, 0).run(new Suite(List.of(rows)), repeat, jobs, again);
+    }
+
+    @Test
+    void a_rows_knobs_are_set() throws Exception {
+        Row row = program("knobs", 20, SERVED);
+        RowRunner runner = runner();
+        Row turned = new Row(List.of("tdp=off", "a=b"), row.program(), row.arguments(), row.limit());
+        assertThat(runner.run(turned).outcome()).isEqualTo(Outcome.PASS);
+        assertThat(Files.readAllLines(runner.log(turned))).startsWith("--set", "tdp=off", "--set", "a=b");
     }
 
     @Test

@@ -30,11 +30,23 @@ final class SuiteTest {
     }
 
     @Test
+    void knobs_stand_before_the_program() throws IOException {
+        Suite suite = read("60s cpuid_test\n60s tdp=off mmu.x=1 cpuid_test -a b=c\n");
+        assertThat(suite.rows().get(1))
+                .isEqualTo(new Row(
+                        List.of("tdp=off", "mmu.x=1"), "cpuid_test", List.of("-a", "b=c"), Duration.ofSeconds(60)));
+        assertThat(suite.rows().get(1).name()).isEqualTo("tdp=off mmu.x=1 cpuid_test -a b=c");
+        assertThat(suite.filter("cpuid_test").rows()).hasSize(2);
+        assertThat(suite.filter("tdp=off *").rows()).hasSize(1);
+    }
+
+    @Test
     void a_line_of_another_form_is_named_with_its_number() {
         assertThatThrownBy(() -> read("60s a\ncpuid_test\n"))
                 .isInstanceOf(SuiteFormatException.class)
                 .hasMessageContaining("a.suite:2: 'cpuid_test'");
         assertThatThrownBy(() -> read("0s a\n")).hasMessageContaining("a.suite:1");
+        assertThatThrownBy(() -> read("60s tdp=off\n")).hasMessageContaining("a.suite:1");
         assertThatThrownBy(() -> read("60s\n")).hasMessageContaining("a.suite:1");
     }
 

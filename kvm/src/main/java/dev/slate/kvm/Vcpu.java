@@ -759,6 +759,12 @@ public final class Vcpu implements AutoCloseable {
         vm.remove(this);
     }
 
+    /** Bytes of what waits in the MMU's caches. */
+    long mmuCacheBytes() {
+        ShadowVcpu shadow = run.shadow;
+        return run.mmu.tablePages.bytes() + (shadow == null ? 0 : shadow.cachedBytes());
+    }
+
     /** Gives back native memory, once nobody can look at this vCPU any more. */
     void free() {
         apic.close();

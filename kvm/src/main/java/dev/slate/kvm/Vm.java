@@ -373,6 +373,17 @@ public final class Vm implements AutoCloseable {
         return shadow == null ? null : shadow.figures();
     }
 
+    /** {@link Mmu#metadataBytes} of this VM's MMU without what waits in vCPUs' caches. Any thread; exact while no vCPU runs. */
+    public long mmuMetadataBytes() {
+        long cached = 0;
+        for (Vcpu v : vcpus) {
+            if (v != null) {
+                cached += v.mmuCacheBytes();
+            }
+        }
+        return mmu.metadataBytes() - cached;
+    }
+
     /** How the memslots of this VM's faults were found, all vCPUs together. Any thread. */
     public SlotLookup.Counts slotLookups() {
         SlotLookup.Counts sum = SlotLookup.Counts.ZERO;

@@ -38,6 +38,20 @@ class StatisticsTest {
     }
 
     @Test
+    void metadataGrowsByTheTablesThatAPageNeedsAndByNoCache() {
+        // mov $0x10000000,%edi; mov %eax,(%rdi); in $0x40,%al
+        try (Guest64 g = new Guest64(false, 0xbf, 0, 0, 0, 0x10, 0x89, 0x07, 0xe4, 0x40)) {
+            long hva = g.host.allocate(0x1000, 0x1000);
+            g.vm.setUserMemoryRegion(1, 0, 0x1000_0000, 0x1000, hva);
+            long before = g.vm.mmuMetadataBytes();
+            assertThat(g.run()).isInstanceOf(Exit.PortIn.class);
+            // The root is there. Code and data lie in the same GiB, in two pieces of 2 MiB: one directory pointer's,
+            // one directory, two tables.
+            assertThat(g.vm.mmuMetadataBytes() - before).isEqualTo(4 * 4096);
+        }
+    }
+
+    @Test
     void everyCallOnAVcpuEndsWithItsHostStateReloaded() {
         try (Guest64 g = new Guest64(false, 0xe4, 0x40)) {
             long before = stat(g, VcpuStats.HOST_STATE_RELOAD);

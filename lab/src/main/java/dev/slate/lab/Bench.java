@@ -47,18 +47,8 @@ public record Bench(Path home, Scale scale, PrintStream messages) {
         return selftests.programs();
     }
 
-    /** The command that runs a program on Slate with knobs; the program goes behind it. */
-    public List<String> launcher(List<String> knobs, boolean stats) {
-        List<String> launcher =
-                new java.util.ArrayList<>(List.of(home.resolve("slate").toString(), "run", "--quiet"));
-        if (stats) {
-            launcher.add("--stats");
-        }
-        for (String knob : knobs) {
-            launcher.add("--set");
-            launcher.add(knob);
-        }
-        launcher.add("--");
-        return launcher;
+    /** The command that runs a program on Slate and prints its statistics; for a {@link dev.slate.conformance.RowRunner}. */
+    public List<String> launcher() {
+        return List.of(home.resolve("slate").toString(), "run", "--quiet", "--stats");
     }
 }

@@ -45,6 +45,11 @@ public final class MemoryCache {
         return CAPACITY - first;
     }
 
+    /** Bytes of the objects in stock; for another thread than the vCPU's a guess. */
+    public long bytes() {
+        return (long) count() * slab.objectBytes();
+    }
+
     /** Gives all objects back. */
     public void drain() {
         while (first < CAPACITY) {

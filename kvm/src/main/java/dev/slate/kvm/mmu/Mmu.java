@@ -25,6 +25,12 @@ public interface Mmu extends MemslotListener, AutoCloseable {
     /** Drops every entry of the VM. */
     void zapAll();
 
+    /**
+     * Bytes of native memory that say where guest pages are: tables and their headers, rmaps, descriptors and slots' arrays. Objects taken,
+     * those that wait in vCPUs' caches included; the dirty bitmaps are the memslots' own. Any thread.
+     */
+    long metadataBytes();
+
     /** Takes the tables down; no vCPU runs any more. */
     @Override
     void close();

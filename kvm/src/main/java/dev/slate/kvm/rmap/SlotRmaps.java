@@ -28,14 +28,16 @@ public final class SlotRmaps implements AutoCloseable {
         this.host = host;
         this.baseGfn = baseGfn;
         for (int level = 1; level <= LEVELS; level++) {
-            long count = index(baseGfn + npages - 1, level) + 1;
-            long array = host.allocate(count * Long.BYTES, 64);
-            if (array == 0) {
-                close();
-                throw Errno.ENOMEM.raise();
-            }
-            heads[level - 1] = array;
-            counts[level - 1] = count;
+            counts[level - 1] = index(baseGfn + npages - 1, level) + 1;
+        }
+        // One allocation: a client may have thousands of slots.
+        long array = host.allocate(bytes(), 64);
+        if (array == 0) {
+            throw Errno.ENOMEM.raise();
+        }
+        for (int i = 0; i < LEVELS; i++) {
+            heads[i] = array;
+            array += counts[i] * Long.BYTES;
         }
     }
 
@@ -76,11 +78,9 @@ public final class SlotRmaps implements AutoCloseable {
     /** Gives the heads back; every list has been emptied. */
     @Override
     public void close() {
-        for (int i = 0; i < LEVELS; i++) {
-            if (heads[i] != 0) {
-                host.free(heads[i], counts[i] * Long.BYTES);
-                heads[i] = 0;
-            }
+        if (heads[0] != 0) {
+            host.free(heads[0], bytes());
+            heads[0] = 0;
         }
     }
 }

@@ -42,11 +42,12 @@ final class DirtyLogPerfTest {
 
     /** The command line. */
     String command(int slots) {
-        return row(slots).name();
+        return row(List.of(), slots).name();
     }
 
-    private Row row(int slots) {
+    private Row row(List<String> knobs, int slots) {
         return new Row(
+                knobs,
                 "dirty_log_perf_test",
                 List.of("-v", Integer.toString(vcpus), "-x", Integer.toString(slots), "-b", megabytes + "M", "-i", "2"),
                 LIMIT);
@@ -68,14 +69,13 @@ final class DirtyLogPerfTest {
 
     /** Runs it once. @throws IOException it did not pass */
     Outcome run(Mmus mmu, String knob, int slots) throws IOException, InterruptedException {
-        List<String> knobs = List.of(mmu.knob(), knob);
-        RowRunner runner = new RowRunner(bench.launcher(knobs, true), programs, bench.work());
-        Row row = row(slots);
+        RowRunner runner = new RowRunner(bench.launcher(), programs, bench.work());
+        Row row = row(List.of(mmu.knob(), knob), slots);
         Result result = runner.run(row);
         String output = Files.readString(runner.log(row), StandardCharsets.UTF_8);
         if (result.outcome() != dev.slate.conformance.Outcome.PASS) {
-            throw new IOException(row.name() + " with " + knobs + " gave "
-                    + result.outcome().word() + ": " + result.reason() + "; see " + runner.log(row));
+            throw new IOException(row.name() + " gave " + result.outcome().word() + ": " + result.reason() + "; see "
+                    + runner.log(row));
         }
         Map<String, Double> stats = new HashMap<>();
         Matcher matcher = STAT.matcher(output);

@@ -32,6 +32,11 @@ final class ShadowCaches implements AutoCloseable {
                 && shadowedInfo.topUp(MOST_LEVELS);
     }
 
+    /** Bytes of all objects in stock. */
+    long bytes() {
+        return descriptors.bytes() + headers.bytes() + tables.bytes() + shadowedInfo.bytes();
+    }
+
     @Override
     public void close() {
         descriptors.drain();

@@ -290,6 +290,11 @@ public final class ShadowMmu implements Mmu {
     }
 
     @Override
+    public long metadataBytes() {
+        return figures().bytes();
+    }
+
+    @Override
     public void hostInvalidateEnd(long startHva, long endHva) {
         lock.lock();
         try {

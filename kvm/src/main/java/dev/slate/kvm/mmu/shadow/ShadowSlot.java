@@ -19,8 +19,10 @@ final class ShadowSlot implements SlotMetadata {
     private final long baseGfn;
     private final long trackBytes;
     private final long lpageBytes;
-    private long track;
+    /** Both arrays lie in one allocation, this one first. */
     private long lpage;
+
+    private final long track;
 
     ShadowSlot(HostServices host, long baseGfn, long npages) {
         this.host = host;
@@ -28,9 +30,9 @@ final class ShadowSlot implements SlotMetadata {
         this.rmaps = new SlotRmaps(host, baseGfn, npages);
         this.trackBytes = npages * Short.BYTES;
         this.lpageBytes = rmaps.count(2) * Integer.BYTES;
-        track = host.allocate(trackBytes, 64);
-        lpage = host.allocate(lpageBytes, 64);
-        if (track == 0 || lpage == 0) {
+        lpage = host.allocate(lpageBytes + trackBytes, 64);
+        track = lpage + lpageBytes;
+        if (lpage == 0) {
             close();
             throw Errno.ENOMEM.raise();
         }
@@ -83,12 +85,8 @@ final class ShadowSlot implements SlotMetadata {
     @Override
     public void close() {
         rmaps.close();
-        if (track != 0) {
-            host.free(track, trackBytes);
-            track = 0;
-        }
         if (lpage != 0) {
-            host.free(lpage, lpageBytes);
+            host.free(lpage, lpageBytes + trackBytes);
             lpage = 0;
         }
     }

@@ -448,6 +448,11 @@ public final class ShadowVcpu implements AutoCloseable {
         return Hypervisor.RETRY;
     }
 
+    /** Bytes of the objects in this vCPU's caches. */
+    public long cachedBytes() {
+        return caches.bytes();
+    }
+
     /** Gives roots and caches back; the vCPU runs no more. */
     @Override
     public void close() {

@@ -505,6 +505,11 @@ public final class TdpMmu implements Mmu {
     }
 
     @Override
+    public long metadataBytes() {
+        return tables.bytes();
+    }
+
+    @Override
     public void hostInvalidateEnd(long startHva, long endHva) {
         mmuLock.lock();
         try {

@@ -46,6 +46,11 @@ final class TdpTables {
     /** Address space of the zap under way. */
     private int zapping;
 
+    /** Bytes of tables taken, vCPUs' caches included. */
+    long bytes() {
+        return pages.used() * Slab.PAGE;
+    }
+
     TdpTables(Slab pages, VmStats stats) {
         this.pages = pages;
         this.stats = stats;
