@@ -46,11 +46,6 @@ public abstract sealed class StatBlock implements AutoCloseable permits VmStats,
         HostMemory.put64(hva + offset, 0);
     }
 
-    /** Copies the whole data block. Any thread. */
-    public void copyTo(byte[] to) {
-        HostMemory.copyOut(hva, to, 0, Math.min(bytes, to.length));
-    }
-
     /** Gives the block back. */
     @Override
     public void close() {

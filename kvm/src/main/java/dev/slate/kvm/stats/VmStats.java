@@ -1,6 +1,7 @@
 package dev.slate.kvm.stats;
 
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.Errno;
 import dev.slate.kvm.host.HostServices;
 import java.util.List;
 
@@ -41,9 +42,61 @@ public final class VmStats extends StatBlock {
     public static final int MAX_MMU_RMAP_SIZE = offset(SCHEMA, "max_mmu_rmap_size");
     public static final int MAX_MMU_PAGE_HASH_COLLISIONS = offset(SCHEMA, "max_mmu_page_hash_collisions");
 
+    /** Lines of 64 bytes in which pages are counted: vCPUs that fault at once would wait for one line. */
+    private static final int STRIPES = 32;
+
+    private static final int LINE = 64;
+
+    private final long stripes;
+
     /** @throws dev.slate.kvm.KvmException ENOMEM */
     public VmStats(HostServices host) {
         super(host, SCHEMA);
+        stripes = host.allocate(STRIPES * LINE, LINE);
+        if (stripes == 0) {
+            super.close();
+            throw Errno.ENOMEM.raise();
+        }
+    }
+
+    private static boolean striped(int offset) {
+        return offset >= PAGES_4K && offset <= PAGES_1G;
+    }
+
+    /**
+     * Adds to {@link #PAGES_4K}, {@link #PAGES_2M} or {@link #PAGES_1G}.
+     *
+     * @param sptep the SPTE that was set or cleared, or its table: neighbours share a line
+     */
+    public void addPages(long sptep, int offset, long delta) {
+        HostMemory.getAndAdd64(stripes + (sptep >>> 12 & STRIPES - 1) * LINE + (offset - PAGES_4K), delta);
+    }
+
+    private long sum(int offset) {
+        long sum = 0;
+        for (int i = 0; i < STRIPES; i++) {
+            sum += HostMemory.get64(stripes + (long) i * LINE + (offset - PAGES_4K));
+        }
+        return sum;
+    }
+
+    @Override
+    public long get(int offset) {
+        return super.get(offset) + (striped(offset) ? sum(offset) : 0);
+    }
+
+    @Override
+    public void clear(int offset) {
+        super.clear(offset);
+        for (int i = 0; striped(offset) && i < STRIPES; i++) {
+            HostMemory.put64(stripes + (long) i * LINE + (offset - PAGES_4K), 0);
+        }
+    }
+
+    @Override
+    public void close() {
+        host.free(stripes, STRIPES * LINE);
+        super.close();
     }
 
     /** Adds to a counter. */

@@ -38,10 +38,8 @@ final class StatsTest {
             v.add(VcpuStats.EXITS);
             v.add(VcpuStats.EXITS, 4);
             v.set(VcpuStats.GUEST_MODE, 1);
-            byte[] block = new byte[v.bytes()];
-            v.copyTo(block);
-            assertThat(block[VcpuStats.EXITS]).isEqualTo((byte) 5);
-            assertThat(block[VcpuStats.GUEST_MODE]).isEqualTo((byte) 1);
+            assertThat(HostMemory.get64(v.hva + VcpuStats.EXITS)).isEqualTo(5);
+            assertThat(v.get(VcpuStats.GUEST_MODE)).isOne();
         }
     }
 
@@ -56,6 +54,24 @@ final class StatsTest {
             assertThat(v.get(VcpuStats.HALT_WAIT_HIST + 16)).isEqualTo(2);
             assertThat(v.get(VcpuStats.HALT_WAIT_HIST + 24)).isOne();
             assertThat(v.get(VcpuStats.HALT_WAIT_HIST + 31 * 8)).isEqualTo(2);
+        }
+    }
+
+    @Test
+    void pagesAreAddedUpFromTheLinesTheyAreCountedIn() {
+        try (VmStats m = new VmStats(host)) {
+            for (long table = 0; table < 100; table++) {
+                m.addPages(0x7000_0000L + (table << 12) + 8 * table, VmStats.PAGES_4K, 3);
+                m.addPages(table << 12, VmStats.PAGES_2M, 1);
+            }
+            m.add(VmStats.PAGES_4K, -50);
+            assertThat(m.get(VmStats.PAGES_4K)).isEqualTo(250);
+            assertThat(m.get(VmStats.PAGES_2M)).isEqualTo(100);
+            assertThat(m.get(VmStats.PAGES_1G)).isZero();
+            assertThat(m.get(VmStats.NX_LPAGE_SPLITS)).isZero();
+            m.clear(VmStats.PAGES_4K);
+            assertThat(m.get(VmStats.PAGES_4K)).isZero();
+            assertThat(m.get(VmStats.PAGES_2M)).isEqualTo(100);
         }
     }
 

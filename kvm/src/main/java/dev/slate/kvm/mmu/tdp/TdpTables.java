@@ -172,7 +172,7 @@ final class TdpTables {
                     if (Tracepoints.ON) {
                         traceSet(at, spte, made, asId, gfn, level);
                     }
-                    stats.add(level == 1 ? VmStats.PAGES_4K : VmStats.PAGES_2M, 1);
+                    stats.addPages(at, level == 1 ? VmStats.PAGES_4K : VmStats.PAGES_2M, 1);
                     return MAPPED;
                 }
             } else if (!Spte.mapped(spte)) {
