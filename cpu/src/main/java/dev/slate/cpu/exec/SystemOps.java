@@ -67,6 +67,9 @@ final class SystemOps {
                 cpu.exitInfo = op == Op.WRMSR ? 1 : 0;
                 return o.exit(CpuExit.MSR, w0, w1);
             }
+            case Op.RDPMC ->
+                // No counter is offered, so ECX names none: #GP whatever CR4.PCE and the privilege are (SDM 2B, RDPMC).
+                throw o.protection();
             case Op.RDTSC, Op.RDTSCP -> {
                 if ((s.cr4 & CpuState.CR4_TSD) != 0 && s.cpl != 0 && s.protectedMode()) {
                     throw o.protection();

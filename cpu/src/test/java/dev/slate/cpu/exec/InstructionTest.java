@@ -150,6 +150,15 @@ final class InstructionTest {
         assertThat(s.gpr[CpuState.RSP]).isEqualTo(0x17_0000 - 40);
     }
 
+    // SDM 2B, RDPMC: #GP where ECX names no counter. There is none, for level 0 either.
+    @Test
+    void readingAPerformanceCounterIsAGeneralProtectionFault() {
+        code("0f33");
+        assertThat(run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.rip).isEqualTo(HANDLERS + GuestFault.GP);
+        assertThat(get64(s.gpr[CpuState.RSP])).isZero();
+    }
+
     @Test
     void softwareInterruptsAreHeldToTheGatesPrivilege() {
         code("cd20");
