@@ -183,11 +183,10 @@ public final class ShadowVcpu implements AutoCloseable {
             v.mode.kick();
             return Hypervisor.LEAVE;
         }
-        boolean present = write
-                && (errorCode & (GuestWalk.PF_P | GuestWalk.PF_RSVD)) == GuestWalk.PF_P
-                && (roots.leaf(la) & Spte.HOST_WRITABLE) != 0;
+        boolean protectedPage = write && (errorCode & (GuestWalk.PF_P | GuestWalk.PF_RSVD)) == GuestWalk.PF_P;
+        long mapped = protectedPage ? hostWritable(la) : 0;
         v.leaveGuest();
-        int outcome = resolve(la, errorCode, present);
+        int outcome = resolve(la, errorCode, mapped);
         v.enterGuest();
         switch (outcome) {
             case Hypervisor.MMIO -> {
@@ -199,10 +198,7 @@ public final class ShadowVcpu implements AutoCloseable {
                 v.stats.add(VcpuStats.PF_GUEST);
             }
             case Hypervisor.WATCHED -> {
-                long spte = roots.leaf(la);
-                long page = Spte.frame(spte) + ((spte & Spte.LARGE) != 0 ? la & (2 << 20) - 4096 : 0);
-                if ((spte & (Spte.PRESENT | Spte.HOST_WRITABLE)) != (Spte.PRESENT | Spte.HOST_WRITABLE)
-                        || page != watchedHva) {
+                if (hostWritable(la) != watchedHva) {
                     return Hypervisor.RETRY;
                 }
                 processor.faultGpa = faultGpa;
@@ -215,7 +211,16 @@ public final class ShadowVcpu implements AutoCloseable {
         return outcome;
     }
 
-    private int resolve(long la, long errorCode, boolean hostWritable) {
+    /** The host page that {@code la} is mapped to and that its SPTE says is there for writing; 0: none. Inside the guest. */
+    private long hostWritable(long la) {
+        long spte = roots.leaf(la);
+        if ((spte & (Spte.PRESENT | Spte.HOST_WRITABLE)) != (Spte.PRESENT | Spte.HOST_WRITABLE)) {
+            return 0;
+        }
+        return Spte.frame(spte) + ((spte & Spte.LARGE) != 0 ? la & (2 << 20) - 4096 : 0);
+    }
+
+    private int resolve(long la, long errorCode, long mapped) {
         int access = (errorCode & GuestWalk.PF_W) != 0
                 ? Tlb.WRITE
                 : (errorCode & GuestWalk.PF_I) != 0 ? Tlb.FETCH : Tlb.READ;
@@ -230,7 +235,7 @@ public final class ShadowVcpu implements AutoCloseable {
             if (walked != GuestWalk.OK) {
                 return Hypervisor.LEAVE;
             }
-            int outcome = translated(la, access, mode, hostWritable);
+            int outcome = translated(la, access, mode, mapped);
             if (outcome != AGAIN) {
                 return outcome;
             }
@@ -240,8 +245,8 @@ public final class ShadowVcpu implements AutoCloseable {
         }
     }
 
-    /** The guest's tables say {@link GuestWalk#gpa}: maps it. */
-    private int translated(long la, int access, int mode, boolean hostWritable) {
+    /** The guest's tables say {@link GuestWalk#gpa}: maps it. @param mapped what {@link #hostWritable} gave before */
+    private int translated(long la, int access, int mode, long mapped) {
         boolean write = access == Tlb.WRITE;
         long gfn = walk.gpa >>> 12;
         faultGpa = walk.gpa;
@@ -251,7 +256,8 @@ public final class ShadowVcpu implements AutoCloseable {
             return Hypervisor.MMIO;
         }
         long hva = slot.hva(gfn);
-        if (hostWritable && ShadowSlot.of(slot).tracked(gfn)) {
+        // Only if the SPTE maps this very page: the guest may have changed its entry and not flushed.
+        if (mapped == hva && ShadowSlot.of(slot).tracked(gfn)) {
             roots.clearWriteFlooding(la);
             watchedHva = hva;
             return Hypervisor.WATCHED;

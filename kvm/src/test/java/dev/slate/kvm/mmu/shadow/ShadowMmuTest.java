@@ -15,6 +15,7 @@ import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -197,6 +198,25 @@ final class ShadowMmuTest {
         assertThat(vm.stat(VmStats.MMU_SHADOW_ZAPPED)).isGreaterThan(zapped);
         v.store64(pd + 8 * 103, 0);
         assertThat(vm.stat(VmStats.MMU_PTE_WRITE)).isEqualTo(3);
+    }
+
+    @Test
+    @Timeout(value = 20, threadMode = Timeout.ThreadMode.SEPARATE_THREAD) // when it fails, it loops
+    void aWriteThroughAnEntryThatWasChangedFromOneWatchedTableToAnotherGoesOn() {
+        map(0, 1, P | W | A | D);
+        v.load64(la(0));
+        long pdpt = HostMemory.get64(hva + pml4 + 8) & 0xffff_f000L;
+        long pd = HostMemory.get64(hva + pdpt) & 0xffff_f000L;
+        v.store64(pt + 8 * 7, pd | P | W | A | D);
+        v.store64(la(7) + 8 * 100, 0);
+        assertThat(vm.stat(VmStats.MMU_PTE_WRITE)).isEqualTo(1);
+        // The table is unsync, so the SPTE goes on mapping the directory, write-protected; nothing is flushed.
+        v.store64(pt + 8 * 7, pdpt | P | W | A | D);
+        assertThat(vm.stat(VmStats.MMU_UNSYNC)).isEqualTo(1);
+        v.store64(la(7) + 8 * 100, 0x5000_0000L);
+        assertThat(HostMemory.get64(hva + pdpt + 8 * 100)).isEqualTo(0x5000_0000L);
+        assertThat(HostMemory.get64(hva + pd + 8 * 100)).isZero();
+        ShadowAudit.run(vm);
     }
 
     @Test
