@@ -43,26 +43,32 @@ final class FloatOracleTest {
 
     private static final int SIGN_80 = 0x8000;
 
-    /** The oracle's numbers of what is computed. */
+    /** What is computed, with the oracle's numbers. */
     private enum Operation {
-        ADD,
-        SUB,
-        MUL,
-        DIV,
-        SQRT,
-        FMA,
-        TO_FORMAT,
-        TO_INT32,
-        TO_INT64,
-        FROM_INT64,
-        RINT,
-        EXP2M1,
-        YLOG2X,
-        YLOG2XP1,
-        ATAN2,
-        SIN,
-        COS,
-        TAN
+        ADD(0),
+        SUB(1),
+        MUL(2),
+        DIV(3),
+        SQRT(4),
+        FMA(5),
+        TO_FORMAT(6),
+        TO_INT32(7),
+        TO_INT64(8),
+        FROM_INT64(9),
+        RINT(10),
+        EXP2M1(11),
+        YLOG2X(12),
+        YLOG2XP1(13),
+        ATAN2(14),
+        SIN(15),
+        COS(16),
+        TAN(17);
+
+        private final int number;
+
+        Operation(int number) {
+            this.number = number;
+        }
     }
 
     /** Where an instruction leaves its result. */
@@ -75,7 +81,7 @@ final class FloatOracleTest {
     }
 
     /** Instructions: operands are ST0 and ST1, or XMM0 to XMM2 as the oracle has them in turn, or RAX. */
-    private enum Instruction {
+    enum Instruction {
         FADD("d8c1", Operation.ADD, 80, 80, Result.ST0),
         FSUB("d8e1", Operation.SUB, 80, 80, Result.ST0),
         FMUL("d8c9", Operation.MUL, 80, 80, Result.ST0),
@@ -214,7 +220,7 @@ final class FloatOracleTest {
             bits = new int[] {24, 53, 64}[random.nextInt(3)];
         }
         questions
-                .putInt(at, instruction.operation.ordinal())
+                .putInt(at, instruction.operation.number)
                 .putInt(at + 4, rounding)
                 .putInt(at + 8, instruction.to)
                 .putInt(at + 12, bits);
