@@ -9,7 +9,9 @@ import dev.slate.kvm.host.HostServices;
  *
  * <p>Order: whoever makes a page writable marks it <em>afterwards</em>; whoever harvests takes the bits <em>first</em> and
  * write-protects their pages then. So a page that can be written is either marked, or will be before the vCPU that made it writable goes
- * on; a write is reported now or next time, never lost.
+ * on; a write is reported now or next time, never lost. It is marked <em>before</em>, too, so that next time is the next harvest, however
+ * long the thread is held up between the two: a harvest that takes the early mark waits until the fault that made it is over, and by
+ * then the second one is there.
  *
  * <p>Marking is for any thread inside guest mode or a reading window; everything else under the slots lock. The native memory lives
  * until {@link #close}, which the owner calls when every vCPU has passed.

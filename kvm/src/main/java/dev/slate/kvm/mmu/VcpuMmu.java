@@ -70,6 +70,16 @@ public final class VcpuMmu implements AutoCloseable {
     }
 
     /**
+     * Notes in the slot's bitmap that a page is about to be made writable: {@link #markDirty} follows. Without it, this thread could be held
+     * up between the two while others write to the page, and two harvests would not know of it. A ring has no such note.
+     */
+    public void markDirtyEarly(Memslot slot, long gfn) {
+        if (dirtyRing == null) {
+            slot.markDirty(gfn);
+        }
+    }
+
+    /**
      * Notes a write to a page, in the slot's bitmap or this vCPU's ring. After the entry was made writable, never before: see
      * {@link dev.slate.kvm.dirty.DirtyBitmap}.
      */

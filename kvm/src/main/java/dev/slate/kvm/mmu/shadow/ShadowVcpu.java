@@ -432,6 +432,9 @@ public final class ShadowVcpu implements AutoCloseable {
             writable = (write || !slot.logsDirty()) && !mmu.sync.mustProtect(slot, gfn, true);
         }
         long now = ShadowSptes.leaf(hva, level, access, key, hostWritable, writable);
+        if (writable && slot.logsDirty()) {
+            v.markDirtyEarly(slot, gfn);
+        }
         boolean spurious = now == old;
         if (!spurious) {
             ShadowPage.setEntry(sp, ShadowPage.index(sptep), gfn, access);

@@ -186,6 +186,10 @@ public final class TdpMmu implements Mmu {
                     }
                 }
                 more |= Spte.WRITABLE | Spte.DIRTY;
+                Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
+                if (slot != null) {
+                    v.markDirtyEarly(slot, gfn);
+                }
             }
             if (HostMemory.cas64(at, spte, more)) {
                 if (write) {
@@ -260,6 +264,9 @@ public final class TdpMmu implements Mmu {
             }
             if (Tracepoints.ON) {
                 Tracepoints.spteRequested(gfn, hva, level);
+            }
+            if (write) {
+                v.markDirtyEarly(slot, gfn);
             }
             int made = tables.map(v.tablePages, root, v.addressSpace, gfn, hva, level, how);
             if (made == TdpTables.MAPPED && write) {
@@ -397,8 +404,9 @@ public final class TdpMmu implements Mmu {
             boolean zapped = hugePages && zapCollapsible(root, slot);
             finishZap(zapped || old.dirtyBitmap != null);
         } else if (!initiallySet) {
-            boolean changed = tables.writeProtect(root, slot.baseGfn, slot.endGfn(), eagerSplit);
-            finishZap(changed);
+            tables.writeProtect(root, slot.baseGfn, slot.endGfn(), eagerSplit);
+            // Even if nothing was writable: who is about to make a page so in a fast fault still looks at the old slot.
+            finishZap(true);
         }
     }
 
@@ -425,6 +433,9 @@ public final class TdpMmu implements Mmu {
 
     @Override
     public void flushRemoteTlbs() {
+        // A fault that took its note of a page before a harvest did must have taken the second one by the harvest's
+        // end.
+        modes.waitForReaders();
         stats.add(VmStats.REMOTE_TLB_FLUSH_REQUESTS, 1);
         if (modes.flushRemoteTlbs()) {
             stats.add(VmStats.REMOTE_TLB_FLUSH, 1);
