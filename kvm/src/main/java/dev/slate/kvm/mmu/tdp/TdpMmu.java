@@ -174,6 +174,7 @@ public final class TdpMmu implements Mmu {
                 return true;
             }
             long more = Spte.accessTracked(spte) ? Spte.restoreAccess(spte) : spte;
+            Memslot before = null;
             if (write) {
                 if (!Spte.writableAgain(spte)) {
                     return false;
@@ -186,19 +187,22 @@ public final class TdpMmu implements Mmu {
                     }
                 }
                 more |= Spte.WRITABLE | Spte.DIRTY;
-                Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
-                if (slot != null) {
-                    v.markDirtyEarly(slot, gfn);
+                before = v.slot(memory.slots(v.addressSpace), gfn);
+                if (before == null) {
+                    // Its slot is going, and so will the entry; until then nobody could say where a write is to be
+                    // noted.
+                    return false;
                 }
+                v.markDirtyEarly(before, gfn);
             }
             if (HostMemory.cas64(at, spte, more)) {
-                if (write) {
-                    // After the compare-and-set, never before: see DirtyBitmap. The slot is looked up after it too:
-                    // logging that starts now write-protects what it finds writable.
-                    Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
-                    if (slot != null) {
-                        v.markDirty(slot, gfn);
-                    }
+                if (before != null) {
+                    // After the compare-and-set, too: see DirtyBitmap. The slot is looked up after it again: logging
+                    // that
+                    // starts now write-protects what it finds writable. A slot that has just gone elsewhere took its
+                    // bitmap along.
+                    Memslot after = v.slot(memory.slots(v.addressSpace), gfn);
+                    v.markDirty(after != null ? after : before, gfn);
                 }
                 v.stats.add(VcpuStats.PF_FAST);
                 v.stats.add(VcpuStats.PF_FIXED);
