@@ -566,7 +566,8 @@ final class SoftFloat {
         }
         int flags = after;
         long v = toInteger();
-        if (v < 0 || v > (signB ? -indefinite : -(indefinite + 1)) && !(signB && bits == 64)) {
+        // Unsigned: a magnitude may be rounded up to 2^63, which a negative integer of 64 bits has.
+        if (Long.compareUnsigned(v, signB ? -indefinite : -(indefinite + 1)) > 0) {
             after = flags;
             before |= IE;
             return indefinite;
