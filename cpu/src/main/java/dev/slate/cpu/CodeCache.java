@@ -99,8 +99,7 @@ final class CodeCache {
         }
         long tail = hva + 8L * whole;
         if ((tail & PAGE - 1) <= PAGE - 8) {
-            // Every KVM_RUN passes here, so one load and a mask; near a page's end, not a byte beyond what is known to
-            // be there.
+            // Every KVM_RUN passes here, so one load and a mask; but not over a page's end, where nothing may be.
             return ((HostMemory.get64(tail) ^ bytes[whole]) & (1L << 8 * rest) - 1) == 0;
         }
         for (int i = whole * 8; i < b.byteLength; i++) {

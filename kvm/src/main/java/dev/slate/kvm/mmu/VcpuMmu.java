@@ -80,7 +80,7 @@ public final class VcpuMmu implements AutoCloseable {
     }
 
     /**
-     * Notes a write to a page, in the slot's bitmap or this vCPU's ring. After the entry was made writable, never before: see
+     * Notes a write to a page, in the slot's bitmap or this vCPU's ring. After the entry was made writable, never only before: see
      * {@link dev.slate.kvm.dirty.DirtyBitmap}.
      */
     public void markDirty(Memslot slot, long gfn) {

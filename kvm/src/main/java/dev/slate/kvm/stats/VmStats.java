@@ -64,18 +64,23 @@ public final class VmStats extends StatBlock {
     }
 
     /**
-     * Adds to {@link #PAGES_4K}, {@link #PAGES_2M} or {@link #PAGES_1G}.
+     * Adds to {@link #PAGES_4K}, {@link #PAGES_2M} or {@link #PAGES_1G} where vCPUs do so at once, without a lock; what is done under one
+     * may use {@link #add}.
      *
      * @param sptep the SPTE that was set or cleared, or its table: neighbours share a line
      */
     public void addPages(long sptep, int offset, long delta) {
-        HostMemory.getAndAdd64(stripes + (sptep >>> 12 & STRIPES - 1) * LINE + (offset - PAGES_4K), delta);
+        HostMemory.getAndAdd64(stripeAt(sptep >>> 12 & STRIPES - 1, offset), delta);
+    }
+
+    private long stripeAt(long stripe, int offset) {
+        return stripes + stripe * LINE + (offset - PAGES_4K);
     }
 
     private long sum(int offset) {
         long sum = 0;
         for (int i = 0; i < STRIPES; i++) {
-            sum += HostMemory.get64(stripes + (long) i * LINE + (offset - PAGES_4K));
+            sum += HostMemory.get64(stripeAt(i, offset));
         }
         return sum;
     }
@@ -88,8 +93,10 @@ public final class VmStats extends StatBlock {
     @Override
     public void clear(int offset) {
         super.clear(offset);
-        for (int i = 0; striped(offset) && i < STRIPES; i++) {
-            HostMemory.put64(stripes + (long) i * LINE + (offset - PAGES_4K), 0);
+        if (striped(offset)) {
+            for (int i = 0; i < STRIPES; i++) {
+                HostMemory.put64(stripeAt(i, offset), 0);
+            }
         }
     }
 

@@ -174,35 +174,24 @@ public final class TdpMmu implements Mmu {
                 return true;
             }
             long more = Spte.accessTracked(spte) ? Spte.restoreAccess(spte) : spte;
-            Memslot before = null;
+            Memslots slots = memory.slots(v.addressSpace);
+            Memslot slot = null;
             if (write) {
-                if (!Spte.writableAgain(spte)) {
+                if (!Spte.writableAgain(spte) || (spte & Spte.LARGE) != 0) {
+                    // A logged slot's large page is split. Whether it is logged can only be told in a reading window.
                     return false;
                 }
-                if ((spte & Spte.LARGE) != 0) {
-                    // A page of a logged slot is made writable by itself; that splits the large one.
-                    Memslot slot = v.slot(memory.slots(v.addressSpace), gfn);
-                    if (slot == null || slot.logsDirty()) {
-                        return false;
-                    }
+                slot = v.slot(slots, gfn);
+                if (slot == null) {
+                    // The slot is going, and the entry with it: nobody could say where a write is to be noted.
+                    return false;
                 }
+                v.markDirtyEarly(slot, gfn);
                 more |= Spte.WRITABLE | Spte.DIRTY;
-                before = v.slot(memory.slots(v.addressSpace), gfn);
-                if (before == null) {
-                    // Its slot is going, and so will the entry; until then nobody could say where a write is to be
-                    // noted.
-                    return false;
-                }
-                v.markDirtyEarly(before, gfn);
             }
             if (HostMemory.cas64(at, spte, more)) {
-                if (before != null) {
-                    // After the compare-and-set, too: see DirtyBitmap. The slot is looked up after it again: logging
-                    // that
-                    // starts now write-protects what it finds writable. A slot that has just gone elsewhere took its
-                    // bitmap along.
-                    Memslot after = v.slot(memory.slots(v.addressSpace), gfn);
-                    v.markDirty(after != null ? after : before, gfn);
+                if (slot != null) {
+                    v.markDirty(slotNow(v, slots, slot, gfn), gfn);
                 }
                 v.stats.add(VcpuStats.PF_FAST);
                 v.stats.add(VcpuStats.PF_FIXED);
@@ -212,6 +201,16 @@ public final class TdpMmu implements Mmu {
                 return true;
             }
         }
+    }
+
+    /**
+     * The slot in which a page is to be marked that has just been made writable: not that of the snapshot before if there is a new one,
+     * since logging that starts now write-protects only what it finds writable. A slot that has gone elsewhere took its bitmap along.
+     */
+    private Memslot slotNow(VcpuMmu v, Memslots before, Memslot slot, long gfn) {
+        Memslots now = memory.slots(v.addressSpace);
+        Memslot found = now == before ? slot : v.slot(now, gfn);
+        return found == null ? slot : found;
     }
 
     private static void traceFast(VcpuMmu v, long gfn, long errorCode, long at, long oldSpte, long newSpte, int ret) {
@@ -437,9 +436,12 @@ public final class TdpMmu implements Mmu {
 
     @Override
     public void flushRemoteTlbs() {
-        // A fault that took its note of a page before a harvest did must have taken the second one by the harvest's
-        // end.
+        // A fault whose early mark of a page a harvest has taken must have made the second one when the harvest ends.
         modes.waitForReaders();
+        flush();
+    }
+
+    private void flush() {
         stats.add(VmStats.REMOTE_TLB_FLUSH_REQUESTS, 1);
         if (modes.flushRemoteTlbs()) {
             stats.add(VmStats.REMOTE_TLB_FLUSH, 1);
@@ -449,7 +451,7 @@ public final class TdpMmu implements Mmu {
     /** Steps 4 and 5 of the protocol: with the lock held, so that nobody frees what another flush still waits for. */
     private void finishZap(boolean changed) {
         if (changed) {
-            flushRemoteTlbs();
+            flush();
             tables.freeUnlinked();
         }
     }
@@ -494,7 +496,7 @@ public final class TdpMmu implements Mmu {
                                 (slot, first, end) -> tables.used(root, first, end, clear, accessedBits));
             }
             if (used && clear) {
-                flushRemoteTlbs();
+                flush();
             }
             return used;
         } finally {

@@ -46,15 +46,15 @@ final class TdpTables {
     /** Address space of the zap under way. */
     private int zapping;
 
-    /** Bytes of tables taken, vCPUs' caches included. */
-    long bytes() {
-        return pages.used() * Slab.PAGE;
-    }
-
     TdpTables(Slab pages, VmStats stats) {
         this.pages = pages;
         this.stats = stats;
         this.nxSplits = new NxSplits(stats);
+    }
+
+    /** Bytes of tables taken, vCPUs' caches included. */
+    long bytes() {
+        return pages.used() * Slab.PAGE;
     }
 
     NxSplits nxSplits() {
@@ -429,18 +429,16 @@ final class TdpTables {
     // ------------------------------------------------------------------ write protection
 
     /**
-     * Takes W from every leaf in {@code [start, end)}.
+     * Takes W from every leaf in {@code [start, end)}; a flush must follow.
      *
      * @param split large leaves are split at once (eager page splitting); else they lose W as they are
-     * @return whether any entry lost W: then a flush must follow
      */
-    boolean writeProtect(long root, long start, long end, boolean split) {
-        return protectTable(root, ROOT_LEVEL, 0, start, end, split);
+    void writeProtect(long root, long start, long end, boolean split) {
+        protectTable(root, ROOT_LEVEL, 0, start, end, split);
     }
 
-    private boolean protectTable(long table, int level, long base, long start, long end, boolean split) {
+    private void protectTable(long table, int level, long base, long start, long end, boolean split) {
         long span = Spte.gfns(level);
-        boolean any = false;
         int first = start <= base ? 0 : (int) (start - base >>> 9 * (level - 1));
         for (int i = first; i < ENTRIES; i++) {
             long low = base + i * span;
@@ -453,17 +451,15 @@ final class TdpTables {
                 continue;
             }
             if (!Spte.leaf(spte, level)) {
-                any |= protectTable(Spte.frame(spte), level - 1, low, start, end, split);
+                protectTable(Spte.frame(spte), level - 1, low, start, end, split);
             } else if (level > 1 && split && splitProtected(at, level)) {
                 if (Tracepoints.ON) {
                     Tracepoints.splitHugePage(low, spte, level, 0);
                 }
-                any = true;
             } else {
-                any |= takeWrite(at);
+                takeWrite(at);
             }
         }
-        return any;
     }
 
     /** Splits a large leaf into parts without W; false when there is no page for the table or it is no large leaf any more. */
