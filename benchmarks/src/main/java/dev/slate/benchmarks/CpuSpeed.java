@@ -7,7 +7,6 @@ import dev.slate.kvm.Exit;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Regs;
 import dev.slate.kvm.RunObserver;
-import dev.slate.kvm.Segment;
 import dev.slate.kvm.Sregs;
 import dev.slate.kvm.Vcpu;
 import dev.slate.kvm.Vm;
@@ -176,31 +175,13 @@ public final class CpuSpeed {
         vcpu.setCpuid(kvm.supportedCpuid());
         Sregs sregs = new Sregs();
         vcpu.getSregs(sregs);
-        sregs.cr0 = 0x11;
-        for (Segment s : List.of(sregs.ds, sregs.es, sregs.ss, sregs.fs, sregs.gs)) {
-            flat(s, 16, 3);
-        }
-        flat(sregs.cs, 8, 11);
+        sregs.setFlat32();
         vcpu.setSregs(sregs);
         Regs regs = new Regs();
         regs.rip = IMAGE;
         regs.rbx = PARAMETERS;
         regs.rflags = 2;
         vcpu.setRegs(regs);
-    }
-
-    private static void flat(Segment segment, int selector, int type) {
-        segment.base = 0;
-        segment.limit = -1;
-        segment.selector = selector;
-        segment.type = type;
-        segment.present = 1;
-        segment.dpl = 0;
-        segment.s = 1;
-        segment.l = 0;
-        segment.db = 1;
-        segment.g = 1;
-        segment.unusable = 0;
     }
 
     /** Counts instructions by running one at a time. */

@@ -4,7 +4,6 @@ import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Knobs;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Regs;
-import dev.slate.kvm.Segment;
 import dev.slate.kvm.Sregs;
 import dev.slate.kvm.Vcpu;
 import dev.slate.kvm.VcpuExit;
@@ -94,14 +93,7 @@ final class SmallGuest implements AutoCloseable {
     private static void enterLongMode(Vcpu vcpu, long r8) {
         Sregs sregs = new Sregs();
         vcpu.getSregs(sregs);
-        sregs.cr0 = 0x80000031L; // PG, NE, ET, PE
-        sregs.cr3 = PML4;
-        sregs.cr4 = 0x20; // PAE
-        sregs.efer = 0x500; // LMA, LME
-        segment(sregs.cs, 8, 11, 1, 0);
-        for (Segment data : new Segment[] {sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss}) {
-            segment(data, 16, 3, 0, 1);
-        }
+        sregs.setFlat64(PML4);
         vcpu.setSregs(sregs);
         Regs regs = new Regs();
         regs.rip = CODE;
@@ -109,20 +101,6 @@ final class SmallGuest implements AutoCloseable {
         regs.r8 = r8;
         regs.rflags = 2;
         vcpu.setRegs(regs);
-    }
-
-    private static void segment(Segment segment, int selector, int type, int l, int db) {
-        segment.base = 0;
-        segment.limit = 0xffffffff;
-        segment.selector = selector;
-        segment.type = type;
-        segment.present = 1;
-        segment.dpl = 0;
-        segment.s = 1;
-        segment.l = l;
-        segment.db = db;
-        segment.g = 1;
-        segment.unusable = 0;
     }
 
     /** Puts the benchmark's memory into slot 1, which drops every mapping of it when it was there. */

@@ -16,7 +16,6 @@ import dev.slate.kvm.Knobs;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.MpState;
 import dev.slate.kvm.Regs;
-import dev.slate.kvm.Segment;
 import dev.slate.kvm.Sregs;
 import dev.slate.kvm.VcpuExit;
 import java.nio.file.Files;
@@ -182,14 +181,8 @@ public final class Training {
         vcpu(handle, Ioctl.GET_CPUID2, argument);
         vcpu(handle, Ioctl.GET_SREGS, argument);
         KvmSregs.read(argument, SREGS);
-        SREGS.cr0 = 0x8000_0021L;
-        SREGS.cr3 = PML4;
-        SREGS.cr4 |= 0x220;
-        SREGS.efer |= 0xd00;
-        segment(SREGS.cs, 8, 11, 1);
-        segment(SREGS.ds, 16, 3, 0);
-        segment(SREGS.es, 16, 3, 0);
-        segment(SREGS.ss, 16, 3, 0);
+        SREGS.setFlat64(PML4);
+        SREGS.efer |= 0x800; // NX
         KvmSregs.write(argument, SREGS);
         vcpu(handle, Ioctl.SET_SREGS, argument);
         vcpu(handle, Ioctl.GET_REGS, argument);
@@ -211,20 +204,6 @@ public final class Training {
         vcpu(handle, Ioctl.GET_MSRS, argument);
         vcpu(handle, Ioctl.GET_VCPU_EVENTS, argument);
         vcpu(handle, Ioctl.GET_MP_STATE, argument);
-    }
-
-    private static void segment(Segment s, int selector, int type, int l) {
-        s.base = 0;
-        s.limit = -1;
-        s.selector = selector;
-        s.type = type;
-        s.present = 1;
-        s.dpl = 0;
-        s.db = 1 - l;
-        s.s = 1;
-        s.l = l;
-        s.g = 1;
-        s.unusable = 0;
     }
 
     /** One round of the guest: a port read, a read and a write of the device register. */

@@ -47,7 +47,22 @@ public final class Sregs {
         cr3 = pml4;
         cr4 = CpuState.CR4_PAE | CpuState.CR4_OSFXSR;
         efer = CpuState.EFER_LMA | CpuState.EFER_LME;
-        flat(cs, 8, 11, 1, 0);
+        setFlat(1);
+    }
+
+    /**
+     * Makes these the registers of a processor in 32-bit protected mode with flat segments, at privilege 0, without paging and with no
+     * descriptor tables: CR0 = NE, ET, PE; CR4 and EFER = 0.
+     */
+    public void setFlat32() {
+        cr0 = CpuState.CR0_NE | CpuState.CR0_ET | CpuState.CR0_PE;
+        cr4 = 0;
+        efer = 0;
+        setFlat(0);
+    }
+
+    private void setFlat(int wide) {
+        flat(cs, 8, 11, wide, 1 - wide);
         flat(ds, 16, 3, 0, 1);
         flat(es, 16, 3, 0, 1);
         flat(fs, 16, 3, 0, 1);

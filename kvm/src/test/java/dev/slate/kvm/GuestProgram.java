@@ -77,20 +77,7 @@ final class GuestProgram implements AutoCloseable {
         Vcpu v = vcpu();
         Sregs s = new Sregs();
         v.getSregs(s);
-        s.cr0 = 0x11;
-        for (Segment g : new Segment[] {s.cs, s.ds, s.es, s.ss, s.fs, s.gs}) {
-            g.base = 0;
-            g.limit = -1;
-            g.selector = g == s.cs ? 8 : 16;
-            g.type = g == s.cs ? 11 : 3;
-            g.present = 1;
-            g.dpl = 0;
-            g.db = 1;
-            g.s = 1;
-            g.g = 1;
-            g.l = 0;
-            g.unusable = 0;
-        }
+        s.setFlat32();
         v.setSregs(s);
         Regs r = new Regs();
         r.rip = IMAGE;

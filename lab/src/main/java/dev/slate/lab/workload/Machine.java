@@ -5,7 +5,6 @@ import dev.slate.kvm.Knobs;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.MpState;
 import dev.slate.kvm.Regs;
-import dev.slate.kvm.Segment;
 import dev.slate.kvm.Sregs;
 import dev.slate.kvm.Vcpu;
 import dev.slate.kvm.VcpuExit;
@@ -89,13 +88,7 @@ public final class Machine implements AutoCloseable {
     private void enter() {
         Sregs sregs = new Sregs();
         vcpu.getSregs(sregs);
-        sregs.cr0 = 0x31; // NE, ET, PE
-        sregs.cr4 = 0;
-        sregs.efer = 0;
-        flat(sregs.cs, 8, 11);
-        for (Segment data : new Segment[] {sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss}) {
-            flat(data, 16, 3);
-        }
+        sregs.setFlat32();
         vcpu.setSregs(sregs);
         Regs regs = new Regs();
         regs.rip = IMAGE;
@@ -103,20 +96,6 @@ public final class Machine implements AutoCloseable {
         regs.rflags = 2;
         vcpu.setRegs(regs);
         vcpu.setMpState(MpState.RUNNABLE);
-    }
-
-    private static void flat(Segment segment, int selector, int type) {
-        segment.base = 0;
-        segment.limit = -1;
-        segment.selector = selector;
-        segment.type = type;
-        segment.present = 1;
-        segment.dpl = 0;
-        segment.s = 1;
-        segment.l = 0;
-        segment.db = 1;
-        segment.g = 1;
-        segment.unusable = 0;
     }
 
     public Vm vm() {
