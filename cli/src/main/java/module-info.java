@@ -15,4 +15,6 @@ module dev.slate.cli {
             info.picocli;
     opens dev.slate.cli.layout to
             info.picocli;
+    opens dev.slate.cli.option to
+            info.picocli;
 }

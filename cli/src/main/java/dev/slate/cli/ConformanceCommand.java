@@ -38,14 +38,6 @@ import picocli.CommandLine.Spec;
         subcommands = ConformanceCommand.SelftestsCommand.class,
         synopsisSubcommandLabel = "SUITE")
 final class ConformanceCommand implements Runnable {
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            scope = CommandLine.ScopeType.INHERIT,
-            description = "Show this help.")
-    @SuppressWarnings("UnusedVariable") // picocli looks at it
-    private boolean help;
-
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;

@@ -4,7 +4,6 @@ import dev.slate.kvm.Knobs;
 import dev.slate.kvm.Knobs.Knob;
 import java.io.PrintStream;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Option;
 
 /** Lists what {@code slate run --set} can set. */
 @Command(
@@ -15,13 +14,6 @@ import picocli.CommandLine.Option;
                         + " knob stems from (seed).",
         footer = {"", "example: slate knobs"})
 final class KnobsCommand implements Runnable {
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            description = "Show this help.")
-    @SuppressWarnings("UnusedVariable") // picocli looks at it
-    private boolean help;
-
     @Override
     public void run() {
         PrintStream out = System.out;

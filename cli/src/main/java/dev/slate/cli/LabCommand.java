@@ -36,14 +36,6 @@ import picocli.CommandLine.Spec;
         footer = {"", "example: slate lab run last-used-slot --quick"},
         subcommands = {LabCommand.ListCommand.class, LabCommand.RunCommand.class})
 final class LabCommand implements Runnable {
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            scope = CommandLine.ScopeType.INHERIT,
-            description = "Show this help.")
-    @SuppressWarnings("UnusedVariable") // picocli looks at it
-    private boolean help;
-
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;

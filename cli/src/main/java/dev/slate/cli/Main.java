@@ -1,6 +1,7 @@
 package dev.slate.cli;
 
 import dev.slate.cli.layout.LayoutCommand;
+import dev.slate.cli.option.HelpOption;
 import java.nio.file.Path;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -37,7 +38,7 @@ public final class Main {
     }
 
     static CommandLine commandLine() {
-        return new CommandLine(new Main())
+        return HelpOption.addTo(new CommandLine(new Main()))
                 .setExecutionExceptionHandler((exception, command, parsed) -> {
                     if (exception instanceof java.io.IOException || exception instanceof UserException) {
                         command.getErr().println("slate: " + exception.getMessage());

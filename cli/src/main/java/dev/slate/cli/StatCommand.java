@@ -30,13 +30,6 @@ import tools.jackson.databind.json.JsonMapper;
             "example: slate stat --once 4711"
         })
 final class StatCommand implements Runnable {
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            description = "Show this help.")
-    @SuppressWarnings("UnusedVariable") // picocli looks at it
-    private boolean help;
-
     @Parameters(
             paramLabel = "PID",
             arity = "0..1",

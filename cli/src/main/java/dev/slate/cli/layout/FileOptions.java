@@ -35,13 +35,6 @@ final class FileOptions {
     @Option(names = "--json", description = "Write JSON.")
     private boolean json;
 
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            description = "Show this help.")
-    @SuppressWarnings("UnusedVariable") // picocli looks at it
-    private boolean help;
-
     int lineSize() {
         if (lineSize < 1 || lineSize > 4096)
             throw new LayoutException("--cacheline-size", "a line of " + lineSize + " bytes");

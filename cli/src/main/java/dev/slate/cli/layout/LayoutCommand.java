@@ -7,7 +7,6 @@ import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
-import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /** Structure layouts: what pahole, size and bloat-o-meter tell, and what their users wished for. */
@@ -39,13 +38,6 @@ public final class LayoutCommand implements Runnable {
 
     /** A file could not be read. */
     static final int UNABLE = 3;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            description = "Show this help.")
-    @SuppressWarnings("UnusedVariable") // picocli looks at it
-    private boolean help;
 
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it

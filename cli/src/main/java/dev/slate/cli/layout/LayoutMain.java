@@ -1,5 +1,6 @@
 package dev.slate.cli.layout;
 
+import dev.slate.cli.option.HelpOption;
 import java.util.Arrays;
 import picocli.CommandLine;
 
@@ -27,7 +28,7 @@ public final class LayoutMain {
             default -> new LayoutCommand();
         };
         boolean one = !(command instanceof LayoutCommand);
-        return new CommandLine(command)
+        return HelpOption.addTo(new CommandLine(command))
                 .setCommandName(one ? "slate layout " + arguments[0] : "slate layout")
                 .setParameterExceptionHandler((exception, given) -> {
                     CommandLine line = exception.getCommandLine();
