@@ -11,21 +11,6 @@ import org.jspecify.annotations.Nullable;
  * process exits.
  */
 final class FlightRecording {
-    private static final String[] EVENTS = {
-        "kvm_entry",
-        "kvm_exit",
-        "kvm_page_fault",
-        "kvm_pio",
-        "kvm_mmio",
-        "kvm_mmu_spte_requested",
-        "kvm_mmu_set_spte",
-        "kvm_tdp_mmu_spte_changed",
-        "kvm_mmu_split_huge_page",
-        "fast_page_fault",
-        "mark_mmio_spte",
-        "handle_mmio_page_fault"
-    };
-
     private static @Nullable Recording recording;
     private static @Nullable Path file;
 
@@ -34,10 +19,8 @@ final class FlightRecording {
     /** Before the first VM, with every signal blocked: JFR starts threads. */
     static void start(String path) {
         System.setProperty(Tracepoints.PROPERTY, "true");
+        // With no settings: the JDK's own events are off then, the tracepoints on.
         Recording r = new Recording();
-        for (String event : EVENTS) {
-            r.enable(event);
-        }
         r.start();
         recording = r;
         file = Path.of(path);

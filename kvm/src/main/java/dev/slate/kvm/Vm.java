@@ -101,7 +101,6 @@ public final class Vm implements AutoCloseable {
             TdpMmu made = TdpMmu.create(mmuContext);
             this.mmu = made;
             this.tdp = made;
-            made.nxHugePages(this::nxHugePages);
             this.shadow = null;
         } else {
             ShadowMmu made = ShadowMmu.create(mmuContext);
@@ -109,6 +108,7 @@ public final class Vm implements AutoCloseable {
             this.tdp = null;
             this.shadow = made;
         }
+        this.mmu.nxHugePages(this::nxHugePages);
         this.tscSync = new TscSync(host);
         this.clock = new VmClock(host);
         this.defaultTscKhz = (int) host.tscKhz();
@@ -158,8 +158,8 @@ public final class Vm implements AutoCloseable {
 
     private long recoverNxHugePages() {
         int ratio = kvm.parameters().recoveryRatio();
-        if (ratio != 0 && tdp != null) {
-            tdp.recoverNxHugePages(ratio);
+        if (ratio != 0) {
+            mmu.recoverNxHugePages(ratio);
         }
         recovered = System.nanoTime();
         return nextRecovery();
@@ -322,7 +322,7 @@ public final class Vm implements AutoCloseable {
      * @param clear the pages count as unused from now on
      */
     public boolean used(long startHva, long endHva, boolean clear) {
-        return tdp == null || tdp.used(startHva, endHva, clear);
+        return mmu.used(startHva, endHva, clear);
     }
 
     /** See {@link Mmu#hostInvalidateBegin}. */

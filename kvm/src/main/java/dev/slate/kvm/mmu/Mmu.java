@@ -1,6 +1,7 @@
 package dev.slate.kvm.mmu;
 
 import dev.slate.kvm.memslot.MemslotListener;
+import java.util.function.BooleanSupplier;
 
 /**
  * A VM's MMU: makes the tables that the processor walks, below the guest's or instead of them, and keeps them true. How a vCPU's faults come
@@ -24,6 +25,24 @@ public interface Mmu extends MemslotListener, AutoCloseable {
 
     /** Drops every entry of the VM. */
     void zapAll();
+
+    /**
+     * Which pages of {@code [startHva, endHva)} the guest has used since they were last cleared ({@code kvm_age_gfn}, {@code kvm_test_age_gfn}).
+     * Any thread that is not inside a guest.
+     *
+     * @param clear they count as unused from now on
+     * @return whether any had been used
+     */
+    boolean used(long startHva, long endHva, boolean clear);
+
+    /** Sets who says whether large pages are mapped without execution ({@code is_nx_huge_page_enabled}); before the first vCPU runs. */
+    void nxHugePages(BooleanSupplier enabled);
+
+    /**
+     * Zaps the oldest of the tables that were made only because the guest executes there ({@code nx_lpage_splits}), one of {@code ratio}, so that
+     * their pages can be large again ({@code kvm_recover_nx_lpages}). Any thread that is not inside a guest.
+     */
+    void recoverNxHugePages(int ratio);
 
     /**
      * Bytes of native memory that say where guest pages are: tables and their headers, rmaps, descriptors and slots' arrays. Objects taken,

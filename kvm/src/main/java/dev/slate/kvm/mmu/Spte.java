@@ -54,7 +54,8 @@ public final class Spte {
 
     /**
      * With {@link #PRESENT}: no memory is here, and the processor says so by a reserved-bit violation ({@code shadow_mmio_mask}). Bits
-     * 3 to 10 and 52 to 62 hold the memslots' generation that this was found in, the frame the gpa.
+     * 3 to 10 and 52 to 62 hold the memslots' generation that this was found in, the frame the gpa; under shadow paging {@link #WRITABLE} and
+     * {@link #USER} say what the guest's tables allow.
      */
     public static final long MMIO = 1L << 51;
 
@@ -140,7 +141,13 @@ public final class Spte {
 
     /** Whether an {@link #mmio(long) MMIO} entry was made in this generation of the memslots, as far as its bits go. */
     public static boolean mmioOf(long spte, long generation) {
-        return spte == mmio(frame(spte) >>> 12, generation);
+        return mmio(spte) && generation(spte) == (generation & GENERATION);
+    }
+
+    /** The generation in an {@link #mmio(long, long) MMIO} entry. */
+    public static long generation(long spte) {
+        return spte >>> GENERATION_LOW_SHIFT & (1 << GENERATION_LOW_BITS) - 1
+                | (spte << 1 >>> 1 + GENERATION_HIGH_SHIFT) << GENERATION_LOW_BITS;
     }
 
     public static boolean writable(long spte) {

@@ -13,6 +13,7 @@ import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.stats.VcpuStats;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -67,6 +68,15 @@ public final class VcpuMmu implements AutoCloseable {
     /** The slot that holds {@code gfn} in {@code slots}, or null. */
     public @Nullable Memslot slot(Memslots slots, long gfn) {
         return this.slots.find(slots, gfn);
+    }
+
+    /** Whether an entry that says that no memory is there speaks of the memslots of now ({@code check_mmio_spte}). */
+    public boolean isMmioNow(long mmioSpte) {
+        long now = context.memory().slots(addressSpace).generation;
+        if (Tracepoints.ON) {
+            Tracepoints.checkMmioSpte(mmioSpte, now & Spte.GENERATION, Spte.generation(mmioSpte));
+        }
+        return Spte.mmioOf(mmioSpte, now);
     }
 
     /**

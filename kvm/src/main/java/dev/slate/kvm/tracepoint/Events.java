@@ -246,4 +246,125 @@ final class Events {
         @Unsigned
         int access;
     }
+
+    @Name("kvm_mmu_pagetable_walk")
+    @Description("The hypervisor walks the guest's page tables for a fault")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class PagetableWalk extends Event {
+        @Unsigned
+        long addr;
+
+        @Unsigned
+        int pferr;
+    }
+
+    @Name("kvm_mmu_paging_element")
+    @Description("An entry of the guest's page tables was read")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class PagingElement extends Event {
+        @Unsigned
+        long pte;
+
+        @Unsigned
+        int level;
+    }
+
+    @Name("kvm_mmu_set_accessed_bit")
+    @Description("A walk has set an entry's accessed bit")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class SetAccessedBit extends Event {
+        @Unsigned
+        long gpa;
+    }
+
+    @Name("kvm_mmu_set_dirty_bit")
+    @Description("A walk has set an entry's dirty bit")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class SetDirtyBit extends Event {
+        @Unsigned
+        long gpa;
+    }
+
+    @Name("kvm_mmu_walker_error")
+    @Description("A walk of the guest's page tables ended in a fault for the guest")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class WalkerError extends Event {
+        @Unsigned
+        int pferr;
+    }
+
+    /** What the events about a shadow page share ({@code KVM_MMU_PAGE_FIELDS}). */
+    abstract static class ShadowPageEvent extends Event {
+        @Unsigned
+        byte mmu_valid_gen;
+
+        @Unsigned
+        long gfn;
+
+        @Unsigned
+        int role;
+
+        @Unsigned
+        int root_count;
+
+        boolean unsync;
+    }
+
+    @Name("kvm_mmu_get_page")
+    @Description("A shadow page was found, or made")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class GetPage extends ShadowPageEvent {
+        boolean created;
+    }
+
+    @Name("kvm_mmu_sync_page")
+    @Description("A last-level table of the guest's is read again")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class SyncPage extends ShadowPageEvent {}
+
+    @Name("kvm_mmu_unsync_page")
+    @Description("A last-level table of the guest's may be written freely until the next flush")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class UnsyncPage extends ShadowPageEvent {}
+
+    @Name("kvm_mmu_prepare_zap_page")
+    @Description("A shadow page is taken out of use")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class PrepareZapPage extends ShadowPageEvent {}
+
+    @Name("kvm_mmu_zap_all_fast")
+    @Description("All shadow pages became obsolete at once")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class ZapAllFast extends Event {
+        @Unsigned
+        byte mmu_valid_gen;
+
+        @Unsigned
+        int mmu_used_pages;
+    }
+
+    @Name("check_mmio_spte")
+    @Description("The generation of an SPTE that says that no memory is there is compared with that of the memslots")
+    @Category("KVM MMU")
+    @StackTrace(false)
+    static final class CheckMmioSpte extends Event {
+        @Unsigned
+        int kvm_gen;
+
+        @Unsigned
+        int spte_gen;
+
+        @Unsigned
+        long spte;
+    }
 }

@@ -130,19 +130,104 @@ public final class Tracepoints {
         e.commit();
     }
 
-    public static void markMmioSpte(long sptep, long gfn, long generation) {
+    /** @param access what the guest's tables allow under shadow paging: 2 writes, 4 user mode */
+    public static void markMmioSpte(long sptep, long gfn, int access, long generation) {
         Events.MarkMmioSpte e = new Events.MarkMmioSpte();
         e.sptep = sptep;
         e.gfn = gfn;
+        e.access = access;
         e.gen = (int) generation;
         e.commit();
     }
 
-    public static void handleMmioPageFault(long gfn) {
+    /** @param addr linear address; 0 with two-dimensional paging, as KVM has it */
+    public static void handleMmioPageFault(long addr, long gfn, int access) {
         Events.HandleMmioPageFault e = new Events.HandleMmioPageFault();
-        // As KVM does for a direct MMU.
-        e.addr = 0;
+        e.addr = addr;
         e.gfn = gfn;
+        e.access = access;
+        e.commit();
+    }
+
+    /** @param generation of the memslots now, as far as an SPTE keeps it */
+    public static void checkMmioSpte(long spte, long generation, long spteGeneration) {
+        Events.CheckMmioSpte e = new Events.CheckMmioSpte();
+        e.kvm_gen = (int) generation;
+        e.spte_gen = (int) spteGeneration;
+        e.spte = spte;
+        e.commit();
+    }
+
+    // ------------------------------------------------------------------ the shadow MMU's walks of the guest's tables
+
+    public static void pagetableWalk(long addr, int errorCode) {
+        Events.PagetableWalk e = new Events.PagetableWalk();
+        e.addr = addr;
+        e.pferr = errorCode;
+        e.commit();
+    }
+
+    public static void pagingElement(long pte, int level) {
+        Events.PagingElement e = new Events.PagingElement();
+        e.pte = pte;
+        e.level = level;
+        e.commit();
+    }
+
+    public static void setAccessedBit(long gpa) {
+        Events.SetAccessedBit e = new Events.SetAccessedBit();
+        e.gpa = gpa;
+        e.commit();
+    }
+
+    public static void setDirtyBit(long gpa) {
+        Events.SetDirtyBit e = new Events.SetDirtyBit();
+        e.gpa = gpa;
+        e.commit();
+    }
+
+    public static void walkerError(int errorCode) {
+        Events.WalkerError e = new Events.WalkerError();
+        e.pferr = errorCode;
+        e.commit();
+    }
+
+    // ------------------------------------------------------------------ its pages
+
+    /** A shadow page as the events show it. */
+    public record ShadowPage(int generation, long gfn, int role, int rootCount, boolean unsync) {
+        private void into(Events.ShadowPageEvent e) {
+            e.mmu_valid_gen = (byte) generation;
+            e.gfn = gfn;
+            e.role = role;
+            e.root_count = rootCount;
+            e.unsync = unsync;
+            e.commit();
+        }
+    }
+
+    public static void getPage(ShadowPage page, boolean created) {
+        Events.GetPage e = new Events.GetPage();
+        e.created = created;
+        page.into(e);
+    }
+
+    public static void syncPage(ShadowPage page) {
+        page.into(new Events.SyncPage());
+    }
+
+    public static void unsyncPage(ShadowPage page) {
+        page.into(new Events.UnsyncPage());
+    }
+
+    public static void prepareZapPage(ShadowPage page) {
+        page.into(new Events.PrepareZapPage());
+    }
+
+    public static void zapAllFast(int generation, long pages) {
+        Events.ZapAllFast e = new Events.ZapAllFast();
+        e.mmu_valid_gen = (byte) generation;
+        e.mmu_used_pages = (int) pages;
         e.commit();
     }
 }

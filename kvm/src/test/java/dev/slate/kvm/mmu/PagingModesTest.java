@@ -32,6 +32,7 @@ final class PagingModesTest {
     private static final long SMALL_DATA = 0x20_0000;
     private static final long LARGE_DATA = 0x40_0000;
     private static final long GIANT_DATA = 1L << 30;
+    private static final long NO_MEMORY = 3L << 30;
 
     private static final int ABOVES = 16;
     private static final long[] ABOVE_BITS = {P, W, U, NX};
@@ -55,17 +56,29 @@ final class PagingModesTest {
         }
     }
 
+    /** What the page is. */
+    enum Memory {
+        SMALL_PAGES,
+        /** The host's pages are large ones, and must not be executed from as such. */
+        NX_HUGE_PAGES,
+        MMIO
+    }
+
     static Stream<Arguments> everything() {
         List<Arguments> all = new ArrayList<>();
         for (boolean tdp : new boolean[] {true, false}) {
-            for (Format f : Format.values()) {
-                for (int level = 1; level <= (f.longMode() ? 3 : 2); level++) {
-                    all.add(Arguments.of(tdp ? "tdp" : "shadow", f, level));
+            for (Memory m : Memory.values()) {
+                for (Format f : Format.values()) {
+                    for (int level = 1; level <= (f.longMode() ? 3 : 2); level++) {
+                        all.add(Arguments.of(tdp ? "tdp" : "shadow", m, f, level));
+                    }
                 }
             }
         }
         return all.stream();
     }
+
+    private Memory memory;
 
     private PagedVm vm;
     private PagedVcpu v;
@@ -83,15 +96,19 @@ final class PagingModesTest {
     private long[] entryGpa;
     private int cases;
 
-    @ParameterizedTest(name = "{0} {1} level {2}")
+    @ParameterizedTest(name = "{0} {1} {2} level {3}")
     @MethodSource("everything")
-    void everyMixOfModeEntryBitsControlBitsAndAccessGivesTheModelsFaultOrAddress(String mmu, Format f, int level) {
+    void everyMixOfModeEntryBitsControlBitsAndAccessGivesTheModelsFaultOrAddress(
+            String mmu, Memory m, Format f, int level) {
+        memory = m;
         format = f;
         leafLevel = level;
         vm = new PagedVm(mmu.equals("tdp"), "");
         try {
             ramHva = vm.ram(RAM);
             giantHva = vm.ram(2 << 20);
+            vm.host.huge = m == Memory.NX_HUGE_PAGES;
+            vm.mmu().nxHugePages(() -> m == Memory.NX_HUGE_PAGES);
             vm.memory.setUserMemoryRegion(0, 0, 0, RAM, ramHva);
             vm.memory.setUserMemoryRegion(1, 0, GIANT_DATA, 2 << 20, giantHva);
             v = vm.vcpu();
@@ -127,14 +144,14 @@ final class PagingModesTest {
         return format.entryBytes == 8 ? HostMemory.get64(ramHva + gpa) : HostMemory.get32(ramHva + gpa) & 0xffff_ffffL;
     }
 
+    private long data() {
+        return leafLevel == 1 ? SMALL_DATA : leafLevel == 2 ? LARGE_DATA : GIANT_DATA;
+    }
+
     /** The values of the entry that maps the page. */
     private List<Long> leaves() {
         long[] bits = format.entryBytes == 8 ? new long[] {P, W, U, NX, RESERVED, D} : new long[] {P, W, U, D};
-        long base = switch (leafLevel) {
-            case 1 -> SMALL_DATA;
-            case 2 -> LARGE_DATA | PS;
-            default -> GIANT_DATA | PS;
-        };
+        long base = (leafLevel == 1 ? 0 : PS) | (memory == Memory.MMIO ? NO_MEMORY : data());
         List<Long> all = new ArrayList<>();
         for (int i = 0; i < 1 << bits.length; i++) {
             long e = base;
@@ -269,8 +286,9 @@ final class PagingModesTest {
         v.changed();
         restore();
         int done = 0;
-        for (int user = 0; user < 2; user++) {
-            s.cpl = user * 3;
+        // The supervisor again, when what user mode's accesses have left in the tables is there.
+        for (int cpl : new int[] {0, 3, 0}) {
+            s.cpl = cpl;
             for (int i = 0; i < cases; i++) {
                 for (int access = 0; access < 3; access++) {
                     check(i, access, control);
@@ -311,11 +329,7 @@ final class PagingModesTest {
             }
             return;
         }
-        long want = switch (leafLevel) {
-            case 1 -> ramHva + SMALL_DATA;
-            case 2 -> ramHva + LARGE_DATA;
-            default -> giantHva;
-        };
+        long want = memory == Memory.MMIO ? ~NO_MEMORY : leafLevel == 3 ? giantHva : ramHva + data();
         if (v.hva != want) {
             throw failed(i, access, control, "translated to " + Long.toHexString(v.hva - want));
         }

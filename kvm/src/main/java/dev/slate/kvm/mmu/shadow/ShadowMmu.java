@@ -21,6 +21,7 @@ import dev.slate.kvm.rmap.SlotRmaps;
 import dev.slate.kvm.stats.ShadowFigures;
 import dev.slate.kvm.stats.VmStats;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -53,6 +54,9 @@ public final class ShadowMmu implements Mmu {
     private final GuestModes modes;
     private final VmStats stats;
     private final HvaInvalidation invalidation;
+    /** Whether large pages are mapped without execution. */
+    private volatile BooleanSupplier nxHugePages = () -> false;
+
     private boolean limitRequested;
     private long slotPages;
 
@@ -116,6 +120,10 @@ public final class ShadowMmu implements Mmu {
         lock.lock();
         try {
             modes.waitForReaders();
+            if ((memory.slots(any.asId).generation & Spte.GENERATION) == 0) {
+                // MMIO entries from a whole round of generations ago would look like those of now.
+                pages.invalidateAll();
+            }
             switch (change) {
                 case CREATE -> {
                     sptes.view(any.asId, memory.slots(any.asId));
@@ -299,6 +307,55 @@ public final class ShadowMmu implements Mmu {
         lock.lock();
         try {
             invalidation.end();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    @Override
+    public boolean used(long startHva, long endHva, boolean clear) {
+        lock.lock();
+        try {
+            boolean used = false;
+            for (int as = 0; as < GuestMemory.ADDRESS_SPACES; as++) {
+                used |= sptes.view(as).overHva(startHva, endHva, (slot, first, end) -> used(slot, first, end, clear));
+            }
+            if (used && clear) {
+                pages.flush();
+            }
+            return used;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private boolean used(Memslot slot, long first, long end, boolean clear) {
+        SlotRmaps rmaps = ShadowSlot.of(slot).rmaps;
+        boolean any = false;
+        for (int level = 1; level <= SlotRmaps.LEVELS; level++) {
+            long last = rmaps.head(end - 1, level);
+            for (long head = rmaps.head(first, level); head <= last; head += Long.BYTES) {
+                any |= sptes.used(head, clear);
+            }
+        }
+        return any;
+    }
+
+    @Override
+    public void nxHugePages(BooleanSupplier enabled) {
+        nxHugePages = enabled;
+    }
+
+    boolean nxHugePages() {
+        return nxHugePages.getAsBoolean();
+    }
+
+    @Override
+    public void recoverNxHugePages(int ratio) {
+        lock.lock();
+        try {
+            modes.waitForReaders();
+            pages.recoverLarge(ratio);
         } finally {
             lock.unlock();
         }

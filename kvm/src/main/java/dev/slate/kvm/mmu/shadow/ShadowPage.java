@@ -2,14 +2,15 @@ package dev.slate.kvm.mmu.shadow;
 
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.mmu.Slab;
+import dev.slate.kvm.tracepoint.Tracepoints;
 
 /**
  * The header of a shadow page, with the fields and places of Linux 6.1's {@code struct kvm_mmu_page}. A page is named by its header's
  * address. Everything under the MMU's lock.
  *
  * <pre>
- *   0 link (next, prev)    16 hash_link (next, pprev)   33 unsync   34 mmu_valid_gen   36 role   40 gfn   48 spt
- *  56 shadowed_translation 64 root_count   68 unsync_children   72 parent_ptes   80 unsync_child_bitmap (64 bytes)
+ *   0 link (next, prev)    16 hash_link (next, pprev)   33 unsync   34 mmu_valid_gen   35 lpage_disallowed   36 role
+ *  40 gfn   48 spt   56 shadowed_translation   64 root_count   68 unsync_children   72 parent_ptes   80 unsync_child_bitmap (64 bytes)
  * 144 lpage_disallowed_link 160 write_flooding_count  168 rcu_head
  * </pre>
  */
@@ -25,6 +26,7 @@ final class ShadowPage {
     private static final int HASH_PPREV = 24;
     private static final int UNSYNC = 33;
     private static final int VALID_GEN = 34;
+    private static final int LPAGE_DISALLOWED = 35;
     private static final int ROLE = 36;
     private static final int GFN = 40;
     private static final int SPT = 48;
@@ -33,6 +35,7 @@ final class ShadowPage {
     private static final int UNSYNC_CHILDREN = 68;
     private static final int PARENT_PTES = 72;
     private static final int UNSYNC_BITMAP = 80;
+    private static final int LPAGE_DISALLOWED_LINK = 144;
     private static final int FLOODING = 160;
 
     private ShadowPage() {}
@@ -45,6 +48,11 @@ final class ShadowPage {
     /** The page whose table a present entry that is no leaf points to. */
     static long child(long spte) {
         return Slab.owner(dev.slate.kvm.mmu.Spte.frame(spte));
+    }
+
+    /** What a tracepoint shows of a page. */
+    static Tracepoints.ShadowPage traced(long sp) {
+        return new Tracepoints.ShadowPage(generation(sp), gfn(sp), role(sp), rootCount(sp), unsync(sp));
     }
 
     /** Number of an entry in its table. */
@@ -80,6 +88,16 @@ final class ShadowPage {
 
     static long previous(long sp) {
         return HostMemory.get64(sp + PREVIOUS);
+    }
+
+    /** Where a page stands in the list of those that {@link #lpageDisallowed} tells of: named as a list's member. */
+    static long disallowedLink(long sp) {
+        return sp + LPAGE_DISALLOWED_LINK;
+    }
+
+    /** The page whose {@link #disallowedLink} this is. */
+    static long ofDisallowedLink(long link) {
+        return link - LPAGE_DISALLOWED_LINK;
     }
 
     /** For lists that are taken apart from their head only. */
@@ -156,6 +174,15 @@ final class ShadowPage {
 
     static void unsync(long sp, boolean on) {
         HostMemory.put8(sp + UNSYNC, on ? 1 : 0);
+    }
+
+    /** Whether the page exists only because the guest executes there, and large pages must not be executed from. */
+    static boolean lpageDisallowed(long sp) {
+        return HostMemory.get8(sp + LPAGE_DISALLOWED) != 0;
+    }
+
+    static void lpageDisallowed(long sp, boolean on) {
+        HostMemory.put8(sp + LPAGE_DISALLOWED, on ? 1 : 0);
     }
 
     /** vCPU roots that this page is. */

@@ -10,6 +10,7 @@ import dev.slate.kvm.mmu.Spte;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.stats.VmStats;
+import dev.slate.kvm.tracepoint.Tracepoints;
 
 /**
  * A VM's shadow pages: the hash by gfn ({@code mmu_page_hash}), the list from newest to oldest ({@code active_mmu_pages}), their number's
@@ -23,6 +24,7 @@ final class ShadowPages {
     private static final long GOLDEN_RATIO_64 = 0x61c8_8646_80b5_83ebL;
     private static final long BUCKETS = 1L << HASH_SHIFT;
     private static final long LIST_HEAD_BYTES = 16;
+    private static final long HASH_BYTES = BUCKETS * Long.BYTES + 2 * LIST_HEAD_BYTES;
     private static final int MIN_FREE_MMU_PAGES = 5;
     private static final int REFILL_PAGES = 25;
     /** {@code KVM_MIN_ALLOC_MMU_PAGES}. */
@@ -37,10 +39,13 @@ final class ShadowPages {
     private final VmStats stats;
     private final ShadowSptes sptes;
 
-    /** The hash's buckets; behind them the head of the list of active pages. */
+    /** The hash's buckets; behind them the heads of the lists. */
     private final long hash;
 
     private final long active;
+    /** Head of the list of pages that NX huge pages brought, oldest first ({@code lpage_disallowed_mmu_pages}). */
+    private final long disallowed;
+
     private long used;
     private long limit = MIN_ALLOC_MMU_PAGES;
     /** {@code mmu_valid_gen}: toggled, as no page of the one before the last is ever left. */
@@ -61,12 +66,14 @@ final class ShadowPages {
         this.headers = new Slab(host, ShadowPage.BYTES, Long.BYTES);
         this.tables = Slab.ofOwnedPages(host);
         this.shadowedInfo = Slab.ofPages(host);
-        this.hash = host.allocate(BUCKETS * Long.BYTES + LIST_HEAD_BYTES, 64);
+        this.hash = host.allocate(HASH_BYTES, 64);
         if (hash == 0) {
             throw Errno.ENOMEM.raise();
         }
         this.active = hash + BUCKETS * Long.BYTES;
+        this.disallowed = active + LIST_HEAD_BYTES;
         ShadowPage.initList(active);
+        ShadowPage.initList(disallowed);
     }
 
     // ------------------------------------------------------------------ finding
@@ -152,6 +159,9 @@ final class ShadowPages {
 
     /** Takes a page, and all unsync pages below it, out of use. {@link #commit} follows. @return pages zapped */
     int zap(long sp) {
+        if (Tracepoints.ON) {
+            Tracepoints.prepareZapPage(ShadowPage.traced(sp));
+        }
         stats.add(VmStats.MMU_SHADOW_ZAPPED, 1);
         zappedAny = true;
         int zapped = zapUnsyncChildren(sp);
@@ -169,6 +179,11 @@ final class ShadowPages {
         if (ShadowPage.unsync(sp)) {
             ShadowPage.unsync(sp, false);
             stats.add(VmStats.MMU_UNSYNC, -1);
+        }
+        if (ShadowPage.lpageDisallowed(sp)) {
+            ShadowPage.lpageDisallowed(sp, false);
+            ShadowPage.removeFromList(ShadowPage.disallowedLink(sp));
+            stats.add(VmStats.NX_LPAGE_SPLITS, -1);
         }
         boolean rootInUse = ShadowPage.rootCount(sp) != 0;
         boolean obsolete = obsolete(sp);
@@ -252,12 +267,34 @@ final class ShadowPages {
      */
     void invalidateAll() {
         generation ^= 1;
+        if (Tracepoints.ON) {
+            Tracepoints.zapAllFast(generation, used);
+        }
         modes.requestAll(Request.MMU_FREE_OBSOLETE_ROOTS);
         for (long sp = ShadowPage.previous(active); sp != active; sp = ShadowPage.previous(active)) {
             if (!obsolete(sp)) {
                 break;
             }
             zap(sp);
+        }
+        commit(false);
+    }
+
+    // ------------------------------------------------------------------ NX huge pages
+
+    /** Remembers that a page stands where a large mapping would, had the guest not executed there ({@code account_huge_nx_page}). */
+    void disallowLarge(long sp) {
+        if (!ShadowPage.lpageDisallowed(sp)) {
+            ShadowPage.lpageDisallowed(sp, true);
+            ShadowPage.addFirst(ShadowPage.previous(disallowed), ShadowPage.disallowedLink(sp));
+            stats.add(VmStats.NX_LPAGE_SPLITS, 1);
+        }
+    }
+
+    /** Zaps the oldest of these pages, one of {@code ratio}, rounded up. */
+    void recoverLarge(int ratio) {
+        for (long n = (stats.get(VmStats.NX_LPAGE_SPLITS) + ratio - 1) / ratio; n > 0; n--) {
+            zap(ShadowPage.ofDisallowedLink(ShadowPage.next(disallowed)));
         }
         commit(false);
     }
@@ -313,11 +350,18 @@ final class ShadowPages {
         }
     }
 
+    /** The pages of the list of NX splits, oldest first, to an auditor. */
+    void forEachDisallowed(java.util.function.LongConsumer visitor) {
+        for (long link = ShadowPage.next(disallowed); link != disallowed; link = ShadowPage.next(link)) {
+            visitor.accept(ShadowPage.ofDisallowedLink(link));
+        }
+    }
+
     /** Gives all memory back; no vCPU uses anything of it. */
     void close() {
         headers.close();
         tables.close();
         shadowedInfo.close();
-        host.free(hash, BUCKETS * Long.BYTES + LIST_HEAD_BYTES);
+        host.free(hash, HASH_BYTES);
     }
 }

@@ -98,6 +98,12 @@ final class ShadowRoots {
 
     /** The leaf that translates {@code la}, or 0. In guest mode. */
     long leaf(long la) {
+        long spte = last(la);
+        return Spte.present(spte) ? spte : 0;
+    }
+
+    /** The entry at which the walk for {@code la} ends, a leaf or none; 0 without a root. In guest mode. */
+    long last(long la) {
         long page = page(la);
         if (page == 0) {
             return 0;
@@ -105,10 +111,7 @@ final class ShadowRoots {
         long table = ShadowPage.spt(page);
         for (int level = root != 0 ? levels() : 2; ; level--) {
             long spte = HostMemory.get64(table + (long) ShadowVcpu.index(la, level) * Long.BYTES);
-            if (!Spte.present(spte)) {
-                return 0;
-            }
-            if (Spte.leaf(spte, level)) {
+            if (!Spte.present(spte) || Spte.leaf(spte, level)) {
                 return spte;
             }
             table = Spte.frame(spte);

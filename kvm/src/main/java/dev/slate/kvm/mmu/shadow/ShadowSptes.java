@@ -78,6 +78,18 @@ final class ShadowSptes {
                 | (long) key << Spte.PROTECTION_KEY_SHIFT;
     }
 
+    /** An entry that says that no memory is there, with what the guest's tables allow. */
+    static long mmio(long spte, int access) {
+        return spte & ~(Spte.WRITABLE | Spte.USER)
+                | ((access & GuestWalk.WRITE) != 0 ? Spte.WRITABLE : 0)
+                | ((access & GuestWalk.USER) != 0 ? Spte.USER : 0);
+    }
+
+    /** The rights that {@link #mmio} has noted. */
+    static int access(long mmio) {
+        return (Spte.writable(mmio) ? GuestWalk.WRITE : 0) | ((mmio & Spte.USER) != 0 ? GuestWalk.USER : 0);
+    }
+
     /** Whether a TLB that holds {@code old} allows or finds what {@code now} does not. */
     static boolean needsFlush(long old, long now) {
         return Spte.present(old)
@@ -153,6 +165,20 @@ final class ShadowSptes {
         }
         return any;
     }
+
+    /** Whether any leaf of a list was used since this was last cleared. */
+    boolean used(long head, boolean clear) {
+        if (HostMemory.get64(head) == 0) {
+            return false;
+        }
+        changed = false;
+        lists.forEach(head, clear ? ager : tester);
+        return changed;
+    }
+
+    private final SpteVisitor tester = sptep -> changed |= (HostMemory.getVolatile64(sptep) & Spte.ACCESSED) != 0;
+    private final SpteVisitor ager =
+            sptep -> changed |= (HostMemory.getAndAnd64(sptep, ~Spte.ACCESSED) & Spte.ACCESSED) != 0;
 
     // ------------------------------------------------------------------ tables
 

@@ -7,6 +7,7 @@ import dev.slate.kvm.mmu.Spte;
 import dev.slate.kvm.rmap.PteLists;
 import dev.slate.kvm.rmap.SpteVisitor;
 import dev.slate.kvm.stats.VmStats;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.util.Arrays;
 
 /**
@@ -67,6 +68,9 @@ final class ShadowSync {
                     return true;
                 }
                 if (!ShadowPage.unsync(sp)) {
+                    if (Tracepoints.ON) {
+                        Tracepoints.unsyncPage(ShadowPage.traced(sp));
+                    }
                     ShadowPage.unsync(sp, true);
                     stats.add(VmStats.MMU_UNSYNC, 1);
                     markParents(sp);
@@ -118,6 +122,9 @@ final class ShadowSync {
                 long sp = found[i];
                 if (!ShadowPage.unsync(sp) || ShadowPage.invalid(sp)) {
                     continue;
+                }
+                if (Tracepoints.ON) {
+                    Tracepoints.syncPage(ShadowPage.traced(sp));
                 }
                 ShadowPage.unsync(sp, false);
                 stats.add(VmStats.MMU_UNSYNC, -1);
@@ -189,6 +196,11 @@ final class ShadowSync {
         long gfn = (gpte & Spte.RESERVED | gpte & Spte.FRAME) >>> 12;
         long old = HostMemory.getVolatile64(sptep);
         Memslot slot = sptes.slot(role, gfn);
+        if (Spte.mmio(old) && rights >= 0 && gfn == Spte.frame(old) >>> 12) {
+            // Whether its generation still is that of the memslots, the next access sees.
+            HostMemory.putVolatile64(sptep, ShadowSptes.mmio(old, Role.access(role) & rights));
+            return false;
+        }
         if (rights < 0 || slot == null || !Spte.present(old) || gfn != ShadowPage.entryGfn(sp, index)) {
             return sptes.drop(sptep);
         }
@@ -200,7 +212,8 @@ final class ShadowSync {
             // A logged page is made writable by the write that is to be logged.
             writable = !slot.logsDirty() && !mustProtect(slot, gfn, false);
         }
-        long now = ShadowSptes.leaf(Spte.frame(old), 1, access, walk.keyOf(gpte), hostWritable, writable);
+        long now = ShadowSptes.leaf(Spte.frame(old), 1, access, walk.keyOf(gpte), hostWritable, writable)
+                & (old | ~Spte.ACCESSED);
         if (now == old) {
             return false;
         }
@@ -247,9 +260,13 @@ final class ShadowSync {
         }
         pages.commit(false);
         stats.peak(VmStats.MAX_MMU_PAGE_HASH_COLLISIONS, collisions);
-        if (result == 0) {
+        boolean create = result == 0;
+        if (create) {
             stats.add(VmStats.MMU_CACHE_MISS, 1);
             result = pages.create(caches, gfn, role);
+        }
+        if (Tracepoints.ON) {
+            Tracepoints.getPage(ShadowPage.traced(result), create);
         }
         return result;
     }

@@ -9,7 +9,9 @@ import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.memslot.Memslot;
 import dev.slate.kvm.memslot.Memslots;
 import dev.slate.kvm.mmu.HvaInvalidation;
+import dev.slate.kvm.mmu.Spte;
 import dev.slate.kvm.mmu.VcpuMmu;
+import dev.slate.kvm.tracepoint.Tracepoints;
 
 /**
  * The guest's page tables in its memory, for the walk that the hypervisor does. A walk reads inside one reading window, through a cache of
@@ -98,6 +100,10 @@ final class ShadowTables implements GuestWalk.Tables {
     int walk(long la, int access, int mode) {
         for (; ; ) {
             snapshot();
+            if (Tracepoints.ON) {
+                tracedLevel = 0;
+                Tracepoints.pagetableWalk(la, tracedError(access, mode));
+            }
             missing = NONE;
             v.mode.beginReading();
             int outcome = GuestWalk.RESTART;
@@ -106,6 +112,9 @@ final class ShadowTables implements GuestWalk.Tables {
             }
             v.mode.endReading();
             if (outcome != GuestWalk.RESTART) {
+                if (Tracepoints.ON && outcome == GuestWalk.FAULT) {
+                    Tracepoints.walkerError(walk.errorCode);
+                }
                 return outcome;
             }
             if (missing != NONE && !populate(missing, missingForWrite) || v.mode.kicked() && missing == NONE) {
@@ -173,7 +182,29 @@ final class ShadowTables implements GuestWalk.Tables {
             return 0;
         }
         at |= gpa & 4095;
-        return bytes == 8 ? HostMemory.get64(at) : HostMemory.get32(at) & 0xffff_ffffL;
+        long entry = bytes == 8 ? HostMemory.get64(at) : HostMemory.get32(at) & 0xffff_ffffL;
+        if (Tracepoints.ON) {
+            // A walk reads one entry a level, from the top.
+            tracedLevel = tracedLevel == 0 ? walk.topLevel : tracedLevel - 1;
+            Tracepoints.pagingElement(entry, tracedLevel);
+        }
+        return entry;
+    }
+
+    private int tracedLevel;
+
+    private static int tracedError(int access, int mode) {
+        return (access == Tlb.WRITE ? GuestWalk.PF_W : access == Tlb.FETCH ? GuestWalk.PF_I : 0)
+                | ((mode & Tlb.USER) != 0 ? GuestWalk.PF_U : 0);
+    }
+
+    private static void traceUpdate(long gpa, long set) {
+        if ((set & Spte.ACCESSED) != 0) {
+            Tracepoints.setAccessedBit(gpa);
+        }
+        if ((set & Spte.DIRTY) != 0) {
+            Tracepoints.setDirtyBit(gpa);
+        }
     }
 
     @Override
@@ -191,6 +222,9 @@ final class ShadowTables implements GuestWalk.Tables {
         }
         long at = page[i] & -4096L | gpa & 4095;
         boolean done = bytes == 8 ? HostMemory.cas64(at, old, entry) : HostMemory.cas32(at, (int) old, (int) entry);
+        if (Tracepoints.ON && done) {
+            traceUpdate(gpa, entry & ~old);
+        }
         Memslot slot = v.slot(slots, gfn);
         if (done && slot != null) {
             v.markDirty(slot, gfn);

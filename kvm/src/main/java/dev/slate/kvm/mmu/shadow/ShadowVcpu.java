@@ -15,6 +15,7 @@ import dev.slate.kvm.mmu.HvaInvalidation;
 import dev.slate.kvm.mmu.Spte;
 import dev.slate.kvm.mmu.VcpuMmu;
 import dev.slate.kvm.stats.VcpuStats;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,6 +36,9 @@ public final class ShadowVcpu implements AutoCloseable {
     private static final int AGAIN = -1;
     /** What an errno stands beside: there is no page left that may be used. */
     private static final int NO_SPACE = -2;
+
+    /** The first gfn that no longer fits an MMIO entry. */
+    private static final long MMIO_GFN_LIMIT = 1L << 36;
 
     private final ShadowMmu mmu;
     private final VcpuMmu v;
@@ -172,6 +176,11 @@ public final class ShadowVcpu implements AutoCloseable {
      * @return an outcome of {@link Hypervisor#pageFault}; after {@code LEAVE}, {@link VcpuMmu#errno} is set
      */
     public int fault(Cpu processor, long la, long errorCode) {
+        if ((errorCode & GuestWalk.PF_RSVD) != 0 && knownMmio(la, errorCode)) {
+            // KVM counts no fault for what an entry has answered before.
+            processor.faultGpa = faultGpa;
+            return Hypervisor.MMIO;
+        }
         v.stats.add(VcpuStats.PF_TAKEN);
         boolean write = (errorCode & GuestWalk.PF_W) != 0;
         v.errno = 0;
@@ -209,6 +218,35 @@ public final class ShadowVcpu implements AutoCloseable {
             default -> {}
         }
         return outcome;
+    }
+
+    /**
+     * Whether an entry says that no memory is here, in these memslots, and that this access is allowed beyond doubt; {@link #faultGpa} is set
+     * then. Inside the guest ({@code handle_mmio_page_fault}).
+     */
+    private boolean knownMmio(long la, long errorCode) {
+        long spte = roots.last(la);
+        if (!Spte.mmio(spte) || !v.isMmioNow(spte) || !allows(spte, errorCode)) {
+            return false;
+        }
+        faultGpa = Spte.frame(spte) | la & 4095;
+        if (Tracepoints.ON) {
+            Tracepoints.handleMmioPageFault(la & -4096L, faultGpa >>> 12, ShadowSptes.access(spte));
+        }
+        return true;
+    }
+
+    /** What the entry cannot tell, as keys and whether WP is off, the guest's tables are asked for. */
+    private boolean allows(long spte, long errorCode) {
+        if ((errorCode & GuestWalk.PF_I) != 0 || (errorCode & GuestWalk.PF_W) != 0 && !Spte.writable(spte)) {
+            return false;
+        }
+        if ((spte & Spte.USER) == 0) {
+            return (errorCode & GuestWalk.PF_U) == 0;
+        }
+        return (s.cr0 & CpuState.CR0_PG) == 0
+                || (s.cr4 & CpuState.CR4_PKE) == 0
+                        && ((errorCode & GuestWalk.PF_U) != 0 || (s.cr4 & CpuState.CR4_SMAP) == 0);
     }
 
     /** The host page that {@code la} is mapped to and that its SPTE says is there for writing; 0: none. Inside the guest. */
@@ -251,8 +289,12 @@ public final class ShadowVcpu implements AutoCloseable {
         long gfn = walk.gpa >>> 12;
         faultGpa = walk.gpa;
         Memslots slots = tables.slots();
-        Memslot slot = mmio.owns(walk.gpa) ? null : v.slot(slots, gfn);
-        if (slot == null || write && slot.readonly()) {
+        Memslot slot = v.slot(slots, gfn);
+        if (slot == null) {
+            noMemory(la, access, (mode & Tlb.USER) != 0, slots);
+            return Hypervisor.MMIO;
+        }
+        if (mmio.owns(walk.gpa) || write && slot.readonly()) {
             return Hypervisor.MMIO;
         }
         long hva = slot.hva(gfn);
@@ -292,7 +334,7 @@ public final class ShadowVcpu implements AutoCloseable {
             } else if (!mmu.pages.makeAvailable()) {
                 outcome = NO_SPACE;
             } else {
-                outcome = fetch(la, write, (mode & Tlb.USER) != 0, slot, gfn, hva, large);
+                outcome = map(la, access, (mode & Tlb.USER) != 0, slot, hva, large);
             }
             mmu.pages.commit(false);
         } finally {
@@ -316,52 +358,129 @@ public final class ShadowVcpu implements AutoCloseable {
         return Hypervisor.LEAVE;
     }
 
-    /** Makes the tables down to the page, shadows of the guest's as far as it has any and direct ones below, and the leaf. Under the lock. */
-    private int fetch(long la, boolean write, boolean user, Memslot slot, long gfn, long hva, boolean large) {
-        long sp = roots.page(la);
+    /** Leaves an entry that answers the next access, if it can be had: the access at hand needs none. */
+    private void noMemory(long la, int access, boolean user, Memslots slots) {
+        long gfn = walk.gpa >>> 12;
+        if (gfn >= MMIO_GFN_LIMIT || !caches.topUp()) {
+            return;
+        }
+        mmu.lock.lock();
+        try {
+            if (!mmu.stale(v.addressSpace, slots, tables.sequence(), 0, 0)
+                    && !roots.obsolete(la)
+                    && mmu.pages.makeAvailable()) {
+                int rights = rights(access == Tlb.WRITE, user);
+                long sp = descend(la, 1, gfn, rights);
+                if (sp != 0) {
+                    markMmio(ShadowPage.sptep(sp, index(la, 1)), gfn, rights, slots.generation);
+                }
+            }
+            mmu.pages.commit(false);
+        } finally {
+            mmu.lock.unlock();
+        }
+    }
+
+    private void markMmio(long sptep, long gfn, int rights, long generation) {
+        if (mmu.sptes.clear(sptep, 1)) {
+            mmu.pages.flush();
+        }
+        HostMemory.putVolatile64(sptep, ShadowSptes.mmio(Spte.mmio(gfn, generation), rights));
+        v.stats.add(VcpuStats.PF_MMIO_SPTE_CREATED);
+        if (Tracepoints.ON) {
+            Tracepoints.markMmioSpte(sptep, gfn, rights & ~GuestWalk.EXECUTE, generation & Spte.GENERATION);
+        }
+    }
+
+    /** Makes the tables down to the page and the leaf ({@code FNAME(fetch)}). Under the lock. */
+    private int map(long la, int access, boolean user, Memslot slot, long hva, boolean large) {
+        boolean write = access == Tlb.WRITE;
+        long gfn = walk.gpa >>> 12;
+        int rights = rights(write, user);
+        boolean asLarge = large && ShadowSlot.of(slot).allowsLarge(gfn);
+        if (Tracepoints.ON) {
+            Tracepoints.spteRequested(gfn, hva, asLarge ? 2 : 1);
+        }
+        long sp = descend(la, asLarge ? 2 : 1, gfn, rights);
         if (sp == 0) {
-            // A directory pointer that the walk found, and the root does not have yet.
             return AGAIN;
         }
         int level = ShadowPage.level(sp);
-        int access = walk.rights;
-        boolean direct = walk.level == 0;
-        int key = 0;
-        if (!direct) {
-            long leaf = walk.entry[walk.level];
-            key = walk.keyOf(leaf);
-            if (!tables.unchanged(walk.topLevel)) {
-                return AGAIN;
-            }
-            if ((leaf & Spte.DIRTY) == 0) {
-                // The first write must be seen, for the guest's dirty bit.
-                access &= ~GuestWalk.WRITE;
-            }
-            if (write && (access & GuestWalk.WRITE) == 0 && !user && (s.cr4 & CpuState.CR4_SMAP) == 0) {
-                // CR0.WP is off. The page is the supervisor's until user mode touches it; and not executable to it, if
-                // SMEP says so
-                // of user pages. With SMAP it can't be so for a while: the write is done under watch.
-                access = access & ~GuestWalk.USER | GuestWalk.WRITE;
-                if ((s.cr4 & CpuState.CR4_SMEP) != 0) {
-                    access &= ~GuestWalk.EXECUTE;
+        int granted = rights;
+        if (level == 2 && mmu.nxHugePages()) {
+            if (access == Tlb.FETCH || table(HostMemory.getVolatile64(ShadowPage.sptep(sp, index(la, 2))), 2)) {
+                // Where the guest executes, and where it has before, stay small pages.
+                sp = descendDirect(sp, 2, la, gfn, rights);
+                level = 1;
+                if (access == Tlb.FETCH) {
+                    mmu.pages.disallowLarge(sp);
                 }
+            } else {
+                granted &= ~GuestWalk.EXECUTE;
             }
-            while (level > walk.level) {
-                sp = descend(sp, level, la);
-                if (sp == 0) {
-                    return AGAIN;
-                }
-                level--;
-            }
-        }
-        int goal = large && ShadowSlot.of(slot).allowsLarge(gfn) ? 2 : 1;
-        while (level > goal) {
-            sp = descendDirect(sp, level, la, gfn, access, key);
-            level--;
         }
         long base = gfn & -Spte.gfns(level);
         long sptep = ShadowPage.sptep(sp, index(la, level));
-        return set(sp, sptep, level, slot, base, hva - (gfn - base << 12), access, key, write);
+        return set(sp, sptep, level, slot, base, hva - (gfn - base << 12), granted, write);
+    }
+
+    /** What the page is mapped with, for this access: the guest's rights, as far as its accessed and dirty bits and CR0.WP let it have them. */
+    private int rights(boolean write, boolean user) {
+        int rights = walk.rights;
+        if (walk.level == 0) {
+            return rights;
+        }
+        if ((walk.entry[walk.level] & Spte.DIRTY) == 0) {
+            // The first write must be seen, for the guest's dirty bit.
+            rights &= ~GuestWalk.WRITE;
+        }
+        if (write && (rights & GuestWalk.WRITE) == 0 && !user && (s.cr4 & CpuState.CR4_SMAP) == 0) {
+            // CR0.WP is off. The page is the supervisor's until user mode touches it; and not executable to it, if
+            // SMEP says so of user pages. With SMAP it can't be so for a while: the write is done under watch.
+            rights = rights & ~GuestWalk.USER | GuestWalk.WRITE;
+            if ((s.cr4 & CpuState.CR4_SMEP) != 0) {
+                rights &= ~GuestWalk.EXECUTE;
+            }
+        }
+        return rights;
+    }
+
+    /** The guest's protection key for the page. */
+    private int key() {
+        return walk.level == 0 ? 0 : walk.keyOf(walk.entry[walk.level]);
+    }
+
+    /**
+     * The page on which the entry for {@code la} at level {@code goal} lies: shadows of the guest's tables as far as it has any, direct ones
+     * below. 0: something has changed, so the guest's tables must be walked again. Higher than {@code goal} never; lower when the guest's own
+     * page is smaller.
+     */
+    private long descend(long la, int goal, long gfn, int rights) {
+        long sp = roots.page(la);
+        if (sp == 0) {
+            // A directory pointer that the walk found, and the root does not have yet.
+            return 0;
+        }
+        int level = ShadowPage.level(sp);
+        if (walk.level != 0) {
+            if (!tables.unchanged(walk.topLevel)) {
+                return 0;
+            }
+            for (; level > walk.level; level--) {
+                sp = descendGuest(sp, level, la);
+                if (sp == 0) {
+                    return 0;
+                }
+            }
+        }
+        for (; level > goal; level--) {
+            sp = descendDirect(sp, level, la, gfn, rights);
+        }
+        return sp;
+    }
+
+    private static boolean table(long spte, int level) {
+        return Spte.present(spte) && !Spte.leaf(spte, level);
     }
 
     static int index(long la, int level) {
@@ -369,12 +488,12 @@ public final class ShadowVcpu implements AutoCloseable {
     }
 
     /** The shadow of the guest's next table, linked below {@code sp}; 0: the guest has changed an entry meanwhile. */
-    private long descend(long sp, int level, long la) {
+    private long descendGuest(long sp, int level, long la) {
         ShadowPage.clearWriteFlooding(sp);
         int index = index(la, level);
         long sptep = ShadowPage.sptep(sp, index);
         long spte = HostMemory.getVolatile64(sptep);
-        if (Spte.present(spte) && !Spte.leaf(spte, level)) {
+        if (table(spte, level)) {
             return tables.unchanged(level - 1) ? ShadowPage.child(spte) : 0;
         }
         int role = Role.child(ShadowPage.role(sp), index, false, walk.rightsAt[level], 0);
@@ -398,13 +517,13 @@ public final class ShadowVcpu implements AutoCloseable {
     }
 
     /** A direct table below {@code sp}: part of a larger page of the guest's, or of a guest without paging. */
-    private long descendDirect(long sp, int level, long la, long gfn, int access, int key) {
+    private long descendDirect(long sp, int level, long la, long gfn, int rights) {
         ShadowPage.clearWriteFlooding(sp);
         int index = index(la, level);
         long sptep = ShadowPage.sptep(sp, index);
         long spte = HostMemory.getVolatile64(sptep);
-        int role = Role.child(ShadowPage.role(sp), index, true, access, key);
-        if (Spte.present(spte) && !Spte.leaf(spte, level)) {
+        int role = Role.child(ShadowPage.role(sp), index, true, rights, key());
+        if (table(spte, level)) {
             long child = ShadowPage.child(spte);
             if (ShadowPage.role(child) == role) {
                 return child;
@@ -416,8 +535,7 @@ public final class ShadowVcpu implements AutoCloseable {
         return child;
     }
 
-    private int set(
-            long sp, long sptep, int level, Memslot slot, long gfn, long hva, int access, int key, boolean write) {
+    private int set(long sp, long sptep, int level, Memslot slot, long gfn, long hva, int rights, boolean write) {
         long old = HostMemory.getVolatile64(sptep);
         boolean mapped = Spte.present(old) && Spte.leaf(old, level) && Spte.frame(old) == hva;
         boolean flush = false;
@@ -426,18 +544,18 @@ public final class ShadowVcpu implements AutoCloseable {
             old = 0;
         }
         boolean hostWritable = write || mapped && (old & Spte.HOST_WRITABLE) != 0;
-        boolean writable = (access & GuestWalk.WRITE) != 0 && hostWritable;
+        boolean writable = (rights & GuestWalk.WRITE) != 0 && hostWritable;
         if (writable && !Spte.writable(old)) {
             // A logged page is made writable by the write that is to be logged.
             writable = (write || !slot.logsDirty()) && !mmu.sync.mustProtect(slot, gfn, true);
         }
-        long now = ShadowSptes.leaf(hva, level, access, key, hostWritable, writable);
+        long now = ShadowSptes.leaf(hva, level, rights, key(), hostWritable, writable);
         if (writable && slot.logsDirty()) {
             v.markDirtyEarly(slot, gfn);
         }
         boolean spurious = now == old;
         if (!spurious) {
-            ShadowPage.setEntry(sp, ShadowPage.index(sptep), gfn, access);
+            ShadowPage.setEntry(sp, ShadowPage.index(sptep), gfn, rights);
             flush |= ShadowSptes.needsFlush(HostMemory.getAndSet64(sptep, now), now);
         }
         if (writable && slot.logsDirty()) {
@@ -449,6 +567,9 @@ public final class ShadowVcpu implements AutoCloseable {
         }
         if (flush) {
             mmu.pages.flush();
+        }
+        if (Tracepoints.ON) {
+            Tracepoints.setSpte(gfn, sptep, now, level, true, (now & Spte.NO_EXECUTE) == 0);
         }
         if (write && !writable) {
             return Hypervisor.WATCHED;

@@ -90,7 +90,7 @@ public final class TdpMmu implements Mmu {
         return roots[vcpu.addressSpace];
     }
 
-    /** Sets who says whether large pages are mapped without execution ({@code is_nx_huge_page_enabled}); before the first vCPU runs. */
+    @Override
     public void nxHugePages(BooleanSupplier enabled) {
         nxHugePages = enabled;
     }
@@ -119,9 +119,9 @@ public final class TdpMmu implements Mmu {
             if (!Spte.mmio(spte)) {
                 return Hypervisor.RETRY;
             }
-            if (Spte.mmioOf(spte, memory.slots(v.addressSpace).generation)) {
+            if (v.isMmioNow(spte)) {
                 if (Tracepoints.ON) {
-                    Tracepoints.handleMmioPageFault(gfn);
+                    Tracepoints.handleMmioPageFault(0, gfn, 0);
                 }
                 return Hypervisor.MMIO;
             }
@@ -476,13 +476,7 @@ public final class TdpMmu implements Mmu {
         }
     }
 
-    /**
-     * Which pages of {@code [startHva, endHva)} the guest has used since they were last cleared ({@code kvm_age_gfn}, {@code kvm_test_age_gfn}).
-     * Any thread that is not inside a guest.
-     *
-     * @param clear they count as unused from now on
-     * @return whether any had been used
-     */
+    @Override
     public boolean used(long startHva, long endHva, boolean clear) {
         mmuLock.lock();
         try {
@@ -504,7 +498,7 @@ public final class TdpMmu implements Mmu {
         }
     }
 
-    /** Zaps the oldest {@code nx_lpage_splits}, one of {@code ratio}, so that they can be large again ({@code kvm_recover_nx_lpages}). */
+    @Override
     public void recoverNxHugePages(int ratio) {
         mmuLock.lock();
         try {

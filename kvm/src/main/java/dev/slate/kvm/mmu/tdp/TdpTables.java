@@ -254,7 +254,7 @@ final class TdpTables {
         long wanted = Spte.mmio(gfn, generation);
         boolean made = spte != wanted && (spte == 0 || Spte.mmio(spte)) && HostMemory.cas64(at, spte, wanted);
         if (Tracepoints.ON && made) {
-            Tracepoints.markMmioSpte(at, gfn, generation & Spte.GENERATION);
+            Tracepoints.markMmioSpte(at, gfn, 0, generation & Spte.GENERATION);
         }
         return made;
     }

@@ -24,6 +24,8 @@ final class ShadowAudit {
     private final long[] leaves = new long[4];
     private long unsync;
     private long pages;
+    private long flagged;
+    private long disallowed;
 
     private ShadowAudit(PagedVm vm, ShadowMmu mmu) {
         this.vm = vm;
@@ -61,11 +63,22 @@ final class ShadowAudit {
         check(vm.stat(VmStats.PAGES_4K) == leaves[1], "pages_4k", vm.stat(VmStats.PAGES_4K) - leaves[1]);
         check(vm.stat(VmStats.PAGES_2M) == leaves[2], "pages_2m", vm.stat(VmStats.PAGES_2M) - leaves[2]);
         check(vm.stat(VmStats.MMU_UNSYNC) == unsync, "mmu_unsync", vm.stat(VmStats.MMU_UNSYNC) - unsync);
+        mmu.pages.forEachDisallowed(sp -> {
+            check(ShadowPage.lpageDisallowed(sp), "on the list of NX splits without the flag", sp);
+            disallowed--;
+        });
+        check(disallowed == 0, "NX splits and their list differ", disallowed);
+        long splits = vm.stat(VmStats.NX_LPAGE_SPLITS);
+        check(splits == flagged, "nx_lpage_splits", splits - flagged);
         check(mmu.pages.used() >= pages, "pages counted", mmu.pages.used());
     }
 
     private void page(long sp) {
         pages++;
+        if (ShadowPage.lpageDisallowed(sp)) {
+            flagged++;
+            disallowed++;
+        }
         check(!ShadowPage.invalid(sp), "an invalid page on the active list", sp);
         int role = ShadowPage.role(sp);
         int level = Role.level(role);
@@ -78,6 +91,10 @@ final class ShadowAudit {
             long sptep = ShadowPage.sptep(sp, i);
             check(ShadowPage.of(sptep) == sp, "an entry of another page", sptep);
             long spte = HostMemory.get64(sptep);
+            if (Spte.mmio(spte)) {
+                check(level == 1, "an MMIO entry above the last level", sptep);
+                checkMmio(sp, role, i, spte);
+            }
             if (!Spte.present(spte)) {
                 continue;
             }
@@ -100,6 +117,17 @@ final class ShadowAudit {
         if (ShadowPage.unsync(sp)) {
             unsync++;
             check(level == 1 && !Role.direct(role), "unsync, and no last-level table", sp);
+        }
+    }
+
+    /** An entry that says that no memory is there maps what the guest's table says, unless that may differ until a flush. */
+    private void checkMmio(long sp, int role, int index, long spte) {
+        if (Role.direct(role)) {
+            check(Spte.frame(spte) >>> 12 == ShadowPage.entryGfn(sp, index), "an MMIO entry of another gfn", spte);
+        } else if (!ShadowPage.unsync(sp) && !Role.has4ByteGpte(role)) {
+            Memslot slot = mmu.sptes.slot(role, ShadowPage.gfn(sp));
+            long gpte = slot == null ? 0 : HostMemory.get64(slot.hva(ShadowPage.gfn(sp)) + 8L * index);
+            check((gpte & 1) != 0 && (gpte & 0xffff_f000L) == Spte.frame(spte), "an MMIO entry of another gpte", spte);
         }
     }
 

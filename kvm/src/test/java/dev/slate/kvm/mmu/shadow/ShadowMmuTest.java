@@ -7,113 +7,21 @@ import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mmu.Tlb;
 import dev.slate.kvm.memslot.Memslot;
 import dev.slate.kvm.mmu.PagedVcpu;
-import dev.slate.kvm.mmu.PagedVm;
 import dev.slate.kvm.stats.ShadowFigures;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.stats.VmStats;
 import java.util.SplittableRandom;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** A 64-bit guest whose tables are shadowed; it edits them by its own stores, through an identity mapping. */
-final class ShadowMmuTest {
-    private static final long P = 1;
-    private static final long W = 2;
-    private static final long A = 1 << 5;
-    private static final long D = 1 << 6;
+/** Shadow pages: syncing, write tracking, reclaim, and what all of it must agree on. */
+final class ShadowMmuTest extends ShadowGuest {
+    /** Memory that comes and goes. */
+    private static final long OTHER = 1L << 30;
 
-    private static final long RAM = 8 << 20;
-    private static final long TABLES = 0x10_0000;
-    private static final long DATA = 0x40_0000;
-    /** Where the guest maps what a test is about; the first GiB is mapped one to one. */
-    private static final long LA = 1L << 39;
-
-    private PagedVm vm;
-    private PagedVcpu v;
-    private long hva;
-    private long next = TABLES;
-    private long pml4;
-    /** The guest's last-level table for {@link #LA}. */
-    private long pt;
-
-    @BeforeEach
-    void boot() {
-        boot("");
-    }
-
-    private void boot(String knobs) {
-        vm = new PagedVm(false, knobs);
-        hva = vm.ram(RAM);
-        vm.memory.setUserMemoryRegion(0, 0, 0, RAM, hva);
-        v = vm.vcpu();
-        next = TABLES;
-        pml4 = space();
-        pt = gpaOf(pml4, LA);
-        CpuState s = v.s;
-        s.cr0 = CpuState.CR0_PE | CpuState.CR0_PG | CpuState.CR0_WP | CpuState.CR0_ET;
-        s.cr4 = CpuState.CR4_PAE;
-        s.efer = CpuState.EFER_LME | CpuState.EFER_LMA | CpuState.EFER_NX;
-        s.segAttr[CpuState.CS] = 0xb | CpuState.ATTR_S | CpuState.ATTR_P | CpuState.ATTR_L;
-        s.cr3 = pml4;
-    }
-
-    @AfterEach
-    void close() {
-        ShadowAudit.run(vm);
-        vm.close();
-    }
-
-    private long table() {
-        next += 4096;
-        return next - 4096;
-    }
-
-    /** An address space: the memory one to one by small pages, and an empty last-level table for {@link #LA}. */
-    private long space() {
-        long top = table();
-        for (long at = 0; at < RAM; at += 4096) {
-            HostMemory.put64(hva + tableFor(top, at) + (at >>> 12 & 511) * 8, at | P | W | A | D);
-        }
-        tableFor(top, LA);
-        return top;
-    }
-
-    private long tableFor(long top, long la) {
-        long t = top;
-        for (int level = 4; level > 1; level--) {
-            long at = hva + t + (la >>> 12 + 9 * (level - 1) & 511) * 8;
-            if (HostMemory.get64(at) == 0) {
-                HostMemory.put64(at, table() | P | W | A);
-            }
-            t = HostMemory.get64(at) & 0xffff_f000L;
-        }
-        return t;
-    }
-
-    private long gpaOf(long top, long la) {
-        return tableFor(top, la);
-    }
-
-    private static long la(int page) {
-        return LA + ((long) page << 12);
-    }
-
-    private static long data(int page) {
-        return DATA + ((long) page << 12);
-    }
-
-    /** The guest enters a page of its data, by a store. */
-    private void map(int page, int to, long bits) {
-        v.store64(pt + 8L * page, data(to) | bits);
-    }
-
-    private ShadowFigures figures() {
-        return vm.shadow == null ? null : vm.shadow.figures();
-    }
+    private static final long OTHER_BYTES = 1 << 20;
 
     @Test
     void aTableBecomesUnsyncWhenTheGuestWritesToItAndIsReadAgainAtItsNextFlush() {
@@ -365,12 +273,15 @@ final class ShadowMmuTest {
         }
         try {
             int space = 0;
+            boolean there = false;
+            long other = vm.ram(OTHER_BYTES);
             for (int step = 0; step < 6000; step++) {
                 int page = random.nextInt(40);
                 switch (random.nextInt(12)) {
                     case 0, 1, 2 -> {
                         long bits = random.nextInt(4) == 0 ? 0 : P | W | (random.nextBoolean() ? A | D : 0);
-                        v.store64(tables[random.nextInt(6)] + 8L * page, data(random.nextInt(50)) | bits);
+                        long to = random.nextInt(5) == 0 ? OTHER + page * 4096L : data(random.nextInt(50));
+                        v.store64(tables[random.nextInt(6)] + 8L * page, to | bits);
                     }
                     case 3 -> {
                         space = random.nextInt(6);
@@ -389,6 +300,9 @@ final class ShadowMmuTest {
                     case 7 -> {
                         if (random.nextInt(20) == 0) {
                             vm.mmu().zapAll();
+                        } else if (random.nextInt(10) == 0) {
+                            there = !there;
+                            vm.memory.setUserMemoryRegion(1, 0, OTHER, there ? OTHER_BYTES : 0, other);
                         }
                     }
                     default -> {
@@ -399,7 +313,8 @@ final class ShadowMmuTest {
                             assertThat(outcome & 1).isZero();
                         } else {
                             assertThat(outcome).isEqualTo(PagedVcpu.OK);
-                            assertThat(v.hva).isEqualTo(hva + (e & 0xffff_f000L));
+                            long gpa = e & 0xffff_f000L;
+                            assertThat(v.hva).isEqualTo(gpa < OTHER ? hva + gpa : there ? other + gpa - OTHER : ~gpa);
                         }
                     }
                 }
