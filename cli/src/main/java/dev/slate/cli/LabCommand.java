@@ -148,7 +148,9 @@ final class LabCommand implements Runnable {
         }
 
         private static Progress progress() {
-            return System.console() != null && System.console().isTerminal() ? new ProgressLine() : Progress.NONE;
+            return System.console() != null && System.console().isTerminal()
+                    ? new ProgressLine()
+                    : new ProgressLog(System.err);
         }
 
         /** Ctrl-C, on the JVM's thread for shutdown: reports and lets the JVM end. */

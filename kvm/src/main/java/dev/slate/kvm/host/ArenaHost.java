@@ -1,8 +1,10 @@
 package dev.slate.kvm.host;
 
 import java.lang.foreign.Arena;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.locks.StampedLock;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,8 +19,12 @@ public final class ArenaHost implements HostServices {
     private static final int STRIPES = 64;
 
     private final Map<Long, Arena> arenas = new HashMap<>();
-    /** Start and end of each allocated range, in order, as pairs: replaced as a whole, read without a lock. */
-    private volatile long[] ranges = {};
+    /** Start and end of each allocated range, in order, as pairs; room behind {@link #used}. Edited under {@link #lock}. */
+    private long[] ranges = new long[64];
+
+    private int used;
+    /** Readers look at the ranges without it, and look again when it was taken meanwhile. */
+    private final StampedLock lock = new StampedLock();
 
     private final Object[] monitors = new Object[STRIPES];
     private volatile long allocatedBytes;
@@ -31,18 +37,33 @@ public final class ArenaHost implements HostServices {
 
     @Override
     public int populate(long hva, long bytes, boolean write) {
-        long[] all = ranges;
+        for (; ; ) {
+            long stamp = lock.tryOptimisticRead();
+            long[] all = ranges;
+            // Of an array that is being replaced, "used" may be another's.
+            int n = Math.min(used, all.length);
+            int at = indexAfter(all, n, hva);
+            boolean inside = at > 0 && hva + bytes <= all[at - 1];
+            if (stamp != 0 && lock.validate(stamp)) {
+                return inside ? 0 : EFAULT;
+            }
+            Thread.onSpinWait();
+        }
+    }
+
+    /** Index of the first pair of {@code n / 2} that starts behind {@code hva}. */
+    private static int indexAfter(long[] pairs, int n, long hva) {
         int low = 0;
-        int high = all.length / 2;
+        int high = n / 2;
         while (low < high) {
             int mid = low + high >>> 1;
-            if (all[2 * mid] <= hva) {
+            if (pairs[2 * mid] <= hva) {
                 low = mid + 1;
             } else {
                 high = mid;
             }
         }
-        return low > 0 && hva + bytes <= all[2 * low - 1] ? 0 : EFAULT;
+        return 2 * low;
     }
 
     @Override
@@ -105,17 +126,16 @@ public final class ArenaHost implements HostServices {
         }
         arenas.put(hva, arena);
         allocatedBytes += bytes;
-        long[] old = ranges;
-        int at = 0;
-        while (at < old.length && old[at] < hva) {
-            at += 2;
+        long stamp = lock.writeLock();
+        if (used == ranges.length) {
+            ranges = Arrays.copyOf(ranges, 2 * used);
         }
-        long[] next = new long[old.length + 2];
-        System.arraycopy(old, 0, next, 0, at);
-        next[at] = hva;
-        next[at + 1] = hva + bytes;
-        System.arraycopy(old, at, next, at + 2, old.length - at);
-        ranges = next;
+        int at = indexAfter(ranges, used, hva);
+        System.arraycopy(ranges, at, ranges, at + 2, used - at);
+        ranges[at] = hva;
+        ranges[at + 1] = hva + bytes;
+        used += 2;
+        lock.unlockWrite(stamp);
         return hva;
     }
 
@@ -126,15 +146,11 @@ public final class ArenaHost implements HostServices {
             throw new IllegalArgumentException("free of 0x%x, which was not allocated here".formatted(hva));
         }
         allocatedBytes -= bytes;
-        long[] old = ranges;
-        int at = 0;
-        while (old[at] != hva) {
-            at += 2;
-        }
-        long[] next = new long[old.length - 2];
-        System.arraycopy(old, 0, next, 0, at);
-        System.arraycopy(old, at + 2, next, at, next.length - at);
-        ranges = next;
+        long stamp = lock.writeLock();
+        int at = indexAfter(ranges, used, hva) - 2;
+        used -= 2;
+        System.arraycopy(ranges, at + 2, ranges, at, used - at);
+        lock.unlockWrite(stamp);
         arena.close();
     }
 
