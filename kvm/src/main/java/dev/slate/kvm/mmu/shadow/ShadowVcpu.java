@@ -493,11 +493,12 @@ public final class ShadowVcpu implements AutoCloseable {
         int index = index(la, level);
         long sptep = ShadowPage.sptep(sp, index);
         long spte = HostMemory.getVolatile64(sptep);
-        if (table(spte, level)) {
+        long gfn = walk.entryGpa[level - 1] >>> 12;
+        // Of another gfn when the client wrote to the guest's table itself, which nobody watches.
+        if (table(spte, level) && ShadowPage.gfn(ShadowPage.child(spte)) == gfn) {
             return tables.unchanged(level - 1) ? ShadowPage.child(spte) : 0;
         }
         int role = Role.child(ShadowPage.role(sp), index, false, walk.rightsAt[level], 0);
-        long gfn = walk.entryGpa[level - 1] >>> 12;
         long child = mmu.sync.get(caches, walk, roots.role(), gfn, role);
         // The guest need not flush to make an entry present, so what is below must be true when it is linked.
         mmu.sync.syncChildren(walk, roots.role(), child);
@@ -523,14 +524,17 @@ public final class ShadowVcpu implements AutoCloseable {
         long sptep = ShadowPage.sptep(sp, index);
         long spte = HostMemory.getVolatile64(sptep);
         int role = Role.child(ShadowPage.role(sp), index, true, rights, key());
+        long base = gfn & -Spte.gfns(level);
         if (table(spte, level)) {
             long child = ShadowPage.child(spte);
-            if (ShadowPage.role(child) == role) {
+            if (ShadowPage.role(child) == role && ShadowPage.gfn(child) == base) {
                 return child;
             }
-            // Made with other rights, as when the guest's page was clean.
+            // Made with other rights, as when the guest's page was clean; or for another page, before the client wrote
+            // to
+            // the guest's table itself. An entry in it would be taken for one of the other page.
         }
-        long child = mmu.sync.get(caches, walk, roots.role(), gfn & -Spte.gfns(level), role);
+        long child = mmu.sync.get(caches, walk, roots.role(), base, role);
         link(sptep, level, child);
         return child;
     }

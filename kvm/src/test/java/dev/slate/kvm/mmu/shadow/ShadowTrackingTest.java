@@ -112,13 +112,53 @@ final class ShadowTrackingTest extends ShadowGuest {
         assertThat(vm.stat(VmStats.PAGES_4K)).isEqualTo(pages - 1);
     }
 
+    // ------------------------------------------------------------------ tables that the client changes itself
+
+    @Test
+    void aLargePageThatTheClientPutsElsewhereGetsATableOfItsOwn() {
+        large();
+        vm.host.huge = false;
+        touch(DATA, Tlb.READ);
+        long entry = hva + pd + 8 * (DATA / MIB2);
+        // No store of the guest's, so no shadow page hears of it. First to no memory, then to memory.
+        HostMemory.put64(entry, NO_MEMORY | P | W | A | D | PS);
+        v.changed();
+        assertThat(v.access(inLarge(DATA + 0x1000), Tlb.READ)).isEqualTo(PagedVcpu.OK);
+        assertThat(v.hva).isEqualTo(~(NO_MEMORY + 0x1000));
+        ShadowAudit.run(vm);
+        HostMemory.put64(entry, 3 * MIB2 | P | W | A | D | PS);
+        v.changed();
+        assertThat(v.access(inLarge(DATA + 0x2000), Tlb.WRITE)).isEqualTo(PagedVcpu.OK);
+        assertThat(v.hva).isEqualTo(hva + 3 * MIB2 + 0x2000);
+        ShadowAudit.run(vm);
+    }
+
+    @Test
+    void aTableThatTheClientPutsElsewhereGetsAShadowOfItsOwn() {
+        map(0, 1, P | W | A | D);
+        HostMemory.put64(hva + data(1), 11);
+        HostMemory.put64(hva + data(7), 77);
+        assertThat(v.load64(la(0))).isEqualTo(11);
+        long other = table();
+        HostMemory.put64(hva + other + 8, data(7) | P | W | A | D);
+        long directory = HostMemory.get64(hva + (HostMemory.get64(hva + pml4 + 8) & 0xffff_f000L)) & 0xffff_f000L;
+        HostMemory.put64(hva + directory, other | P | W | A);
+        v.changed();
+        assertThat(v.load64(la(1))).isEqualTo(77);
+        assertThat(v.access(la(0), Tlb.READ))
+                .as("the other table has nothing there")
+                .isZero();
+    }
+
     // ------------------------------------------------------------------ NX huge pages
+
+    private long pd;
 
     /** The guest maps its memory again, by pages of 2 MiB. */
     private void large() {
         vm.host.huge = true;
         vm.shadow.nxHugePages(() -> true);
-        long pd = gpaOf(pml4, LARGE_LA);
+        pd = gpaOf(pml4, LARGE_LA);
         long pdpt = HostMemory.get64(hva + pml4 + 8) & 0xffff_f000L;
         // One level up: what tableFor made as a last-level table serves as the directory.
         HostMemory.put64(hva + pdpt + 8, pd | P | W | A);
