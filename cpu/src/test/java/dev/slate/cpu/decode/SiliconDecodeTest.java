@@ -144,6 +144,9 @@ class SiliconDecodeTest {
                         killed++;
                     } else if (op[i] == Op.INVALID && hidden(everything, code, i * 32, mode)) {
                         continue;
+                    } else if (op[i] == Op.INT && trap == 6) {
+                        // What INT n raises, the host's interrupt table says; there are some with #UD for 1Bh.
+                        continue;
                     } else if (bad != (trap == 6)) {
                         wrong = bad ? "#UD here" : "#UD there";
                     } else if (!bad && op[i] != Op.OVERLONG && trap == SiliconFetch.LONGER) {
