@@ -96,7 +96,7 @@ public final class Vm implements AutoCloseable {
         this.kvm = kvm;
         this.memory = new GuestMemory(host);
         this.stats = new VmStats(host);
-        this.mmuContext = MmuContext.of(host, kvm.knobs(), memory, modes, stats);
+        this.mmuContext = MmuContext.of(host, kvm.knobs(), memory, modes, stats, this::nxHugePages);
         if (kvm.knobs().on(Knobs.TDP)) {
             TdpMmu made = TdpMmu.create(mmuContext);
             this.mmu = made;
@@ -108,7 +108,6 @@ public final class Vm implements AutoCloseable {
             this.tdp = null;
             this.shadow = made;
         }
-        this.mmu.nxHugePages(this::nxHugePages);
         this.tscSync = new TscSync(host);
         this.clock = new VmClock(host);
         this.defaultTscKhz = (int) host.tscKhz();

@@ -1,7 +1,6 @@
 package dev.slate.kvm.mmu;
 
 import dev.slate.kvm.memslot.MemslotListener;
-import java.util.function.BooleanSupplier;
 
 /**
  * A VM's MMU: makes the tables that the processor walks, below the guest's or instead of them, and keeps them true. How a vCPU's faults come
@@ -34,9 +33,6 @@ public interface Mmu extends MemslotListener, AutoCloseable {
      * @return whether any had been used
      */
     boolean used(long startHva, long endHva, boolean clear);
-
-    /** Sets who says whether large pages are mapped without execution ({@code is_nx_huge_page_enabled}); before the first vCPU runs. */
-    void nxHugePages(BooleanSupplier enabled);
 
     /**
      * Zaps the oldest of the tables that were made only because the guest executes there ({@code nx_lpage_splits}), one of {@code ratio}, so that

@@ -5,11 +5,13 @@ import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.stats.VmStats;
+import java.util.function.BooleanSupplier;
 
 /**
  * What of a VM its MMU works with.
  *
  * @param modes the modes of the VM's vCPUs
+ * @param nxHugePages whether large pages are mapped without execution, at this moment ({@code is_nx_huge_page_enabled})
  * @param tablePages where page tables come from
  */
 public record MmuContext(
@@ -18,10 +20,18 @@ public record MmuContext(
         GuestMemory memory,
         GuestModes modes,
         VmStats stats,
+        BooleanSupplier nxHugePages,
         Slab tablePages,
         HvaInvalidation invalidation) {
     /** A context with pages and invalidation of its own. */
-    public static MmuContext of(HostServices host, Knobs knobs, GuestMemory memory, GuestModes modes, VmStats stats) {
-        return new MmuContext(host, knobs, memory, modes, stats, Slab.ofPages(host), new HvaInvalidation());
+    public static MmuContext of(
+            HostServices host,
+            Knobs knobs,
+            GuestMemory memory,
+            GuestModes modes,
+            VmStats stats,
+            BooleanSupplier nxHugePages) {
+        return new MmuContext(
+                host, knobs, memory, modes, stats, nxHugePages, Slab.ofPages(host), new HvaInvalidation());
     }
 }

@@ -17,6 +17,7 @@ public final class PagedVm implements AutoCloseable {
     public final GuestMemory memory = new GuestMemory(host);
     public final GuestModes modes = new GuestModes();
     public final VmStats stats = new VmStats(host);
+    public volatile boolean nxHugePages;
     public final MmuContext context;
     public final @Nullable TdpMmu tdp;
     public final @Nullable ShadowMmu shadow;
@@ -25,7 +26,7 @@ public final class PagedVm implements AutoCloseable {
 
     public PagedVm(boolean twoDimensional, String knobs) {
         Knobs chosen = Knobs.parse("tdp=" + (twoDimensional ? "on\n" : "off\n") + knobs);
-        context = MmuContext.of(host, chosen, memory, modes, stats);
+        context = MmuContext.of(host, chosen, memory, modes, stats, () -> nxHugePages);
         tdp = twoDimensional ? TdpMmu.create(context) : null;
         shadow = twoDimensional ? null : ShadowMmu.create(context);
     }

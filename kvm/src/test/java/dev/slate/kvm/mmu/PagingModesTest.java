@@ -108,7 +108,7 @@ final class PagingModesTest {
             ramHva = vm.ram(RAM);
             giantHva = vm.ram(2 << 20);
             vm.host.huge = m == Memory.NX_HUGE_PAGES;
-            vm.mmu().nxHugePages(() -> m == Memory.NX_HUGE_PAGES);
+            vm.nxHugePages = m == Memory.NX_HUGE_PAGES;
             vm.memory.setUserMemoryRegion(0, 0, 0, RAM, ramHva);
             vm.memory.setUserMemoryRegion(1, 0, GIANT_DATA, 2 << 20, giantHva);
             v = vm.vcpu();

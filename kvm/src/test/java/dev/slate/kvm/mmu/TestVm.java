@@ -15,6 +15,7 @@ public final class TestVm implements AutoCloseable {
     public final GuestMemory memory = new GuestMemory(host);
     public final GuestModes modes = new GuestModes();
     public final VmStats stats = new VmStats(host);
+    public volatile boolean nxHugePages;
     public final MmuContext context;
     public final TdpMmu mmu;
     private final List<TestVcpu> vcpus = new ArrayList<>();
@@ -25,7 +26,7 @@ public final class TestVm implements AutoCloseable {
     }
 
     public TestVm(String knobs) {
-        context = MmuContext.of(host, Knobs.parse(knobs), memory, modes, stats);
+        context = MmuContext.of(host, Knobs.parse(knobs), memory, modes, stats, () -> nxHugePages);
         mmu = TdpMmu.create(context);
     }
 

@@ -21,7 +21,6 @@ import dev.slate.kvm.rmap.SlotRmaps;
 import dev.slate.kvm.stats.ShadowFigures;
 import dev.slate.kvm.stats.VmStats;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -54,9 +53,6 @@ public final class ShadowMmu implements Mmu {
     private final GuestModes modes;
     private final VmStats stats;
     private final HvaInvalidation invalidation;
-    /** Whether large pages are mapped without execution. */
-    private volatile BooleanSupplier nxHugePages = () -> false;
-
     private boolean limitRequested;
     private long slotPages;
 
@@ -339,15 +335,6 @@ public final class ShadowMmu implements Mmu {
             }
         }
         return any;
-    }
-
-    @Override
-    public void nxHugePages(BooleanSupplier enabled) {
-        nxHugePages = enabled;
-    }
-
-    boolean nxHugePages() {
-        return nxHugePages.getAsBoolean();
     }
 
     @Override

@@ -407,7 +407,7 @@ public final class ShadowVcpu implements AutoCloseable {
         }
         int level = ShadowPage.level(sp);
         int granted = rights;
-        if (level == 2 && mmu.nxHugePages()) {
+        if (level == 2 && mmu.context.nxHugePages().getAsBoolean()) {
             if (access == Tlb.FETCH || table(HostMemory.getVolatile64(ShadowPage.sptep(sp, index(la, 2))), 2)) {
                 // Where the guest executes, and where it has before, stay small pages.
                 sp = descendDirect(sp, 2, la, gfn, rights);

@@ -47,8 +47,8 @@ public final class TdpMmu implements Mmu {
     private final boolean eagerSplit;
     /** Whether the processor sets accessed and dirty bits in the tables. */
     private final boolean accessedBits;
-    /** Whether large pages are mapped without execution. */
-    private volatile BooleanSupplier nxHugePages = () -> false;
+
+    private final BooleanSupplier nxHugePages;
 
     /** {@code mmu_lock}: below the slots lock. vCPUs' faults never take it. */
     private final ReentrantLock mmuLock = new ReentrantLock();
@@ -62,6 +62,7 @@ public final class TdpMmu implements Mmu {
         this.modes = context.modes();
         this.stats = context.stats();
         this.invalidation = context.invalidation();
+        this.nxHugePages = context.nxHugePages();
         this.tables = new TdpTables(context.tablePages(), stats);
         this.hugePages = context.knobs().on(Knobs.HUGE_PAGES);
         this.eagerSplit = context.knobs().on(Knobs.EAGER_PAGE_SPLIT);
@@ -88,11 +89,6 @@ public final class TdpMmu implements Mmu {
     /** hva of the root table (four levels) for the vCPU's address space. On the vCPU's thread. */
     public long root(VcpuMmu vcpu) {
         return roots[vcpu.addressSpace];
-    }
-
-    @Override
-    public void nxHugePages(BooleanSupplier enabled) {
-        nxHugePages = enabled;
     }
 
     // ------------------------------------------------------------------ faults

@@ -157,7 +157,7 @@ final class ShadowTrackingTest extends ShadowGuest {
     /** The guest maps its memory again, by pages of 2 MiB. */
     private void large() {
         vm.host.huge = true;
-        vm.shadow.nxHugePages(() -> true);
+        vm.nxHugePages = true;
         pd = gpaOf(pml4, LARGE_LA);
         long pdpt = HostMemory.get64(hva + pml4 + 8) & 0xffff_f000L;
         // One level up: what tableFor made as a last-level table serves as the directory.

@@ -187,7 +187,7 @@ final class TdpTrackingTest {
     // ------------------------------------------------------------------ NX huge pages
 
     private void nx() {
-        vm.mmu.nxHugePages(() -> true);
+        vm.nxHugePages = true;
         vm.host.huge = true;
         slot(0);
     }
