@@ -3,6 +3,7 @@ package dev.slate.kvm.rmap;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.host.HostServices;
+import java.util.function.LongPredicate;
 
 /**
  * The rmap heads of one memslot ({@code slot->arch.rmap}): for each page size 4 KiB, 2 MiB and 1 GiB an array with a head for each
@@ -54,6 +55,22 @@ public final class SlotRmaps implements AutoCloseable {
     /** Number of heads at a level. */
     public long count(int level) {
         return counts[level - 1];
+    }
+
+    /**
+     * Gives the address of every head at every level for {@code [first, end)} to a visitor.
+     *
+     * @return whether it said true of any; it is given all
+     */
+    public boolean anyHead(long first, long end, LongPredicate visitor) {
+        boolean any = false;
+        for (int level = 1; level <= LEVELS; level++) {
+            long last = head(end - 1, level);
+            for (long head = head(first, level); head <= last; head += Long.BYTES) {
+                any |= visitor.test(head);
+            }
+        }
+        return any;
     }
 
     /** Bytes of all heads. */

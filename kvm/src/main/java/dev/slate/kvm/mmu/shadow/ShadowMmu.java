@@ -166,15 +166,7 @@ public final class ShadowMmu implements Mmu {
     }
 
     private boolean protectSlot(Memslot slot) {
-        SlotRmaps rmaps = ShadowSlot.of(slot).rmaps;
-        boolean any = false;
-        for (int level = 1; level <= SlotRmaps.LEVELS; level++) {
-            long head = rmaps.head(slot.baseGfn, level);
-            for (long i = 0; i < rmaps.count(level); i++) {
-                any |= sptes.protectRmap(head + i * Long.BYTES, false);
-            }
-        }
-        return any;
+        return ShadowSlot.of(slot).rmaps.anyHead(slot.baseGfn, slot.endGfn(), head -> sptes.protectRmap(head, false));
     }
 
     /** Small mappings by direct pages, which could be large ones now, go; the next fault makes the large one. */
@@ -259,19 +251,9 @@ public final class ShadowMmu implements Mmu {
     }
 
     private boolean zapRange(Memslot slot, long first, long end) {
-        zapTables(ShadowSlot.of(slot), first, end);
-        return zapLeaves(ShadowSlot.of(slot).rmaps, first, end);
-    }
-
-    private boolean zapLeaves(SlotRmaps rmaps, long first, long end) {
-        boolean any = false;
-        for (int level = 1; level <= SlotRmaps.LEVELS; level++) {
-            long last = rmaps.head(end - 1, level);
-            for (long head = rmaps.head(first, level); head <= last; head += Long.BYTES) {
-                any |= sptes.zapRmap(head);
-            }
-        }
-        return any;
+        ShadowSlot s = ShadowSlot.of(slot);
+        zapTables(s, first, end);
+        return s.rmaps.anyHead(first, end, sptes::zapRmap);
     }
 
     /** Zaps the shadows of guest tables in a range. */
@@ -314,7 +296,12 @@ public final class ShadowMmu implements Mmu {
         try {
             boolean used = false;
             for (int as = 0; as < GuestMemory.ADDRESS_SPACES; as++) {
-                used |= sptes.view(as).overHva(startHva, endHva, (slot, first, end) -> used(slot, first, end, clear));
+                used |= sptes.view(as)
+                        .overHva(
+                                startHva,
+                                endHva,
+                                (slot, first, end) ->
+                                        ShadowSlot.of(slot).rmaps.anyHead(first, end, head -> sptes.used(head, clear)));
             }
             if (used && clear) {
                 pages.flush();
@@ -323,18 +310,6 @@ public final class ShadowMmu implements Mmu {
         } finally {
             lock.unlock();
         }
-    }
-
-    private boolean used(Memslot slot, long first, long end, boolean clear) {
-        SlotRmaps rmaps = ShadowSlot.of(slot).rmaps;
-        boolean any = false;
-        for (int level = 1; level <= SlotRmaps.LEVELS; level++) {
-            long last = rmaps.head(end - 1, level);
-            for (long head = rmaps.head(first, level); head <= last; head += Long.BYTES) {
-                any |= sptes.used(head, clear);
-            }
-        }
-        return any;
     }
 
     @Override
