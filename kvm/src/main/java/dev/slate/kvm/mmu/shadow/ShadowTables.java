@@ -48,6 +48,8 @@ final class ShadowTables implements GuestWalk.Tables {
 
     private long missing = NONE;
     private boolean missingForWrite;
+    /** Of the entry that a tracepoint showed last; 0 at a walk's start. */
+    private int tracedLevel;
 
     ShadowTables(ShadowMmu mmu, VcpuMmu vcpu) {
         this.v = vcpu;
@@ -190,8 +192,6 @@ final class ShadowTables implements GuestWalk.Tables {
         }
         return entry;
     }
-
-    private int tracedLevel;
 
     private static int tracedError(int access, int mode) {
         return (access == Tlb.WRITE ? GuestWalk.PF_W : access == Tlb.FETCH ? GuestWalk.PF_I : 0)

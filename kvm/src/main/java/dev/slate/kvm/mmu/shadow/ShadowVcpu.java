@@ -382,10 +382,15 @@ public final class ShadowVcpu implements AutoCloseable {
     }
 
     private void markMmio(long sptep, long gfn, int rights, long generation) {
+        long spte = ShadowSptes.mmio(Spte.mmio(gfn, generation), rights);
+        if (HostMemory.getVolatile64(sptep) == spte) {
+            // It was there, and could not tell whether this access is allowed.
+            return;
+        }
         if (mmu.sptes.clear(sptep, 1)) {
             mmu.pages.flush();
         }
-        HostMemory.putVolatile64(sptep, ShadowSptes.mmio(Spte.mmio(gfn, generation), rights));
+        HostMemory.putVolatile64(sptep, spte);
         v.stats.add(VcpuStats.PF_MMIO_SPTE_CREATED);
         if (Tracepoints.ON) {
             Tracepoints.markMmioSpte(sptep, gfn, rights & ~GuestWalk.EXECUTE, generation & Spte.GENERATION);
@@ -530,9 +535,8 @@ public final class ShadowVcpu implements AutoCloseable {
             if (ShadowPage.role(child) == role && ShadowPage.gfn(child) == base) {
                 return child;
             }
-            // Made with other rights, as when the guest's page was clean; or for another page, before the client wrote
-            // to
-            // the guest's table itself. An entry in it would be taken for one of the other page.
+            // Made with other rights, as when the guest's page was clean; or for another page, before the client
+            // wrote to the guest's table itself: an entry in it would count as one of that page.
         }
         long child = mmu.sync.get(caches, walk, roots.role(), base, role);
         link(sptep, level, child);

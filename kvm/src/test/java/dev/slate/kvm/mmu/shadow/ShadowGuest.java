@@ -41,7 +41,7 @@ abstract class ShadowGuest {
         v = vm.vcpu();
         next = TABLES;
         pml4 = space();
-        pt = gpaOf(pml4, LA);
+        pt = tableFor(pml4, LA);
         CpuState s = v.s;
         s.cr0 = CpuState.CR0_PE | CpuState.CR0_PG | CpuState.CR0_WP | CpuState.CR0_ET;
         s.cr4 = CpuState.CR4_PAE;
@@ -71,9 +71,15 @@ abstract class ShadowGuest {
         return top;
     }
 
+    /** gpa of the last-level table for {@code la}, made if need be. */
     long tableFor(long top, long la) {
+        return tableFor(top, la, 1);
+    }
+
+    /** gpa of the table at a level for {@code la}, made if need be. */
+    long tableFor(long top, long la, int goal) {
         long t = top;
-        for (int level = 4; level > 1; level--) {
+        for (int level = 4; level > goal; level--) {
             long at = hva + t + (la >>> 12 + 9 * (level - 1) & 511) * 8;
             if (HostMemory.get64(at) == 0) {
                 HostMemory.put64(at, table() | P | W | A);
@@ -81,10 +87,6 @@ abstract class ShadowGuest {
             t = HostMemory.get64(at) & 0xffff_f000L;
         }
         return t;
-    }
-
-    long gpaOf(long top, long la) {
-        return tableFor(top, la);
     }
 
     static long la(int page) {

@@ -94,7 +94,7 @@ final class ShadowMmuTest extends ShadowGuest {
     void writesToAnUpperTableAreWatchedAndAFloodOfThemZapsItsShadow() {
         map(0, 1, P | W | A | D);
         v.load64(la(0));
-        long pd = HostMemory.get64(hva + (HostMemory.get64(hva + pml4 + 8) & 0xffff_f000L)) & 0xffff_f000L;
+        long pd = tableFor(pml4, LA, 2);
         long zapped = vm.stat(VmStats.MMU_SHADOW_ZAPPED);
         v.store64(pd + 8 * 100, 0);
         assertThat(vm.stat(VmStats.MMU_PTE_WRITE)).isEqualTo(1);
@@ -113,8 +113,8 @@ final class ShadowMmuTest extends ShadowGuest {
     void aWriteThroughAnEntryThatWasChangedFromOneWatchedTableToAnotherGoesOn() {
         map(0, 1, P | W | A | D);
         v.load64(la(0));
-        long pdpt = HostMemory.get64(hva + pml4 + 8) & 0xffff_f000L;
-        long pd = HostMemory.get64(hva + pdpt) & 0xffff_f000L;
+        long pdpt = tableFor(pml4, LA, 3);
+        long pd = tableFor(pml4, LA, 2);
         v.store64(pt + 8 * 7, pd | P | W | A | D);
         v.store64(la(7) + 8 * 100, 0);
         assertThat(vm.stat(VmStats.MMU_PTE_WRITE)).isEqualTo(1);
@@ -133,7 +133,7 @@ final class ShadowMmuTest extends ShadowGuest {
         HostMemory.put64(hva + data(1), 11);
         HostMemory.put64(hva + data(7), 77);
         assertThat(v.load64(la(0))).isEqualTo(11);
-        long pd = HostMemory.get64(hva + (HostMemory.get64(hva + pml4 + 8) & 0xffff_f000L)) & 0xffff_f000L;
+        long pd = tableFor(pml4, LA, 2);
         long other = table();
         HostMemory.put64(hva + other, data(7) | P | W | A | D);
         v.store64(pd, other | P | W | A);

@@ -57,6 +57,17 @@ final class ShadowTrackingTest extends ShadowGuest {
     }
 
     @Test
+    void anAccessThatTheEntryCannotAnswerForLeavesItAsItIs() {
+        mmio(0, P | W | A | D);
+        assertMmio(la(0), Tlb.READ);
+        long made = v.stats.get(VcpuStats.PF_MMIO_SPTE_CREATED);
+        long taken = faults();
+        assertMmio(la(0), Tlb.FETCH);
+        assertThat(faults()).isEqualTo(taken + 1);
+        assertThat(v.stats.get(VcpuStats.PF_MMIO_SPTE_CREATED)).isEqualTo(made);
+    }
+
+    @Test
     void anEntryOfMemslotsThatAreNoMoreAnswersNothing() {
         mmio(0, P | W | A | D);
         assertMmio(la(0), Tlb.READ);
@@ -141,8 +152,7 @@ final class ShadowTrackingTest extends ShadowGuest {
         assertThat(v.load64(la(0))).isEqualTo(11);
         long other = table();
         HostMemory.put64(hva + other + 8, data(7) | P | W | A | D);
-        long directory = HostMemory.get64(hva + (HostMemory.get64(hva + pml4 + 8) & 0xffff_f000L)) & 0xffff_f000L;
-        HostMemory.put64(hva + directory, other | P | W | A);
+        HostMemory.put64(hva + tableFor(pml4, LA, 2), other | P | W | A);
         v.changed();
         assertThat(v.load64(la(1))).isEqualTo(77);
         assertThat(v.access(la(0), Tlb.READ))
@@ -158,10 +168,7 @@ final class ShadowTrackingTest extends ShadowGuest {
     private void large() {
         vm.host.huge = true;
         vm.nxHugePages = true;
-        pd = gpaOf(pml4, LARGE_LA);
-        long pdpt = HostMemory.get64(hva + pml4 + 8) & 0xffff_f000L;
-        // One level up: what tableFor made as a last-level table serves as the directory.
-        HostMemory.put64(hva + pdpt + 8, pd | P | W | A);
+        pd = tableFor(pml4, LARGE_LA, 2);
         for (int i = 0; i < RAM / MIB2; i++) {
             HostMemory.put64(hva + pd + 8L * i, i * MIB2 | P | W | A | D | PS);
         }
