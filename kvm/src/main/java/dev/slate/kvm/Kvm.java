@@ -2,13 +2,9 @@ package dev.slate.kvm;
 
 import dev.slate.cpu.decode.Disassembler;
 import dev.slate.kvm.cpuid.CpuidEntry;
-import dev.slate.kvm.cpuid.CpuidTable;
-import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.cpuid.SupportedCpuid;
-import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.irqchip.TimerThread;
-import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.msr.MceFile;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.msr.MsrLists;
@@ -129,69 +125,8 @@ public final class Kvm {
 
     /** {@code KVM_CHECK_EXTENSION}: 0 when the capability is not there. The same on VMs. Never throws. */
     public int checkExtension(int cap) {
-        return switch (cap) {
-            case Cap.IRQCHIP,
-                    Cap.HLT,
-                    Cap.USER_MEMORY,
-                    Cap.DESTROY_MEMORY_REGION_WORKS,
-                    Cap.JOIN_MEMORY_REGIONS_WORKS,
-                    Cap.SET_TSS_ADDR,
-                    Cap.SET_IDENTITY_MAP_ADDR,
-                    Cap.EXT_CPUID,
-                    Cap.EXT_EMUL_CPUID,
-                    Cap.NOP_IO_DELAY,
-                    Cap.CLOCKSOURCE,
-                    Cap.MP_STATE,
-                    Cap.SYNC_MMU,
-                    Cap.USER_NMI,
-                    Cap.SET_GUEST_DEBUG,
-                    Cap.X86_SMM,
-                    Cap.X86_ROBUST_SINGLESTEP,
-                    Cap.VCPU_EVENTS,
-                    Cap.DEBUGREGS,
-                    Cap.XSAVE,
-                    Cap.GET_TSC_KHZ,
-                    Cap.TSC_DEADLINE_TIMER,
-                    Cap.TSC_CONTROL,
-                    Cap.VM_TSC_CONTROL,
-                    Cap.READONLY_MEM,
-                    Cap.DISABLE_QUIRKS,
-                    Cap.SET_BOOT_CPU_ID,
-                    Cap.IMMEDIATE_EXIT,
-                    Cap.GET_MSR_FEATURES,
-                    Cap.MSR_PLATFORM_INFO,
-                    Cap.EXCEPTION_PAYLOAD,
-                    Cap.X86_TRIPLE_FAULT_EVENT,
-                    Cap.X86_USER_SPACE_MSR,
-                    Cap.X86_MSR_FILTER,
-                    Cap.ENFORCE_PV_FEATURE_CPUID,
-                    Cap.EXIT_ON_EMULATION_FAILURE,
-                    Cap.VCPU_ATTRIBUTES,
-                    Cap.HALT_POLL,
-                    Cap.VM_DISABLE_NX_HUGE_PAGES,
-                    Cap.ENABLE_CAP,
-                    Cap.ENABLE_CAP_VM,
-                    Cap.CHECK_EXTENSION_VM,
-                    Cap.INTERNAL_ERROR_DATA,
-                    Cap.BINARY_STATS_FD -> 1;
-            case Cap.PRE_FAULT_MEMORY -> knobs.on(Knobs.TDP) ? 1 : 0;
-            case Cap.ADJUST_CLOCK -> ClockData.TSC_STABLE | ClockData.REALTIME | ClockData.HOST_TSC;
-            case Cap.EXIT_HYPERCALL -> (int) HYPERCALL_EXITS;
-            case Cap.SYNC_REGS -> SYNC_REGS_VALID;
-            case Cap.NR_VCPUS -> Math.min(Runtime.getRuntime().availableProcessors(), MAX_VCPUS);
-            case Cap.MAX_VCPUS -> MAX_VCPUS;
-            case Cap.MAX_VCPU_ID -> MAX_VCPU_IDS;
-            case Cap.NR_MEMSLOTS -> GuestMemory.USER_MEM_SLOTS;
-            case Cap.MULTI_ADDRESS_SPACE -> GuestMemory.ADDRESS_SPACES;
-            case Cap.MCE -> MceFile.MAX_BANKS;
-            case Cap.DIRTY_LOG_RING, Cap.DIRTY_LOG_RING_ACQ_REL -> DirtyRing.MAX_BYTES;
-            case Cap.MANUAL_DIRTY_LOG_PROTECT2 -> GuestMemory.MANUAL_PROTECT_ENABLE | GuestMemory.INITIALLY_SET;
-            case Cap.DISABLE_QUIRKS2 -> Vm.VALID_QUIRKS;
-            case Cap.SET_GUEST_DEBUG2 -> GuestDebug.VALID;
-            case Cap.XCRS -> supported.has(Feature.XSAVE) ? 1 : 0;
-            case Cap.XSAVE2 -> Math.max(4096, CpuidTable.xstateSize(supported.xcr0(), false));
-            default -> 0;
-        };
+        Cap row = Cap.of(cap);
+        return row == null ? 0 : row.value(this);
     }
 
     /**

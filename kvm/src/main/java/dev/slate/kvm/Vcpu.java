@@ -691,14 +691,18 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    /** {@code KVM_ENABLE_CAP} on a vCPU. @throws KvmException EINVAL */
-    public void enableCap(int cap, int flags, long[] args) {
+    /** {@code KVM_ENABLE_CAP} on a vCPU, as {@link Vm#enableCap}. @throws KvmException EINVAL */
+    public void enableCap(int number, int flags, long[] args) {
+        Cap cap = Cap.of(number);
+        if (flags != 0 || cap == null || !cap.onVcpu()) {
+            throw Errno.EINVAL.raise();
+        }
         mutex.lock();
         try {
-            if (flags != 0 || cap != Cap.ENFORCE_PV_FEATURE_CPUID) {
-                throw Errno.EINVAL.raise();
+            switch (cap) {
+                case ENFORCE_PV_FEATURE_CPUID -> enforcePvFeatures = args[0] != 0;
+                default -> throw new IllegalStateException(cap + " can be enabled and has no case here");
             }
-            enforcePvFeatures = args[0] != 0;
         } finally {
             mutex.unlock();
         }

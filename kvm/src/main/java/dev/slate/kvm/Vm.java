@@ -132,17 +132,6 @@ public final class Vm implements AutoCloseable {
         return kvm.parameters().nxHugePages() && !nxHugePagesDisabled;
     }
 
-    private void disableNxHugePages(long arg) {
-        if (!kvm.host().mayReboot()) {
-            throw Errno.EPERM.raise();
-        }
-        if (arg != 0) {
-            throw Errno.EINVAL.raise();
-        }
-        requireNoVcpus(Errno.EINVAL);
-        nxHugePagesDisabled = true;
-    }
-
     private void parametersChanged(boolean nxChanged) {
         if (nxChanged) {
             mmu.zapAll();
@@ -404,57 +393,51 @@ public final class Vm implements AutoCloseable {
     /**
      * {@code KVM_ENABLE_CAP} on a VM.
      *
+     * @param number {@code KVM_CAP_*}; which there are, and what they take and need, stands in {@link Cap}
      * @param args four arguments
-     * @throws KvmException EINVAL: no such capability, or a bad argument
+     * @throws KvmException EINVAL: no such capability, flags, or a bad argument; others where {@link Cap} says so
      */
-    public void enableCap(int cap, int flags, long[] args) {
-        if (flags != 0) {
+    public void enableCap(int number, int flags, long[] args) {
+        Cap cap = Cap.of(number);
+        if (flags != 0 || cap == null || !cap.onVm()) {
             throw Errno.EINVAL.raise();
         }
+        if (cap.needs(Cap.Need.REBOOT) && !kvm.host().mayReboot()) {
+            throw Errno.EPERM.raise();
+        }
         long arg = args[0];
+        requireOnly(arg, cap.validArgument());
+        lock.lock();
+        try {
+            enableCap(cap, arg);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void enableCap(Cap cap, long arg) {
+        if (cap == Cap.DIRTY_LOG_RING || cap == Cap.DIRTY_LOG_RING_ACQ_REL) {
+            // KVM looks at the low half, and says what is wrong with it before it looks for vCPUs.
+            arg &= TOP_OF_32_BITS;
+            GuestMemory.checkDirtyRingBytes(arg);
+        }
+        if (cap.needs(Cap.Need.NO_VCPUS)) {
+            requireNoVcpus(Errno.EINVAL);
+        }
         switch (cap) {
-            case Cap.MANUAL_DIRTY_LOG_PROTECT2 -> {
-                if ((arg & ~3L) != 0) {
-                    throw Errno.EINVAL.raise();
-                }
-                memory.manualDirtyLogProtect((int) arg);
-            }
-            case Cap.DIRTY_LOG_RING, Cap.DIRTY_LOG_RING_ACQ_REL -> {
-                requireNoVcpus(Errno.EINVAL);
-                memory.enableDirtyRings(arg);
-            }
-            case Cap.DISABLE_QUIRKS2 -> {
-                requireOnly(arg, VALID_QUIRKS);
-                disabledQuirks = (int) arg;
-            }
-            // The older one takes anything.
-            case Cap.DISABLE_QUIRKS -> disabledQuirks = (int) arg;
-            case Cap.MSR_PLATFORM_INFO -> platformInfoReadable = arg != 0;
-            case Cap.EXCEPTION_PAYLOAD -> exceptionPayloads = arg != 0;
-            case Cap.X86_TRIPLE_FAULT_EVENT -> tripleFaultEvents = arg != 0;
-            case Cap.X86_USER_SPACE_MSR -> {
-                requireOnly(
-                        arg,
-                        VcpuExit.MSR_EXIT_REASON_INVAL
-                                | VcpuExit.MSR_EXIT_REASON_UNKNOWN
-                                | VcpuExit.MSR_EXIT_REASON_FILTER);
-                userSpaceMsrMask = (int) arg;
-            }
-            case Cap.EXIT_HYPERCALL -> {
-                requireOnly(arg, Kvm.HYPERCALL_EXITS);
-                hypercallExits = arg;
-            }
-            case Cap.EXIT_ON_EMULATION_FAILURE -> {
-                requireOnly(arg, 1);
-                exitOnEmulationFailure = arg != 0;
-            }
-            case Cap.MAX_VCPU_ID -> lowerMaxVcpuId(arg);
-            case Cap.VM_DISABLE_NX_HUGE_PAGES -> disableNxHugePages(arg);
-            case Cap.HALT_POLL -> {
-                requireOnly(arg, TOP_OF_32_BITS);
-                haltPollNanos = arg;
-            }
-            default -> throw Errno.EINVAL.raise();
+            case MANUAL_DIRTY_LOG_PROTECT2 -> memory.manualDirtyLogProtect((int) arg);
+            case DIRTY_LOG_RING, DIRTY_LOG_RING_ACQ_REL -> memory.enableDirtyRings(arg);
+            case DISABLE_QUIRKS, DISABLE_QUIRKS2 -> disabledQuirks = (int) arg;
+            case MSR_PLATFORM_INFO -> platformInfoReadable = arg != 0;
+            case EXCEPTION_PAYLOAD -> exceptionPayloads = arg != 0;
+            case X86_TRIPLE_FAULT_EVENT -> tripleFaultEvents = arg != 0;
+            case X86_USER_SPACE_MSR -> userSpaceMsrMask = (int) arg;
+            case EXIT_HYPERCALL -> hypercallExits = arg;
+            case EXIT_ON_EMULATION_FAILURE -> exitOnEmulationFailure = arg != 0;
+            case MAX_VCPU_ID -> lowerMaxVcpuId(arg);
+            case VM_DISABLE_NX_HUGE_PAGES -> nxHugePagesDisabled = true;
+            case HALT_POLL -> haltPollNanos = arg;
+            default -> throw new IllegalStateException(cap + " can be enabled and has no case here");
         }
     }
 

@@ -30,7 +30,7 @@ final class DirtyRingRunTest {
     }
 
     private static void enable(Vm vm, long bytes) {
-        vm.enableCap(Cap.DIRTY_LOG_RING, 0, new long[] {bytes, 0, 0, 0});
+        vm.enableCap(Cap.DIRTY_LOG_RING.number(), 0, new long[] {bytes, 0, 0, 0});
     }
 
     @Test
@@ -111,7 +111,7 @@ final class DirtyRingRunTest {
     void theSizeIsAPowerOfTwoWithinBoundsSetOnceBeforeTheFirstVcpu() {
         HostServices host = new TestHost();
         Kvm kvm = new Kvm(host);
-        assertThat(kvm.checkExtension(Cap.DIRTY_LOG_RING)).isEqualTo(1 << 20);
+        assertThat(kvm.checkExtension(Cap.DIRTY_LOG_RING.number())).isEqualTo(1 << 20);
         Vm vm = kvm.createVm(0);
         assertThat(errno(vm::resetDirtyRings)).isEqualTo(Errno.EINVAL);
         for (long bad : new long[] {0, 3, 2048, 4097, 12288, -1}) {

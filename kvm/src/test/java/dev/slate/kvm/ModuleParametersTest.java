@@ -86,16 +86,17 @@ final class ModuleParametersTest {
     void aVmMayDoWithoutThemOnlyBeforeItsFirstVcpuAndIfTheProcessMayReboot() {
         try (Guest64 g = new Guest64(0xe4, 0x40)) {
             assertThatExceptionOfType(KvmException.class)
-                    .isThrownBy(() -> g.vm.enableCap(Cap.VM_DISABLE_NX_HUGE_PAGES, 0, new long[] {1, 0, 0, 0}))
+                    .isThrownBy(() -> g.vm.enableCap(Cap.VM_DISABLE_NX_HUGE_PAGES.number(), 0, new long[] {1, 0, 0, 0}))
                     .matches(e -> e.errno() == Errno.EPERM);
             g.host.mayReboot = true;
             for (long arg : new long[] {0, 1}) {
                 assertThatExceptionOfType(KvmException.class)
-                        .isThrownBy(() -> g.vm.enableCap(Cap.VM_DISABLE_NX_HUGE_PAGES, 0, new long[] {arg, 0, 0, 0}))
+                        .isThrownBy(() ->
+                                g.vm.enableCap(Cap.VM_DISABLE_NX_HUGE_PAGES.number(), 0, new long[] {arg, 0, 0, 0}))
                         .matches(e -> e.errno() == Errno.EINVAL);
             }
             Vm other = g.kvm.createVm(0);
-            other.enableCap(Cap.VM_DISABLE_NX_HUGE_PAGES, 0, new long[4]);
+            other.enableCap(Cap.VM_DISABLE_NX_HUGE_PAGES.number(), 0, new long[4]);
             other.close();
         }
     }

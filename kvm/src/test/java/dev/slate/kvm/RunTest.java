@@ -93,7 +93,7 @@ class RunTest {
             assertThat(g.run()).isEqualTo(new Exit.Halt());
         }
         try (Guest64 g = new Guest64(0xe6, 0x7e, 0xf4)) {
-            g.vm.enableCap(Cap.DISABLE_QUIRKS2, 0, new long[] {Vm.QUIRK_OUT_7E_INC_RIP, 0, 0, 0});
+            g.vm.enableCap(Cap.DISABLE_QUIRKS2.number(), 0, new long[] {Vm.QUIRK_OUT_7E_INC_RIP, 0, 0, 0});
             g.run();
             assertThat(g.regs().rip).isEqualTo(Guest64.CODE);
         }
@@ -358,7 +358,7 @@ class RunTest {
             assertThat(g.regs().rip).isEqualTo(Guest64.DATA + 1);
         }
         try (Guest64 g = new Guest64(code)) {
-            g.vm.enableCap(Cap.X86_USER_SPACE_MSR, 0, new long[] {VcpuExit.MSR_EXIT_REASON_UNKNOWN, 0, 0, 0});
+            g.vm.enableCap(Cap.X86_USER_SPACE_MSR.number(), 0, new long[] {VcpuExit.MSR_EXIT_REASON_UNKNOWN, 0, 0, 0});
             assertThat(g.run()).isEqualTo(new Exit.ReadMsr(0x12345678, VcpuExit.MSR_EXIT_REASON_UNKNOWN));
             g.vcpu.exit().msrData = 0x1_0000_0002L;
             assertThat(g.run()).isEqualTo(new Exit.Halt());
@@ -385,7 +385,7 @@ class RunTest {
             assertThat(HostMemory.get8(g.hva + Guest64.CODE + 7)).isEqualTo(0xd9);
         }
         try (Guest64 g = new Guest64(code)) {
-            g.vm.enableCap(Cap.DISABLE_QUIRKS2, 0, new long[] {Vm.QUIRK_FIX_HYPERCALL_INSN, 0, 0, 0});
+            g.vm.enableCap(Cap.DISABLE_QUIRKS2.number(), 0, new long[] {Vm.QUIRK_FIX_HYPERCALL_INSN, 0, 0, 0});
             g.gate(6, Guest64.DATA);
             g.write(Guest64.DATA, 0xf4);
             g.run();

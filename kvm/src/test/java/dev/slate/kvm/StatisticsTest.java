@@ -100,7 +100,7 @@ class StatisticsTest {
         try (Guest64 g = new Guest64(true, 0xf4, 0xeb, 0xfd)) {
             g.write(Guest64.DATA, 0x48, 0xcf);
             g.gate(2, Guest64.DATA);
-            g.vm.enableCap(Cap.HALT_POLL, 0, new long[4]);
+            g.vm.enableCap(Cap.HALT_POLL.number(), 0, new long[4]);
             Thread t = new Thread(() -> g.vcpu.run(false));
             t.start();
             for (int i = 1; i <= 10; i++) {

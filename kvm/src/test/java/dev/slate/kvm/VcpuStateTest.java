@@ -238,7 +238,7 @@ class VcpuStateTest {
         e.exceptionInjected = 1;
         e.exceptionNr = 32;
         fails(Errno.EINVAL, () -> vcpu.setEvents(e));
-        vm.enableCap(Cap.EXCEPTION_PAYLOAD, 0, new long[] {1, 0, 0, 0});
+        vm.enableCap(Cap.EXCEPTION_PAYLOAD.number(), 0, new long[] {1, 0, 0, 0});
         VcpuEvents p = new VcpuEvents();
         p.flags = VcpuEvents.VALID_PAYLOAD;
         p.exceptionPending = 1;
@@ -308,9 +308,9 @@ class VcpuStateTest {
     @Test
     void vcpuIdsAreLimitedOnceAndTakenOnce() {
         Vm other = kvm.createVm(0);
-        fails(Errno.EINVAL, () -> other.enableCap(Cap.MAX_VCPU_ID, 0, new long[] {4097, 0, 0, 0}));
-        other.enableCap(Cap.MAX_VCPU_ID, 0, new long[] {2, 0, 0, 0});
-        fails(Errno.EINVAL, () -> other.enableCap(Cap.MAX_VCPU_ID, 0, new long[] {3, 0, 0, 0}));
+        fails(Errno.EINVAL, () -> other.enableCap(Cap.MAX_VCPU_ID.number(), 0, new long[] {4097, 0, 0, 0}));
+        other.enableCap(Cap.MAX_VCPU_ID.number(), 0, new long[] {2, 0, 0, 0});
+        fails(Errno.EINVAL, () -> other.enableCap(Cap.MAX_VCPU_ID.number(), 0, new long[] {3, 0, 0, 0}));
         fails(Errno.EINVAL, () -> other.createVcpu(2));
         other.createVcpu(1);
         fails(Errno.EEXIST, () -> other.createVcpu(1));
@@ -321,9 +321,9 @@ class VcpuStateTest {
     @Test
     void anUnknownCapabilityIsAbsentAndCannotBeEnabled() {
         assertThat(kvm.checkExtension(9999)).isZero();
-        assertThat(vm.checkExtension(Cap.NESTED_STATE)).isZero();
+        assertThat(vm.checkExtension(Cap.NESTED_STATE.number())).isZero();
         fails(Errno.EINVAL, () -> vm.enableCap(9999, 0, new long[4]));
-        fails(Errno.EINVAL, () -> vm.enableCap(Cap.DISABLE_QUIRKS2, 1, new long[4]));
+        fails(Errno.EINVAL, () -> vm.enableCap(Cap.DISABLE_QUIRKS2.number(), 1, new long[4]));
         fails(Errno.EINVAL, () -> kvm.createVm(1));
     }
 

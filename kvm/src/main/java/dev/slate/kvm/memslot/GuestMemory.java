@@ -338,12 +338,7 @@ public final class GuestMemory implements AutoCloseable {
      * @throws dev.slate.kvm.KvmException EINVAL: no power of two, too small, or there are rings; E2BIG
      */
     public void enableDirtyRings(long bytes) {
-        if (Long.bitCount(bytes) != 1 || bytes > 0 && bytes < DirtyRing.MIN_BYTES) {
-            throw Errno.EINVAL.raise();
-        }
-        if (Long.compareUnsigned(bytes, DirtyRing.MAX_BYTES) > 0) {
-            throw Errno.E2BIG.raise();
-        }
+        checkDirtyRingBytes(bytes);
         slotsLock.lock();
         try {
             if (dirtyRingBytes != 0) {
@@ -352,6 +347,16 @@ public final class GuestMemory implements AutoCloseable {
             dirtyRingBytes = bytes;
         } finally {
             slotsLock.unlock();
+        }
+    }
+
+    /** @throws dev.slate.kvm.KvmException EINVAL: no power of two, or too small; E2BIG */
+    public static void checkDirtyRingBytes(long bytes) {
+        if (Long.bitCount(bytes) != 1 || bytes > 0 && bytes < DirtyRing.MIN_BYTES) {
+            throw Errno.EINVAL.raise();
+        }
+        if (Long.compareUnsigned(bytes, DirtyRing.MAX_BYTES) > 0) {
+            throw Errno.E2BIG.raise();
         }
     }
 
