@@ -5,6 +5,11 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#ifdef __SIZEOF_INT128__
+#define WIDEST __int128
+#else /* a 32-bit target */
+#define WIDEST long long
+#endif
 typedef int (*handler_t)(void *context, const char *const name, ...);
 enum colour { RED = -1, GREEN, BLUE = 7 };
 enum __attribute__((packed)) tiny { A, B };
@@ -20,7 +25,7 @@ struct has_empty { struct empty e; int x; struct empty f[3]; };
 union mixed { struct { int x, y; }; struct { char c; double d; } named; uint8_t raw[16]; handler_t h; };
 struct nested { union mixed m; struct { struct { char deep; } in; union { int i; float f; }; } anon; enum tiny t; enum { P, Q } plain; };
 struct pointers { handler_t h; int (*fp)(int (*)(long), struct nested *); void *v; const volatile char *const *cc; int (*arr)[4]; struct unknown *u; char *restrict r; _Atomic int at; void (*table[3])(void); struct { int z; } *to_anon; };
-struct grid { int m[3][4]; char names[2][16]; long double ld; _Complex double z; __int128 big; float v __attribute__((vector_size(16))); };
+struct grid { int m[3][4]; char names[2][16]; long double ld; _Complex double z; WIDEST big; float v __attribute__((vector_size(16))); };
 struct locks { pthread_mutex_t one; char between; pthread_mutex_t two; sigset_t set; };
 struct list { struct list *next, *prev; };
 struct order { char a; struct list l; short b; int c; char d; };

@@ -1,6 +1,7 @@
 package dev.slate.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -155,7 +156,12 @@ final class SlateScriptTest {
         assertRefused(slate("run", "--sett", "a=b", "--", "true"), 2, "unknown option --sett");
         assertRefused(slate("run", "--set", "a", "--", "true"), 2, "NAME=VALUE");
         assertRefused(slate("run", "--set"), 2, "NAME=VALUE");
+        assertRefused(slate("run", "--gdb-run", "--", "true"), 2, "--gdb-run goes with --gdb");
+        assertRefused(slate("run", "--gdb", "x", "--", "true"), 2, "--gdb x: a port from 1 to 65535");
+        assertRefused(slate("run", "--jfr", "tree", "--", "true"), 2, "that is a folder");
+        assertRefused(slate("run", "--jfr", "nowhere/x.jfr", "--", "true"), 2, "can't be written");
         assertRefused(slate("fly"), 2, "unknown command fly");
+        assertRefused(slate("help", "fly"), 2, "there is no command fly");
         assertThat(slate().status()).isEqualTo(2);
     }
 
@@ -170,6 +176,24 @@ final class SlateScriptTest {
                 Shell.run(folder, Map.of(), odd.resolve("slate").toString(), "run", "true"),
                 1,
                 "has a blank or a colon");
+    }
+
+    @Test
+    void a_user_who_may_not_write_to_a_tree_that_must_be_built_is_told_so() throws Exception {
+        assumeTrue(
+                !"root".equals(System.getProperty("user.name")),
+                "needs an ordinary user, since root may write everywhere: run the tests as one");
+        Path target = tree.resolve("device/target");
+        Path stamp = target.resolve("slate.built");
+        String built = Files.readString(stamp);
+        Files.delete(stamp);
+        assertThat(target.toFile().setWritable(false)).isTrue();
+        try {
+            assertRefused(slate("run", "true"), 1, "can't write to " + tree, "slate build");
+        } finally {
+            assertThat(target.toFile().setWritable(true)).isTrue();
+            Files.writeString(stamp, built);
+        }
     }
 
     @Test

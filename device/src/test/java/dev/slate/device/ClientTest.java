@@ -18,7 +18,7 @@ class ClientTest {
     private static final Map<String, String> QUIET = Map.of("SLATE_QUIET", "1");
 
     static Stream<String> names() throws Exception {
-        return Host.run(20, Map.of(), List.of(Host.compile(SOURCE).toString()))
+        return Host.run(Map.of(), List.of(Host.compile(SOURCE).toString()))
                 .output()
                 .lines();
     }
@@ -26,7 +26,7 @@ class ClientTest {
     @ParameterizedTest
     @MethodSource("names")
     void onSlate(String name) throws Exception {
-        Host.Result result = Host.slate(60, QUIET, Host.compile(SOURCE), name);
+        Host.Result result = Host.slate(QUIET, Host.compile(SOURCE), name);
         assertThat(result.status()).as(result.output()).isZero();
         assertThat(result.output()).doesNotContain("a bug of Slate's").doesNotContain("fatal error");
     }
@@ -34,7 +34,7 @@ class ClientTest {
     @Test
     void theFirstUseSaysThatThisIsSlate() throws Exception {
         Path client = Host.compile(SOURCE);
-        assertThat(Host.slate(60, Map.of(), client, "the_run_area_is_one_for_all_mappings")
+        assertThat(Host.slate(Map.of(), client, "the_run_area_is_one_for_all_mappings")
                         .output())
                 .startsWith("slate: this is Slate, KVM in user space")
                 .hasLineCount(1);
@@ -42,7 +42,7 @@ class ClientTest {
 
     @Test
     void theJvmCallsLibcWhereTheClientHasFunctionsOfTheSameName() throws Exception {
-        Host.Result result = Host.slate(60, QUIET, Host.compile(Path.of("src/test/native/own-memset.c")));
+        Host.Result result = Host.slate(QUIET, Host.compile(Path.of("src/test/native/own-memset.c")));
         assertThat(result.status()).as(result.output()).isZero();
         assertThat(result.output()).isEqualTo("0\n");
     }
@@ -50,7 +50,6 @@ class ClientTest {
     @Test
     void theFolderOfStatisticsGoesWithTheProcess(@TempDir Path folder) throws Exception {
         Host.Result result = Host.slate(
-                60,
                 Map.of("SLATE_QUIET", "1", "SLATE_STATS_FOLDER", folder.toString()),
                 Host.compile(SOURCE),
                 "debugfs_shows_the_counters_of_the_moment");
@@ -61,10 +60,7 @@ class ClientTest {
     @Test
     void aKnobThatIsWrongEndsTheClientWithAMessage() throws Exception {
         Host.Result result = Host.slate(
-                60,
-                Map.of("SLATE_SET", "mmu.huge-pagse=on"),
-                Host.compile(SOURCE),
-                "the_run_area_is_one_for_all_mappings");
+                Map.of("SLATE_SET", "mmu.huge-pagse=on"), Host.compile(SOURCE), "the_run_area_is_one_for_all_mappings");
         assertThat(result.status()).isEqualTo(2);
         assertThat(result.output()).contains("mmu.huge-pagse").contains("mmu.huge-pages");
     }
@@ -72,7 +68,6 @@ class ClientTest {
     @Test
     void statisticsArePrintedAtTheEnd() throws Exception {
         Host.Result result = Host.slate(
-                60,
                 Map.of("SLATE_QUIET", "1", "SLATE_STATS", "1"),
                 Host.compile(SOURCE),
                 "the_run_area_is_one_for_all_mappings");
@@ -84,7 +79,6 @@ class ClientTest {
         Path file = Files.createTempFile("counters", ".bin");
         Files.delete(file);
         Host.slate(
-                60,
                 Map.of("SLATE_QUIET", "1", "SLATE_COUNTERS", file.toString()),
                 Host.compile(SOURCE),
                 "the_run_area_is_one_for_all_mappings");

@@ -17,12 +17,12 @@ class GuestClientTest {
     void aGuestRunsToItsGoodEndUnderACClient(String guest) throws Exception {
         Path images = Host.MODULE.resolve("target/guests");
         Host.Result built =
-                Host.run(120, Map.of(), List.of(ROOT.resolve("guests/build.sh").toString(), images.toString(), guest));
+                Host.run(Map.of(), List.of(ROOT.resolve("guests/build.sh").toString(), images.toString(), guest));
         assertThat(built.status()).as(built.output()).isZero();
         Path client = Host.compile(ROOT.resolve("examples/run-guest.c"));
         String image = images.resolve(guest + ".bin").toString();
         String[] arguments = guest.equals("real-mode") ? new String[] {"--real", image} : new String[] {image};
-        Host.Result result = Host.slate(60, Map.of("SLATE_QUIET", "1"), client, arguments);
+        Host.Result result = Host.slate(Map.of("SLATE_QUIET", "1"), client, arguments);
         assertThat(result.status()).as(result.output()).isZero();
         assertThat(result.output()).isNotEmpty();
     }

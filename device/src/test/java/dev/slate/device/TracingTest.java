@@ -22,7 +22,7 @@ class TracingTest {
         Path file = folder.resolve("hello.jfr");
         Path client = Host.compile(Host.MODULE.getParent().resolve("examples/hello-kvm.c"));
         Map<String, String> environment = Map.of("SLATE_QUIET", "1", "SLATE_SET", knobs, "SLATE_JFR", file.toString());
-        Host.Result result = Host.slate(60, environment, client);
+        Host.Result result = Host.slate(environment, client);
         assertThat(result.status()).as(result.output()).isZero();
         Map<String, List<RecordedEvent>> events = new TreeMap<>();
         for (RecordedEvent event : RecordingFile.readAllEvents(file)) {

@@ -5,10 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.slate.cpu.mem.HostMemory;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
 /** Random bytes as code, random registers, random events: whatever a guest does ends in an exit or an errno that KVM has. */
-@Timeout(120)
 class GarbageGuestTest {
     private static final int GUESTS = 2_000;
     private static final int EXITS = 8;

@@ -7,10 +7,8 @@ import dev.slate.kvm.stats.VcpuStats;
 import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
 /** Guests with an in-kernel interrupt controller: halting, interrupts between vCPUs, start-up of further ones. */
-@Timeout(60)
 class IrqchipRunTest {
     // mov $0xfee000f0,%edi; movl $0x1ff,(%rdi): the APIC is on
     private static final int[] APIC_ON = {0xbf, 0xf0, 0, 0xe0, 0xfe, 0xc7, 0x07, 0xff, 0x01, 0, 0};

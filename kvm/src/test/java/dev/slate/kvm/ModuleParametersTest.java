@@ -4,9 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
-@Timeout(60)
 final class ModuleParametersTest {
     private static final String NX = "kvm.nx_huge_pages";
     private static final String RATIO = "kvm.nx_huge_pages_recovery_ratio";

@@ -216,7 +216,7 @@ final class SoakTest {
         }
         long end = System.nanoTime() + SECONDS * 1_000_000_000L / VARIANTS;
         try {
-            while ((System.nanoTime() - end < 0 || harvests < HARVESTS) && failure.get() == null) {
+            while ((System.nanoTime() - end < 0 || harvests < HARVESTS || dirtyPages == 0) && failure.get() == null) {
                 step(random);
             }
         } finally {

@@ -6,10 +6,8 @@ import dev.slate.kvm.stats.Stat;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.stats.VmStats;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
 /** Each statistic counts what KVM counts under its name, and debugfs shows it. */
-@Timeout(60)
 class StatisticsTest {
     private static long stat(Guest64 g, int offset) {
         return g.vcpu.stats().get(offset);

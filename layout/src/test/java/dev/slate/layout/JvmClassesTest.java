@@ -40,7 +40,8 @@ final class JvmClassesTest {
 
     @Test
     void tenThousandRandomClassesLieInTheRunningJvmAsTheModelSays() throws Exception {
-        if (!defaultLayout()) Tools.skip("this JVM does not run with the default object layout");
+        if (!defaultLayout())
+            Tools.skip("needs a JVM with the default object layout: run it without -XX options of the layout");
         long seed = Long.getLong("slate.seed", System.nanoTime());
         System.out.println("random classes: -Dslate.seed=" + seed);
         SplittableRandom random = new SplittableRandom(seed);

@@ -19,7 +19,7 @@ final class LockedLayoutsTest {
     void theKernelsHeaderHasTheLayoutsOfTheLockFile() throws Exception {
         Tools.need("cc");
         if (!Files.exists(Path.of("/usr/include/linux/kvm.h")))
-            Tools.skip("linux/kvm.h is not installed (apt-get install linux-libc-dev)");
+            Tools.skip("needs linux/kvm.h: apt-get install -y linux-libc-dev");
         Path locks = Tools.root().resolve("layout/locks");
         Tools.run(folder, "cc", "-g", "-c", locks.resolve("kvm-abi.c").toString(), "-o", "kvm-abi.o");
         try (LayoutSource source =

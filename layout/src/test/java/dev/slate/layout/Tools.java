@@ -7,7 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
+import java.util.Map;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Assumptions;
 
@@ -33,20 +33,28 @@ final class Tools {
         return Files.isExecutable(Path.of(home, ".cargo", "bin", program));
     }
 
-    /** Skips the test, aloud, if a program is missing. */
+    /** Debian's packages, where the program is not called as they are. */
+    private static final Map<String, String> PACKAGES = Map.of(
+            "cc", "gcc libc6-dev",
+            "c++", "g++",
+            "pahole", "dwarves",
+            "objcopy", "binutils",
+            "strip", "binutils",
+            "size", "binutils");
+
+    /** Skips the test if a program is missing; `slate test` lists the reason. */
     static void need(String... programs) {
         for (String program : programs) {
             if (has(program)) continue;
-            String why = "SKIPPED: " + program + " is not installed"
-                    + (program.equals("pahole") ? " (apt-get install dwarves)" : "");
-            System.out.println(why);
-            Assumptions.abort(why);
+            skip("needs " + program + ": "
+                    + (program.startsWith("apt-") || program.equals("dpkg-deb")
+                            ? "it comes with Debian and its kin"
+                            : "apt-get install -y " + PACKAGES.getOrDefault(program, program)));
         }
     }
 
-    /** Skips the test, aloud. */
+    /** Skips the test; `slate test` lists the reason, which says what is needed and the command that brings it. */
     static void skip(String why) {
-        System.out.println("SKIPPED: " + why);
         Assumptions.abort(why);
     }
 
@@ -79,16 +87,17 @@ final class Tools {
         List<String> words = new ArrayList<>(Arrays.asList(command));
         Path cargo = Path.of(System.getProperty("user.home"), ".cargo", "bin", words.getFirst());
         if (Files.isExecutable(cargo)) words.set(0, cargo.toString());
-        Process process = new ProcessBuilder(words)
+        ProcessBuilder builder = new ProcessBuilder(words)
                 .directory(folder.toFile())
                 .redirectOutput(output.toFile())
-                .redirectError(error.toFile())
-                .start();
-        if (!process.waitFor(280, TimeUnit.SECONDS)) {
-            process.destroyForcibly();
-            throw new AssertionError(String.join(" ", command) + " did not end");
+                .redirectError(error.toFile());
+        builder.environment().put("LC_ALL", "C");
+        Process process = builder.start();
+        try {
+            return process.waitFor();
+        } finally {
+            process.destroyForcibly(); // the test is past its time
         }
-        return process.exitValue();
     }
 
     /** A file of src/test/resources. */

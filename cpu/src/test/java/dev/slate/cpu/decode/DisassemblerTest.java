@@ -1,7 +1,7 @@
 package dev.slate.cpu.decode;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assumptions.assumeThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -23,16 +23,14 @@ class DisassemblerTest {
         assertThat(c.differences()).isEmpty();
     }
 
-    private static void needObjdump() {
-        assumeThat(Files.isExecutable(Path.of("/usr/bin/objdump")))
-                .as("binutils are installed")
-                .isTrue();
+    private static void needObjdump() throws InterruptedException {
+        assumeTrue(ObjdumpComparison.isThere(), "needs objdump: apt-get install -y binutils");
     }
 
     @Test
     void agreesWithObjdumpOnAllOfTheCLibrary() throws Exception {
         needObjdump();
-        assumeThat(LIBC).exists();
+        assumeTrue(Files.exists(LIBC), "needs " + LIBC + ": it comes with Debian and its kin");
         ObjdumpComparison c = new ObjdumpComparison(Mode.BITS64);
         c.run("-d", LIBC.toString());
         assertThat(c.compared()).isGreaterThan(100_000);
@@ -54,7 +52,10 @@ class DisassemblerTest {
 
     /** {@code -Dtest.jvm.options=-Dslate.corpora=FILE:FILE...}: a kernel, QEMU, a big library. */
     @Test
-    @EnabledIfSystemProperty(named = "slate.corpora", matches = ".+")
+    @EnabledIfSystemProperty(
+            named = "slate.corpora",
+            matches = ".+",
+            disabledReason = "runs on files that are named: -Dtest.long.options=-Dslate.corpora=FILE:FILE")
     void agreesWithObjdumpOnTheFilesNamed() throws Exception {
         needObjdump();
         for (String file : System.getProperty("slate.corpora").split(":")) {
@@ -70,7 +71,7 @@ class DisassemblerTest {
     void agreesWithObjdumpOnAnyBytesInEveryMode(String machine, int mode, @TempDir Path folder)
             throws IOException, InterruptedException {
         needObjdump();
-        assumeThat(LIBC).exists();
+        assumeTrue(Files.exists(LIBC), "needs " + LIBC + ": it comes with Debian and its kin");
         byte[] all = Files.readAllBytes(LIBC);
         byte[] part = new byte[300_000];
         System.arraycopy(all, 200_000, part, 0, part.length);

@@ -68,13 +68,26 @@ final class ObjdumpComparison {
         return lines;
     }
 
+    /** Whether this machine has an objdump. */
+    static boolean isThere() throws InterruptedException {
+        try {
+            return new ProcessBuilder("objdump", "--version")
+                            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                            .start()
+                            .waitFor()
+                    == 0;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
     /** Compares everything that {@code objdump OPTION... FILE} prints. */
     void run(String... optionsAndFile) throws IOException, InterruptedException {
         List<String> command = new ArrayList<>(List.of("objdump", "-M", "intel", "--insn-width=15"));
         command.addAll(List.of(optionsAndFile));
-        Process process = new ProcessBuilder(command)
-                .redirectError(ProcessBuilder.Redirect.DISCARD)
-                .start();
+        ProcessBuilder builder = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD);
+        builder.environment().put("LC_ALL", "C");
+        Process process = builder.start();
         try (BufferedReader lines = process.inputReader(StandardCharsets.UTF_8)) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 int tab = line.indexOf('\t');

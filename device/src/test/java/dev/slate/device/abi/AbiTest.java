@@ -94,7 +94,7 @@ class AbiTest {
                 name,
                 "#include <linux/kvm.h>\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {\n" + statements
                         + "return 0; }\n");
-        Host.Result result = Host.run(20, Map.of(), List.of(program.toString()));
+        Host.Result result = Host.run(Map.of(), List.of(program.toString()));
         assertThat(result.status()).isZero();
         Map<String, String> said = new TreeMap<>();
         result.output().lines().forEach(line -> {

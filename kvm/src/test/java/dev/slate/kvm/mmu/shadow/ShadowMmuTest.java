@@ -11,6 +11,7 @@ import dev.slate.kvm.stats.ShadowFigures;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.stats.VmStats;
 import java.util.SplittableRandom;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -109,7 +110,10 @@ final class ShadowMmuTest extends ShadowGuest {
     }
 
     @Test
-    @Timeout(value = 20, threadMode = Timeout.ThreadMode.SEPARATE_THREAD) // when it fails, it loops
+    @Timeout(
+            value = 10,
+            unit = TimeUnit.MINUTES,
+            threadMode = Timeout.ThreadMode.SEPARATE_THREAD) // when it fails, it loops
     void aWriteThroughAnEntryThatWasChangedFromOneWatchedTableToAnotherGoesOn() {
         map(0, 1, P | W | A | D);
         v.load64(la(0));

@@ -1,0 +1,62 @@
+# The end of `slate test`: reads surefire's reports and says what failed, what was skipped, why, and how many tests passed.
+# A test that needs something says "needs WHAT: COMMAND THAT BRINGS IT".
+
+function attribute(line, name,   text) {
+  if (!match(line, " " name "=\"[^\"]*\"")) return ""
+  text = substr(line, RSTART + length(name) + 3, RLENGTH - length(name) - 4)
+  sub(/^(&#1[03]; *)+/, "", text)
+  sub(/&#1[03];.*/, "", text)
+  gsub(/&quot;/, "\"", text)
+  gsub(/&apos;|&#39;/, "'", text)
+  gsub(/&lt;/, "<", text)
+  gsub(/&gt;/, ">", text)
+  gsub(/&amp;/, "\\&", text)
+  return text
+}
+
+function shown(test,   parts, count, class) {
+  count = split(attribute(test, "classname"), parts, ".")
+  class = parts[count]
+  # A class that is skipped as a whole has no test's name.
+  return module ": " class (attribute(test, "name") == "" ? "" : "." attribute(test, "name"))
+}
+
+FNR == 1 {
+  module = FILENAME
+  sub(/^\.\//, "", module)
+  sub(/\/.*/, "", module)
+}
+
+/<testcase / {
+  test = $0
+  tests++
+}
+
+/<skipped/ {
+  why = attribute($0, "message")
+  sub(/^Assumption failed: /, "", why)
+  if (why == "") why = "no reason given"
+  if (!(why in skips)) reasons[++reasonCount] = why
+  skips[why] = skips[why] "\n      " shown(test)
+  skipped++
+}
+
+/<(failure|error)[ >]/ {
+  failures[++failed] = shown(test)
+  why = attribute($0, "message")
+  if (why != "") failures[failed] = failures[failed] ": " substr(why, 1, 160)
+}
+
+END {
+  if (skipped) {
+    print "Skipped, for what this machine lacks or what was not asked for:"
+    for (i = 1; i <= reasonCount; i++) print "  " reasons[i] skips[reasons[i]]
+    print ""
+  }
+  if (failed) {
+    print "Failed:"
+    for (i = 1; i <= failed; i++) print "  " failures[i]
+    print ""
+  }
+  print tests - failed - skipped " passed, " failed + 0 " failed, " skipped + 0 " skipped"
+}
