@@ -261,9 +261,9 @@ int main(int argc, char **argv) {
     cs32 = syscall(SYS_modify_ldt, 1, &d, sizeof d) ? 0x23 : 7;
     int pid = getpid(), tid = gettid();
     confine();
-    // The parent needs an address to put behind the code.
-    uint64_t address = (uint64_t)leave_case;
-    if (write(1, &address, 8) != 8) return 1;
+    // The parent needs an address to put behind the code, and the selector to compare.
+    uint64_t address[2] = {(uint64_t)leave_case, cs32};
+    if (write(1, address, 16) != 16) return 1;
     uint32_t order[3];
     while (read(0, order, 12) == 12) {
         current = order[0];

@@ -73,6 +73,9 @@ public final class Cpu {
     /** What this processor offers, of {@link #FEATURES}: anything else is #UD, or what the bytes meant before. */
     public final long features;
 
+    /** Where the makers of processors differ this one is Intel's, by {@link Feature#INTEL}; else AMD's. */
+    public final boolean intel;
+
     /** Whether the guest's tables and, below them, nested ones are walked; else the hypervisor's alone ({@link Walker#shadowRoot}). */
     public boolean nestedPaging = true;
 
@@ -175,7 +178,8 @@ public final class Cpu {
      * @param features {@link Feature} bits
      */
     public Cpu(CpuState state, Hypervisor hypervisor, long kickAddress, long features) {
-        this.features = features & FEATURES;
+        this.features = features & (FEATURES | Feature.bit(Feature.INTEL));
+        this.intel = (features >>> Feature.INTEL & 1) != 0;
         this.s = state;
         this.hypervisor = hypervisor;
         this.kickAddress = kickAddress;

@@ -29,11 +29,16 @@ public final class PhysicalMemory implements Hypervisor, AutoCloseable {
     private final long root;
 
     public PhysicalMemory(long bytes) {
+        this(bytes, Cpu.FEATURES);
+    }
+
+    /** With a processor of those features. */
+    public PhysicalMemory(long bytes, long features) {
         this.bytes = bytes;
         base = arena.allocate(bytes, 4096).address();
         kick = arena.allocate(64, 64).address();
         root = table();
-        cpu = new Cpu(new CpuState(), this, kick, Cpu.FEATURES);
+        cpu = new Cpu(new CpuState(), this, kick, features);
         cpu.walker.nestedRoot = root;
         // The only processor.
         cpu.ownsBus = true;

@@ -11,8 +11,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>As strict as silicon: bytes that are no instruction of the offered feature set, LOCK where it is not allowed, and VEX after a
  * legacy prefix become {@link Op#INVALID}; an instruction of more than {@value #MAX_LENGTH} bytes becomes {@link Op#OVERLONG}. What
- * depends on more than the bytes and {@link Mode} (privilege, CR0, real mode) is the interpreter's to check. Where vendors differ the
- * bytes mean what they mean to AMD: in 64-bit mode a near branch with an operand-size prefix is 16 bits wide.
+ * depends on more than the bytes and {@link Mode} (privilege, CR0, real mode) is the interpreter's to check. Where the makers differ the
+ * bytes mean what they mean to AMD, or with {@link Feature#INTEL} to Intel: in 64-bit mode a near branch with an operand-size prefix is
+ * 16 bits wide to the one, and to the other 64 as ever.
  *
  * <p>Allocates the block and nothing else. One thread at a time.
  */
@@ -68,6 +69,8 @@ public final class Decoder {
     static final long ROW_RM_FIXED = 1L << 49;
     static final long ROW_REG_FIXED = 1L << 50;
     static final long ROW_LOCK_CR8 = 1L << 51;
+    /** A near branch. */
+    static final long ROW_NEAR = 1L << 52;
 
     // Sizes of a row that depend on prefixes; 0..5 are themselves.
     static final int SIZE_V = 6;
@@ -95,6 +98,9 @@ public final class Decoder {
     private final long offered;
     /** One bit for each {@code Insn.UNIT_*} that is there: FCOMI needs both CMOV and an x87 unit. */
     private final int units;
+
+    /** Rows whose operand size the prefix does not change in 64-bit mode have this bit of it. */
+    private final long fixed64;
 
     // The bytes: those before `filled` are in `text`; there are `room` of them in all, from host address `source` on.
     private final byte[] text = new byte[PAGE + 8];
@@ -153,6 +159,7 @@ public final class Decoder {
                 | unit(Feature.MMX, Insn.UNIT_MMX)
                 | unit(Feature.SSE, Insn.UNIT_SSE)
                 | unit(Feature.AVX, Insn.UNIT_AVX);
+        fixed64 = (features >>> Feature.INTEL & 1) != 0 ? ROW_NEAR : 0;
     }
 
     private int unit(int feature, int unit) {
@@ -444,7 +451,8 @@ public final class Decoder {
     private void operands(long word) {
         boolean wide = (rex & 8) != 0;
         if (mode == Mode.BITS64) {
-            operandSize = wide ? 3 : operandPrefix ? 1 : (word & ROW_D64) != 0 ? 3 : 2;
+            boolean narrow = operandPrefix && (word & fixed64) == 0;
+            operandSize = wide ? 3 : narrow ? 1 : (word & ROW_D64) != 0 ? 3 : 2;
             addressSize = addressPrefix ? 2 : 3;
         } else {
             // VEX.W and the extension bits mean nothing outside 64-bit mode.
@@ -526,7 +534,7 @@ public final class Decoder {
     private void immediate(long word) {
         switch ((int) (word >>> ROW_IMMEDIATE_SHIFT) & 15) {
             case 0 -> {}
-            case 1, 13 -> immediate = next();
+            case 1 -> immediate = next();
             case 2 -> immediate = (byte) next();
             case 3 -> immediate = next16();
             case 4 -> immediate = operandSize == 1 ? (short) next16() : next32();
@@ -552,6 +560,8 @@ public final class Decoder {
                 int length = next();
                 immediate = length | next() << 8;
             }
+            // A register in the upper four bits, of which outside 64-bit mode three count.
+            case 13 -> immediate = next() & (mode == Mode.BITS64 ? 0xff : 0x7f);
             default -> immediate = 1;
         }
     }
@@ -615,7 +625,7 @@ public final class Decoder {
         long bits = (word >>> ROW_UNIT_SHIFT & 7) << Insn.UNIT_SHIFT;
         bits |= lock && (word & ROW_LOCK) != 0 ? Insn.LOCK : 0;
         if (vex) {
-            bits |= Insn.VEX | ((rex & 8) != 0 ? Insn.VEX_W : 0);
+            bits |= Insn.VEX | (wide ? Insn.VEX_W : 0);
         }
         if ((word & ROW_REP) != 0 && repeat != 0) {
             bits |= repeat == 2 ? Insn.REP : Insn.REPNE;

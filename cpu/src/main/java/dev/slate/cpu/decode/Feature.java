@@ -69,6 +69,12 @@ public final class Feature {
     /** LOCK MOV CR0 means CR8, so that 32-bit code can reach it (AMD). */
     public static final int CR8_LEGACY = 57;
 
+    /**
+     * No CPUID bit: the maker is Intel. Where the makers differ, bytes mean what they mean to its processors; without it, what they
+     * mean to AMD's.
+     */
+    public static final int INTEL = 62;
+
     /** Every feature that the instruction table knows. */
     public static final long ALL = (1L << CR8_LEGACY + 1) - 1;
 

@@ -199,9 +199,24 @@ final class ExtendedState {
         }
     }
 
+    /** Proves what is to be written: to AMD all that is {@code wanted}, from the first byte on; to Intel what {@code written} takes. */
+    private void probe(int seg, long la, int wanted, int written) {
+        if (!cpu.intel) {
+            cpu.probeWrite(seg, la, (wanted & AVX) != 0 ? AVX_OFFSET + AVX_BYTES : HEADER + 64);
+            return;
+        }
+        if ((written & (X87 | SSE)) != 0) {
+            cpu.probeWrite(seg, la, (written & SSE) != 0 ? 160 + 16 * xmmCount() : 160);
+        }
+        cpu.probeWrite(seg, la + HEADER, 64);
+        if ((written & AVX) != 0) {
+            cpu.probeWrite(seg, la + AVX_OFFSET, AVX_BYTES);
+        }
+    }
+
     private void save(int seg, long la, int wanted, boolean wide) {
-        int bytes = (wanted & AVX) != 0 ? AVX_OFFSET + AVX_BYTES : HEADER + 64;
-        cpu.probeWrite(seg, la, bytes);
+        // MXCSR goes with AVX, too.
+        probe(seg, la, wanted, (wanted & AVX) != 0 ? wanted | X87 : wanted);
         long present = cpu.load64(seg, la + HEADER);
         if ((wanted & X87) != 0) {
             saveX87(seg, la, wide);
@@ -220,8 +235,7 @@ final class ExtendedState {
 
     private void saveCompacted(int seg, long la, int wanted, boolean wide) {
         int present = wanted & inUse();
-        int bytes = (wanted & AVX) != 0 ? AVX_OFFSET + AVX_BYTES : HEADER + 64;
-        cpu.probeWrite(seg, la, bytes);
+        probe(seg, la, wanted, present);
         if ((present & X87) != 0) {
             saveX87(seg, la, wide);
         }
@@ -240,8 +254,10 @@ final class ExtendedState {
     }
 
     private void restore(int seg, long la, int wanted, boolean wide, boolean supervisor) {
-        // The legacy area must be there whatever is restored of it.
-        cpu.load64(seg, la);
+        if (!cpu.intel || wanted != 0) {
+            // The legacy area must be there whatever is restored of it; to Intel, if anything is.
+            cpu.load64(seg, la);
+        }
         long present = cpu.load64(seg, la + HEADER);
         long layout = cpu.load64(seg, la + HEADER + 8);
         boolean compacted = layout < 0;

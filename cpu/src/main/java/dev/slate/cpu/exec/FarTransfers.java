@@ -90,7 +90,15 @@ final class FarTransfers {
                 }
                 return interrupt(GuestFault.OF, Events.SOFTWARE, w0, w1);
             }
-            case Op.PUSH_SEG -> o.push(size, s.segSelector[Insn.reg(w0)]);
+            case Op.PUSH_SEG -> {
+                int selector = s.segSelector[Insn.reg(w0)];
+                if (size == 2 && cpu.intel) {
+                    // Intel's processors leave the slot's upper half as it was (SDM 2B PUSH).
+                    o.pushNarrow(selector);
+                } else {
+                    o.push(size, selector);
+                }
+            }
             case Op.MOV_FROM_SEG -> {
                 int selector = s.segSelector[Insn.reg(w0)];
                 o.setRm(w0, w1, (w0 & Insn.MEM) != 0 ? 1 : size, selector);

@@ -107,8 +107,10 @@ final class LegacyOps {
         int bytes = 1 << size;
         long mask = o.stackMask();
         long sp = gpr[CpuState.RSP];
-        // The lowest slot first: once it and the highest are storable, so is what lies between (at most 32 bytes, two
-        // pages).
+        // In the order of the pushes. Once the first and the last can be stored, so can be what lies between: at most
+        // 32
+        // bytes, two pages.
+        cpu.probeWrite(CpuState.SS, o.stackAddress(sp - bytes & mask, bytes, true), bytes);
         cpu.probeWrite(CpuState.SS, o.stackAddress(sp - 8L * bytes & mask, bytes, true), bytes);
         for (int r = 0; r < 8; r++) {
             long at = sp - (r + 1L) * bytes & mask;
@@ -117,17 +119,17 @@ final class LegacyOps {
         o.setStackPointer(sp - 8L * bytes);
     }
 
+    private final long[] popped = new long[8];
+
     private void popAll(int size) {
         int bytes = 1 << size;
-        long high = o.peek(size, 7L * bytes);
-        long[] v = new long[8];
-        for (int i = 0; i < 7; i++) {
-            v[7 - i] = o.peek(size, (long) i * bytes);
+        // Nothing is written before all of it can be read.
+        for (int i = 0; i < 8; i++) {
+            popped[7 - i] = o.peek(size, (long) i * bytes);
         }
-        v[0] = high;
         for (int r = 0; r < 8; r++) {
             if (r != CpuState.RSP) {
-                o.setReg(r, size, v[r]);
+                o.setReg(r, size, popped[r]);
             }
         }
         o.release(8L * bytes);

@@ -143,6 +143,13 @@ final class Operands {
         setStackPointer(sp);
     }
 
+    /** Makes room for 32 bits and stores 16. */
+    void pushNarrow(long v) {
+        long sp = gpr[CpuState.RSP] - 4 & stackMask();
+        cpu.store(CpuState.SS, stackAddress(sp, 2, true), 1, v);
+        setStackPointer(sp);
+    }
+
     /** The value {@code bytes} above the stack's top, without popping. */
     long peek(int size, long bytes) {
         long sp = gpr[CpuState.RSP] + bytes & stackMask();
@@ -176,7 +183,7 @@ final class Operands {
     long target(long rip, int size) {
         if (cpu.mode64) {
             if (size == 1) {
-                // AMD's processors honour the operand-size prefix here, Intel's do not.
+                // Of AMD's processors alone: Intel's take no notice of the operand-size prefix here.
                 return rip & 0xffff;
             }
             if (!cpu.canonical(rip)) {
@@ -197,7 +204,12 @@ final class Operands {
         long sp = gpr[CpuState.RSP] - bytes & stackMask();
         long la = stackAddress(sp, bytes, true);
         if (cpu.mode64 && !cpu.canonical(target)) {
-            cpu.probeWrite(CpuState.SS, la, bytes);
+            if (cpu.intel) {
+                // The address has been pushed when the target's fault comes.
+                cpu.store(CpuState.SS, la, size, returnRip);
+            } else {
+                cpu.probeWrite(CpuState.SS, la, bytes);
+            }
         }
         long rip = target(target, size);
         cpu.store(CpuState.SS, la, size, returnRip);

@@ -51,8 +51,38 @@ final class StringOps {
             item(op, w0);
             return Interpreter.NEXT;
         }
-        int addressSize = Insn.addressSize(w0);
         boolean compares = op == Op.CMPS || op == Op.SCAS;
+        return compares && cpu.intel ? compareRestoring(op, w0, w1) : repeat(op, w0, w1, compares);
+    }
+
+    /**
+     * Intel's: until the last iteration the status flags are as they were before the first, for faults (SDM 2B REP) and for traps and
+     * interrupts between two iterations.
+     */
+    private int compareRestoring(int op, long w0, long w1) {
+        int status = (int) s.rflags() & CpuState.STATUS_FLAGS;
+        boolean done = false;
+        try {
+            int outcome = repeat(op, w0, w1, true);
+            done = outcome == Interpreter.NEXT;
+            return outcome;
+        } finally {
+            if (!done) {
+                s.setStatusFlags(status);
+            }
+        }
+    }
+
+    private int repeat(int op, long w0, long w1, boolean compares) {
+        int addressSize = Insn.addressSize(w0);
+        if ((op == Op.STOS || op == Op.MOVS) && cpu.intel && addressSize == 2 && (int) gpr[CpuState.RCX] != 0) {
+            // Intel's have cut the registers to 32 bits when the first item faults.
+            gpr[CpuState.RDI] &= 0xffff_ffffL;
+            gpr[CpuState.RCX] &= 0xffff_ffffL;
+            if (op == Op.MOVS) {
+                gpr[CpuState.RSI] &= 0xffff_ffffL;
+            }
+        }
         boolean whileEqual = (w0 & Insn.REP) != 0;
         boolean single = (s.flagsSystem & CpuState.TF) != 0 || cpu.singleStep;
         int patience = PATIENCE;

@@ -464,6 +464,10 @@ final class VectorFloat {
         long p3 = (control & 0x80) != 0 ? binary(MUL, x[d + 1] >>> 32, v.b1 >>> 32, SoftFloat.SINGLE) : 0;
         // What is not masked ends each step.
         end();
+        if (v.cpu.intel) {
+            sums(d >> 2, control, p0, p1, p2, p3);
+            return;
+        }
         long s0 = binary(ADD, p0, p1, SoftFloat.SINGLE);
         long s1 = binary(ADD, p2, p3, SoftFloat.SINGLE);
         end();
@@ -475,6 +479,24 @@ final class VectorFloat {
                 ((control & 4) != 0 ? sum : 0) | ((control & 8) != 0 ? sum << 32 : 0));
     }
 
+    /** Intel's processors add in each element, its neighbour's product first: which of several NaNs is handed on shows it. */
+    private void sums(int register, int control, long p0, long p1, long p2, long p3) {
+        long even0 = binary(ADD, p1, p0, SoftFloat.SINGLE);
+        long odd0 = binary(ADD, p0, p1, SoftFloat.SINGLE);
+        long even1 = binary(ADD, p3, p2, SoftFloat.SINGLE);
+        long odd1 = binary(ADD, p2, p3, SoftFloat.SINGLE);
+        end();
+        long t0 = binary(ADD, even0, even1, SoftFloat.SINGLE);
+        long t1 = binary(ADD, odd0, odd1, SoftFloat.SINGLE);
+        long t2 = binary(ADD, even1, even0, SoftFloat.SINGLE);
+        long t3 = binary(ADD, odd1, odd0, SoftFloat.SINGLE);
+        end();
+        v.set(
+                register,
+                ((control & 1) != 0 ? t0 : 0) | ((control & 2) != 0 ? t1 << 32 : 0),
+                ((control & 4) != 0 ? t2 : 0) | ((control & 8) != 0 ? t3 << 32 : 0));
+    }
+
     private void dotDouble(int d, int control, long w0, long w1) {
         v.fetch(w0, w1, true);
         begin();
@@ -482,7 +504,8 @@ final class VectorFloat {
         long p1 = (control & 0x20) != 0 ? binary(MUL, x[d + 1], v.b1, SoftFloat.DOUBLE) : 0;
         end();
         long sum = binary(ADD, p0, p1, SoftFloat.DOUBLE);
+        long other = v.cpu.intel ? binary(ADD, p1, p0, SoftFloat.DOUBLE) : sum;
         end();
-        v.set(d >> 2, (control & 1) != 0 ? sum : 0, (control & 2) != 0 ? sum : 0);
+        v.set(d >> 2, (control & 1) != 0 ? sum : 0, (control & 2) != 0 ? other : 0);
     }
 }

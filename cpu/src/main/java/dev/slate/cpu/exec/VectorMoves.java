@@ -28,6 +28,9 @@ final class VectorMoves {
                 if (op == Op.MASKMOVQ) {
                     // Even when the store faults.
                     v.usedMmx();
+                } else if (v.cpu.intel && (w0 & Insn.MEM) != 0 && Insn.form(w0) != Insn.FORM_R_RM) {
+                    // Intel's have set TOP when the store faults.
+                    v.s.fsw &= ~0x3800;
                 }
                 mmx(op, w0, w1);
                 v.usedMmx();

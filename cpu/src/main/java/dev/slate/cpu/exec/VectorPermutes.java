@@ -264,6 +264,12 @@ final class VectorPermutes {
         int elements = (wide ? 32 : 16) >> Math.max(indexSize, size);
         int seg = Insn.segment(w0);
         long base = v.gpr[Insn.base(w0)] + Insn.displacement(w1);
+        int bytes = wide ? 32 : 16;
+        boolean intel = v.cpu.intel;
+        if (intel) {
+            // What a fault leaves: whole mask elements; and once one element has come, zeros beyond the destination.
+            signs(mask, size, bytes);
+        }
         System.arraycopy(x, d, r, 0, 4);
         for (int i = 0; i < elements; i++) {
             if (masked(mask, size, i)) {
@@ -271,16 +277,30 @@ final class VectorPermutes {
                 long la = address(seg, w0, base + (at << Insn.scale(w0)), 1 << size, false);
                 put(size, i, v.cpu.load(seg, la, size));
                 System.arraycopy(r, 0, x, d, 4);
+                if (intel) {
+                    clearFrom(d, bytes);
+                }
             }
             clearMask(mask, size, i);
         }
         // What is beyond the elements is zero, in destination and mask.
-        int bytes = elements << size;
+        clearFrom(d, elements << size);
+        clearFrom(mask, 0);
+    }
+
+    private void clearFrom(int register, int bytes) {
         for (int i = 0; i < 4; i++) {
             if (i * 8 >= bytes) {
-                x[d + i] = 0;
+                x[register + i] = 0;
             }
-            x[mask + i] = 0;
+        }
+    }
+
+    /** Spreads each mask element's sign over the element, and clears what is beyond them. */
+    private void signs(int register, int size, int bytes) {
+        for (int i = 0; i < 4; i++) {
+            long w = x[register + i];
+            x[register + i] = i * 8 >= bytes ? 0 : size == 3 ? w >> 63 : w >> 63 << 32 | (long) ((int) w >> 31) & LOW32;
         }
     }
 
@@ -320,6 +340,7 @@ final class VectorPermutes {
     private void toHalf(int from, long w0, long w1, int control, boolean wide) {
         v.floats.begin();
         f.flushToZero = false;
+        f.asDenormal = v.cpu.intel;
         if ((control & 4) == 0) {
             f.rounding = control & 3;
         }
@@ -335,6 +356,7 @@ final class VectorPermutes {
                 high |= h << 16 * (i - 4);
             }
         }
+        f.asDenormal = false;
         if ((w0 & Insn.MEM) == 0) {
             v.floats.end();
             avx.set(Insn.rm(w0), low, wide ? high : 0, 0, 0);
@@ -342,7 +364,10 @@ final class VectorPermutes {
         }
         int seg = Insn.segment(w0);
         long la = o.address(w0, w1, wide ? 16 : 8, true);
-        v.cpu.probeWrite(seg, la, wide ? 16 : 8);
+        if (!v.cpu.intel) {
+            v.cpu.probeWrite(seg, la, wide ? 16 : 8);
+        }
+        // Intel's processors have noted what was inexact when the store faults.
         v.floats.end();
         if (wide) {
             r[0] = low;

@@ -141,6 +141,32 @@ final class X87Transfers {
     }
 
     // ------------------------------------------------------------------ stores
+    // An exception that is not masked keeps the store from being made. To AMD a store that could not be made faults all
+    // the same, and comes first; to Intel it does not.
+
+    /** Returns the status word, for {@link #store} to restore when it faults. */
+    private int provable(int seg, long la, int bytes) {
+        if (!cpu.intel) {
+            cpu.probeWrite(seg, la, bytes);
+        }
+        return s.fsw;
+    }
+
+    private void store(int before, int seg, long la, int size, long v) {
+        int after = s.fsw;
+        s.fsw = before;
+        cpu.store(seg, la, size, v);
+        s.fsw = after;
+    }
+
+    private void store10(int before, int seg, long la, long low, int high) {
+        int after = s.fsw;
+        s.fsw = before;
+        cpu.probeWrite(seg, la, 10);
+        cpu.store64(seg, la, low);
+        cpu.store16(seg, cpu.wrap(la + 8), high);
+        s.fsw = after;
+    }
 
     void storeRegister(int i, boolean pop) {
         s.fsw &= ~X87Stack.C1;
@@ -163,11 +189,11 @@ final class X87Transfers {
         int format = size == 2 ? SoftFloat.SINGLE : SoftFloat.DOUBLE;
         long la = o.address(w0, w1, 1 << size, true);
         int seg = Insn.segment(w0);
-        cpu.probeWrite(seg, la, 1 << size);
+        int before = provable(seg, la, 1 << size);
         x.begin();
         if (x.empty(0)) {
             if (x.stackFault(false)) {
-                cpu.store(seg, la, size, size == 2 ? 0xffc0_0000L : 0xfff8_0000_0000_0000L);
+                store(before, seg, la, size, size == 2 ? 0xffc0_0000L : 0xfff8_0000_0000_0000L);
                 x.pop(pop ? 1 : 0);
             }
             return;
@@ -188,7 +214,7 @@ final class X87Transfers {
             x.finish();
             return;
         }
-        cpu.store(seg, la, size, f.pack(format));
+        store(before, seg, la, size, f.pack(format));
         x.finish();
         x.pop(pop ? 1 : 0);
     }
@@ -196,7 +222,7 @@ final class X87Transfers {
     void store80(long w0, long w1) {
         int seg = Insn.segment(w0);
         long la = o.address(w0, w1, 10, true);
-        cpu.probeWrite(seg, la, 10);
+        int before = provable(seg, la, 10);
         s.fsw &= ~X87Stack.C1;
         long mantissa = 0xc000_0000_0000_0000L;
         int exponent = 0xffff;
@@ -207,8 +233,7 @@ final class X87Transfers {
         } else if (!x.stackFault(false)) {
             return;
         }
-        cpu.store64(seg, la, mantissa);
-        cpu.store16(seg, cpu.wrap(la + 8), exponent);
+        store10(before, seg, la, mantissa, exponent);
         x.pop();
     }
 
@@ -216,7 +241,7 @@ final class X87Transfers {
         int size = Insn.size(w0);
         int seg = Insn.segment(w0);
         long la = o.address(w0, w1, 1 << size, true);
-        cpu.probeWrite(seg, la, 1 << size);
+        int before = provable(seg, la, 1 << size);
         x.begin();
         if (truncate) {
             f.rounding = SoftFloat.TRUNCATE;
@@ -237,7 +262,7 @@ final class X87Transfers {
             }
             x.finish();
         }
-        cpu.store(seg, la, size, v);
+        store(before, seg, la, size, v);
         x.pop(pop ? 1 : 0);
     }
 
@@ -266,7 +291,7 @@ final class X87Transfers {
     void storeDecimal(long w0, long w1) {
         int seg = Insn.segment(w0);
         long la = o.address(w0, w1, 10, true);
-        cpu.probeWrite(seg, la, 10);
+        int before = provable(seg, la, 10);
         x.begin();
         // The indefinite.
         long digits = 0xc000_0000_0000_0000L;
@@ -298,8 +323,7 @@ final class X87Transfers {
             }
             x.finish();
         }
-        cpu.store64(seg, la, digits);
-        cpu.store16(seg, cpu.wrap(la + 8), top);
+        store10(before, seg, la, digits, top);
         x.pop();
     }
 }

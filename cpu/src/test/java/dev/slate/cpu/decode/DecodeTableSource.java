@@ -245,7 +245,8 @@ public final class DecodeTableSource {
                                 : sse && vector || mxcsr ? Insn.UNIT_SSE : Insn.UNIT_NONE;
         word |= unit << Decoder.ROW_UNIT_SHIFT;
         word |= row.is("lock") ? Decoder.ROW_LOCK : 0;
-        word |= row.is("d64") ? Decoder.ROW_D64 : 0;
+        word |= row.is("d64") || row.is("near") ? Decoder.ROW_D64 : 0;
+        word |= row.is("near") ? Decoder.ROW_NEAR : 0;
         word |= row.is("rep") ? Decoder.ROW_REP : 0;
         word |= row.is("modignored") ? Decoder.ROW_MOD_IGNORED : 0;
         word |= row.is("lockcr8") ? Decoder.ROW_LOCK_CR8 : 0;
@@ -255,6 +256,16 @@ public final class DecodeTableSource {
     }
 
     private static int size(Row row) {
+        if (!row.values.containsKey("s")
+                && row.operands.size() > 1
+                && sizeLetter(row.operands.getFirst()).isEmpty()) {
+            for (String operand : row.operands) {
+                if ("EMXY".indexOf(operand.charAt(0)) >= 0) {
+                    throw new IllegalStateException("encodings.isa:" + row.line
+                            + ": the first operand has no size, and the row does not say which it is: s=");
+                }
+            }
+        }
         String size = row.values.getOrDefault("s", row.operands.isEmpty() ? "0" : sizeLetter(row.operands.getFirst()));
         return switch (size) {
             case "b", "0" -> 0;

@@ -264,6 +264,57 @@ class DecoderTest {
     }
 
     @ParameterizedTest
+    @CsvSource({
+        // Bytes, and what they are to AMD and to Intel: operation, log2 of the operand size, length.
+        "66 e8 11 22 33 44, CALL_REL 1 4, CALL_REL 3 6",
+        "66 e9 11 22 33 44, JMP_REL 1 4, JMP_REL 3 6",
+        "66 0f 84 11 22 33 44, JZ 1 5, JZ 3 7",
+        "66 74 11 22 33 44, JZ 1 3, JZ 3 3",
+        "66 e2 11 22 33 44, LOOP 1 3, LOOP 3 3",
+        "66 c3 11 22 33 44, RET 1 2, RET 3 2",
+        "66 c2 11 22 33 44, RET_IMM 1 4, RET_IMM 3 4",
+        "66 ff d0 22 33 44, CALL_RM 1 3, CALL_RM 3 3",
+        "66 ff e0 22 33 44, JMP_RM 1 3, JMP_RM 3 3",
+        "66 48 ff e0 33 44, JMP_RM 3 4, JMP_RM 3 4",
+        "66 6a 11 22 33 44, PUSH 1 3, PUSH 1 3",
+        "f3 41 90 22 33 44, XCHG 2 3, PAUSE 0 3",
+        "0f 0d d3 22 33 44, INVALID 0 3, NOP 2 3",
+    })
+    void whatTheMakersTakeForDifferentInstructionsIsToEachWhatItIs(String hex, String amd, String intel) {
+        assertThat(described(new Decoder(Feature.ALL), hex)).isEqualTo(amd);
+        assertThat(described(new Decoder(Feature.ALL | Feature.bit(Feature.INTEL)), hex))
+                .isEqualTo(intel);
+    }
+
+    private String described(Decoder decoder, String hex) {
+        Block b = decoder.decode(put(0, hex + " 00 00 00 00"), 4096, Mode.BITS64);
+        assertThat(b).isNotNull();
+        long w0 = w0(b, 0);
+        return Op.name(Insn.op(w0)) + " " + Insn.size(w0) + " " + Insn.length(w0);
+    }
+
+    @Test
+    void vexWidthAndRegisterBitsMeanNothingOutside64BitMode() {
+        // VPEXTRD, VPINSRD and VPCMPESTRI with W set; VBLENDVPS with the register's top bit set.
+        assertThat(Op.name(Insn.op(w0(block(Mode.BITS32, "c4 e3 f9 16 e4 9d"), 0))))
+                .isEqualTo("PEXTRD");
+        assertThat(Op.name(Insn.op(w0(block(Mode.BITS32, "c4 e3 a9 22 cc 00"), 0))))
+                .isEqualTo("PINSRD");
+        assertThat(w0(block(Mode.BITS32, "c4 e3 f9 61 fb 2d"), 0) & Insn.VEX_W).isZero();
+        assertThat(w0(block(Mode.BITS64, "c4 e3 f9 61 fb 2d"), 0) & Insn.VEX_W).isNotZero();
+        assertThat(block(Mode.BITS32, "c4 e3 15 4a d6 c3").code[2]).isEqualTo(0x43);
+        assertThat(block(Mode.BITS64, "c4 e3 15 4a d6 c3").code[2]).isEqualTo(0xc3);
+    }
+
+    @Test
+    void outsHasTheSizeOfItsMemoryOperand() {
+        assertThat(Insn.size(w0(block(Mode.BITS32, "f3 6e"), 0))).isZero();
+        assertThat(Insn.size(w0(block(Mode.BITS32, "f3 66 6f"), 0))).isEqualTo(1);
+        assertThat(Insn.size(w0(block(Mode.BITS32, "f3 6f"), 0))).isEqualTo(2);
+        assertThat(Insn.size(w0(block(Mode.BITS64, "f3 48 6f"), 0))).isEqualTo(2);
+    }
+
+    @ParameterizedTest
     @CsvSource({"0", "1", "2"})
     void anyBytesAreABlockInEveryMode(int mode) {
         long seed = Long.getLong("slate.seed", System.nanoTime());

@@ -7,9 +7,7 @@ import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Locale;
 
 /** Drives {@code src/test/native/fetch.c}: the host processor's own opinion on how long instructions are. One thread at a time. */
 final class SiliconFetch implements AutoCloseable {
@@ -56,30 +54,6 @@ final class SiliconFetch implements AutoCloseable {
                     .order(ByteOrder.LITTLE_ENDIAN);
         }
         process = start();
-    }
-
-    /** The host's features, as far as the table knows them. */
-    static long hostFeatures() throws IOException, ReflectiveOperationException {
-        String flags = "";
-        for (String line : Files.readAllLines(Path.of("/proc/cpuinfo"))) {
-            if (line.startsWith("flags")) {
-                flags = line.substring(line.indexOf(':') + 1) + " ";
-                break;
-            }
-        }
-        flags = flags.replace(" abm ", " lzcnt ")
-                .replace(" sha_ni ", " sha ")
-                .replace(" 3dnowprefetch ", " prefetchw ")
-                .replace(" clflush ", " clflush ")
-                .replace(" pni ", " sse3 ");
-        long features = Feature.bit(Feature.BASE);
-        for (var field : Feature.class.getFields()) {
-            if (field.getType() == int.class
-                    && flags.contains(" " + field.getName().toLowerCase(Locale.ROOT) + " ")) {
-                features |= Feature.bit(field.getInt(null));
-            }
-        }
-        return features;
     }
 
     /** Fills slot {@code i}, 1 .. {@value #SLOTS} - 1; length 0 when the bytes are thought to be no instruction. */

@@ -18,11 +18,11 @@ final class InterpretedCase implements AutoCloseable {
     private static final int CODE_PAGES = 2 * SiliconHelper.BATCH * SiliconCase.CODE_BYTES / 4096;
     private static final long TABLES = 0x1000;
 
-    private final PhysicalMemory memory = new PhysicalMemory(8 << 20);
-    final CpuState s = memory.cpu.s;
-    private final long page = memory.hva(PAGE_GPA);
+    private final PhysicalMemory memory;
+    final CpuState s;
+    private final long page;
     private final Scratch seen = new Scratch(SiliconCase.WINDOW_BYTES);
-    private final Interpreter interpreter = new Interpreter(memory.cpu, new Events(memory.cpu));
+    private final Interpreter interpreter;
     private final Decoder decoder;
     private final long[] plain = new long[16 * Insn.WORDS];
 
@@ -41,6 +41,10 @@ final class InterpretedCase implements AutoCloseable {
 
     /** @param codePages host address of the helper's code, 0 for none */
     InterpretedCase(long features, long codePages) {
+        memory = new PhysicalMemory(8 << 20, features);
+        s = memory.cpu.s;
+        page = memory.hva(PAGE_GPA);
+        interpreter = new Interpreter(memory.cpu, new Events(memory.cpu));
         decoder = new Decoder(features);
         memory.mapAll();
         memory.longMode(TABLES);
@@ -73,7 +77,7 @@ final class InterpretedCase implements AutoCloseable {
 
     private void mode(int mode) {
         boolean bits64 = mode == Mode.BITS64;
-        s.segSelector[CpuState.CS] = bits64 ? 0x33 : 0x23;
+        s.segSelector[CpuState.CS] = bits64 ? 0x33 : code32;
         s.segAttr[CpuState.CS] = 0xb
                 | CpuState.ATTR_S
                 | CpuState.ATTR_P
@@ -82,6 +86,9 @@ final class InterpretedCase implements AutoCloseable {
                 | 3 << CpuState.ATTR_DPL_SHIFT;
         memory.cpu.modeChanged();
     }
+
+    /** Selector of 32-bit code. */
+    int code32 = 0x23;
 
     /** Null when the bytes are not whole instructions. */
     Block decode(SiliconCase c, int mode) {

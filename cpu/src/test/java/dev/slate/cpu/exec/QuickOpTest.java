@@ -30,7 +30,7 @@ final class QuickOpTest {
         try (InterpretedCase plain = new InterpretedCase(features, 0);
                 InterpretedCase quick = new InterpretedCase(features, 0)) {
             SiliconGenerator generator =
-                    new SiliconGenerator(SEED, new RowBytes(features), plain, new SiliconComparison(), false);
+                    new SiliconGenerator(SEED, new RowBytes(features), plain, new SiliconComparison(false), false);
             SiliconCase in = new SiliconCase().at(image.hva());
             for (int i = 0; i < CASES; i++) {
                 Block b = generator.next(in, i % 3, SiliconCase.CODE);

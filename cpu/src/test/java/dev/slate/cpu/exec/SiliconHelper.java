@@ -40,6 +40,9 @@ final class SiliconHelper implements AutoCloseable {
     /** Address in the helper to which code jumps when it is through. */
     private final long leave;
 
+    /** Selector of 32-bit code. */
+    final int code32;
+
     private final ByteBuffer order = ByteBuffer.allocate(12).order(ByteOrder.LITTLE_ENDIAN);
 
     private SiliconHelper(Path folder, Process process, MappedByteBuffer slots) throws IOException {
@@ -50,6 +53,7 @@ final class SiliconHelper implements AutoCloseable {
         this.slots = slots;
         this.base = MemorySegment.ofBuffer(slots).address();
         this.leave = Long.reverseBytes(from.readLong());
+        this.code32 = (int) Long.reverseBytes(from.readLong());
     }
 
     /** Why there can be no helper here, or the empty string. */
@@ -72,16 +76,6 @@ final class SiliconHelper implements AutoCloseable {
             Thread.currentThread().interrupt();
         }
         return "no C compiler 'cc' (Debian: apt install gcc)";
-    }
-
-    /** Whether the host has a feature, by the name that /proc/cpuinfo gives it. */
-    static boolean hostHas(String flag) throws IOException {
-        for (String line : Files.readAllLines(Path.of("/proc/cpuinfo"))) {
-            if (line.startsWith("flags")) {
-                return (line + " ").contains(" " + flag + " ");
-            }
-        }
-        return false;
     }
 
     static SiliconHelper start() throws IOException, InterruptedException {

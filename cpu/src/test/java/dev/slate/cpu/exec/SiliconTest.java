@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Feature;
+import dev.slate.cpu.decode.HostProcessor;
 import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.decode.RowBytes;
@@ -30,7 +31,7 @@ final class SiliconTest {
     @Test
     void randomInstructionsGiveWhatSiliconGives() throws Exception {
         String missing = SiliconHelper.missing();
-        if (missing.isEmpty() && !SiliconHelper.hostHas("avx2")) {
+        if (missing.isEmpty() && !HostProcessor.has("avx2")) {
             missing = "the host's processor has no AVX2";
         }
         if (!missing.isEmpty()) {
@@ -47,29 +48,11 @@ final class SiliconTest {
                 .isEmpty();
     }
 
-    /** What the interpreter has and the host has not is not compared. */
-    private static long features() throws IOException {
-        long features = ImplementedFeatures.COMPLETE;
-        features &= ~Feature.bit(Feature.PKU);
-        String[] names = {"fsgsbase", "sha_ni", "vaes", "vpclmulqdq", "gfni", "movdiri", "adx", "fma", "f16c", "sse4a"};
-        int[] bits = {
-            Feature.FSGSBASE,
-            Feature.SHA,
-            Feature.VAES,
-            Feature.VPCLMULQDQ,
-            Feature.GFNI,
-            Feature.MOVDIRI,
-            Feature.ADX,
-            Feature.FMA,
-            Feature.F16C,
-            Feature.SSE4A
-        };
-        for (int i = 0; i < names.length; i++) {
-            if (!SiliconHelper.hostHas(names[i])) {
-                features &= ~Feature.bit(bits[i]);
-            }
-        }
-        return features;
+    /** What the interpreter has and the host has not is not compared; PKU would compare the host's keys. */
+    private static long features() {
+        return (ImplementedFeatures.COMPLETE | Feature.bit(Feature.INTEL))
+                & HostProcessor.features()
+                & ~Feature.bit(Feature.PKU);
     }
 
     private static final class Run {
@@ -80,7 +63,7 @@ final class SiliconTest {
         private final long[] lacking = new long[Op.COUNT];
         private final List<String> shown = new ArrayList<>();
         private final List<String> stored = new ArrayList<>();
-        private final SiliconComparison comparison = new SiliconComparison();
+        private final SiliconComparison comparison = new SiliconComparison(HostProcessor.intel());
         private final Block[] blocks = new Block[2 * BATCH];
         private final int[] rowOf = new int[2 * BATCH];
         private final SiliconCase in = new SiliconCase();
@@ -98,6 +81,7 @@ final class SiliconTest {
             long start = System.nanoTime();
             try (SiliconHelper helper = SiliconHelper.start();
                     InterpretedCase interpreted = new InterpretedCase(features(), helper.codePages())) {
+                interpreted.code32 = helper.code32;
                 boolean avx = (ImplementedFeatures.COMPLETE & Feature.bit(Feature.AVX)) != 0;
                 SiliconGenerator generator = new SiliconGenerator(seed, rows, interpreted, comparison, avx);
                 boolean bits32 = runs32(helper);
@@ -238,7 +222,8 @@ final class SiliconTest {
         }
 
         private String kind(int i, Block b) {
-            return b.mode != Mode.BITS64 ? "stepped32" : stepped(i) ? "stepped" : "direct";
+            String how = b.mode != Mode.BITS64 ? "stepped32" : stepped(i) ? "stepped" : "direct";
+            return HostProcessor.intel() ? "intel-" + how : how;
         }
 
         private void report(long nanos) {
@@ -304,21 +289,28 @@ final class SiliconTest {
         if (!Files.exists(file)) {
             file = Path.of("cpu").resolve(file);
         }
-        SiliconComparison comparison = new SiliconComparison();
+        long intel = Feature.bit(Feature.INTEL);
+        SiliconComparison[] comparisons = {new SiliconComparison(false), new SiliconComparison(true)};
         List<String> failures = new ArrayList<>();
         int replayed = 0;
         SiliconCase in = new SiliconCase().at(before.hva());
         SiliconCase silicon = new SiliconCase().at(after.hva());
-        try (InterpretedCase interpreted = new InterpretedCase(ImplementedFeatures.COMPLETE, 0)) {
+        try (InterpretedCase amds = new InterpretedCase(ImplementedFeatures.COMPLETE, 0);
+                InterpretedCase intels = new InterpretedCase(ImplementedFeatures.COMPLETE | intel, 0)) {
+            // They come from a host that runs 32-bit code in a segment of its LDT.
+            intels.code32 = 7;
             for (String line : Files.readAllLines(file)) {
                 if (line.isBlank() || line.startsWith("#")) {
                     continue;
                 }
                 String[] words = line.split(" ");
+                boolean onIntel = words[1].startsWith("intel-");
+                InterpretedCase interpreted = onIntel ? intels : amds;
+                SiliconComparison comparison = comparisons[onIntel ? 1 : 0];
                 in.parse(words[2]);
                 silicon.parse(words[3]);
-                Block b = interpreted.decode(in, words[1].equals("stepped32") ? Mode.BITS32 : Mode.BITS64);
-                assertThat(interpreted.run(in, b, !words[1].equals("direct")))
+                Block b = interpreted.decode(in, words[1].endsWith("stepped32") ? Mode.BITS32 : Mode.BITS64);
+                assertThat(interpreted.run(in, b, !words[1].endsWith("direct")))
                         .as(words[0])
                         .isTrue();
                 String difference = comparison.difference(in, b, silicon, interpreted);
