@@ -149,7 +149,7 @@ public final class Breakpoints {
     public void accessed(long la, int bytes, boolean write) {
         for (int n = 0; n < COUNT; n++) {
             if (enabled(n) && (kind(n) == WRITE ? write : kind(n) > PORT) && overlaps(n, la, bytes)) {
-                cpu.pendingDebug |= 1L << n;
+                cpu.debug.pending |= 1L << n;
                 cpu.stop = true;
             }
         }
@@ -159,7 +159,7 @@ public final class Breakpoints {
     public void port(int port, int bytes) {
         for (int n = 0; n < COUNT; n++) {
             if (enabled(n) && kind(n) == PORT && overlaps(n, port, bytes)) {
-                cpu.pendingDebug |= 1L << n;
+                cpu.debug.pending |= 1L << n;
             }
         }
     }

@@ -40,32 +40,23 @@ public final class Cpu {
     private final GuestFault fault = new GuestFault();
     private final LeaveGuest leave = new LeaveGuest();
 
-    // ---- Exit information, valid after run() has come back ----
-    /** Address of the instruction after the exiting one, masked to the mode. */
-    public long nextRip;
+    /** What the hypervisor asks for. */
+    public final Controls controls = new Controls();
 
-    public long exitInfo;
-    public long exitInfo2;
-    public final byte[] exitBytes = new byte[15];
-    public int exitByteCount;
+    /** What an exit carries. */
+    public final ExitInfo exit = new ExitInfo();
 
-    // ---- I/O exits ----
-    public int ioPort;
-    /** Bytes per item: 1, 2, 4. */
-    public int ioSize;
+    /** What an I/O exit carries. */
+    public final IoExit io = new IoExit();
 
-    public boolean ioIn;
-    public boolean ioString;
-    /** REP INS/OUTS. */
-    public boolean ioRep;
-    /** Strings: log2 of the address size in bytes (1..3), which is that of the count, too. */
-    public int ioAddressSize;
+    /** What the hypervisor answers. */
+    public final FaultAnswer answer = new FaultAnswer();
 
-    /** OUT: the value. */
-    public int ioData;
+    /** Debug traps on their way. */
+    public final DebugState debug = new DebugState();
 
-    /** What the address size leaves of RSI and RDI in a string I/O exit: 0xffff, 0xffffffff or -1. */
-    public long ioAddressMask;
+    /** Who looks on. */
+    public final Observers observers = new Observers();
 
     /** What processors can offer, as {@link Feature} bits. */
     public static final long FEATURES = ImplementedFeatures.COMPLETE;
@@ -76,17 +67,6 @@ public final class Cpu {
     /** Where the makers of processors differ this one is Intel's, by {@link Feature#INTEL}; else AMD's. */
     public final boolean intel;
 
-    /** Whether the guest's tables and, below them, nested ones are walked; else the hypervisor's alone ({@link Walker#shadowRoot}). */
-    public boolean nestedPaging = true;
-
-    // ---- Answers of Hypervisor.pageFault ----
-    public long faultGpa;
-    public int faultCode;
-    public long watchedHva;
-
-    /** Answer of {@link Hypervisor#mmioRead}. */
-    public long mmioData;
-
     /** Low and high word that CMPXCHG16B found. */
     public final long[] wide = new long[2];
 
@@ -96,58 +76,11 @@ public final class Cpu {
     /** The hypervisor asked for the stop: {@link #run} returns {@link CpuExit#STOPPED}. */
     boolean stopRequested;
 
-    /** No other processor runs, so that an operation which the host cannot do at once may be done in parts; see {@link CpuExit#BUS_LOCK}. */
-    public boolean ownsBus;
-
     /** A fault is being thrown by a task switch that has reached the new task: {@code s.rip} is that task's, not the block's. */
     public boolean atNewRip;
 
-    /** DR6 bits of debug traps that wait for the instruction boundary. */
-    public long pendingDebug;
-
-    /** The running instruction took TF away before its trap: a gate or a task switch (SDM 3B 18.3.1.4). Cleared by the run loop. */
-    public boolean singleStepDone;
-
-    /** The hypervisor wants {@link CpuExit#IRQ_WINDOW} as soon as an interrupt could be taken. */
-    public boolean irqWindow;
-
-    /** The hypervisor wants {@link CpuExit#NMI_WINDOW} as soon as IRET has unblocked NMIs. */
-    public boolean nmiWindow;
-
-    /** Vectors (1 << vector; #DB and #BP) that leave with {@link CpuExit#DEBUG} instead of being delivered (KVM_SET_GUEST_DEBUG). */
-    public int interceptedVectors;
-
-    /** Single-step at the hypervisor's wish, hidden from the guest: {@link CpuExit#DEBUG} after each instruction. */
-    public boolean singleStep;
-
-    /** Told of deliveries; null in an ordinary run. */
-    public @Nullable CpuObserver observer;
-
-    /** Told of every load and store, which all take the slow path then. Changes take effect at the next {@link #modeChanged}. */
-    public @Nullable CpuObserver memoryObserver;
-
-    /** CR4 bits that the guest may set: what CPUID offers. A write of another raises #GP(0). */
-    public long cr4Allowed = CpuState.CR4_VME
-            | CpuState.CR4_PVI
-            | CpuState.CR4_TSD
-            | CpuState.CR4_DE
-            | CpuState.CR4_PSE
-            | CpuState.CR4_PAE
-            | CpuState.CR4_MCE
-            | CpuState.CR4_PGE
-            | CpuState.CR4_PCE
-            | CpuState.CR4_OSFXSR
-            | CpuState.CR4_OSXMMEXCPT
-            | CpuState.CR4_UMIP
-            | CpuState.CR4_LA57
-            | CpuState.CR4_FSGSBASE
-            | CpuState.CR4_PCIDE
-            | CpuState.CR4_OSXSAVE
-            | CpuState.CR4_SMEP
-            | CpuState.CR4_SMAP
-            | CpuState.CR4_PKE;
-
-    // ---- derived from the state by modeChanged() ----
+    // ---- derived from the state by modeChanged(); here and in no holder of their own, because every access reads them
+    // ----
     /** 64-bit code runs. */
     public boolean mode64;
     /** {@link Mode} of the code segment. */
@@ -193,10 +126,9 @@ public final class Cpu {
 
     // ------------------------------------------------------------------ linear memory, the guest's view
     // Every method takes a linear address and goes through the TLB; a miss checks canonicality, alignment where
-    // enabled, and paging
-    // at the current privilege. `seg` only chooses the fault of a non-canonical address: #SS(0) for SS, else #GP(0).
-    // They throw GuestFault, or LeaveGuest when the hypervisor leaves. Nothing is stored before every byte is known to
-    // be storable.
+    // enabled, and paging at the current privilege. `seg` only chooses the fault of a non-canonical address: #SS(0)
+    // for SS, else #GP(0). They throw GuestFault, or LeaveGuest when the hypervisor leaves. Nothing is stored before
+    // every byte is known to be storable.
 
     public int load8(int seg, long la) {
         Tlb t = tlb;
@@ -389,8 +321,7 @@ public final class Cpu {
     }
 
     // Accesses to descriptor tables, TSS and IDT are the processor's own: privilege 0 whatever CPL is, SMAP in force
-    // unless AC
-    // (SDM 3A 4.6.1: implicit supervisor accesses ignore AC).
+    // whatever AC says (SDM 3A 4.6.1: implicit supervisor accesses ignore AC).
 
     private int systemMode() {
         return (s.cr4 & CpuState.CR4_SMAP) != 0 ? Tlb.SMAP : 0;
@@ -516,7 +447,7 @@ public final class Cpu {
             mode |= Tlb.SMAP;
         }
         alignmentChecked = user && (st.cr0 & CpuState.CR0_AM) != 0 && (st.flagsSystem & CpuState.AC) != 0;
-        if (alignmentChecked || memoryObserver != null) {
+        if (alignmentChecked || observers.memory != null) {
             // No entry is ever filled under this key, so every access takes the slow path, which checks and tells.
             mode |= Tlb.CHECKED;
         }
@@ -539,7 +470,7 @@ public final class Cpu {
 
     /** The guest changed what its translations come from, or flushed them (MOV to a control register, INVPCID). */
     public void translationsChanged() {
-        if (!nestedPaging) {
+        if (!controls.nestedPaging) {
             hypervisor.translationsChanged();
         }
         flushTlb();
@@ -547,7 +478,7 @@ public final class Cpu {
 
     /** INVLPG. */
     public void invlpg(long la) {
-        if (!nestedPaging) {
+        if (!controls.nestedPaging) {
             hypervisor.invalidatePage(la);
         }
         tlb.flushPage(la);
@@ -576,13 +507,16 @@ public final class Cpu {
         stopRequested = true;
     }
 
-    /** The walker's way into the TLB. */
-    public void fillTlb(long la, int mode, long hva, boolean read, boolean write, boolean fetch, boolean large) {
+    /** The walker's way into the TLB: {@code rights} are {@link Tlb#READABLE} and its like. */
+    public void fillTlb(long la, int mode, long hva, int rights) {
+        int given = rights;
         if (breakpoints.watchesData && breakpoints.watchesPage(la)) {
-            read = false;
-            write = false;
+            given &= ~(Tlb.READABLE | Tlb.WRITABLE);
         }
-        tlb.fill(la, mode, hva, read, write, fetch, write && code.holds(hva & -4096L), large);
+        if ((given & Tlb.WRITABLE) != 0 && code.holds(hva & -4096L)) {
+            given |= Tlb.HOLDS_CODE;
+        }
+        tlb.fill(la, mode, hva, given);
     }
 
     /** Where {@link CodeCache} gets an instruction's bytes: the host address of {@code la} for a fetch. */
@@ -631,14 +565,14 @@ public final class Cpu {
         return loop.raiseDebug(dr6Bits, false);
     }
 
-    /** Takes the debug traps in {@link #pendingDebug}, as {@link #raiseDebug}. */
+    /** Takes the debug traps in {@link DebugState#pending}, as {@link #raiseDebug}. */
     public int raisePendingDebug() {
         modeChanged();
         return loop.raisePending();
     }
 
     /**
-     * Goes on with the INS that rip points at after its exit: stores up to {@code items} items of {@code data}, {@link #ioSize} bytes
+     * Goes on with the INS that rip points at after its exit: stores up to {@code items} items of {@code data}, {@link IoExit#size} bytes
      * each, while RCX (under REP) is not zero; RDI and RCX follow, and rip moves on when the instruction is done.
      *
      * @return {@link CpuExit#NONE}, or the exit that a store met, with registers as far as they got
@@ -649,7 +583,7 @@ public final class Cpu {
     }
 
     /**
-     * Collects up to {@code maxItems} items of the OUTS that rip points at, {@link #ioSize} bytes each; RSI and RCX follow, and rip
+     * Collects up to {@code maxItems} items of the OUTS that rip points at, {@link IoExit#size} bytes each; RSI and RCX follow, and rip
      * moves on when the instruction is done.
      *
      * @return how many items lie in {@code into}, or the complement of a {@link CpuExit} code when a load met an exit or a fault

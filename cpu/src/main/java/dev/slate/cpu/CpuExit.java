@@ -2,7 +2,7 @@ package dev.slate.cpu;
 
 /**
  * Why {@link Cpu#run} came back. Small ints, because the hot loop returns one; names follow the AMD exit codes (APM 2 appendix C).
- * On every exit {@code state.rip} is the exiting instruction's own address unless the constant says otherwise; {@code Cpu.nextRip}
+ * On every exit {@code state.rip} is the exiting instruction's own address unless the constant says otherwise; {@link ExitInfo#nextRip}
  * is the one after it.
  */
 public final class CpuExit {
@@ -18,15 +18,15 @@ public final class CpuExit {
     public static final int IOIO = 4;
 
     public static final int CPUID = 5;
-    /** RDMSR or WRMSR: {@code Cpu.exitInfo} is 1 for WRMSR; ECX, EDX:EAX are in the registers. */
+    /** RDMSR or WRMSR: {@link ExitInfo#info} is 1 for WRMSR; ECX, EDX:EAX are in the registers. */
     public static final int MSR = 6;
 
     public static final int HLT = 7;
-    /** VMCALL or VMMCALL: {@code Cpu.exitInfo} is 1 for VMMCALL. */
+    /** VMCALL or VMMCALL: {@link ExitInfo#info} is 1 for VMMCALL. */
     public static final int VMMCALL = 8;
     /** Triple fault. */
     public static final int SHUTDOWN = 9;
-    /** A valid instruction that this processor lacks: {@code Cpu.exitBytes}, {@code exitByteCount} hold it. */
+    /** A valid instruction that this processor lacks: {@link ExitInfo#bytes}, {@link ExitInfo#byteCount} of them. */
     public static final int UNIMPLEMENTED = 10;
     /** A #DB or #BP that {@code Cpu.guestDebug} intercepts: {@code exitInfo} = vector, {@code exitInfo2} = the DR6 bits. */
     public static final int DEBUG = 11;
@@ -49,7 +49,7 @@ public final class CpuExit {
 
     /**
      * A locked operation over the end of an aligned 16 bytes: nothing of it has happened. It is to be run again with {@link
-     * Cpu#ownsBus} set, while no other processor runs (AMD's bus-lock exit, APM 2 15.14.5).
+     * Controls#ownsBus} set, while no other processor runs (AMD's bus-lock exit, APM 2 15.14.5).
      */
     public static final int BUS_LOCK = 20;
 

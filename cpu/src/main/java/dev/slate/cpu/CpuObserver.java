@@ -4,7 +4,7 @@ package dev.slate.cpu;
  * Sees what a processor does between two exits: for traces and debuggers. Called on the processor's thread, in guest mode: it must
  * neither block nor touch the processor's state.
  *
- * <p>Memory is told only while {@link Cpu#memoryObserver} is set, because then no access takes the fast path. What is told has
+ * <p>Memory is told only while {@link Observers#memory} is set, because then no access takes the fast path. What is told has
  * happened, except that an instruction which then faults or leaves for MMIO is started again and tells its accesses once more.
  */
 public interface CpuObserver {

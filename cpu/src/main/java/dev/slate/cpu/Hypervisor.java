@@ -12,11 +12,11 @@ public interface Hypervisor {
     int RETRY = 0;
     /** {@link #nestedPageFault}: no memory there: the access goes to {@link #mmioRead} or {@link #mmioWrite}. */
     int MMIO = 1;
-    /** {@link #pageFault}: the guest gets a page fault with {@code cpu.faultCode}. */
+    /** {@link #pageFault}: the guest gets a page fault with {@code cpu.answer.errorCode}. */
     int INJECT = 3;
     /**
-     * {@link #pageFault} of a write: it may be done on {@code cpu.watchedHva}, for this once. {@link #watchedWrite} is called when it has
-     * been, with {@code cpu.faultGpa}'s page.
+     * {@link #pageFault} of a write: it may be done on {@code cpu.answer.watchedHva}, for this once. {@link #watchedWrite} is called when it has
+     * been, with {@code cpu.answer.gpa}'s page.
      */
     int WATCHED = 4;
     /** {@link #nestedPageFault}: leave guest mode with {@link CpuExit#NPF}, nothing of the instruction done. */
@@ -53,7 +53,7 @@ public interface Hypervisor {
      * The walk of the hypervisor's tables for linear address {@code la} failed: the intercepted #PF.
      *
      * @param errorCode as silicon gives it, with {@link #PF_SMAP}
-     * @return {@link #RETRY}; {@link #MMIO} with {@code cpu.faultGpa}; {@link #INJECT}, {@link #WATCHED} or {@link #LEAVE}
+     * @return {@link #RETRY}; {@link #MMIO} with {@code cpu.answer.gpa}; {@link #INJECT}, {@link #WATCHED} or {@link #LEAVE}
      */
     default int pageFault(long la, long errorCode) {
         throw new IllegalStateException("a page fault was intercepted under nested paging");
@@ -83,7 +83,7 @@ public interface Hypervisor {
      * An instruction reads {@code bytes} (1..8) at {@code gpa}, where {@link #nestedPageFault} had said MMIO. The same instruction is
      * started again after the answer has come, and asks again in the same order: the hypervisor keeps the answers it already has.
      *
-     * @return true: the value is in {@code cpu.mmioData}, zero-extended; false: leave with {@link CpuExit#MMIO}
+     * @return true: the value is in {@code cpu.answer.mmioData}, zero-extended; false: leave with {@link CpuExit#MMIO}
      */
     boolean mmioRead(long gpa, int bytes);
 

@@ -20,6 +20,8 @@ final class RunLoop {
 
     private final Cpu cpu;
     private final CpuState s;
+    private final Controls controls;
+    private final DebugState debug;
     private final CodeCache code;
     private final Interpreter interpreter;
     private final Events events;
@@ -27,6 +29,8 @@ final class RunLoop {
     RunLoop(Cpu cpu, CodeCache code, Interpreter interpreter, Events events) {
         this.cpu = cpu;
         this.s = cpu.s;
+        this.controls = cpu.controls;
+        this.debug = cpu.debug;
         this.code = code;
         this.interpreter = interpreter;
         this.events = events;
@@ -50,9 +54,9 @@ final class RunLoop {
     int step(int limit) {
         if ((s.flagsSystem & (CpuState.TF | CpuState.RF)) != 0
                 || s.interruptShadow != 0
-                || cpu.irqWindow
-                || cpu.singleStep
-                || cpu.pendingDebug != 0
+                || controls.irqWindow
+                || controls.singleStep
+                || debug.pending != 0
                 || cpu.breakpoints.watchesCode) {
             return carefulStep(limit);
         }
@@ -97,7 +101,7 @@ final class RunLoop {
         cpu.stop = false;
         cpu.stopRequested = false;
         // What a data breakpoint saw of it did not happen.
-        cpu.pendingDebug = 0;
+        debug.pending = 0;
     }
 
     /**
@@ -110,11 +114,11 @@ final class RunLoop {
         int shadow = st.interruptShadow;
         // A load of SS holds traps and breakpoints off until the instruction after it is over (SDM 3A 6.8.3).
         boolean held = shadow == CpuState.SHADOW_SS;
-        if (cpu.pendingDebug != 0 && !held) {
+        if (debug.pending != 0 && !held) {
             return raisePending();
         }
         int flags = st.flagsSystem;
-        if (cpu.irqWindow && shadow == 0 && (flags & CpuState.IF) != 0) {
+        if (controls.irqWindow && shadow == 0 && (flags & CpuState.IF) != 0) {
             return CpuExit.IRQ_WINDOW;
         }
         if (cpu.breakpoints.watchesCode) {
@@ -125,7 +129,7 @@ final class RunLoop {
                 }
             }
         }
-        if ((flags & (CpuState.TF | CpuState.RF)) == 0 && shadow == 0 && !cpu.singleStep) {
+        if ((flags & (CpuState.TF | CpuState.RF)) == 0 && shadow == 0 && !controls.singleStep) {
             // IF changes at a block's end only.
             return block(Math.min(limit, ONE_BLOCK));
         }
@@ -133,7 +137,7 @@ final class RunLoop {
         st.interruptShadow = 0;
         // RF is over with the instruction; a fault pushes it set anyway, and a string that stops half-way sets it.
         st.flagsSystem = flags & ~CpuState.RF;
-        cpu.singleStepDone = false;
+        debug.stepDone = false;
         Block block = null;
         int exit;
         try {
@@ -159,12 +163,12 @@ final class RunLoop {
         if (st.interruptShadow == CpuState.SHADOW_SS) {
             return exit;
         }
-        if (cpu.singleStep || trap && !cpu.singleStepDone) {
-            cpu.pendingDebug |= DR6_BS;
+        if (controls.singleStep || trap && !debug.stepDone) {
+            debug.pending |= DR6_BS;
         }
-        if (cpu.pendingDebug != 0) {
-            int debug = raisePending();
-            return debug != CpuExit.NONE ? debug : exit;
+        if (debug.pending != 0) {
+            int taken = raisePending();
+            return taken != CpuExit.NONE ? taken : exit;
         }
         return exit;
     }
@@ -192,9 +196,9 @@ final class RunLoop {
      *     breakpoint leaves that to its handler (SDM 3B 18.3.1.1)
      */
     int raiseDebug(long dr6Bits, boolean fault) {
-        if ((cpu.interceptedVectors & 1 << GuestFault.DB) != 0) {
-            cpu.exitInfo = GuestFault.DB;
-            cpu.exitInfo2 = dr6Bits;
+        if ((controls.interceptedVectors & 1 << GuestFault.DB) != 0) {
+            cpu.exit.info = GuestFault.DB;
+            cpu.exit.info2 = dr6Bits;
             return CpuExit.DEBUG;
         }
         s.dr6 = s.dr6 & ~0xfL | dr6Bits;
@@ -205,8 +209,8 @@ final class RunLoop {
 
     /** Takes the debug traps that wait for the instruction boundary. */
     int raisePending() {
-        long bits = cpu.pendingDebug;
-        cpu.pendingDebug = 0;
+        long bits = debug.pending;
+        debug.pending = 0;
         return raiseDebug(bits, false);
     }
 

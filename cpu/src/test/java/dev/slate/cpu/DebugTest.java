@@ -241,7 +241,7 @@ final class DebugTest {
         s.cr4 = de ? CpuState.CR4_DE : 0;
         watch(0, 0x80, 2, 3);
         assertThat(p.run()).isEqualTo(CpuExit.IOIO);
-        assertThat(p.cpu.pendingDebug).isEqualTo(hits);
+        assertThat(p.cpu.debug.pending).isEqualTo(hits);
     }
 
     // ------------------------------------------------------------------ access of the registers
@@ -355,13 +355,13 @@ final class DebugTest {
         p.start("40 40 40 f4");
         watch(0, CODE + 1, 0, 0);
         p.cpu.breakpoints.replace(new long[] {0, CODE + 2, 0, 0}, 0x408);
-        p.cpu.interceptedVectors = 1 << GuestFault.DB;
+        p.cpu.controls.interceptedVectors = 1 << GuestFault.DB;
         assertThat(p.run()).isEqualTo(CpuExit.DEBUG);
         assertThat(s.rip).isEqualTo(CODE + 2);
-        assertThat(p.cpu.exitInfo2).isEqualTo(2);
+        assertThat(p.cpu.exit.info2).isEqualTo(2);
         assertThat(s.dr6).isEqualTo(IDLE);
         p.cpu.breakpoints.restore();
-        p.cpu.interceptedVectors = 0;
+        p.cpu.controls.interceptedVectors = 0;
         s.rip = CODE;
         traps(CODE + 1, IDLE | 1);
     }

@@ -91,7 +91,7 @@ final class ModifiedCodeTest {
         s.rip = CODE - 64;
         int exit = memory.cpu.run();
         if (exit != CpuExit.HLT) {
-            s.rip = memory.cpu.nextRip;
+            s.rip = memory.cpu.exit.nextRip;
             exit = memory.cpu.run();
         }
         assertThat(exit).isEqualTo(CpuExit.HLT);

@@ -41,7 +41,7 @@ public final class PhysicalMemory implements Hypervisor, AutoCloseable {
         cpu = new Cpu(new CpuState(), this, kick, features);
         cpu.walker.nestedRoot = root;
         // The only processor.
-        cpu.ownsBus = true;
+        cpu.controls.ownsBus = true;
     }
 
     private long table() {
@@ -97,7 +97,7 @@ public final class PhysicalMemory implements Hypervisor, AutoCloseable {
         if (v == null) {
             return false;
         }
-        cpu.mmioData = v;
+        cpu.answer.mmioData = v;
         return true;
     }
 

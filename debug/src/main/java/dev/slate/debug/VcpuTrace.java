@@ -101,9 +101,9 @@ final class VcpuTrace implements RunObserver, CpuObserver {
     }
 
     private void finish(Cpu cpu) {
-        if (cpu.observer != null) {
+        if (cpu.observers.deliveries != null) {
             closeExit(cpu.s);
-            cpu.observer = null;
+            cpu.observers.deliveries = null;
             trace.flush();
         }
     }
@@ -111,7 +111,7 @@ final class VcpuTrace implements RunObserver, CpuObserver {
     private int step(Cpu cpu) {
         CpuState s = cpu.s;
         state = s;
-        cpu.observer = this;
+        cpu.observers.deliveries = this;
         closeExit(s);
         long la = cpu.mode64 ? s.rip : s.segBase[CpuState.CS] + s.rip & 0xffff_ffffL;
         inside = options.contains(la);
@@ -137,9 +137,9 @@ final class VcpuTrace implements RunObserver, CpuObserver {
         line.append("  ").append(text);
         accesses = 0;
         logging = true;
-        cpu.memoryObserver = options.memory() ? this : null;
+        cpu.observers.memory = options.memory() ? this : null;
         int code = cpu.runOne();
-        cpu.memoryObserver = null;
+        cpu.observers.memory = null;
         logging = false;
         if (startsAgain(code)) {
             under.setLength(0);
@@ -261,19 +261,19 @@ final class VcpuTrace implements RunObserver, CpuObserver {
         switch (code) {
             case CpuExit.CPUID -> hex(" eax=", (int) askedRax).hex(" ecx=", (int) askedRcx);
             case CpuExit.MSR -> {
-                hex(cpu.exitInfo == 1 ? " wrmsr ecx=" : " rdmsr ecx=", (int) askedRcx);
-                if (cpu.exitInfo == 1) {
+                hex(cpu.exit.info == 1 ? " wrmsr ecx=" : " rdmsr ecx=", (int) askedRcx);
+                if (cpu.exit.info == 1) {
                     hex(" value=", askedRdx << 32 | askedRax & 0xffff_ffffL);
                 }
             }
             case CpuExit.IOIO -> {
-                line.append(cpu.ioIn ? " in" : " out");
-                hex(" port=", cpu.ioPort).hex(" size=", cpu.ioSize);
-                if (!cpu.ioIn && !cpu.ioString) {
-                    hex(" data=", cpu.ioData & 0xffff_ffffL >>> 32 - 8 * cpu.ioSize);
+                line.append(cpu.io.in ? " in" : " out");
+                hex(" port=", cpu.io.port).hex(" size=", cpu.io.size);
+                if (!cpu.io.in && !cpu.io.string) {
+                    hex(" data=", cpu.io.data & 0xffff_ffffL >>> 32 - 8 * cpu.io.size);
                 }
             }
-            case CpuExit.DEBUG -> hex(" vector=", cpu.exitInfo).hex(" dr6=", cpu.exitInfo2);
+            case CpuExit.DEBUG -> hex(" vector=", cpu.exit.info).hex(" dr6=", cpu.exit.info2);
             default -> {}
         }
     }

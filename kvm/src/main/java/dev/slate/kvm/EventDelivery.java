@@ -38,7 +38,7 @@ final class EventDelivery {
     /** Delivers what must be delivered before the next instruction. Guest mode. Returns NONE, or the exit that delivery ended in. */
     int deliver(Cpu cpu) {
         EventQueue e = events;
-        cpu.irqWindow = false;
+        cpu.controls.irqWindow = false;
         if (e.exceptionInjected) {
             int code = injectException(cpu);
             if (code != CpuExit.NONE) {
@@ -66,7 +66,7 @@ final class EventDelivery {
                 return code;
             }
         }
-        if (cpu.pendingDebug != 0 && s.interruptShadow != CpuState.SHADOW_SS) {
+        if (cpu.debug.pending != 0 && s.interruptShadow != CpuState.SHADOW_SS) {
             // A trap of the last instruction, or of the task switch that an event above was.
             int code = cpu.raisePendingDebug();
             if (code != CpuExit.NONE) {
@@ -88,7 +88,7 @@ final class EventDelivery {
                     return code;
                 }
             }
-            cpu.nmiWindow = e.nmiPending > 0;
+            cpu.controls.nmiWindow = e.nmiPending > 0;
         }
         if (vcpu.apic.hasInterrupt()) {
             if (interruptsAllowed()) {
@@ -100,9 +100,9 @@ final class EventDelivery {
                     return code;
                 }
             }
-            cpu.irqWindow = vcpu.apic.hasInterrupt();
+            cpu.controls.irqWindow = vcpu.apic.hasInterrupt();
         } else if (exit.requestInterruptWindow && !vcpu.apic.inKernel()) {
-            cpu.irqWindow = true;
+            cpu.controls.irqWindow = true;
         }
         return CpuExit.NONE;
     }

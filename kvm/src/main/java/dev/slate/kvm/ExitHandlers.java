@@ -26,7 +26,7 @@ final class ExitHandlers {
         HANDLERS[CpuExit.MMIO] = ExitHandlers::mmioRead;
         HANDLERS[CpuExit.IOIO] = ExitHandlers::portIo;
         HANDLERS[CpuExit.CPUID] = ExitHandlers::cpuid;
-        HANDLERS[CpuExit.MSR] = (run, cpu) -> cpu.exitInfo == 1 ? wrmsr(run, cpu) : rdmsr(run, cpu);
+        HANDLERS[CpuExit.MSR] = (run, cpu) -> cpu.exit.info == 1 ? wrmsr(run, cpu) : rdmsr(run, cpu);
         HANDLERS[CpuExit.HLT] = ExitHandlers::hlt;
         HANDLERS[CpuExit.VMMCALL] = Hypercalls::handle;
         HANDLERS[CpuExit.SHUTDOWN] = ExitHandlers::shutdown;
@@ -37,7 +37,7 @@ final class ExitHandlers {
         HANDLERS[CpuExit.XSETBV] = ExitHandlers::xsetbv;
         HANDLERS[CpuExit.CR8_WRITE] = ExitHandlers::cr8Write;
         HANDLERS[CpuExit.RSM] = (run, cpu) -> run.vcpu.smm.resume(run, cpu);
-        HANDLERS[CpuExit.INVD] = (run, cpu) -> run.skip(cpu.nextRip);
+        HANDLERS[CpuExit.INVD] = (run, cpu) -> run.skip(cpu.exit.nextRip);
         HANDLERS[CpuExit.STOPPED] = (run, cpu) -> afterInstruction(run);
         HANDLERS[CpuExit.NMI_WINDOW] = ExitHandlers::nmiWindow;
         HANDLERS[CpuExit.BUS_LOCK] = VcpuRun::alone;
@@ -87,20 +87,20 @@ final class ExitHandlers {
 
     private static int portIo(VcpuRun run, Cpu cpu) {
         run.stats.add(VcpuStats.IO_EXITS);
-        if (!cpu.ioString) {
+        if (!cpu.io.string) {
             int completion = run.pio.single(cpu);
             if (completion == Completion.PIO_OUT
-                    && cpu.ioPort == POST_CODE_PORT
+                    && cpu.io.port == POST_CODE_PORT
                     && run.vm.hasQuirk(Vm.QUIRK_OUT_7E_INC_RIP)) {
                 // Old clients expect that this OUT is over at its exit.
-                int outcome = run.skip(cpu.nextRip);
+                int outcome = run.skip(cpu.exit.nextRip);
                 return outcome == Outcome.RESUME ? Outcome.EXIT : outcome;
             }
             run.completion = completion;
             return Outcome.EXIT;
         }
         run.stats.add(VcpuStats.INSN_EMULATION);
-        if (!cpu.ioIn) {
+        if (!cpu.io.in) {
             return run.outputString();
         }
         run.completion = run.pio.input(cpu);
@@ -117,7 +117,7 @@ final class ExitHandlers {
         s.gpr[CpuState.RBX] = run.vcpu.cpuid.ebx & 0xffff_ffffL;
         s.gpr[CpuState.RCX] = run.vcpu.cpuid.ecx & 0xffff_ffffL;
         s.gpr[CpuState.RDX] = run.vcpu.cpuid.edx & 0xffff_ffffL;
-        return run.skip(cpu.nextRip);
+        return run.skip(cpu.exit.nextRip);
     }
 
     private static int rdmsr(VcpuRun run, Cpu cpu) {
@@ -132,7 +132,7 @@ final class ExitHandlers {
         }
         run.s.gpr[CpuState.RAX] = msrs.value & 0xffff_ffffL;
         run.s.gpr[CpuState.RDX] = msrs.value >>> 32;
-        return run.skip(cpu.nextRip);
+        return run.skip(cpu.exit.nextRip);
     }
 
     private static int wrmsr(VcpuRun run, Cpu cpu) {
@@ -145,7 +145,7 @@ final class ExitHandlers {
         if (result != MsrFile.OK) {
             return msrFailed(run, VcpuExit.X86_WRMSR, index, value, reason(result));
         }
-        return run.skip(cpu.nextRip);
+        return run.skip(cpu.exit.nextRip);
     }
 
     private static int reason(int result) {
@@ -169,7 +169,7 @@ final class ExitHandlers {
 
     private static int hlt(VcpuRun run, Cpu cpu) {
         run.stats.add(VcpuStats.HALT_EXITS);
-        int outcome = run.skip(cpu.nextRip);
+        int outcome = run.skip(cpu.exit.nextRip);
         if (run.vcpu.apic.inKernel()) {
             run.vcpu.mpState = MpState.HALTED;
             return outcome;
@@ -186,13 +186,13 @@ final class ExitHandlers {
     }
 
     private static int irqWindow(VcpuRun run, Cpu cpu) {
-        cpu.irqWindow = false;
+        cpu.controls.irqWindow = false;
         run.stats.add(VcpuStats.IRQ_WINDOW_EXITS);
         return Outcome.RESUME;
     }
 
     private static int nmiWindow(VcpuRun run, Cpu cpu) {
-        cpu.nmiWindow = false;
+        cpu.controls.nmiWindow = false;
         run.stats.add(VcpuStats.NMI_WINDOW_EXITS);
         return Outcome.RESUME;
     }
@@ -202,7 +202,7 @@ final class ExitHandlers {
         if (!run.vm.hasQuirk(Vm.QUIRK_MWAIT_NEVER_UD_FAULTS) && !run.vcpu.guestHasMwait()) {
             return undefined(run);
         }
-        return run.skip(cpu.nextRip);
+        return run.skip(cpu.exit.nextRip);
     }
 
     private static int xsetbv(VcpuRun run, Cpu cpu) {
@@ -211,14 +211,14 @@ final class ExitHandlers {
         if (s.cpl != 0 || (int) s.gpr[CpuState.RCX] != 0 || !run.vcpu.writeXcr0(value)) {
             return generalProtection(run);
         }
-        return run.skip(cpu.nextRip);
+        return run.skip(cpu.exit.nextRip);
     }
 
     /** The processor has the new value already; an in-kernel APIC's TPR follows, else the client hears of a lower one. */
     private static int cr8Write(VcpuRun run, Cpu cpu) {
         long before = run.vcpu.apic.cr8();
-        run.vcpu.apic.writeCr8(cpu.exitInfo);
-        if (run.vcpu.apic.inKernel() || before <= cpu.exitInfo) {
+        run.vcpu.apic.writeCr8(cpu.exit.info);
+        if (run.vcpu.apic.inKernel() || before <= cpu.exit.info) {
             return Outcome.RESUME;
         }
         run.exit.reason = VcpuExit.SET_TPR;

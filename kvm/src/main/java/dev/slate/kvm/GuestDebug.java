@@ -44,7 +44,7 @@ final class GuestDebug {
 
     /** Tells the processor what to intercept. */
     void apply(Cpu cpu) {
-        cpu.singleStep = singleSteps();
+        cpu.controls.singleStep = singleSteps();
         int vectors = 0;
         if ((control & (SINGLESTEP | USE_HW_BP)) != 0) {
             vectors |= 1 << GuestFault.DB;
@@ -52,7 +52,7 @@ final class GuestDebug {
         if ((control & USE_SW_BP) != 0) {
             vectors |= 1 << GuestFault.BP;
         }
-        cpu.interceptedVectors = vectors;
+        cpu.controls.interceptedVectors = vectors;
         if ((control & USE_HW_BP) != 0) {
             cpu.breakpoints.replace(debugreg, debugreg[7]);
         } else {
@@ -67,8 +67,8 @@ final class GuestDebug {
     /** An instruction that the hypervisor completed traps: to the client, or to the guest. */
     int trapped(VcpuRun run, boolean stepped) {
         Cpu cpu = run.cpu();
-        long bits = cpu.pendingDebug | (stepped ? DR6_BS : 0);
-        cpu.pendingDebug = 0;
+        long bits = cpu.debug.pending | (stepped ? DR6_BS : 0);
+        cpu.debug.pending = 0;
         if (interceptsDebug()) {
             return report(run, GuestFault.DB, bits | Vcpu.DR6_ACTIVE_LOW);
         }
@@ -80,7 +80,7 @@ final class GuestDebug {
 
     /** The processor's intercept. */
     int exit(VcpuRun run, Cpu cpu) {
-        return report(run, (int) cpu.exitInfo, cpu.exitInfo2 | Vcpu.DR6_ACTIVE_LOW);
+        return report(run, (int) cpu.exit.info, cpu.exit.info2 | Vcpu.DR6_ACTIVE_LOW);
     }
 
     private static int report(VcpuRun run, int vector, long dr6) {

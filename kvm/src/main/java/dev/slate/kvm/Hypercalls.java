@@ -23,7 +23,7 @@ final class Hypercalls {
     private Hypercalls() {}
 
     static int handle(VcpuRun run, Cpu cpu) {
-        boolean vmmcall = cpu.exitInfo == 1;
+        boolean vmmcall = cpu.exit.info == 1;
         if (vmmcall == run.vm.kvm().supported().intel()) {
             return foreign(run, cpu, vmmcall);
         }
@@ -57,7 +57,7 @@ final class Hypercalls {
         }
         s.gpr[CpuState.RAX] = wide ? result : result & 0xffff_ffffL;
         run.stats.add(VcpuStats.HYPERCALLS);
-        return run.skip(cpu.nextRip);
+        return run.skip(cpu.exit.nextRip);
     }
 
     private static long argument(CpuState s, int register, boolean wide) {

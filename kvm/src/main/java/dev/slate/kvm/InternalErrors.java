@@ -11,7 +11,7 @@ final class InternalErrors {
     /**
      * An instruction that can't be emulated: #UD, and at privilege 0 KVM_EXIT_INTERNAL_ERROR with it.
      *
-     * @param byteCount of {@code cpu.exitBytes} that hold the instruction
+     * @param byteCount of {@code cpu.exit.bytes} that hold the instruction
      */
     static int emulationFailed(VcpuRun run, Cpu cpu, long reason, long info1, long info2, int byteCount) {
         run.stats.add(VcpuStats.INSN_EMULATION);
@@ -31,8 +31,8 @@ final class InternalErrors {
     /** An instruction that Slate's processor lacks: the client gets its bytes whatever the privilege (DESIGN.md point 9). */
     static int notImplemented(VcpuRun run, Cpu cpu) {
         run.stats.add(VcpuStats.INSN_EMULATION_FAIL);
-        run.vm.kvm().logUnimplemented(run.vcpu.id(), run.s.rip, cpu.codeMode, cpu.exitBytes, cpu.exitByteCount);
-        internalError(run.exit, cpu, 0, 0, 0, cpu.exitByteCount);
+        run.vm.kvm().logUnimplemented(run.vcpu.id(), run.s.rip, cpu.codeMode, cpu.exit.bytes, cpu.exit.byteCount);
+        internalError(run.exit, cpu, 0, 0, 0, cpu.exit.byteCount);
         return Outcome.EXIT;
     }
 
@@ -48,7 +48,7 @@ final class InternalErrors {
             long low = byteCount;
             long high = 0;
             for (int i = 0; i < 15; i++) {
-                long b = i < byteCount ? cpu.exitBytes[i] & 0xffL : 0x90;
+                long b = i < byteCount ? cpu.exit.bytes[i] & 0xffL : 0x90;
                 if (i < 7) {
                     low |= b << (i + 1) * 8;
                 } else {

@@ -51,12 +51,12 @@ final class PortIo {
     }
 
     private void prepare(Cpu cpu, int direction, int items) {
-        size = cpu.ioSize;
+        size = cpu.io.size;
         count = items;
         exit.reason = VcpuExit.IO;
         exit.ioDirection = direction;
         exit.ioSize = size;
-        exit.ioPort = cpu.ioPort;
+        exit.ioPort = cpu.io.port;
         exit.ioCount = items;
         exit.ioDataOffset = VcpuExit.PIO_PAGE_OFFSET;
     }
@@ -64,16 +64,16 @@ final class PortIo {
     /** IN or OUT of one item; the data of OUT is in its page. */
     int single(Cpu cpu) {
         linearRip = linearRip();
-        nextRip = cpu.nextRip;
-        if (cpu.ioIn) {
+        nextRip = cpu.exit.nextRip;
+        if (cpu.io.in) {
             prepare(cpu, VcpuExit.IO_IN, 1);
             return Completion.PIO_IN;
         }
         prepare(cpu, VcpuExit.IO_OUT, 1);
         switch (size) {
-            case 1 -> HostMemory.put8(dataHva, cpu.ioData);
-            case 2 -> HostMemory.put16(dataHva, cpu.ioData);
-            default -> HostMemory.put32(dataHva, cpu.ioData);
+            case 1 -> HostMemory.put8(dataHva, cpu.io.data);
+            case 2 -> HostMemory.put16(dataHva, cpu.io.data);
+            default -> HostMemory.put32(dataHva, cpu.io.data);
         }
         if (Tracepoints.ON) {
             trace();
@@ -117,15 +117,15 @@ final class PortIo {
      */
     int input(Cpu cpu) {
         linearRip = linearRip();
-        nextRip = cpu.nextRip;
+        nextRip = cpu.exit.nextRip;
         int items = 1;
-        if (cpu.ioRep) {
+        if (cpu.io.rep) {
             long address = s.gpr[CpuState.RDI];
             int inPage = (int) address & PAGE_SIZE - 1;
             boolean down = (s.flagsSystem & CpuState.DF) != 0;
             int room = down ? inPage : PAGE_SIZE - inPage;
-            items = Math.min(room, STRING_BYTES / cpu.ioSize);
-            long rcx = s.gpr[CpuState.RCX] & -1L >>> 64 - (8 << cpu.ioAddressSize);
+            items = Math.min(room, STRING_BYTES / cpu.io.size);
+            long rcx = s.gpr[CpuState.RCX] & -1L >>> 64 - (8 << cpu.io.addressSize);
             if (Long.compareUnsigned(rcx, items) < 0) {
                 items = (int) rcx;
             }
@@ -149,7 +149,7 @@ final class PortIo {
     void output(Cpu cpu) {
         byte[] item = buffer();
         cpu.gatherOuts(item, 1);
-        HostMemory.copyIn(item, 0, dataHva, cpu.ioSize);
+        HostMemory.copyIn(item, 0, dataHva, cpu.io.size);
         prepare(cpu, VcpuExit.IO_OUT, 1);
         if (Tracepoints.ON) {
             trace();

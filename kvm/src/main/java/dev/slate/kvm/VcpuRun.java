@@ -99,7 +99,7 @@ final class VcpuRun implements Hypervisor {
             processor = c;
             vcpu.debug.apply(c);
             c.walker.nestedAccessedDirty = vm.tdp() == null || vm.kvm().knobs().on(Knobs.AD_BITS);
-            c.cr4Allowed = ~(vm.kvm().cr4Reserved() | ControlRegisters.cr4Reserved(vcpu.cpuid));
+            c.controls.cr4Allowed = ~(vm.kvm().cr4Reserved() | ControlRegisters.cr4Reserved(vcpu.cpuid));
             c.walker.guest.reserved = FRAME & -1L << vcpu.cpuid.maxPhysicalAddress();
             if (shadow != null) {
                 shadow.attach(c);
@@ -267,7 +267,7 @@ final class VcpuRun implements Hypervisor {
             exit.reason = VcpuExit.DIRTY_RING_FULL;
             return Outcome.EXIT;
         }
-        if (vcpu.smm.takesSmi() && cpu.pendingDebug == 0) {
+        if (vcpu.smm.takesSmi() && cpu.debug.pending == 0) {
             vcpu.smm.enter(this);
         }
         if (directoryPointersStale) {
@@ -334,21 +334,24 @@ final class VcpuRun implements Hypervisor {
             }
             case CpuExit.IOIO -> {
                 reason = 0x7b;
-                info1 = (long) cpu.ioPort << 16 | (long) cpu.ioSize << 4 | (cpu.ioString ? 4 : 0) | (cpu.ioIn ? 1 : 0);
-                info2 = cpu.nextRip;
+                info1 = (long) cpu.io.port << 16
+                        | (long) cpu.io.size << 4
+                        | (cpu.io.string ? 4 : 0)
+                        | (cpu.io.in ? 1 : 0);
+                info2 = cpu.exit.nextRip;
             }
             case CpuExit.CPUID -> reason = 0x72;
             case CpuExit.MSR -> {
                 reason = 0x7c;
-                info1 = cpu.exitInfo;
+                info1 = cpu.exit.info;
             }
             case CpuExit.HLT -> reason = 0x78;
             case CpuExit.VMMCALL -> reason = 0x81;
             case CpuExit.SHUTDOWN -> reason = 0x7f;
             case CpuExit.UNIMPLEMENTED -> reason = 0x40 + GuestFault.UD;
-            case CpuExit.DEBUG -> reason = 0x40 + (int) cpu.exitInfo;
+            case CpuExit.DEBUG -> reason = 0x40 + (int) cpu.exit.info;
             case CpuExit.IRQ_WINDOW -> reason = 0x64;
-            case CpuExit.MONITOR_MWAIT -> reason = 0x8a + (int) cpu.exitInfo;
+            case CpuExit.MONITOR_MWAIT -> reason = 0x8a + (int) cpu.exit.info;
             case CpuExit.XSETBV -> reason = 0x8d;
             case CpuExit.CR8_WRITE -> reason = 0x18;
             case CpuExit.RSM -> reason = 0x73;
@@ -496,7 +499,7 @@ final class VcpuRun implements Hypervisor {
                 long ret = exit.hypercallRet;
                 s.gpr[CpuState.RAX] = exit.hypercallLongmode ? ret : ret & 0xffff_ffffL;
                 stats.add(VcpuStats.HYPERCALLS);
-                return skip(cpu.nextRip);
+                return skip(cpu.exit.nextRip);
             }
             default -> throw new IllegalStateException("completion " + what);
         }
@@ -504,7 +507,7 @@ final class VcpuRun implements Hypervisor {
 
     /** The client has moved rip: the access of the port never was. */
     private static int abandoned(Cpu cpu) {
-        cpu.pendingDebug = 0;
+        cpu.debug.pending = 0;
         return Outcome.RESUME;
     }
 
@@ -513,7 +516,7 @@ final class VcpuRun implements Hypervisor {
             events.queue(GuestFault.GP, true, 0);
             return Outcome.RESUME;
         }
-        return skip(cpu.nextRip);
+        return skip(cpu.exit.nextRip);
     }
 
     /** Finishes an instruction that touches guest memory, with requests served first; no other instruction runs. */
@@ -559,12 +562,12 @@ final class VcpuRun implements Hypervisor {
         modes.takeBus(mode);
         int code;
         try {
-            cpu.ownsBus = true;
+            cpu.controls.ownsBus = true;
             mmu.enterGuest();
             code = observer == null ? cpu.runOne() : observer.run(cpu, true);
             mmu.leaveGuest();
         } finally {
-            cpu.ownsBus = false;
+            cpu.controls.ownsBus = false;
             modes.releaseBus();
         }
         return handle(cpu, code);
@@ -622,7 +625,7 @@ final class VcpuRun implements Hypervisor {
         int flags = s.flagsSystem;
         s.flagsSystem = flags & ~CpuState.RF;
         boolean stepped = (flags & CpuState.TF) != 0 || vcpu.debug.singleSteps();
-        return stepped || cpu().pendingDebug != 0 ? vcpu.debug.trapped(this, stepped) : Outcome.RESUME;
+        return stepped || cpu().debug.pending != 0 ? vcpu.debug.trapped(this, stepped) : Outcome.RESUME;
     }
 
     // ------------------------------------------------------------------ calls of the processor
@@ -678,7 +681,7 @@ final class VcpuRun implements Hypervisor {
             tracedError = errorCode;
             Tracepoints.pageFault(vcpu.id(), s.rip, la, errorCode);
         }
-        return faultResult(shadowed().fault(c, la, errorCode), fetch, c.faultGpa, errorCode);
+        return faultResult(shadowed().fault(c, la, errorCode), fetch, c.answer.gpa, errorCode);
     }
 
     @Override
@@ -712,11 +715,11 @@ final class VcpuRun implements Hypervisor {
     @Override
     public boolean mmioRead(long gpa, int bytes) {
         if (vcpu.apic.ownsPage(gpa)) {
-            cpu().mmioData = vcpu.apic.readPage(gpa, bytes);
+            cpu().answer.mmioData = vcpu.apic.readPage(gpa, bytes);
             return true;
         }
         if (mmio.read(gpa, bytes)) {
-            cpu().mmioData = mmio.data;
+            cpu().answer.mmioData = mmio.data;
             return true;
         }
         return false;

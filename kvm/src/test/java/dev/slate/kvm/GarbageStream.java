@@ -402,7 +402,7 @@ final class GarbageStream implements RunObserver, CpuObserver {
 
     @Override
     public int run(Cpu cpu, boolean one) {
-        cpu.observer = this;
+        cpu.observers.deliveries = this;
         // A repeated instruction looks at the kick word, and is cut short by this.
         vcpu.signal();
         while (budget-- > 0) {

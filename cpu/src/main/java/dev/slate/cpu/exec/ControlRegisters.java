@@ -158,9 +158,9 @@ final class ControlRegisters {
                     throw o.protection();
                 }
                 s.cr8 = v;
-                cpu.exitInfo = v;
+                cpu.exit.info = v;
                 int exit = o.exit(CpuExit.CR8_WRITE, w0, w1);
-                s.rip = cpu.nextRip;
+                s.rip = cpu.exit.nextRip;
                 return exit;
             }
             default -> throw o.undefined();
@@ -232,7 +232,7 @@ final class ControlRegisters {
     private void setCr4(long v) {
         long old = s.cr4;
         long changed = v ^ old;
-        if ((v & ~cpu.cr4Allowed) != 0) {
+        if ((v & ~cpu.controls.cr4Allowed) != 0) {
             throw o.protection();
         }
         if (s.longMode() && ((v & CR4_PAE) == 0 || (changed & CR4_LA57) != 0)) {

@@ -153,9 +153,9 @@ public final class Events {
             segments.external = 0;
         }
         s.interruptShadow = 0;
-        cpu.singleStepDone = true;
+        cpu.debug.stepDone = true;
         cpu.modeChanged();
-        CpuObserver observer = cpu.observer;
+        CpuObserver observer = cpu.observers.deliveries;
         if (observer != null) {
             observer.delivered(vector, hasErrorCode, errorCode);
         }

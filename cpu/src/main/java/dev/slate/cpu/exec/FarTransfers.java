@@ -74,9 +74,9 @@ final class FarTransfers {
                 return interrupt(vector, Events.SOFTWARE, w0, w1);
             }
             case Op.INT3 -> {
-                if ((cpu.interceptedVectors >>> GuestFault.BP & 1) != 0) {
-                    cpu.exitInfo = GuestFault.BP;
-                    cpu.exitInfo2 = 0;
+                if ((cpu.controls.interceptedVectors >>> GuestFault.BP & 1) != 0) {
+                    cpu.exit.info = GuestFault.BP;
+                    cpu.exit.info2 = 0;
                     return o.exit(CpuExit.DEBUG, w0, w1);
                 }
                 return interrupt(GuestFault.BP, Events.SOFTWARE, w0, w1);
@@ -368,7 +368,7 @@ final class FarTransfers {
         switch (op) {
             case Op.SYSCALL -> {
                 sysCall(o.next(w0, w1));
-                cpu.singleStepDone = (s.flagsSystem & CpuState.TF) == 0;
+                cpu.debug.stepDone = (s.flagsSystem & CpuState.TF) == 0;
             }
             case Op.SYSRET -> sysReturn(Insn.size(w0));
             case Op.SYSENTER -> sysEnter();

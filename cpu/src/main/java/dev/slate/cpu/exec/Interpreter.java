@@ -622,9 +622,9 @@ public final class Interpreter {
         int offset = Insn.offset(w1);
         int n = Insn.length(w0);
         for (int i = 0; i < n; i++) {
-            cpu.exitBytes[i] = (byte) byteAt(block, offset + i);
+            cpu.exit.bytes[i] = (byte) byteAt(block, offset + i);
         }
-        cpu.exitByteCount = n;
+        cpu.exit.byteCount = n;
         return o.exit(CpuExit.UNIMPLEMENTED, w0, w1);
     }
 }

@@ -39,7 +39,7 @@ final class InterruptReturn {
         cpu.serialize();
         if (s.nmiBlocked) {
             s.nmiBlocked = false;
-            if (cpu.nmiWindow) {
+            if (cpu.controls.nmiWindow) {
                 return CpuExit.NMI_WINDOW;
             }
         }

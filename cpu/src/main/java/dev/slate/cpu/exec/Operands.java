@@ -229,11 +229,11 @@ final class Operands {
         s.rip = taken ? target(s.rip + offset, Insn.size(w0)) : next(w0, w1);
     }
 
-    /** Leaves with an exit code: rip at the instruction, {@code cpu.nextRip} after it. */
+    /** Leaves with an exit code: rip at the instruction, {@code cpu.exit.nextRip} after it. */
     int exit(int code, long w0, long w1) {
         long next = next(w0, w1);
         s.rip = rip(w1);
-        cpu.nextRip = next;
+        cpu.exit.nextRip = next;
         return code;
     }
 

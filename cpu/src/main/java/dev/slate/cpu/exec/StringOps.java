@@ -84,7 +84,7 @@ final class StringOps {
             }
         }
         boolean whileEqual = (w0 & Insn.REP) != 0;
-        boolean single = (s.flagsSystem & CpuState.TF) != 0 || cpu.singleStep;
+        boolean single = (s.flagsSystem & CpuState.TF) != 0 || cpu.controls.singleStep;
         int patience = PATIENCE;
         while (Operands.maskAddress(gpr[CpuState.RCX], addressSize) != 0) {
             item(op, w0);
@@ -159,12 +159,12 @@ final class StringOps {
         } else {
             cpu.load(Insn.segment(w0), source(w0, size), size);
         }
-        cpu.ioPort = (int) gpr[CpuState.RDX] & 0xffff;
-        cpu.ioSize = 1 << size;
-        cpu.ioIn = in;
-        cpu.ioString = true;
-        cpu.ioRep = rep;
-        cpu.ioAddressSize = addressSize;
+        cpu.io.port = (int) gpr[CpuState.RDX] & 0xffff;
+        cpu.io.size = 1 << size;
+        cpu.io.in = in;
+        cpu.io.string = true;
+        cpu.io.rep = rep;
+        cpu.io.addressSize = addressSize;
         pending = w0;
         return o.exit(CpuExit.IOIO, w0, w1);
     }
@@ -173,7 +173,7 @@ final class StringOps {
     private long pending;
 
     private int bound(int items) {
-        if (!cpu.ioRep) {
+        if (!cpu.io.rep) {
             return Math.min(items, 1);
         }
         long count = Operands.maskAddress(gpr[CpuState.RCX], Insn.addressSize(pending));
@@ -181,33 +181,33 @@ final class StringOps {
     }
 
     private void finished(int addressSize, int done) {
-        if (!cpu.ioRep) {
+        if (!cpu.io.rep) {
             if (done != 0) {
-                s.rip = cpu.nextRip;
+                s.rip = cpu.exit.nextRip;
             }
         } else if (Operands.maskAddress(gpr[CpuState.RCX], addressSize) == 0) {
-            s.rip = cpu.nextRip;
+            s.rip = cpu.exit.nextRip;
         }
     }
 
     /**
-     * Stores up to {@code items} items that an INS read ({@code cpu.ioSize} bytes each) while the count lasts, and moves rip on when the
+     * Stores up to {@code items} items that an INS read ({@code cpu.io.size} bytes each) while the count lasts, and moves rip on when the
      * instruction is done.
      *
      * @return items consumed
      */
     int completeIns(byte[] data, int items) {
         int addressSize = Insn.addressSize(pending);
-        int size = Integer.numberOfTrailingZeros(cpu.ioSize);
+        int size = Integer.numberOfTrailingZeros(cpu.io.size);
         int n = bound(items);
         for (int i = 0; i < n; i++) {
             long v = 0;
-            for (int k = 0; k < cpu.ioSize; k++) {
-                v |= (data[i * cpu.ioSize + k] & 0xffL) << 8 * k;
+            for (int k = 0; k < cpu.io.size; k++) {
+                v |= (data[i * cpu.io.size + k] & 0xffL) << 8 * k;
             }
             cpu.store(CpuState.ES, destination(addressSize, size, true), size, v);
             advance(CpuState.RDI, addressSize, size);
-            if (cpu.ioRep) {
+            if (cpu.io.rep) {
                 o.setReg(CpuState.RCX, addressSize, gpr[CpuState.RCX] - 1);
             }
         }
@@ -223,7 +223,7 @@ final class StringOps {
      */
     int gatherOuts(byte[] into, int maxItems) {
         int addressSize = Insn.addressSize(pending);
-        int size = Integer.numberOfTrailingZeros(cpu.ioSize);
+        int size = Integer.numberOfTrailingZeros(cpu.io.size);
         int n = bound(maxItems);
         for (int i = 0; i < n; i++) {
             long v;
@@ -236,11 +236,11 @@ final class StringOps {
                 // What was gathered goes out first; the instruction then starts again, with this item.
                 return i;
             }
-            for (int k = 0; k < cpu.ioSize; k++) {
-                into[i * cpu.ioSize + k] = (byte) (v >>> 8 * k);
+            for (int k = 0; k < cpu.io.size; k++) {
+                into[i * cpu.io.size + k] = (byte) (v >>> 8 * k);
             }
             advance(CpuState.RSI, addressSize, size);
-            if (cpu.ioRep) {
+            if (cpu.io.rep) {
                 o.setReg(CpuState.RCX, addressSize, gpr[CpuState.RCX] - 1);
             }
         }

@@ -64,7 +64,7 @@ final class SystemOps {
                 if (op == Op.WRMSR) {
                     cpu.serialize();
                 }
-                cpu.exitInfo = op == Op.WRMSR ? 1 : 0;
+                cpu.exit.info = op == Op.WRMSR ? 1 : 0;
                 return o.exit(CpuExit.MSR, w0, w1);
             }
             case Op.RDPMC ->
@@ -87,7 +87,7 @@ final class SystemOps {
                 return next(w0, w1);
             }
             case Op.VMCALL, Op.VMMCALL -> {
-                cpu.exitInfo = op == Op.VMMCALL ? 1 : 0;
+                cpu.exit.info = op == Op.VMMCALL ? 1 : 0;
                 return o.exit(CpuExit.VMMCALL, w0, w1);
             }
             case Op.MONITOR, Op.MWAIT -> {
@@ -102,7 +102,7 @@ final class SystemOps {
                     long off = Operands.maskAddress(gpr[RAX], Insn.addressSize(w0));
                     cpu.load8(seg, cpu.linear(seg, off, 1, false));
                 }
-                cpu.exitInfo = op == Op.MWAIT ? 1 : 0;
+                cpu.exit.info = op == Op.MWAIT ? 1 : 0;
                 return o.exit(CpuExit.MONITOR_MWAIT, w0, w1);
             }
             case Op.XSETBV -> {
@@ -168,13 +168,13 @@ final class SystemOps {
         int bytes = 1 << Math.min(Insn.size(w0), 2);
         int port = Insn.form(w0) == Insn.FORM_IMM ? (int) imm & 0xff : (int) gpr[RDX] & 0xffff;
         checkPort(port, bytes);
-        cpu.ioPort = port;
-        cpu.ioSize = bytes;
-        cpu.ioIn = in;
-        cpu.ioString = false;
-        cpu.ioRep = false;
+        cpu.io.port = port;
+        cpu.io.size = bytes;
+        cpu.io.in = in;
+        cpu.io.string = false;
+        cpu.io.rep = false;
         if (!in) {
-            cpu.ioData = (int) IntegerOps.zeroExtend(gpr[RAX], Integer.numberOfTrailingZeros(bytes));
+            cpu.io.data = (int) IntegerOps.zeroExtend(gpr[RAX], Integer.numberOfTrailingZeros(bytes));
         }
         return o.exit(CpuExit.IOIO, w0, w1);
     }

@@ -197,7 +197,7 @@ final class TaskSwitch {
                 throw cpu.fault(GuestFault.GP, segments.external);
             }
             if (newTrap) {
-                cpu.pendingDebug |= DR6_BT;
+                cpu.debug.pending |= DR6_BT;
             }
             cpu.atNewRip = false;
             done = true;
@@ -230,7 +230,7 @@ final class TaskSwitch {
                 cpu.modeChanged();
             }
         }
-        cpu.singleStepDone = true;
+        cpu.debug.stepDone = true;
         s.interruptShadow = 0;
         cpu.modeChanged();
     }

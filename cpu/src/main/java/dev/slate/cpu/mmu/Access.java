@@ -137,7 +137,7 @@ public final class Access {
 
     /** For what no operation of the host's does at once: the processor must have the memory to itself. */
     private void needBus() {
-        if (!cpu.ownsBus) {
+        if (!cpu.controls.ownsBus) {
             throw cpu.leave(CpuExit.BUS_LOCK);
         }
     }
@@ -251,14 +251,14 @@ public final class Access {
     }
 
     private void tellLoad(long la, int bytes, long value) {
-        CpuObserver observer = cpu.memoryObserver;
+        CpuObserver observer = cpu.observers.memory;
         if (observer != null) {
             observer.loaded(la, bytes, value);
         }
     }
 
     private void tellStore(long la, int bytes, long value) {
-        CpuObserver observer = cpu.memoryObserver;
+        CpuObserver observer = cpu.observers.memory;
         if (observer != null) {
             observer.stored(la, bytes, bytes == 8 ? value : value & (1L << 8 * bytes) - 1);
         }
@@ -308,7 +308,7 @@ public final class Access {
         if (!cpu.hypervisor.mmioRead(~at, bytes)) {
             throw cpu.leave(CpuExit.MMIO);
         }
-        return bytes == 8 ? cpu.mmioData : cpu.mmioData & (1L << 8 * bytes) - 1;
+        return bytes == 8 ? cpu.answer.mmioData : cpu.answer.mmioData & (1L << 8 * bytes) - 1;
     }
 
     private void write(long at, int bytes, long v) {

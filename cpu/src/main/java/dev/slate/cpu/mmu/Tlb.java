@@ -31,6 +31,18 @@ public final class Tlb {
     /** Key bit of the write slot: storable, but decoded code lies on the page, so stores take the slow path. */
     public static final int CODE = 0x100;
 
+    // What an entry is filled with.
+    /** Reads may use it. */
+    public static final int READABLE = 1;
+    /** Writes may use it. */
+    public static final int WRITABLE = 1 << 1;
+    /** Fetches may use it. */
+    public static final int FETCHABLE = 1 << 2;
+    /** Decoded code lies on the page. */
+    public static final int HOLDS_CODE = 1 << 3;
+    /** The guest's page is larger than 4 KiB: INVLPG must then drop all of its pieces. */
+    public static final int LARGE = 1 << 4;
+
     static final long NEVER = -1;
     private static final long PAGE_MASK = -4096L;
 
@@ -62,10 +74,9 @@ public final class Tlb {
      * @param la any linear address on the page
      * @param mode {@link #USER}, {@link #SMAP}
      * @param hva host address of {@code la}
-     * @param large the guest's page is larger than 4 KiB (INVLPG must then drop all of its pieces)
+     * @param rights {@link #READABLE}, {@link #WRITABLE}, {@link #FETCHABLE}, {@link #HOLDS_CODE}, {@link #LARGE}
      */
-    public void fill(
-            long la, int mode, long hva, boolean read, boolean write, boolean fetch, boolean code, boolean large) {
+    public void fill(long la, int mode, long hva, int rights) {
         if (indexMask == 0) {
             long[] fresh = new long[ENTRIES * 4];
             Arrays.fill(fresh, NEVER);
@@ -73,16 +84,17 @@ public final class Tlb {
             indexMask = ENTRIES * 4 - 4;
         }
         used = true;
-        holdsLargePages |= large;
+        holdsLargePages |= (rights & LARGE) != 0;
         int i = index(la);
         long key = la & PAGE_MASK | mode;
         long[] t = entries;
         long addend = hva - la;
         boolean same = t[i + ADDEND] == addend && (t[i] == key || t[i + FETCH] == key || (t[i + WRITE] & ~CODE) == key);
         // The same page may gain a right (read first, fetched later); another page's rights never survive.
-        t[i + READ] = read ? key : same ? t[i + READ] : NEVER;
-        t[i + WRITE] = write ? code ? key | CODE : key : same ? t[i + WRITE] : NEVER;
-        t[i + FETCH] = fetch ? key : same ? t[i + FETCH] : NEVER;
+        t[i + READ] = (rights & READABLE) != 0 ? key : same ? t[i + READ] : NEVER;
+        long writeKey = (rights & HOLDS_CODE) != 0 ? key | CODE : key;
+        t[i + WRITE] = (rights & WRITABLE) != 0 ? writeKey : same ? t[i + WRITE] : NEVER;
+        t[i + FETCH] = (rights & FETCHABLE) != 0 ? key : same ? t[i + FETCH] : NEVER;
         t[i + ADDEND] = addend;
     }
 

@@ -94,7 +94,7 @@ public final class Walker implements GuestWalk.Tables {
      * @throws dev.slate.cpu.LeaveGuest when the hypervisor leaves
      */
     public long translate(long la, int access, int mode, boolean cache) {
-        if (!cpu.nestedPaging) {
+        if (!cpu.controls.nestedPaging) {
             return translateShadow(la, access, mode, cache);
         }
         GuestWalk g = guest;
@@ -118,7 +118,14 @@ public final class Walker implements GuestWalk.Tables {
                 boolean read = GuestWalk.readable(g.rights, mode) && !g.keyNoAccess;
                 boolean write = access == Tlb.WRITE && nestedWritable;
                 boolean fetch = access == Tlb.FETCH && nestedExecutable;
-                cpu.fillTlb(la, mode, hva, read, write, fetch, g.level > 1);
+                cpu.fillTlb(
+                        la,
+                        mode,
+                        hva,
+                        (read ? Tlb.READABLE : 0)
+                                | (write ? Tlb.WRITABLE : 0)
+                                | (fetch ? Tlb.FETCHABLE : 0)
+                                | (g.level > 1 ? Tlb.LARGE : 0));
             }
             return hva;
         }
@@ -163,7 +170,7 @@ public final class Walker implements GuestWalk.Tables {
      */
     public boolean loadPdptrs(long cr3) {
         long from = cr3 & 0xffff_ffe0L;
-        if (!cpu.nestedPaging) {
+        if (!cpu.controls.nestedPaging) {
             if (!cpu.hypervisor.readPhysical(from, pointers)) {
                 return false;
             }
@@ -203,10 +210,10 @@ public final class Walker implements GuestWalk.Tables {
             switch (outcome) {
                 case Hypervisor.RETRY -> {}
                 case Hypervisor.MMIO -> {
-                    return ~cpu.faultGpa;
+                    return ~cpu.answer.gpa;
                 }
                 case Hypervisor.WATCHED -> watch(la, mode);
-                case Hypervisor.INJECT -> throw pageFault(la, cpu.faultCode);
+                case Hypervisor.INJECT -> throw pageFault(la, cpu.answer.errorCode);
                 default -> throw cpu.leave(CpuExit.NPF);
             }
         }
@@ -215,8 +222,8 @@ public final class Walker implements GuestWalk.Tables {
     private void watch(long la, int mode) {
         int i = (int) (la >>> 12) & 1;
         watchedKey[i] = la & -4096L | mode | 1 << 8;
-        watchedHva[i] = cpu.watchedHva & -4096L;
-        watchedGpa[i] = cpu.faultGpa & -4096L;
+        watchedHva[i] = cpu.answer.watchedHva & -4096L;
+        watchedGpa[i] = cpu.answer.gpa & -4096L;
         watching = true;
     }
 
@@ -324,7 +331,14 @@ public final class Walker implements GuestWalk.Tables {
         if (cache) {
             // A page that is dirty already has nothing to be told of at its next write.
             boolean write = writable && (!nestedAccessedDirty || (e & D) != 0);
-            cpu.fillTlb(la, mode, hva, readable, write, access == Tlb.FETCH, shift > 12);
+            cpu.fillTlb(
+                    la,
+                    mode,
+                    hva,
+                    (readable ? Tlb.READABLE : 0)
+                            | (write ? Tlb.WRITABLE : 0)
+                            | (access == Tlb.FETCH ? Tlb.FETCHABLE : 0)
+                            | (shift > 12 ? Tlb.LARGE : 0));
         }
         return hva;
     }

@@ -88,11 +88,11 @@ final class InstructionTest {
     void inLeavesWithThePortAndComesBackBehindItself() {
         code("66ba e803 ec 90");
         assertThat(run()).isEqualTo(CpuExit.IOIO);
-        assertThat(memory.cpu.ioPort).isEqualTo(1000);
-        assertThat(memory.cpu.ioSize).isEqualTo(1);
-        assertThat(memory.cpu.ioIn).isTrue();
+        assertThat(memory.cpu.io.port).isEqualTo(1000);
+        assertThat(memory.cpu.io.size).isEqualTo(1);
+        assertThat(memory.cpu.io.in).isTrue();
         assertThat(s.rip).isEqualTo(CODE + 4);
-        assertThat(memory.cpu.nextRip).isEqualTo(CODE + 5);
+        assertThat(memory.cpu.exit.nextRip).isEqualTo(CODE + 5);
     }
 
     @Test

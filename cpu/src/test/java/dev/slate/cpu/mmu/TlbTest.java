@@ -19,7 +19,7 @@ class TlbTest {
 
     @Test
     void aFilledPageHitsForEveryByteOfItAndNoOther() {
-        tlb.fill(PAGE + 5, 0, HOST + 5, true, false, false, false, false);
+        tlb.fill(PAGE + 5, 0, HOST + 5, Tlb.READABLE);
         assertThat(tlb.hits(PAGE, 8, Tlb.READ, 0)).isTrue();
         assertThat(tlb.hits(PAGE + 4095, 1, Tlb.READ, 0)).isTrue();
         assertThat(tlb.hits(PAGE + 4096, 1, Tlb.READ, 0)).isFalse();
@@ -29,8 +29,8 @@ class TlbTest {
 
     @Test
     void anAccessOverThePagesEndNeverHits() {
-        tlb.fill(PAGE, 0, HOST, true, true, true, false, false);
-        tlb.fill(PAGE + 4096, 0, HOST + 4096, true, true, true, false, false);
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.WRITABLE | Tlb.FETCHABLE);
+        tlb.fill(PAGE + 4096, 0, HOST + 4096, Tlb.READABLE | Tlb.WRITABLE | Tlb.FETCHABLE);
         assertThat(tlb.hits(PAGE + 4088, 8, Tlb.READ, 0)).isTrue();
         for (int i = 1; i < 8; i++) {
             assertThat(tlb.hits(PAGE + 4088 + i, 8, Tlb.READ, 0))
@@ -42,7 +42,7 @@ class TlbTest {
 
     @Test
     void aRightThatWasNotGivenIsNotThere() {
-        tlb.fill(PAGE, Tlb.USER, HOST, true, false, false, false, false);
+        tlb.fill(PAGE, Tlb.USER, HOST, Tlb.READABLE);
         assertThat(tlb.hits(PAGE, 1, Tlb.READ, Tlb.USER)).isTrue();
         assertThat(tlb.hits(PAGE, 1, Tlb.WRITE, Tlb.USER)).isFalse();
         assertThat(tlb.hits(PAGE, 1, Tlb.FETCH, Tlb.USER)).isFalse();
@@ -52,9 +52,9 @@ class TlbTest {
 
     @Test
     void theSamePageGainsRightsAndKeepsThoseItHad() {
-        tlb.fill(PAGE, 0, HOST, true, false, false, false, false);
-        tlb.fill(PAGE, 0, HOST, true, true, false, false, false);
-        tlb.fill(PAGE, 0, HOST, true, false, true, false, false);
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE);
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.WRITABLE);
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.FETCHABLE);
         assertThat(tlb.hits(PAGE, 1, Tlb.WRITE, 0)).isTrue();
         assertThat(tlb.hits(PAGE, 1, Tlb.FETCH, 0)).isTrue();
     }
@@ -62,8 +62,8 @@ class TlbTest {
     @Test
     void anotherPageInTheSamePlaceInheritsNoRight() {
         long alias = PAGE + 4096L * Tlb.ENTRIES;
-        tlb.fill(PAGE, 0, HOST, true, true, true, false, false);
-        tlb.fill(alias, 0, HOST + 0x10000, true, false, false, false, false);
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.WRITABLE | Tlb.FETCHABLE);
+        tlb.fill(alias, 0, HOST + 0x10000, Tlb.READABLE);
         assertThat(tlb.hits(PAGE, 1, Tlb.READ, 0)).isFalse();
         assertThat(tlb.hits(alias, 1, Tlb.WRITE, 0)).isFalse();
         assertThat(tlb.hits(alias, 1, Tlb.FETCH, 0)).isFalse();
@@ -72,23 +72,23 @@ class TlbTest {
 
     @Test
     void theSamePageOnAnotherFrameInheritsNoRight() {
-        tlb.fill(PAGE, 0, HOST, true, true, false, false, false);
-        tlb.fill(PAGE, 0, HOST + 0x10000, true, false, false, false, false);
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.WRITABLE);
+        tlb.fill(PAGE, 0, HOST + 0x10000, Tlb.READABLE);
         assertThat(tlb.hits(PAGE, 1, Tlb.WRITE, 0)).isFalse();
     }
 
     @Test
     void invlpgOfOnePieceDropsAllPiecesOfALargePage() {
-        tlb.fill(PAGE, 0, HOST, true, true, false, false, true);
-        tlb.fill(PAGE + 4096, 0, HOST + 4096, true, true, false, false, true);
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.WRITABLE | Tlb.LARGE);
+        tlb.fill(PAGE + 4096, 0, HOST + 4096, Tlb.READABLE | Tlb.WRITABLE | Tlb.LARGE);
         tlb.flushPage(PAGE);
         assertThat(tlb.hits(PAGE + 4096, 1, Tlb.READ, 0)).isFalse();
     }
 
     @Test
     void invlpgOfASmallPageLeavesItsNeighbours() {
-        tlb.fill(PAGE, 0, HOST, true, true, false, false, false);
-        tlb.fill(PAGE + 4096, 0, HOST + 4096, true, true, false, false, false);
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.WRITABLE);
+        tlb.fill(PAGE + 4096, 0, HOST + 4096, Tlb.READABLE | Tlb.WRITABLE);
         tlb.flushPage(PAGE);
         assertThat(tlb.hits(PAGE, 1, Tlb.READ, 0)).isFalse();
         assertThat(tlb.hits(PAGE + 4096, 1, Tlb.READ, 0)).isTrue();
@@ -97,8 +97,8 @@ class TlbTest {
     @Test
     void aPageWithDecodedCodeLosesItsFastStoreUnderEveryNameItHas() {
         long other = PAGE + 7 * 4096;
-        tlb.fill(PAGE, 0, HOST, true, true, false, false, false);
-        tlb.fill(other, 0, HOST, true, true, false, false, false);
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.WRITABLE);
+        tlb.fill(other, 0, HOST, Tlb.READABLE | Tlb.WRITABLE);
         tlb.protectCode(HOST);
         for (long page : new long[] {PAGE, other}) {
             assertThat(tlb.hits(page, 1, Tlb.WRITE, 0)).isFalse();
@@ -110,7 +110,7 @@ class TlbTest {
     @Test
     void aFlushDropsEverything() {
         for (int i = 0; i < Tlb.ENTRIES; i++) {
-            tlb.fill(PAGE + 4096L * i, 0, HOST + 4096L * i, true, true, true, false, false);
+            tlb.fill(PAGE + 4096L * i, 0, HOST + 4096L * i, Tlb.READABLE | Tlb.WRITABLE | Tlb.FETCHABLE);
         }
         tlb.flush();
         for (int i = 0; i < Tlb.ENTRIES; i++) {

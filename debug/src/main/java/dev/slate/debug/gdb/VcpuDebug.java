@@ -86,10 +86,10 @@ final class VcpuDebug implements RunObserver, CpuObserver {
         Breakpoints points = debugger.breakpoints;
         boolean singly = stepping || points.watches;
         if (!singly && points.isEmpty()) {
-            cpu.memoryObserver = null;
+            cpu.observers.memory = null;
             return one ? cpu.runOne() : cpu.run();
         }
-        cpu.memoryObserver = points.watches ? this : null;
+        cpu.observers.memory = points.watches ? this : null;
         for (; ; ) {
             if (!one) {
                 if (HostMemory.get32(cpu.kickAddress) != 0) {

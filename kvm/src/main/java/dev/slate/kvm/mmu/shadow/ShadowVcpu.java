@@ -77,7 +77,7 @@ public final class ShadowVcpu implements AutoCloseable {
     /** The processor, once there is one; it walks no tables but ours from here on. */
     public void attach(Cpu processor) {
         cpu = processor;
-        processor.nestedPaging = false;
+        processor.controls.nestedPaging = false;
         walk.reserved = processor.walker.guest.reserved;
     }
 
@@ -178,7 +178,7 @@ public final class ShadowVcpu implements AutoCloseable {
     public int fault(Cpu processor, long la, long errorCode) {
         if ((errorCode & GuestWalk.PF_RSVD) != 0 && knownMmio(la, errorCode)) {
             // KVM counts no fault for what an entry has answered before.
-            processor.faultGpa = faultGpa;
+            processor.answer.gpa = faultGpa;
             return Hypervisor.MMIO;
         }
         v.stats.add(VcpuStats.PF_TAKEN);
@@ -199,19 +199,19 @@ public final class ShadowVcpu implements AutoCloseable {
         v.enterGuest();
         switch (outcome) {
             case Hypervisor.MMIO -> {
-                processor.faultGpa = faultGpa;
+                processor.answer.gpa = faultGpa;
                 v.stats.add(VcpuStats.PF_EMULATE);
             }
             case Hypervisor.INJECT -> {
-                processor.faultCode = faultCode;
+                processor.answer.errorCode = faultCode;
                 v.stats.add(VcpuStats.PF_GUEST);
             }
             case Hypervisor.WATCHED -> {
                 if (hostWritable(la) != watchedHva) {
                     return Hypervisor.RETRY;
                 }
-                processor.faultGpa = faultGpa;
-                processor.watchedHva = watchedHva;
+                processor.answer.gpa = faultGpa;
+                processor.answer.watchedHva = watchedHva;
                 v.stats.add(VcpuStats.PF_EMULATE);
                 v.stats.add(VcpuStats.INSN_EMULATION);
             }
