@@ -19,6 +19,9 @@ package dev.slate.cpu;
  * The other flags stand in {@link #flagsSystem} at their places in RFLAGS.
  */
 public final class CpuState {
+    /** DR6 bits that are one when nothing happened. */
+    public static final long DR6_ACTIVE_LOW = 0xffff_0ff0L;
+
     public static final int RAX = 0;
     public static final int RCX = 1;
     public static final int RDX = 2;
@@ -267,5 +270,14 @@ public final class CpuState {
 
     public boolean virtual8086() {
         return (flagsSystem & VM) != 0;
+    }
+
+    /** VMRUN's rule for the privilege level (APM 2 15.5.1): 0 in real mode, 3 in virtual-8086 mode, else what SS says. */
+    public void settlePrivilege() {
+        if (!protectedMode()) {
+            cpl = 0;
+        } else if (virtual8086()) {
+            cpl = 3;
+        }
     }
 }

@@ -24,7 +24,7 @@ final class Parameters {
         return parameter != null && kvm.parameters().text(parameter) != null;
     }
 
-    /** Writes a parameter. @throws dev.slate.kvm.KvmException as {@link dev.slate.kvm.ModuleParameters#write} */
+    /** Writes a parameter. @throws dev.slate.kvm.KvmException as {@link dev.slate.kvm.host.ModuleParameters#write} */
     static void write(String path, String value, Kvm kvm) {
         String parameter = name(path);
         if (parameter == null) {

@@ -3,10 +3,10 @@ package dev.slate.device;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.device.abi.Abi;
 import dev.slate.device.stats.StatsFolder;
-import dev.slate.kvm.DebugFiles;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Vm;
+import dev.slate.kvm.stats.DebugFiles;
 import org.jspecify.annotations.Nullable;
 
 /** {@code /dev/kvm} itself. One object serves all its descriptors. */

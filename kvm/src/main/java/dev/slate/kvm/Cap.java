@@ -5,6 +5,7 @@ import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.msr.MceFile;
+import dev.slate.kvm.state.GuestDebug;
 import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -136,7 +137,7 @@ public enum Cap {
     VM_MOVE_ENC_CONTEXT_FROM(206, missing("encrypted guests")),
     XSAVE2(208, kvm -> Math.max(4096, CpuidTable.xstateSize(kvm.supported().xcr0(), false))),
     SYS_ATTRIBUTES(209, missing("KVM_X86_XCOMP_GUEST_SUPP")),
-    DISABLE_QUIRKS2(213, Vm.VALID_QUIRKS, onVm(Vm.VALID_QUIRKS)),
+    DISABLE_QUIRKS2(213, Quirk.VALID, onVm(Quirk.VALID)),
     VM_TSC_CONTROL(214, 1),
     SYSTEM_EVENT_DATA(215, missing("KVM_EXIT_SYSTEM_EVENT, which Hyper-V brings")),
     X86_TRIPLE_FAULT_EVENT(218, 1, onVm(-1)),

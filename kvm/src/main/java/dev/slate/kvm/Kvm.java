@@ -1,16 +1,17 @@
 package dev.slate.kvm;
 
-import dev.slate.cpu.decode.Disassembler;
 import dev.slate.kvm.cpuid.CpuidEntry;
+import dev.slate.kvm.cpuid.ProcessorFeatures;
 import dev.slate.kvm.cpuid.SupportedCpuid;
 import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.host.ModuleParameters;
+import dev.slate.kvm.host.Worker;
 import dev.slate.kvm.irqchip.TimerThread;
 import dev.slate.kvm.msr.MceFile;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.msr.MsrLists;
-import java.util.Arrays;
+import dev.slate.kvm.run.MissingInstructions;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -37,19 +38,6 @@ public final class Kvm {
     /** Hypercalls that a client may have for itself: KVM_HC_MAP_GPA_RANGE. */
     static final long HYPERCALL_EXITS = 1 << 12;
 
-    /** KVM_FEATURE_* that something stands behind. */
-    static final int PV_FEATURES = MsrFile.PV_CLOCKSOURCE
-            | MsrFile.PV_NOP_IO_DELAY
-            | MsrFile.PV_CLOCKSOURCE2
-            | MsrFile.PV_CLOCKSOURCE_STABLE
-            | MsrFile.PV_UNHALT
-            | MsrFile.PV_SEND_IPI
-            | MsrFile.PV_POLL_CONTROL
-            | MsrFile.PV_SCHED_YIELD;
-
-    // Lines about instructions that are not implemented: enough to see which, not enough to fill a disk.
-    private static final int MOST_LOG_LINES = 20;
-
     private final HostServices host;
     private final Knobs knobs;
     private final long features;
@@ -57,9 +45,8 @@ public final class Kvm {
     private final TimerThread timers = new TimerThread();
     private final Worker worker = new Worker();
     private final ModuleParameters parameters;
-    private final long cr4Reserved;
-    private final AtomicInteger logLines = new AtomicInteger();
-    private volatile RunObserver.@Nullable Factory observers;
+    private final MissingInstructions missing = new MissingInstructions();
+    private volatile @Nullable RunObserverFactory observers;
 
     /** A KVM with every knob at its default. */
     public Kvm(HostServices host) {
@@ -72,18 +59,17 @@ public final class Kvm {
         this.parameters = new ModuleParameters(knobs);
         this.features = ProcessorFeatures.ofModel(knobs.value(Knobs.CPU_MODEL), host);
         this.supported = new SupportedCpuid(
-                host, ProcessorFeatures.offered(features), PV_FEATURES, ProcessorFeatures.xcr0(features));
-        this.cr4Reserved = ControlRegisters.cr4Reserved(supported);
+                host, ProcessorFeatures.offered(features), MsrFile.PV_FEATURES, ProcessorFeatures.xcr0(features));
     }
 
     /** Whoever watches the runs of vCPUs made from here on; before the first VM. */
-    public void observeWith(RunObserver.Factory factory) {
+    public void observeWith(RunObserverFactory factory) {
         observers = factory;
     }
 
     @Nullable
     RunObserver observe(Vcpu vcpu) {
-        RunObserver.Factory factory = observers;
+        RunObserverFactory factory = observers;
         return factory == null ? null : factory.observe(vcpu);
     }
 
@@ -118,9 +104,8 @@ public final class Kvm {
         return worker;
     }
 
-    /** CR4 bits that no guest can set. */
-    long cr4Reserved() {
-        return cr4Reserved;
+    MissingInstructions missing() {
+        return missing;
     }
 
     /** {@code KVM_CHECK_EXTENSION}: 0 when the capability is not there. The same on VMs. Never throws. */
@@ -182,24 +167,5 @@ public final class Kvm {
     /** {@code KVM_X86_GET_MCE_CAP_SUPPORTED}. */
     public long mceCapSupported() {
         return MceFile.SUPPORTED_CAP;
-    }
-
-    /** Says which instruction the processor lacks. @param mode {@link dev.slate.cpu.decode.Mode} */
-    void logUnimplemented(int vcpuId, long rip, int mode, byte[] bytes, int count) {
-        if (logLines.getAndIncrement() >= MOST_LOG_LINES) {
-            return;
-        }
-        StringBuilder line = new StringBuilder("slate: vCPU ")
-                .append(vcpuId)
-                .append(": instruction not implemented: ")
-                .append(new Disassembler().one(Arrays.copyOf(bytes, count), 0, count, rip, mode))
-                .append(" at rip ")
-                .append(Long.toHexString(rip))
-                .append(" (");
-        for (int i = 0; i < count; i++) {
-            line.append(i == 0 ? "" : " ").append(Character.forDigit(bytes[i] >> 4 & 15, 16));
-            line.append(Character.forDigit(bytes[i] & 15, 16));
-        }
-        System.err.println(line.append("); KVM_RUN ends with KVM_EXIT_INTERNAL_ERROR"));
     }
 }

@@ -1,7 +1,6 @@
 package dev.slate.kvm;
 
 import dev.slate.cpu.Cpu;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Watches and steers the runs of one vCPU: what a tracer or a debugger is to the run loop. An ordinary vCPU has none, and pays one
@@ -34,12 +33,4 @@ public interface RunObserver {
 
     /** The vCPU is gone. */
     void close();
-
-    /** Makes observers. */
-    @FunctionalInterface
-    interface Factory {
-        /** The observer of a vCPU that is being made (its VM and id are known, no more); null: nobody watches this one. */
-        @Nullable
-        RunObserver observe(Vcpu vcpu);
-    }
 }

@@ -1,27 +1,31 @@
 package dev.slate.kvm;
 
-import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
-import dev.slate.kvm.clock.VcpuTsc;
+import dev.slate.kvm.cpuid.ControlRegisters;
 import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.irqchip.LocalApic;
+import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.memslot.SlotLookup;
-import dev.slate.kvm.mmu.shadow.ShadowVcpu;
 import dev.slate.kvm.mode.GuestMode;
-import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.msr.MceFile;
 import dev.slate.kvm.msr.MsrFile;
+import dev.slate.kvm.run.VcpuMutex;
+import dev.slate.kvm.run.VcpuParts;
+import dev.slate.kvm.run.VcpuRun;
+import dev.slate.kvm.state.EventTransfer;
+import dev.slate.kvm.state.GuestDebug;
+import dev.slate.kvm.state.RegisterTransfer;
+import dev.slate.kvm.state.SregsTransfer;
+import dev.slate.kvm.state.XsaveImage;
 import dev.slate.kvm.stats.VcpuStats;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
-import org.jspecify.annotations.Nullable;
 
 /**
  * A virtual CPU. Every method takes the vCPU's mutex, as KVM's vCPU ioctls do, except those that say "from any thread". While a
@@ -36,62 +40,40 @@ public final class Vcpu implements AutoCloseable {
      */
     public static final int KICK_SIGNAL = GuestMode.KICK_SIGNAL;
 
-    /** DR6 bits that are one when nothing happened. */
-    static final long DR6_ACTIVE_LOW = 0xffff_0ff0L;
-
     private final Vm vm;
     private final int id;
     private final VcpuExit exit = new VcpuExit();
-    private final VcpuStats stats;
-    private final ReentrantLock mutex = new Mutex();
     private final long runAreaHva;
     private final boolean ownsRunArea;
-
-    // Guarded by the mutex; the classes of the run loop work on them directly.
-    final GuestMode mode;
-    final CpuState state = new CpuState();
-    final EventQueue events = new EventQueue();
-    final CpuidTable cpuid = new CpuidTable();
-    final VcpuTsc tsc;
-    final MsrFile msrs;
-    final GuestDebug debug = new GuestDebug();
-    final VcpuApic apic;
-    final KvmClock clock = new KvmClock(this);
-    final Smm smm = new Smm(this);
+    private final VcpuParts parts;
     private final VcpuRun run;
 
-    /** A {@link MpState}; also set by INIT and SIPI of other vCPUs. */
-    volatile int mpState;
-
-    private boolean enforcePvFeatures;
+    // Parts, guarded by the mutex.
+    private final VcpuMutex mutex;
+    private final CpuState state;
+    private final EventQueue events;
+    private final CpuidTable cpuid;
+    private final MsrFile msrs;
+    private final VcpuApic apic;
+    private final EventTransfer transfer;
 
     Vcpu(Vm vm, int id, long runAreaHva, boolean ownsRunArea) {
         this.vm = vm;
         this.id = id;
         this.runAreaHva = runAreaHva;
         this.ownsRunArea = ownsRunArea;
-        this.stats = new VcpuStats(vm.kvm().host());
-        this.mode = new GuestMode(vm.kvm().host());
-        this.tsc = new VcpuTsc(vm.kvm().host(), vm.tscKhz());
-        this.apic = new VcpuApic(this);
-        this.msrs = new MsrFile(state, cpuid, tsc, new VcpuMsrs(this));
-        this.run = new VcpuRun(this, runAreaHva);
-        this.mpState = !apic.inKernel() || apic.isBootCpu() ? MpState.RUNNABLE : MpState.UNINITIALIZED;
-        reset(false);
-        vm.tscSync().synchronize(tsc, 0);
+        this.parts = new VcpuParts(vm.parts(), id, exit, runAreaHva);
+        this.mutex = parts.mutex;
+        this.state = parts.state;
+        this.events = parts.events;
+        this.cpuid = parts.cpuid;
+        this.msrs = parts.msrs;
+        this.apic = parts.apic;
+        this.transfer = new EventTransfer(state, events, parts.mode, parts.smm, apic, parts.vm.settings());
+        this.run = new VcpuRun(parts, vm.kvm().observe(this));
     }
 
-    /** {@code vcpu->mutex}. Every call ends with vcpu_put(), where KVM on AMD counts. */
-    private final class Mutex extends ReentrantLock {
-        private static final long serialVersionUID = 1;
-
-        @Override
-        public void unlock() {
-            stats.add(VcpuStats.HOST_STATE_RELOAD);
-            super.unlock();
-        }
-    }
-
+    /** The VM that it belongs to. */
     public Vm vm() {
         return vm;
     }
@@ -108,17 +90,17 @@ public final class Vcpu implements AutoCloseable {
 
     /** Counted by the thread that runs the vCPU; readable from any thread. */
     public VcpuStats stats() {
-        return stats;
+        return parts.stats;
     }
 
     /** The vCPU's mode, requests and kick. For any thread as its methods say. */
     public GuestMode mode() {
-        return mode;
+        return parts.mode;
     }
 
     /** How the memslots of this vCPU's faults were found. From any thread. */
     public SlotLookup.Counts slotLookups() {
-        return run.mmu.slots.counts();
+        return parts.mmu.slots.counts();
     }
 
     // ------------------------------------------------------------------ running
@@ -145,16 +127,6 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    /** Lets others have the mutex, which the caller holds once, while {@code wait} runs. */
-    void whileUnlocked(Runnable wait) {
-        mutex.unlock();
-        try {
-            wait.run();
-        } finally {
-            mutex.lock();
-        }
-    }
-
     /**
      * Shows the processor's state to {@code visitor}, which may change it; before the vCPU next runs, code and translations are looked
      * at anew. Waits until the vCPU is neither running nor used by another call.
@@ -167,7 +139,7 @@ public final class Vcpu implements AutoCloseable {
         }
         try {
             visitor.accept(state);
-            translationsChanged();
+            parts.processor.changed();
             return true;
         } finally {
             mutex.unlock();
@@ -190,7 +162,7 @@ public final class Vcpu implements AutoCloseable {
         }
         mutex.lock();
         try {
-            return run.preFault(gpa, size);
+            return parts.processor.preFault(gpa, size);
         } finally {
             mutex.unlock();
         }
@@ -198,24 +170,12 @@ public final class Vcpu implements AutoCloseable {
 
     /** hva of the 32-bit kick word ({@link #KICK_REQUEST}, {@link #KICK_SIGNAL}); valid until close. From any thread. */
     public long kickWordHva() {
-        return mode.kickWordHva();
-    }
-
-    /** Where this vCPU logs the pages it dirties, or null: the VM uses bitmaps. */
-    @Nullable
-    DirtyRing dirtyRing() {
-        return run.mmu.dirtyRing;
+        return parts.mode.kickWordHva();
     }
 
     /** Makes the running or the next {@link #run} return EINTR. From any thread. */
     public void signal() {
-        mode.signal();
-    }
-
-    /** RESET ({@code init} false) or INIT (SDM 3A 9.1, APM 2 14.1). */
-    void reset(boolean init) {
-        VcpuReset.reset(this, init);
-        translationsChanged();
+        parts.mode.signal();
     }
 
     // ------------------------------------------------------------------ registers
@@ -243,7 +203,7 @@ public final class Vcpu implements AutoCloseable {
     public void getSregs(Sregs into) {
         mutex.lock();
         try {
-            SregsTransfer.get(this, into);
+            SregsTransfer.get(state, apic, events, into);
         } finally {
             mutex.unlock();
         }
@@ -253,8 +213,11 @@ public final class Vcpu implements AutoCloseable {
     public void setSregs(Sregs from) {
         mutex.lock();
         try {
-            SregsTransfer.set(this, from);
-            pageTablesReplaced();
+            long reserved = parts.vm.supported().cr4Reserved() | ControlRegisters.cr4Reserved(cpuid);
+            if (!SregsTransfer.set(state, apic, events, parts.mode, reserved, cpuid.maxPhysicalAddress(), from)) {
+                throw Errno.EINVAL.raise();
+            }
+            parts.processor.pageTablesReplaced();
         } finally {
             mutex.unlock();
         }
@@ -288,7 +251,7 @@ public final class Vcpu implements AutoCloseable {
     public void getXsave(byte[] into) {
         mutex.lock();
         try {
-            XsaveImage.get(state, guestXcr0(), into);
+            XsaveImage.get(state, parts.guestCpuid.xcr0(), into);
         } finally {
             mutex.unlock();
         }
@@ -298,16 +261,12 @@ public final class Vcpu implements AutoCloseable {
     public void setXsave(byte[] from) {
         mutex.lock();
         try {
-            if (!XsaveImage.set(state, guestXcr0(), from)) {
+            if (!XsaveImage.set(state, parts.guestCpuid.xcr0(), from)) {
                 throw Errno.EINVAL.raise();
             }
         } finally {
             mutex.unlock();
         }
-    }
-
-    private long guestXcr0() {
-        return cpuid.xcr0() & vm.kvm().supported().xcr0();
     }
 
     public long getXcr0() {
@@ -323,21 +282,12 @@ public final class Vcpu implements AutoCloseable {
     public void setXcr0(long value) {
         mutex.lock();
         try {
-            if (!writeXcr0(value)) {
+            if (!parts.guestCpuid.writeXcr0(value)) {
                 throw Errno.EINVAL.raise();
             }
         } finally {
             mutex.unlock();
         }
-    }
-
-    /** XSETBV and KVM_SET_XCRS (SDM 1 13.3): x87 always on, AVX only with SSE, nothing that the guest lacks. */
-    boolean writeXcr0(long value) {
-        if ((value & 1) == 0 || (value & 4) != 0 && (value & 2) == 0 || (value & ~(guestXcr0() | 1)) != 0) {
-            return false;
-        }
-        state.xcr0 = value;
-        return true;
     }
 
     public void getDebugRegs(DebugRegs into) {
@@ -370,7 +320,7 @@ public final class Vcpu implements AutoCloseable {
     public void getEvents(VcpuEvents into) {
         mutex.lock();
         try {
-            EventTransfer.get(this, run, into);
+            transfer.get(into);
         } finally {
             mutex.unlock();
         }
@@ -380,7 +330,9 @@ public final class Vcpu implements AutoCloseable {
     public void setEvents(VcpuEvents from) {
         mutex.lock();
         try {
-            EventTransfer.set(this, from);
+            if (!transfer.set(from)) {
+                throw Errno.EINVAL.raise();
+            }
         } finally {
             mutex.unlock();
         }
@@ -390,7 +342,8 @@ public final class Vcpu implements AutoCloseable {
     public int getMpState() {
         mutex.lock();
         try {
-            apic.acceptInitAndSipi();
+            parts.reset.acceptInitAndSipi();
+            int mpState = parts.mode.mpState;
             boolean released = (mpState == MpState.HALTED || mpState == MpState.AP_RESET_HOLD) && apic.pvUnhalted();
             return released ? MpState.RUNNABLE : mpState;
         } finally {
@@ -415,7 +368,7 @@ public final class Vcpu implements AutoCloseable {
                 }
                 default -> throw Errno.EINVAL.raise();
             }
-            if ((smm.active() || events.smiPending)
+            if ((parts.smm.active() || events.smiPending)
                     && (newState == MpState.INIT_RECEIVED || newState == MpState.SIPI_RECEIVED)) {
                 // INIT waits for the end of system management mode.
                 throw Errno.EINVAL.raise();
@@ -423,7 +376,7 @@ public final class Vcpu implements AutoCloseable {
             if (newState == MpState.SIPI_RECEIVED) {
                 apic.sipiReceived();
             } else {
-                mpState = newState;
+                parts.mode.mpState = newState;
             }
         } finally {
             mutex.unlock();
@@ -436,7 +389,7 @@ public final class Vcpu implements AutoCloseable {
     public List<CpuidEntry> getCpuid() {
         mutex.lock();
         try {
-            updateCpuid();
+            parts.guestCpuid.update();
             return cpuid.toList();
         } finally {
             mutex.unlock();
@@ -457,9 +410,9 @@ public final class Vcpu implements AutoCloseable {
         try {
             CpuidTable given = new CpuidTable();
             given.set(entries);
-            updateCpuid(given);
-            if (run.hasRun()) {
-                updateCpuid();
+            parts.guestCpuid.update(given);
+            if (parts.processor.orNull() != null) {
+                parts.guestCpuid.update();
                 if (!cpuid.equalTo(given.toList())) {
                     throw Errno.EINVAL.raise();
                 }
@@ -477,35 +430,6 @@ public final class Vcpu implements AutoCloseable {
         } finally {
             mutex.unlock();
         }
-    }
-
-    private void updateCpuid() {
-        updateCpuid(cpuid);
-    }
-
-    private void updateCpuid(CpuidTable table) {
-        table.update(
-                (state.cr4 & CpuState.CR4_OSXSAVE) != 0,
-                apic.enabled(),
-                state.xcr0,
-                !vm.hasQuirk(Vm.QUIRK_MISC_ENABLE_NO_MWAIT),
-                msrs.mwaitEnabled());
-    }
-
-    /** CPUID as the guest executes it; the answer stands in {@link #cpuid}. */
-    void queryCpuid(int function, int index) {
-        updateCpuid();
-        cpuid.query(function, index);
-    }
-
-    boolean guestHasMwait() {
-        updateCpuid();
-        return cpuid.has(Feature.MONITOR);
-    }
-
-    /** Whether a KVM_FEATURE_* is open to the guest: all are until the client enforces the CPUID leaf. */
-    boolean pvFeature(int feature) {
-        return !enforcePvFeatures || (cpuid.kvmFeatures() & feature) != 0;
     }
 
     /**
@@ -602,7 +526,7 @@ public final class Vcpu implements AutoCloseable {
 
     /** {@code KVM_GET_TSC_KHZ}. */
     public int getTscKhz() {
-        return tsc.khz();
+        return parts.tsc.khz();
     }
 
     /** {@code KVM_SET_TSC_KHZ}; 0 means the host's. @throws KvmException EINVAL: negative as a signed number */
@@ -612,7 +536,7 @@ public final class Vcpu implements AutoCloseable {
             if (khz < 0) {
                 throw Errno.EINVAL.raise();
             }
-            tsc.setKhz(khz == 0 ? (int) vm.kvm().host().tscKhz() : khz);
+            parts.tsc.setKhz(khz == 0 ? (int) vm.kvm().host().tscKhz() : khz);
         } finally {
             mutex.unlock();
         }
@@ -620,13 +544,13 @@ public final class Vcpu implements AutoCloseable {
 
     /** {@code KVM_VCPU_TSC_OFFSET}. */
     public long getTscOffset() {
-        return tsc.offset();
+        return parts.tsc.offset();
     }
 
     public void setTscOffset(long offset) {
         mutex.lock();
         try {
-            vm.tscSync().setOffset(tsc, offset);
+            parts.vm.tscSync().setOffset(parts.tsc, offset);
         } finally {
             mutex.unlock();
         }
@@ -654,16 +578,12 @@ public final class Vcpu implements AutoCloseable {
 
     /** {@code KVM_NMI}. From any thread. */
     public void nmi() {
-        events.queueNmi();
-        mode.request(Request.EVENT);
-        mode.kick();
+        apic.nmiArrived();
     }
 
     /** {@code KVM_SMI}. From any thread. */
     public void smi() {
-        events.queueSmi();
-        mode.request(Request.EVENT);
-        mode.kick();
+        apic.smiArrived();
     }
 
     /**
@@ -685,7 +605,7 @@ public final class Vcpu implements AutoCloseable {
                 }
                 events.queue((control & GuestDebug.INJECT_DB) != 0 ? 1 : 3);
             }
-            debug.set(control, debugreg, run.processorOrNull());
+            parts.debug.set(control, debugreg, parts.processor.orNull());
         } finally {
             mutex.unlock();
         }
@@ -700,7 +620,7 @@ public final class Vcpu implements AutoCloseable {
         mutex.lock();
         try {
             switch (cap) {
-                case ENFORCE_PV_FEATURE_CPUID -> enforcePvFeatures = args[0] != 0;
+                case ENFORCE_PV_FEATURE_CPUID -> cpuid.enforcesPvFeatures = args[0] != 0;
                 default -> throw new IllegalStateException(cap + " can be enabled and has no case here");
             }
         } finally {
@@ -708,54 +628,17 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    // ------------------------------------------------------------------ what the run loop asks
+    // ------------------------------------------------------------------ what the VM asks
 
-    /** Out of HLT, to the next instruction. */
-    void wake() {
-        apic.clearPvUnhalted();
-        mpState = MpState.RUNNABLE;
-    }
-
-    /** Whether a vCPU that waits has something to do: run an instruction, or deliver an event. */
-    boolean runnable() {
-        return mpState == MpState.RUNNABLE
-                || apic.pvUnhalted()
-                || apic.hasPendingInitOrSipi()
-                || events.exceptionPending
-                || events.tripleFault
-                || events.nmiWaits() && !state.nmiBlocked
-                || events.smiPending && !smm.active()
-                || apic.hasInterrupt() && run.delivery.interruptsAllowed();
-    }
-
-    /** The mode decides which address space the MMU looks into. */
-    void addressSpace(int asId) {
-        run.mmu.addressSpace = asId;
-        translationsChanged();
-    }
-
-    /** CR0, CR3 and CR4 were set from outside the processor: PAE paging's directory pointers are to be loaded from the new CR3. */
-    void pageTablesReplaced() {
-        translationsChanged();
-        run.directoryPointersStale = true;
-    }
-
-    /** CR3, CR4, EFER or a segment was changed from outside the processor. */
-    void translationsChanged() {
-        ShadowVcpu shadow = run.shadow;
-        if (shadow != null) {
-            shadow.translationsChanged();
-        }
-        Cpu cpu = run.processorOrNull();
-        if (cpu != null) {
-            cpu.flushTlb();
-        }
+    /** What it is made of. */
+    VcpuParts parts() {
+        return parts;
     }
 
     /** Ends the vCPU; the caller has made sure that nothing runs it. */
     @Override
     public void close() {
-        DirtyRing ring = run.mmu.dirtyRing;
+        DirtyRing ring = parts.mmu.dirtyRing;
         if (ring != null && !ownsRunArea) {
             // Its memory is the caller's.
             vm.memory().closeDirtyRing(ring);
@@ -763,18 +646,10 @@ public final class Vcpu implements AutoCloseable {
         vm.remove(this);
     }
 
-    /** Bytes of what waits in the MMU's caches. */
-    long mmuCacheBytes() {
-        ShadowVcpu shadow = run.shadow;
-        return run.mmu.tablePages.bytes() + (shadow == null ? 0 : shadow.cachedBytes());
-    }
-
     /** Gives back native memory, once nobody can look at this vCPU any more. */
     void free() {
-        apic.close();
         run.close();
-        mode.close();
-        stats.close();
+        parts.close();
         if (ownsRunArea) {
             vm.kvm().host().free(runAreaHva, vm.runAreaBytes());
         }

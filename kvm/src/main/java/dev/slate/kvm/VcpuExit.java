@@ -1,5 +1,7 @@
 package dev.slate.kvm;
 
+import dev.slate.cpu.mem.LittleEndian;
+
 /**
  * Why {@link Vcpu#run} came back and what it needs: the Java face of {@code struct kvm_run} (KVM document 5). One object per vCPU,
  * reused; valid until the next {@code run()}. Only the thread that runs the vCPU may touch it.
@@ -146,7 +148,7 @@ public final class VcpuExit {
                         : new Exit.PortOut(ioPort, ioSize, ioCount);
             case MMIO ->
                 mmioIsWrite
-                        ? new Exit.MmioWrite(mmioPhysAddr, mmioLen, RegisterTransfer.getLong(mmioData, 0))
+                        ? new Exit.MmioWrite(mmioPhysAddr, mmioLen, LittleEndian.getLong(mmioData, 0))
                         : new Exit.MmioRead(mmioPhysAddr, mmioLen);
             case HLT -> new Exit.Halt();
             case SHUTDOWN -> new Exit.Shutdown();

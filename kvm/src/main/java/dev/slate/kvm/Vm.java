@@ -12,16 +12,22 @@ import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.memslot.SlotLookup;
 import dev.slate.kvm.mmu.Mmu;
 import dev.slate.kvm.mmu.MmuContext;
+import dev.slate.kvm.mmu.NxHugePages;
 import dev.slate.kvm.mmu.shadow.ShadowMmu;
 import dev.slate.kvm.mmu.tdp.TdpMmu;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.msr.MsrFilter;
+import dev.slate.kvm.msr.MsrPolicy;
+import dev.slate.kvm.run.VmParts;
+import dev.slate.kvm.setting.VmSettings;
+import dev.slate.kvm.stats.DebugFiles;
 import dev.slate.kvm.stats.ShadowFigures;
 import dev.slate.kvm.stats.VmStats;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -32,18 +38,6 @@ import org.jspecify.annotations.Nullable;
  * <p>Lock order: vCPU mutex, then the VM's lock, then the slots lock, then the MMU's.
  */
 public final class Vm implements AutoCloseable {
-    /** KVM_X86_QUIRK_*: behaviour of old that a client may switch off. */
-    public static final int QUIRK_LINT0_REENABLED = 1;
-
-    public static final int QUIRK_CD_NW_CLEARED = 1 << 1;
-    public static final int QUIRK_LAPIC_MMIO_HOLE = 1 << 2;
-    public static final int QUIRK_OUT_7E_INC_RIP = 1 << 3;
-    public static final int QUIRK_MISC_ENABLE_NO_MWAIT = 1 << 4;
-    public static final int QUIRK_FIX_HYPERCALL_INSN = 1 << 5;
-    public static final int QUIRK_MWAIT_NEVER_UD_FAULTS = 1 << 6;
-    /** All of them: {@code KVM_X86_VALID_QUIRKS}. */
-    public static final int VALID_QUIRKS = 0x7f;
-
     /** {@code KVM_MIN_ALLOC_MMU_PAGES}. */
     private static final int MIN_ALLOC_MMU_PAGES = 64;
 
@@ -53,22 +47,20 @@ public final class Vm implements AutoCloseable {
     private static final int MSR_FILTER_DEFAULT_DENY = 1;
     private static final int MSR_FILTER_MAX_BITMAP_BITS = 0x600 * 8;
     private static final long TOP_OF_32_BITS = 0xffff_ffffL;
-    private static final MsrFilter ALLOW_ALL = new MsrFilter(true, new int[0], new int[0], new int[0], new long[0][]);
 
     private final Kvm kvm;
     private final GuestMemory memory;
     private final GuestModes modes = new GuestModes();
     private final VmStats stats;
-    private final MmuContext mmuContext;
+    private final NxHugePages nxHugePages;
     private final Mmu mmu;
-    /** The MMU, when it is that one. */
-    private final @Nullable TdpMmu tdp;
-
     private final @Nullable ShadowMmu shadow;
-    private final TscSync tscSync;
+    private final VmSettings settings = new VmSettings();
+    private final MsrPolicy msrPolicy = new MsrPolicy();
     private final VmClock clock;
-    private volatile long wallClock;
     private final ApicBus apicBus = new ApicBus();
+    private final VmParts parts;
+    private final DebugFiles debugFiles = new DebugFiles(new Shown());
     private final ReentrantLock lock = new ReentrantLock();
     private final AtomicInteger references = new AtomicInteger(1);
 
@@ -76,83 +68,77 @@ public final class Vm implements AutoCloseable {
     private volatile @Nullable Vcpu[] vcpus = new Vcpu[0];
     private int createdVcpus;
     private int maxVcpuId;
-    private volatile int bootCpuId;
-    private volatile boolean irqchip;
-    private volatile int defaultTscKhz;
     private volatile long nrMmuPages = MIN_ALLOC_MMU_PAGES;
-
-    private volatile long haltPollNanos;
-    private volatile int disabledQuirks;
-    private volatile boolean platformInfoReadable = true;
-    private volatile boolean exceptionPayloads;
-    private volatile boolean tripleFaultEvents;
-    private volatile boolean exitOnEmulationFailure;
-    private volatile int userSpaceMsrMask;
-    private volatile long hypercallExits;
-    private volatile MsrFilter msrFilter = ALLOW_ALL;
 
     Vm(Kvm kvm) {
         HostServices host = kvm.host();
         this.kvm = kvm;
         this.memory = new GuestMemory(host);
         this.stats = new VmStats(host);
-        this.mmuContext = MmuContext.of(host, kvm.knobs(), memory, modes, stats, this::nxHugePages);
-        if (kvm.knobs().on(Knobs.TDP)) {
-            TdpMmu made = TdpMmu.create(mmuContext);
-            this.mmu = made;
-            this.tdp = made;
-            this.shadow = null;
-        } else {
-            ShadowMmu made = ShadowMmu.create(mmuContext);
-            this.mmu = made;
-            this.tdp = null;
-            this.shadow = made;
-        }
-        this.tscSync = new TscSync(host);
+        this.nxHugePages = new NxHugePages(kvm.parameters(), kvm.worker());
+        MmuContext context = MmuContext.of(host, kvm.knobs(), memory, modes, stats, nxHugePages::on);
+        TdpMmu tdp = kvm.knobs().on(Knobs.TDP) ? TdpMmu.create(context) : null;
+        this.shadow = tdp == null ? ShadowMmu.create(context) : null;
+        this.mmu = tdp != null ? tdp : Objects.requireNonNull(shadow);
         this.clock = new VmClock(host);
-        this.defaultTscKhz = (int) host.tscKhz();
-        this.haltPollNanos = kvm.knobs().number(Knobs.HALT_POLL_NS);
-        kvm.parameters().add(parametersListener);
-        kvm.worker().schedule(recovery, nextRecovery());
+        settings.tscKhz = (int) host.tscKhz();
+        settings.haltPollNanos = kvm.knobs().number(Knobs.HALT_POLL_NS);
+        this.parts = new VmParts(
+                host,
+                kvm.knobs(),
+                kvm.supported(),
+                kvm.processorFeatures(),
+                kvm.timers(),
+                kvm.missing(),
+                settings,
+                msrPolicy,
+                context,
+                tdp,
+                shadow,
+                new TscSync(host),
+                clock,
+                apicBus);
+        nxHugePages.start(mmu);
     }
 
+    /** What the files of {@link #debugFiles} are made from. */
+    private final class Shown implements DebugFiles.Machine {
+        @Override
+        public VmStats stats() {
+            return stats;
+        }
+
+        @Override
+        public @Nullable ShadowFigures shadowFigures() {
+            return Vm.this.shadowFigures();
+        }
+
+        @Override
+        public boolean localApics() {
+            return settings.irqchip;
+        }
+
+        @Override
+        public int processors() {
+            return Kvm.MAX_VCPU_IDS;
+        }
+
+        @Override
+        public DebugFiles.@Nullable Processor processor(int id) {
+            Vcpu v = vcpu(id);
+            return v == null
+                    ? null
+                    : new DebugFiles.Processor(
+                            v.stats(), v.getTscOffset(), v.parts().tsc.ratio());
+        }
+    }
+
+    /** The system object that it came from. */
     public Kvm kvm() {
         return kvm;
     }
 
-    // ------------------------------------------------------------------ NX huge pages
-
-    private volatile boolean nxHugePagesDisabled;
-    private final Worker.Task recovery = this::recoverNxHugePages;
-    private final ModuleParameters.Listener parametersListener = this::parametersChanged;
-    private volatile long recovered = System.nanoTime();
-
-    /** Whether large pages are mapped without execution. */
-    private boolean nxHugePages() {
-        return kvm.parameters().nxHugePages() && !nxHugePagesDisabled;
-    }
-
-    private void parametersChanged(boolean nxChanged) {
-        if (nxChanged) {
-            mmu.zapAll();
-        }
-        kvm.worker().schedule(recovery, nextRecovery());
-    }
-
-    private long nextRecovery() {
-        long millis = kvm.parameters().recoveryMillis();
-        return millis == 0 ? Worker.NEVER : recovered + millis * 1_000_000;
-    }
-
-    private long recoverNxHugePages() {
-        int ratio = kvm.parameters().recoveryRatio();
-        if (ratio != 0) {
-            mmu.recoverNxHugePages(ratio);
-        }
-        recovered = System.nanoTime();
-        return nextRecovery();
-    }
-
+    /** Its counters; readable from any thread. */
     public VmStats stats() {
         return stats;
     }
@@ -162,28 +148,14 @@ public final class Vm implements AutoCloseable {
         return memory;
     }
 
-    /** The shadow MMU, or null. */
-    @Nullable
-    ShadowMmu shadow() {
-        return shadow;
+    /** What KVM shows of the VM in debugfs. */
+    public DebugFiles debugFiles() {
+        return debugFiles;
     }
 
-    /** The MMU of two-dimensional paging, or null: the guest's tables are shadowed. */
-    @Nullable
-    TdpMmu tdp() {
-        return tdp;
-    }
-
-    MmuContext mmuContext() {
-        return mmuContext;
-    }
-
-    GuestModes modes() {
-        return modes;
-    }
-
-    TscSync tscSync() {
-        return tscSync;
+    /** What its vCPUs share. */
+    VmParts parts() {
+        return parts;
     }
 
     // ------------------------------------------------------------------ vCPUs
@@ -243,7 +215,7 @@ public final class Vm implements AutoCloseable {
             vcpus = table;
             createdVcpus++;
             modes.add(vcpu.mode());
-            LocalApic lapic = vcpu.apic.lapic();
+            LocalApic lapic = vcpu.parts().apic.lapic();
             if (lapic != null) {
                 apicBus.add(lapic);
             }
@@ -289,7 +261,7 @@ public final class Vm implements AutoCloseable {
         }
         List<DirtyRing> rings = new ArrayList<>();
         for (Vcpu v : vcpus) {
-            DirtyRing ring = v == null ? null : v.dirtyRing();
+            DirtyRing ring = v == null ? null : v.parts().mmu.dirtyRing;
             if (ring != null) {
                 rings.add(ring);
             }
@@ -366,7 +338,7 @@ public final class Vm implements AutoCloseable {
         long cached = 0;
         for (Vcpu v : vcpus) {
             if (v != null) {
-                cached += v.mmuCacheBytes();
+                cached += v.parts().processor.mmuCacheBytes();
             }
         }
         return mmu.metadataBytes() - cached;
@@ -427,16 +399,16 @@ public final class Vm implements AutoCloseable {
         switch (cap) {
             case MANUAL_DIRTY_LOG_PROTECT2 -> memory.manualDirtyLogProtect((int) arg);
             case DIRTY_LOG_RING, DIRTY_LOG_RING_ACQ_REL -> memory.enableDirtyRings(arg);
-            case DISABLE_QUIRKS, DISABLE_QUIRKS2 -> disabledQuirks = (int) arg;
-            case MSR_PLATFORM_INFO -> platformInfoReadable = arg != 0;
-            case EXCEPTION_PAYLOAD -> exceptionPayloads = arg != 0;
-            case X86_TRIPLE_FAULT_EVENT -> tripleFaultEvents = arg != 0;
-            case X86_USER_SPACE_MSR -> userSpaceMsrMask = (int) arg;
-            case EXIT_HYPERCALL -> hypercallExits = arg;
-            case EXIT_ON_EMULATION_FAILURE -> exitOnEmulationFailure = arg != 0;
+            case DISABLE_QUIRKS, DISABLE_QUIRKS2 -> settings.disabledQuirks = (int) arg;
+            case MSR_PLATFORM_INFO -> settings.platformInfoReadable = arg != 0;
+            case EXCEPTION_PAYLOAD -> settings.exceptionPayloads = arg != 0;
+            case X86_TRIPLE_FAULT_EVENT -> settings.tripleFaultEvents = arg != 0;
+            case X86_USER_SPACE_MSR -> msrPolicy.userSpaceMask = (int) arg;
+            case EXIT_HYPERCALL -> settings.hypercallExits = arg;
+            case EXIT_ON_EMULATION_FAILURE -> settings.exitOnEmulationFailure = arg != 0;
             case MAX_VCPU_ID -> lowerMaxVcpuId(arg);
-            case VM_DISABLE_NX_HUGE_PAGES -> nxHugePagesDisabled = true;
-            case HALT_POLL -> haltPollNanos = arg;
+            case VM_DISABLE_NX_HUGE_PAGES -> nxHugePages.disable();
+            case HALT_POLL -> settings.haltPollNanos = arg;
             default -> throw new IllegalStateException(cap + " can be enabled and has no case here");
         }
     }
@@ -460,43 +432,6 @@ public final class Vm implements AutoCloseable {
         } finally {
             lock.unlock();
         }
-    }
-
-    /** Longest time that a vCPU polls for the end of HLT. */
-    long haltPollNanos() {
-        return haltPollNanos;
-    }
-
-    boolean hasQuirk(int quirk) {
-        return (disabledQuirks & quirk) == 0;
-    }
-
-    boolean platformInfoReadable() {
-        return platformInfoReadable;
-    }
-
-    boolean exceptionPayloads() {
-        return exceptionPayloads;
-    }
-
-    boolean tripleFaultEvents() {
-        return tripleFaultEvents;
-    }
-
-    boolean exitsOnEmulationFailure() {
-        return exitOnEmulationFailure;
-    }
-
-    int userSpaceMsrMask() {
-        return userSpaceMsrMask;
-    }
-
-    long hypercallExits() {
-        return hypercallExits;
-    }
-
-    MsrFilter msrFilter() {
-        return msrFilter;
     }
 
     /** One range of {@link #setMsrFilter}; bit n of {@code bitmap} allows MSR base + n ({@code struct kvm_msr_filter_range}). */
@@ -542,7 +477,7 @@ public final class Vm implements AutoCloseable {
             count[i] = r.count();
             bitmap[i++] = r.bitmap().clone();
         }
-        msrFilter = new MsrFilter(flags == 0, rangeFlags, base, count, bitmap);
+        msrPolicy.filter = new MsrFilter(flags == 0, rangeFlags, base, count, bitmap);
     }
 
     // ------------------------------------------------------------------ interrupt controllers
@@ -551,28 +486,20 @@ public final class Vm implements AutoCloseable {
     public void createIrqchip() {
         lock.lock();
         try {
-            if (irqchip) {
+            if (settings.irqchip) {
                 throw Errno.EEXIST.raise();
             }
             requireNoVcpus(Errno.EINVAL);
-            irqchip = true;
+            settings.irqchip = true;
         } finally {
             lock.unlock();
         }
     }
 
-    boolean irqchipInKernel() {
-        return irqchip;
-    }
-
     /** {@code KVM_SET_BOOT_CPU_ID}. @throws KvmException EBUSY once there are vCPUs */
     public void setBootCpuId(int id) {
         requireNoVcpus(Errno.EBUSY);
-        bootCpuId = id;
-    }
-
-    int bootCpuId() {
-        return bootCpuId;
+        settings.bootCpuId = id;
     }
 
     private void requireNoVcpus(Errno otherwise) {
@@ -586,16 +513,11 @@ public final class Vm implements AutoCloseable {
         }
     }
 
-    /** Between the vCPUs' APICs; without any where there is no irqchip. */
-    ApicBus apicBus() {
-        return apicBus;
-    }
-
     // ------------------------------------------------------------------ time
 
     /** {@code KVM_GET_TSC_KHZ} on a VM: what vCPUs start with. */
     public int tscKhz() {
-        return defaultTscKhz;
+        return settings.tscKhz;
     }
 
     /** {@code KVM_SET_TSC_KHZ} on a VM; 0 means the host's. @throws KvmException EINVAL: negative, or there are vCPUs */
@@ -604,7 +526,7 @@ public final class Vm implements AutoCloseable {
             throw Errno.EINVAL.raise();
         }
         requireNoVcpus(Errno.EINVAL);
-        defaultTscKhz = khz == 0 ? (int) kvm.host().tscKhz() : khz;
+        settings.tscKhz = khz == 0 ? (int) kvm.host().tscKhz() : khz;
     }
 
     /** {@code KVM_GET_CLOCK}: kvmclock with the host's TSC and wall-clock time at the same moment. */
@@ -636,23 +558,6 @@ public final class Vm implements AutoCloseable {
         return t.getEpochSecond() * 1_000_000_000L + t.getNano();
     }
 
-    VmClock clock() {
-        return clock;
-    }
-
-    long clockNow() {
-        return clock.at(kvm.host().readTsc());
-    }
-
-    /** MSR_KVM_WALL_CLOCK: one for the VM. */
-    long wallClock() {
-        return wallClock;
-    }
-
-    void setWallClock(long gpa) {
-        wallClock = gpa;
-    }
-
     // ------------------------------------------------------------------ life
 
     /** One reference more: each file descriptor of the VM and of its vCPUs holds one. */
@@ -666,15 +571,14 @@ public final class Vm implements AutoCloseable {
         if (references.decrementAndGet() != 0) {
             return;
         }
-        kvm.parameters().remove(parametersListener);
-        kvm.worker().cancel(recovery);
+        nxHugePages.close();
         for (Vcpu v : vcpus) {
             if (v != null) {
                 v.free();
             }
         }
         mmu.close();
-        mmuContext.tablePages().close();
+        parts.mmuContext().tablePages().close();
         memory.close();
         stats.close();
     }

@@ -90,7 +90,7 @@ final class GarbageStream implements RunObserver, CpuObserver {
     void run(long number) {
         SplittableRandom random = new SplittableRandom(seed * 0x9e37_79b9_7f4a_7c15L + number);
         HostMemory.copy(noise, hva, MEMORY);
-        vcpu.reset(false);
+        vcpu.parts().reset.reset(false);
         vcpu.setMpState(MpState.RUNNABLE);
         int mode = random.nextInt(MODES.length);
         cases[mode]++;

@@ -3,6 +3,7 @@ package dev.slate.kvm;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.state.GuestDebug;
 import org.junit.jupiter.api.Test;
 
 /** KVM_SET_GUEST_DEBUG, and debug traps of instructions that the hypervisor completes. */

@@ -3,6 +3,7 @@ package dev.slate.kvm;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
+import dev.slate.kvm.host.ModuleParameters;
 import org.junit.jupiter.api.Test;
 
 final class ModuleParametersTest {
@@ -112,10 +113,10 @@ final class ModuleParametersTest {
             regs.rip = 0x40_0000;
             g.vcpu.setRegs(regs);
             g.run();
-            assertThat(DebugFiles.read(g.vm, "nx_lpage_splits")).isEqualTo("1\n");
+            assertThat(g.vm.debugFiles().read("nx_lpage_splits")).isEqualTo("1\n");
             g.kvm.parameters().write(RATIO, "1");
             g.kvm.parameters().write(PERIOD, "1");
-            while (!"0\n".equals(DebugFiles.read(g.vm, "nx_lpage_splits"))) {
+            while (!"0\n".equals(g.vm.debugFiles().read("nx_lpage_splits"))) {
                 Thread.sleep(1);
             }
             g.vm.setUserMemoryRegion(1, 0, 0, 0, 0);

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.mem.LittleEndian;
 import dev.slate.kvm.stats.VcpuStats;
 import org.junit.jupiter.api.Test;
 
@@ -93,7 +94,7 @@ class RunTest {
             assertThat(g.run()).isEqualTo(new Exit.Halt());
         }
         try (Guest64 g = new Guest64(0xe6, 0x7e, 0xf4)) {
-            g.vm.enableCap(Cap.DISABLE_QUIRKS2.number(), 0, new long[] {Vm.QUIRK_OUT_7E_INC_RIP, 0, 0, 0});
+            g.vm.enableCap(Cap.DISABLE_QUIRKS2.number(), 0, new long[] {Quirk.OUT_7E_INC_RIP, 0, 0, 0});
             g.run();
             assertThat(g.regs().rip).isEqualTo(Guest64.CODE);
         }
@@ -183,7 +184,7 @@ class RunTest {
         // mov NOWHERE,%ebx ; inc %rcx; hlt
         try (Guest64 g = new Guest64(0x8b, 0x1c, 0x25, 0, 0, 0, 0x10, 0x48, 0xff, 0xc1, 0xf4)) {
             assertThat(g.run()).isEqualTo(new Exit.MmioRead(Guest64.NOWHERE, 4));
-            RegisterTransfer.putInt(g.vcpu.exit().mmioData, 0, 0xcafe);
+            LittleEndian.putInt(g.vcpu.exit().mmioData, 0, 0xcafe);
             assertThat(g.run()).isEqualTo(new Exit.Halt());
             assertThat(g.regs().rbx).isEqualTo(0xcafe);
             assertThat(g.regs().rcx).isEqualTo(1);
@@ -231,9 +232,9 @@ class RunTest {
         // mov NOWHERE + 0xffc,%rbx; hlt
         try (Guest64 g = new Guest64(0x48, 0x8b, 0x1c, 0x25, 0xfc, 0x0f, 0, 0x10, 0xf4)) {
             assertThat(g.run()).isEqualTo(new Exit.MmioRead(Guest64.NOWHERE + 0xffc, 4));
-            RegisterTransfer.putInt(g.vcpu.exit().mmioData, 0, 0x44332211);
+            LittleEndian.putInt(g.vcpu.exit().mmioData, 0, 0x44332211);
             assertThat(g.run()).isEqualTo(new Exit.MmioRead(Guest64.NOWHERE + 0x1000, 4));
-            RegisterTransfer.putInt(g.vcpu.exit().mmioData, 0, 0x88776655);
+            LittleEndian.putInt(g.vcpu.exit().mmioData, 0, 0x88776655);
             assertThat(g.run()).isEqualTo(new Exit.Halt());
             assertThat(g.regs().rbx).isEqualTo(0x8877665544332211L);
         }
@@ -256,7 +257,7 @@ class RunTest {
     void immediateExitCompletesAnMmioReadAndNoMore() {
         try (Guest64 g = new Guest64(0x8b, 0x1c, 0x25, 0, 0, 0, 0x10, 0x48, 0xff, 0xc1, 0xf4)) {
             g.run();
-            RegisterTransfer.putInt(g.vcpu.exit().mmioData, 0, 0xcafe);
+            LittleEndian.putInt(g.vcpu.exit().mmioData, 0, 0xcafe);
             assertThat(g.vcpu.run(true)).isEqualTo(Errno.EINTR.number());
             assertThat(g.regs().rbx).isEqualTo(0xcafe);
             assertThat(g.regs().rcx).isZero();
@@ -279,7 +280,7 @@ class RunTest {
         // orl $1,NOWHERE; hlt
         try (Guest64 g = new Guest64(0x83, 0x0c, 0x25, 0, 0, 0, 0x10, 1, 0xf4)) {
             assertThat(g.run()).isEqualTo(new Exit.MmioRead(Guest64.NOWHERE, 4));
-            RegisterTransfer.putInt(g.vcpu.exit().mmioData, 0, 0x10);
+            LittleEndian.putInt(g.vcpu.exit().mmioData, 0, 0x10);
             assertThat(g.run()).isEqualTo(new Exit.MmioWrite(Guest64.NOWHERE, 4, 0x11));
             assertThat(g.run()).isEqualTo(new Exit.Halt());
         }
@@ -385,7 +386,7 @@ class RunTest {
             assertThat(HostMemory.get8(g.hva + Guest64.CODE + 7)).isEqualTo(0xd9);
         }
         try (Guest64 g = new Guest64(code)) {
-            g.vm.enableCap(Cap.DISABLE_QUIRKS2.number(), 0, new long[] {Vm.QUIRK_FIX_HYPERCALL_INSN, 0, 0, 0});
+            g.vm.enableCap(Cap.DISABLE_QUIRKS2.number(), 0, new long[] {Quirk.FIX_HYPERCALL_INSN, 0, 0, 0});
             g.gate(6, Guest64.DATA);
             g.write(Guest64.DATA, 0xf4);
             g.run();

@@ -2,6 +2,8 @@ package dev.slate.kvm;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.slate.kvm.host.Worker;
+import dev.slate.kvm.stats.DebugFiles;
 import dev.slate.kvm.stats.Stat;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.stats.VmStats;
@@ -129,17 +131,17 @@ class StatisticsTest {
         try (Guest64 g = new Guest64(true, 0xe4, 0x40)) {
             Vcpu other = g.vm.createVcpu(7);
             g.run();
-            assertThat(DebugFiles.names(g.vm))
+            assertThat(g.vm.debugFiles().names())
                     .doesNotHaveDuplicates()
                     .hasSize(15 + 45 + 1 + 2 * 5)
                     .contains("max_mmu_rmap_size", "mmu_rmaps_stat", "vcpu0/tsc-offset", "vcpu7/guest_mode");
-            for (String name : DebugFiles.names(g.vm)) {
-                assertThat(DebugFiles.read(g.vm, name)).as(name).isNotNull();
+            for (String name : g.vm.debugFiles().names()) {
+                assertThat(g.vm.debugFiles().read(name)).as(name).isNotNull();
             }
-            assertThat(DebugFiles.read(g.vm, "exits")).isEqualTo(stat(g, VcpuStats.EXITS) + "\n");
-            assertThat(DebugFiles.read(g.vm, "vcpu7/tsc-scaling-ratio")).isEqualTo((1L << 32) + "\n");
+            assertThat(g.vm.debugFiles().read("exits")).isEqualTo(stat(g, VcpuStats.EXITS) + "\n");
+            assertThat(g.vm.debugFiles().read("vcpu7/tsc-scaling-ratio")).isEqualTo((1L << 32) + "\n");
             for (String none : new String[] {"", "nothing", "vcpu1/tsc-offset", "vcpux/pid", "vcpu0/", "vcpu0/exits"}) {
-                assertThat(DebugFiles.read(g.vm, none)).as(none).isNull();
+                assertThat(g.vm.debugFiles().read(none)).as(none).isNull();
             }
             other.close();
         }
@@ -151,7 +153,7 @@ class StatisticsTest {
         Vm vm = kvm.createVm(0);
         long ram = kvm.host().allocate(16 << 12, 4096);
         vm.setUserMemoryRegion(0, 0, 0, 16 << 12, ram);
-        assertThat(DebugFiles.read(vm, "mmu_rmaps_stat")).isEqualTo("""
+        assertThat(vm.debugFiles().read("mmu_rmaps_stat")).isEqualTo("""
                         Rmap_Count:\t0\t1\t2-3\t4-7\t8-15\t16-31\t32-63\t64-127\t128-255\t256-511\t512-1023\t
                         Level=4K:\t16\t0\t0\t0\t0\t0\t0\t0\t0\t0\t0\t
                         Level=2M:\t1\t0\t0\t0\t0\t0\t0\t0\t0\t0\t0\t
@@ -166,8 +168,8 @@ class StatisticsTest {
             g.run();
             assertThat(stat(g, VcpuStats.EXITS)).isPositive();
             assertThat(DebugFiles.clearable("exits")).isTrue();
-            DebugFiles.clear(g.vm, "exits");
-            assertThat(DebugFiles.read(g.vm, "exits")).isEqualTo("0\n");
+            g.vm.debugFiles().clear("exits");
+            assertThat(g.vm.debugFiles().read("exits")).isEqualTo("0\n");
             for (Stat s : VmStats.SCHEMA) {
                 assertThat(DebugFiles.clearable(s.name())).as(s.name()).isEqualTo(s.kind() != Stat.INSTANT);
             }

@@ -1,8 +1,7 @@
 package dev.slate.device.stats;
 
-import dev.slate.kvm.DebugFiles;
 import dev.slate.kvm.Vm;
-import dev.slate.kvm.Worker;
+import dev.slate.kvm.host.Worker;
 import dev.slate.kvm.stats.Stat;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.stats.VmStats;
@@ -178,11 +177,11 @@ public final class StatsFolder {
 
     private void publish(Published p) throws IOException {
         Path folder = ownRoot().resolve(p.name);
-        for (String name : DebugFiles.names(p.vm)) {
+        for (String name : p.vm.debugFiles().names()) {
             if (name.equals(RMAPS) && p.rounds % RMAPS_ROUNDS != 0) {
                 continue; // it looks at every page of the guest, with the MMU's lock held
             }
-            String text = DebugFiles.read(p.vm, name);
+            String text = p.vm.debugFiles().read(name);
             if (text == null || text.equals(p.written.get(name))) {
                 continue;
             }
@@ -230,7 +229,7 @@ public final class StatsFolder {
         }
         for (Published p : vms) {
             if (p.name.equals(path.substring(0, slash))) {
-                return DebugFiles.read(p.vm, path.substring(slash + 1));
+                return p.vm.debugFiles().read(path.substring(slash + 1));
             }
         }
         return null;
@@ -241,7 +240,7 @@ public final class StatsFolder {
         int slash = path.indexOf('/');
         for (Published p : vms) {
             if (slash < 0 || p.name.equals(path.substring(0, slash))) {
-                DebugFiles.clear(p.vm, path.substring(slash + 1));
+                p.vm.debugFiles().clear(path.substring(slash + 1));
             }
         }
     }
@@ -252,7 +251,7 @@ public final class StatsFolder {
         }
         long sum = 0;
         for (Published p : vms) {
-            String text = DebugFiles.read(p.vm, name);
+            String text = p.vm.debugFiles().read(name);
             sum += text == null ? 0 : Long.parseLong(text.strip());
         }
         return sum + "\n";

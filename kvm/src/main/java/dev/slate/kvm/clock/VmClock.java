@@ -1,5 +1,6 @@
 package dev.slate.kvm.clock;
 
+import dev.slate.cpu.mem.LittleEndian;
 import dev.slate.kvm.host.HostServices;
 
 /**
@@ -22,6 +23,9 @@ public final class VmClock {
     private final int shift;
     private volatile Base base;
 
+    /** MSR_KVM_WALL_CLOCK, one for the VM: where it was last wanted. */
+    public volatile long wallClock;
+
     /** Starts at 0. */
     public VmClock(HostServices host) {
         this.host = host;
@@ -34,6 +38,11 @@ public final class VmClock {
     public long at(long hostTsc) {
         Base b = base;
         return b.nanos + scale(hostTsc - b.hostTsc, multiplier, shift);
+    }
+
+    /** What the clock reads now. */
+    public long now() {
+        return at(host.readTsc());
     }
 
     /** Sets the clock, now. */
@@ -50,12 +59,12 @@ public final class VmClock {
     public void fill(VcpuTsc tsc, int version, byte[] to) {
         Base b = base;
         int s = shift(tsc.khz());
-        putInt(to, 0, version);
-        putInt(to, 4, 0);
-        putLong(to, 8, tsc.scale(b.hostTsc) + tsc.offset());
-        putLong(to, 16, b.nanos);
-        putInt(to, 24, multiplier(tsc.khz(), s));
-        putInt(to, 28, s & 0xff | TSC_STABLE << 8);
+        LittleEndian.putInt(to, 0, version);
+        LittleEndian.putInt(to, 4, 0);
+        LittleEndian.putLong(to, 8, tsc.scale(b.hostTsc) + tsc.offset());
+        LittleEndian.putLong(to, 16, b.nanos);
+        LittleEndian.putInt(to, 24, multiplier(tsc.khz(), s));
+        LittleEndian.putInt(to, 28, s & 0xff | TSC_STABLE << 8);
     }
 
     /** The guest's arithmetic: shift, times the multiplier, less 32 bits. */
@@ -85,16 +94,5 @@ public final class VmClock {
         long hertz = khz * 1000;
         long shifted = shift < 0 ? hertz >>> -shift : hertz << shift;
         return (int) Long.divideUnsigned(1_000_000_000L << 32, shifted);
-    }
-
-    private static void putInt(byte[] to, int at, int v) {
-        for (int i = 0; i < 4; i++) {
-            to[at + i] = (byte) (v >>> i * 8);
-        }
-    }
-
-    private static void putLong(byte[] to, int at, long v) {
-        putInt(to, at, (int) v);
-        putInt(to, at + 4, (int) (v >>> 32));
     }
 }

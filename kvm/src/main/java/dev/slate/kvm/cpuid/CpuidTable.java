@@ -37,6 +37,9 @@ public final class CpuidTable {
     public int ecx;
     public int edx;
 
+    /** {@code KVM_CAP_ENFORCE_PV_FEATURE_CPUID}: only what the KVM leaf offers is open to the guest. */
+    public boolean enforcesPvFeatures;
+
     /** All leaves zero, as in a vCPU that no client has given any. */
     public CpuidTable() {}
 
@@ -148,6 +151,11 @@ public final class CpuidTable {
         }
         int at = find(kvmBase | 1, ANY_INDEX);
         return at < 0 ? 0 : entries[at + REGISTERS];
+    }
+
+    /** Whether a KVM_FEATURE_* is open to the guest: all are until the client enforces the KVM leaf. */
+    public boolean pvFeature(int feature) {
+        return !enforcesPvFeatures || (kvmFeatures() & feature) != 0;
     }
 
     /** EAX of a leaf, or {@code absent}. */

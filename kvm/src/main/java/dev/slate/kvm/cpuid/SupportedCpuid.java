@@ -28,6 +28,7 @@ public final class SupportedCpuid {
     private final int[] offered;
     private final int kvmFeatures;
     private final long xcr0;
+    private final long cr4Reserved;
     private final List<CpuidEntry> entries = new ArrayList<>();
 
     /**
@@ -40,6 +41,7 @@ public final class SupportedCpuid {
         this.offered = offered.clone();
         this.kvmFeatures = kvmFeatures;
         this.xcr0 = xcr0;
+        this.cr4Reserved = ControlRegisters.cr4Reserved(offered);
         for (int leaf = 0; leaf <= HIGHEST_BASIC; leaf++) {
             basic(leaf);
         }
@@ -70,6 +72,11 @@ public final class SupportedCpuid {
             }
         }
         return false;
+    }
+
+    /** CR4 bits that no guest can set. */
+    public long cr4Reserved() {
+        return cr4Reserved;
     }
 
     /** XSAVE components that a guest may switch on. */

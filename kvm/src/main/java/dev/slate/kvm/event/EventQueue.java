@@ -1,5 +1,6 @@
 package dev.slate.kvm.event;
 
+import dev.slate.cpu.CpuState;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 
@@ -119,6 +120,23 @@ public final class EventQueue {
     /** Whether an exception of this vector is a fault: the pushed RFLAGS has RF set (SDM 3A 17.3.1.1). #DB and the traps are not. */
     public static boolean isFault(int vector) {
         return vector != DB && vector != 2 && vector != 3 && vector != 4 && vector != DF && vector != 18 && vector < 32;
+    }
+
+    /** Moves the payload of a queued #DB into DR6, of a #PF into CR2. */
+    public void deliverPayload(CpuState s) {
+        if (!exceptionHasPayload) {
+            return;
+        }
+        long payload = exceptionPayload;
+        if (exceptionVector == DB) {
+            // The payload has every bit active high; DR6 has some active low, and has no bit 12.
+            s.dr6 = (s.dr6 & ~0xfL | CpuState.DR6_ACTIVE_LOW | payload) ^ payload & CpuState.DR6_ACTIVE_LOW;
+            s.dr6 &= ~(1L << 12);
+        } else if (exceptionVector == PF) {
+            s.cr2 = payload;
+        }
+        exceptionHasPayload = false;
+        exceptionPayload = 0;
     }
 
     /** Whether something is half delivered and comes before anything new. */

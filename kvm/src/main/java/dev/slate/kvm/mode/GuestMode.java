@@ -56,6 +56,9 @@ public final class GuestMode implements AutoCloseable {
     private volatile long requests;
     private volatile boolean blocking;
 
+    /** {@link dev.slate.kvm.MpState}: whether the vCPU executes anything at all. Guarded by the vCPU's mutex for writers. */
+    public volatile int mpState;
+
     /** @throws dev.slate.kvm.KvmException ENOMEM */
     public GuestMode(HostServices host) {
         this.host = host;

@@ -36,6 +36,16 @@ public final class MsrFile {
 
     public static final int PV_CLOCKSOURCE_STABLE = 1 << 24;
 
+    /** KVM_FEATURE_* that something stands behind. */
+    public static final int PV_FEATURES = PV_CLOCKSOURCE
+            | PV_NOP_IO_DELAY
+            | PV_CLOCKSOURCE2
+            | PV_CLOCKSOURCE_STABLE
+            | PV_UNHALT
+            | PV_SEND_IPI
+            | PV_POLL_CONTROL
+            | PV_SCHED_YIELD;
+
     private static final long MISC_ENABLE_MWAIT = 1 << 18;
     private static final long MISC_ENABLE_EMON = 1 << 3;
     private static final long MISC_ENABLE_PMU_READ_ONLY = 1 << 7 | 1 << 11 | 1 << 12;

@@ -1,0 +1,13 @@
+package dev.slate.kvm.mmu;
+
+/**
+ * What a vCPU's translations come from, for those who change it from outside the processor. Under the vCPU's mutex, outside guest
+ * mode.
+ */
+public interface Translations {
+    /** CR3, CR4, EFER, a segment or the address space was changed. */
+    void changed();
+
+    /** CR0, CR3 and CR4 were set: PAE paging's directory pointers are to be loaded from the new CR3, too. */
+    void pageTablesReplaced();
+}

@@ -1,0 +1,147 @@
+package dev.slate.kvm.msr;
+
+import dev.slate.kvm.Quirk;
+import dev.slate.kvm.clock.TscSync;
+import dev.slate.kvm.clock.VcpuTsc;
+import dev.slate.kvm.cpuid.CpuidTable;
+import dev.slate.kvm.irqchip.LocalApic;
+import dev.slate.kvm.irqchip.VcpuApic;
+import dev.slate.kvm.mmu.Translations;
+import dev.slate.kvm.pv.KvmClock;
+import dev.slate.kvm.setting.VmSettings;
+import dev.slate.kvm.smm.Smm;
+
+/** What the MSRs need of their vCPU. */
+public final class VcpuMsrs implements MsrFile.Processor {
+    private final VcpuApic apic;
+    private final VcpuTsc tsc;
+    private final TscSync tscSync;
+    private final VmSettings settings;
+    private final CpuidTable cpuid;
+    private final KvmClock clock;
+    private final Smm smm;
+    private final Translations translations;
+
+    public VcpuMsrs(
+            VcpuApic apic,
+            VcpuTsc tsc,
+            TscSync tscSync,
+            VmSettings settings,
+            CpuidTable cpuid,
+            KvmClock clock,
+            Smm smm,
+            Translations translations) {
+        this.apic = apic;
+        this.tsc = tsc;
+        this.tscSync = tscSync;
+        this.settings = settings;
+        this.cpuid = cpuid;
+        this.clock = clock;
+        this.smm = smm;
+        this.translations = translations;
+    }
+
+    @Override
+    public long apicBase() {
+        return apic.base();
+    }
+
+    @Override
+    public boolean setApicBase(long value, boolean host) {
+        return apic.setBase(value, host);
+    }
+
+    @Override
+    public boolean readX2apic(int index, MsrFile into) {
+        LocalApic a = apic.lapic();
+        int register = index - Msr.X2APIC_FIRST;
+        if (a == null || !a.canReadMsr(register)) {
+            return false;
+        }
+        into.value = a.readMsr(register);
+        return true;
+    }
+
+    @Override
+    public boolean writeX2apic(int index, long value) {
+        LocalApic a = apic.lapic();
+        if (a == null || !a.writeMsr(index - Msr.X2APIC_FIRST, value)) {
+            return false;
+        }
+        apic.syncCr8();
+        return true;
+    }
+
+    @Override
+    public long tscDeadline() {
+        LocalApic a = apic.lapic();
+        return a == null ? 0 : a.tscDeadline();
+    }
+
+    @Override
+    public void setTscDeadline(long value) {
+        LocalApic a = apic.lapic();
+        if (a != null) {
+            a.setTscDeadline(value);
+        }
+    }
+
+    @Override
+    public void synchronizeTsc(long value) {
+        tscSync.synchronize(tsc, value);
+    }
+
+    @Override
+    public boolean platformInfoReadable() {
+        return settings.platformInfoReadable;
+    }
+
+    @Override
+    public boolean mwaitFollowsMiscEnable() {
+        return !settings.hasQuirk(Quirk.MISC_ENABLE_NO_MWAIT);
+    }
+
+    @Override
+    public boolean pvFeature(int feature) {
+        return (MsrFile.PV_FEATURES & feature) != 0 && cpuid.pvFeature(feature);
+    }
+
+    @Override
+    public void writeClock(int index, long value) {
+        clock.write(isWallClock(index), value);
+    }
+
+    @Override
+    public long readClock(int index) {
+        return clock.read(isWallClock(index));
+    }
+
+    private static boolean isWallClock(int index) {
+        return index == Msr.KVM_WALL_CLOCK || index == Msr.KVM_WALL_CLOCK_NEW;
+    }
+
+    @Override
+    public long smbase() {
+        return smm.base() & 0xffff_ffffL;
+    }
+
+    @Override
+    public void setSmbase(long value) {
+        smm.setBase((int) value);
+    }
+
+    @Override
+    public long smiCount() {
+        return smm.count();
+    }
+
+    @Override
+    public void setSmiCount(long value) {
+        smm.setCount(value);
+    }
+
+    @Override
+    public void modeChanged() {
+        translations.changed();
+    }
+}

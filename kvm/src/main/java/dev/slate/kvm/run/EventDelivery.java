@@ -1,0 +1,184 @@
+package dev.slate.kvm.run;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.GuestFault;
+import dev.slate.kvm.MpState;
+import dev.slate.kvm.VcpuExit;
+import dev.slate.kvm.event.EventQueue;
+import dev.slate.kvm.irqchip.VcpuApic;
+import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.smm.Smm;
+import dev.slate.kvm.state.GuestDebug;
+import dev.slate.kvm.state.VcpuReset;
+import dev.slate.kvm.stats.VcpuStats;
+
+/**
+ * Which event reaches the guest before its next instruction, in which order (SDM 3A table 6-2): what was begun, exceptions, NMIs,
+ * external interrupts. Under the vCPU's mutex.
+ */
+public final class EventDelivery {
+    private final CpuState s;
+    private final EventQueue events;
+    private final VcpuExit exit;
+    private final VcpuStats stats;
+    private final GuestMode mode;
+    private final VcpuApic apic;
+    private final Smm smm;
+    private final GuestDebug debug;
+    private final VcpuReset reset;
+
+    EventDelivery(VcpuParts vcpu) {
+        this.s = vcpu.state;
+        this.events = vcpu.events;
+        this.exit = vcpu.exit;
+        this.stats = vcpu.stats;
+        this.mode = vcpu.mode;
+        this.apic = vcpu.apic;
+        this.smm = vcpu.smm;
+        this.debug = vcpu.debug;
+        this.reset = vcpu.reset;
+    }
+
+    /** Whether the client could inject an external interrupt now and have it taken at once. */
+    boolean readyForInterrupt() {
+        return interruptsAllowed() && !events.exceptionPending && !events.needsReinjection();
+    }
+
+    boolean interruptsAllowed() {
+        return (s.flagsSystem & CpuState.IF) != 0 && s.interruptShadow == 0;
+    }
+
+    /** Whether a vCPU that waits has something to do: run an instruction, or deliver an event. */
+    boolean runnable() {
+        return mode.mpState == MpState.RUNNABLE
+                || apic.pvUnhalted()
+                || reset.startUpPending()
+                || events.exceptionPending
+                || events.tripleFault
+                || events.nmiWaits() && !s.nmiBlocked
+                || events.smiPending && !smm.active()
+                || apic.hasInterrupt() && interruptsAllowed();
+    }
+
+    /** Whether an SMI is taken before the next instruction. */
+    boolean takesSmi() {
+        return smm.takesSmi() && !debug.blocksInterrupts();
+    }
+
+    /** Delivers what must be delivered before the next instruction. Guest mode. Returns NONE, or the exit that delivery ended in. */
+    int deliver(Cpu cpu) {
+        EventQueue e = events;
+        cpu.controls.irqWindow = false;
+        if (e.exceptionInjected) {
+            int code = injectException(cpu);
+            if (code != CpuExit.NONE) {
+                return code;
+            }
+        } else if (!e.exceptionPending) {
+            if (e.nmiInjected) {
+                int code = injectNmi(cpu);
+                if (code != CpuExit.NONE) {
+                    return code;
+                }
+            } else if (e.interruptInjected) {
+                int code = injectInterrupt(cpu);
+                if (code != CpuExit.NONE) {
+                    return code;
+                }
+            }
+        }
+        if (e.exceptionPending) {
+            prepareException();
+            e.exceptionPending = false;
+            e.exceptionInjected = true;
+            int code = injectException(cpu);
+            if (code != CpuExit.NONE) {
+                return code;
+            }
+        }
+        if (cpu.debug.pending != 0 && s.interruptShadow != CpuState.SHADOW_SS) {
+            // A trap of the last instruction, or of the task switch that an event above was.
+            int code = cpu.raisePendingDebug();
+            if (code != CpuExit.NONE) {
+                return code;
+            }
+        }
+        return debug.blocksInterrupts() ? CpuExit.NONE : deliverInterrupts(cpu);
+    }
+
+    private int deliverInterrupts(Cpu cpu) {
+        EventQueue e = events;
+        e.collectNmis(s.nmiBlocked);
+        if (e.nmiPending > 0) {
+            if (!s.nmiBlocked && s.interruptShadow == 0) {
+                e.nmiPending--;
+                e.nmiInjected = true;
+                int code = injectNmi(cpu);
+                if (code != CpuExit.NONE) {
+                    return code;
+                }
+            }
+            cpu.controls.nmiWindow = e.nmiPending > 0;
+        }
+        if (apic.hasInterrupt()) {
+            if (interruptsAllowed()) {
+                e.interruptInjected = true;
+                e.interruptSoft = false;
+                e.interruptVector = apic.acknowledge();
+                int code = injectInterrupt(cpu);
+                if (code != CpuExit.NONE) {
+                    return code;
+                }
+            }
+            cpu.controls.irqWindow = apic.hasInterrupt();
+        } else if (exit.requestInterruptWindow && !apic.inKernel()) {
+            cpu.controls.irqWindow = true;
+        }
+        return CpuExit.NONE;
+    }
+
+    private void prepareException() {
+        if (EventQueue.isFault(events.exceptionVector)) {
+            s.flagsSystem |= CpuState.RF;
+        }
+        events.deliverPayload(s);
+        if (events.exceptionVector == GuestFault.DB) {
+            s.dr7 &= ~(1L << 13);
+        }
+    }
+
+    private int injectException(Cpu cpu) {
+        int code =
+                cpu.inject(events.exceptionVector, events.exceptionHasErrorCode, events.exceptionErrorCode, false, 0);
+        if (delivered(code)) {
+            events.exceptionInjected = false;
+        }
+        return code;
+    }
+
+    private int injectNmi(Cpu cpu) {
+        int code = cpu.inject(GuestFault.NMI, false, 0, false, 0);
+        if (delivered(code)) {
+            events.nmiInjected = false;
+            s.nmiBlocked = true;
+            stats.add(VcpuStats.NMI_INJECTIONS);
+        }
+        return code;
+    }
+
+    private int injectInterrupt(Cpu cpu) {
+        int code = cpu.inject(events.interruptVector, false, 0, events.interruptSoft, 0);
+        if (delivered(code)) {
+            events.interruptInjected = false;
+            stats.add(VcpuStats.IRQ_INJECTIONS);
+        }
+        return code;
+    }
+
+    /** After any other exit delivery must begin again. */
+    private static boolean delivered(int code) {
+        return code == CpuExit.NONE || code == CpuExit.SHUTDOWN;
+    }
+}

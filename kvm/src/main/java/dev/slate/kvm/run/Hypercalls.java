@@ -1,0 +1,102 @@
+package dev.slate.kvm.run;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.GuestFault;
+import dev.slate.kvm.Quirk;
+import dev.slate.kvm.VcpuExit;
+import dev.slate.kvm.cpuid.CpuidTable;
+import dev.slate.kvm.irqchip.ApicBus;
+import dev.slate.kvm.msr.MsrFile;
+import dev.slate.kvm.stats.VcpuStats;
+
+/** VMCALL and VMMCALL (KVM document "hypercalls"). */
+final class Hypercalls {
+    private static final long VAPIC_POLL_IRQ = 1;
+    private static final long KICK_CPU = 5;
+    private static final long SEND_IPI = 10;
+    private static final long SCHED_YIELD = 11;
+    private static final long MAP_GPA_RANGE = 12;
+
+    private static final long ICR_LOGICAL_OR_SHORTHAND = 1 << 11 | 3 << 18;
+
+    private static final long ENOSYS = -1000;
+    private static final long EPERM = -1;
+    private static final long EINVAL = -22;
+
+    private Hypercalls() {}
+
+    static int handle(VcpuRun run, Cpu cpu) {
+        boolean vmmcall = cpu.exit.info == 1;
+        if (vmmcall == run.vm.supported().intel()) {
+            return foreign(run, cpu, vmmcall);
+        }
+        CpuState s = run.s;
+        boolean wide = s.mode64();
+        long nr = argument(s, CpuState.RAX, wide);
+        long a0 = argument(s, CpuState.RBX, wide);
+        long a1 = argument(s, CpuState.RCX, wide);
+        long a2 = argument(s, CpuState.RDX, wide);
+        long result = ENOSYS;
+        CpuidTable cpuid = run.vcpu.cpuid;
+        if (s.cpl != 0) {
+            result = EPERM;
+        } else if (nr == VAPIC_POLL_IRQ) {
+            result = 0;
+        } else if (nr == KICK_CPU && cpuid.pvFeature(MsrFile.PV_UNHALT)) {
+            run.vm.apicBus().kick((int) a1);
+            result = 0;
+        } else if (nr == SEND_IPI && cpuid.pvFeature(MsrFile.PV_SEND_IPI)) {
+            result = sendIpi(run.vm.apicBus(), a0, a1, (int) a2, argument(s, CpuState.RSI, wide), wide);
+        } else if (nr == SCHED_YIELD && cpuid.pvFeature(MsrFile.PV_SCHED_YIELD)) {
+            run.stats.add(VcpuStats.DIRECTED_YIELD_ATTEMPTED);
+            // To whom the core goes is the kernel's choice here, so no yield counts as directed_yield_successful.
+            Thread.yield();
+            result = 0;
+        } else if (nr == MAP_GPA_RANGE && (run.settings.hypercallExits & 1L << MAP_GPA_RANGE) != 0) {
+            if ((a0 & 0xfff) == 0 && a1 != 0 && (a0 >>> 12) + a1 > a0 >>> 12) {
+                return toClient(run, nr, a0, a1, a2, wide);
+            }
+            result = EINVAL;
+        }
+        s.gpr[CpuState.RAX] = wide ? result : result & 0xffff_ffffL;
+        run.stats.add(VcpuStats.HYPERCALLS);
+        return run.skip(cpu.exit.nextRip);
+    }
+
+    private static long argument(CpuState s, int register, boolean wide) {
+        return wide ? s.gpr[register] : s.gpr[register] & 0xffff_ffffL;
+    }
+
+    /** Two masks of APIC ids, one after the other from {@code lowest}; the mode of the interrupt as in ICR. */
+    private static long sendIpi(ApicBus bus, long maskLow, long maskHigh, int lowest, long icr, boolean wide) {
+        if ((icr & ICR_LOGICAL_OR_SHORTHAND) != 0) {
+            return EINVAL;
+        }
+        return bus.sendToMask(maskLow, lowest, (int) icr)
+                + bus.sendToMask(maskHigh, lowest + (wide ? 64 : 32), (int) icr);
+    }
+
+    private static int toClient(VcpuRun run, long nr, long a0, long a1, long a2, boolean wide) {
+        VcpuExit exit = run.exit;
+        exit.reason = VcpuExit.HYPERCALL;
+        exit.hypercallNr = nr;
+        exit.hypercallArgs[0] = a0;
+        exit.hypercallArgs[1] = a1;
+        exit.hypercallArgs[2] = a2;
+        exit.hypercallLongmode = wide;
+        run.completion = Completion.HYPERCALL;
+        return Outcome.EXIT;
+    }
+
+    /** The other vendor's instruction: undefined on silicon; KVM writes the right one over it, unless that quirk is off. */
+    private static int foreign(VcpuRun run, Cpu cpu, boolean vmmcall) {
+        // KVM's emulator looks at what silicon calls undefined.
+        run.stats.add(VcpuStats.INSN_EMULATION);
+        if (!run.settings.hasQuirk(Quirk.FIX_HYPERCALL_INSN)) {
+            run.events.queue(GuestFault.UD);
+            return Outcome.RESUME;
+        }
+        return run.patchHypercall(cpu, vmmcall ? 0xc1 : 0xd9);
+    }
+}

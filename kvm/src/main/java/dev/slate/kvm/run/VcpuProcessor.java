@@ -1,0 +1,357 @@
+package dev.slate.kvm.run;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.Hypervisor;
+import dev.slate.cpu.mem.LittleEndian;
+import dev.slate.kvm.Errno;
+import dev.slate.kvm.Knobs;
+import dev.slate.kvm.clock.VcpuTsc;
+import dev.slate.kvm.cpuid.ControlRegisters;
+import dev.slate.kvm.cpuid.CpuidTable;
+import dev.slate.kvm.dirty.DirtyRing;
+import dev.slate.kvm.event.EventQueue;
+import dev.slate.kvm.io.Mmio;
+import dev.slate.kvm.irqchip.VcpuApic;
+import dev.slate.kvm.mmu.Translations;
+import dev.slate.kvm.mmu.VcpuMmu;
+import dev.slate.kvm.mmu.shadow.ShadowMmu;
+import dev.slate.kvm.mmu.shadow.ShadowVcpu;
+import dev.slate.kvm.mmu.tdp.TdpMmu;
+import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.state.GuestDebug;
+import dev.slate.kvm.stats.VcpuStats;
+import dev.slate.kvm.tracepoint.Tracepoints;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A vCPU's processor: makes it, gives it the tables that it walks, and answers the calls that it makes while it runs.
+ *
+ * <p>Under the vCPU's mutex, on the client's thread.
+ */
+public final class VcpuProcessor implements Hypervisor, Translations {
+    // Why nestedPageFault said LEAVE.
+    private static final int LEFT_FOR_ERRNO = 0;
+    private static final int LEFT_FOR_EMULATION = 1;
+
+    private static final long PDPTE_RESERVED = 0x1e6;
+    /** The bits of a page-table entry that hold an address. */
+    private static final long FRAME = 0x000f_ffff_ffff_f000L;
+
+    private final VmParts vm;
+    private final int id;
+    private final CpuState s;
+    private final CpuidTable cpuid;
+    private final EventQueue events;
+    private final VcpuStats stats;
+    private final GuestMode mode;
+    private final VcpuTsc tsc;
+    private final VcpuApic apic;
+    private final GuestDebug debug;
+    private final Mmio mmio;
+
+    final VcpuMmu mmu;
+
+    /** There when the guest's tables are shadowed; null with two-dimensional paging. */
+    private final @Nullable ShadowVcpu shadow;
+
+    private @Nullable Cpu processor;
+
+    /** Before the next instruction PAE paging's directory pointers are loaded. */
+    private boolean directoryPointersStale;
+
+    private int leftFor;
+    private long faultGpa;
+    private long faultError;
+
+    // Of the last nested page fault, for kvm_exit.
+    long tracedGpa;
+    long tracedError;
+
+    VcpuProcessor(VcpuParts vcpu, long runAreaHva) {
+        vm = vcpu.vm;
+        id = vcpu.id;
+        s = vcpu.state;
+        cpuid = vcpu.cpuid;
+        events = vcpu.events;
+        stats = vcpu.stats;
+        mode = vcpu.mode;
+        tsc = vcpu.tsc;
+        apic = vcpu.apic;
+        debug = vcpu.debug;
+        mmio = vcpu.mmio;
+        mmu = new VcpuMmu(vm.mmuContext(), mode, stats, this::flushTlb);
+        ShadowMmu shadowMmu = vm.shadow();
+        shadow = shadowMmu == null ? null : shadowMmu.vcpu(mmu, s, apic::ownsPage);
+        mmu.vcpuId = id;
+        long ring = vm.mmuContext().memory().dirtyRingBytes();
+        if (ring != 0) {
+            mmu.dirtyRing = new DirtyRing(runAreaHva + DirtyRing.PAGE_OFFSET * 4096L, ring);
+        }
+    }
+
+    /** The processor: made when the vCPU first needs one, because most of a thousand vCPUs of a test never run. */
+    Cpu cpu() {
+        Cpu c = processor;
+        if (c == null) {
+            c = new Cpu(s, this, mode.kickWordHva(), vm.processorFeatures());
+            processor = c;
+            debug.apply(c);
+            c.walker.nestedAccessedDirty = vm.tdp() == null || vm.knobs().on(Knobs.AD_BITS);
+            c.controls.cr4Allowed = ~(vm.supported().cr4Reserved() | ControlRegisters.cr4Reserved(cpuid));
+            c.walker.guest.reserved = FRAME & -1L << cpuid.maxPhysicalAddress();
+            if (shadow != null) {
+                shadow.attach(c);
+            }
+        }
+        return c;
+    }
+
+    /** The processor, if there is one yet: from then on the guest's CPUID stands. */
+    public @Nullable Cpu orNull() {
+        return processor;
+    }
+
+    private void flushTlb() {
+        Cpu c = processor;
+        if (c != null) {
+            c.flushTlb();
+        }
+    }
+
+    /** Gives back what the MMU caches for this vCPU; it runs no more. */
+    void close() {
+        if (shadow != null) {
+            shadow.close();
+        }
+        mmu.close();
+    }
+
+    /** Bytes of what waits in the MMU's caches. */
+    public long mmuCacheBytes() {
+        return mmu.tablePages.bytes() + (shadow == null ? 0 : shadow.cachedBytes());
+    }
+
+    // ------------------------------------------------------------------ the tables
+
+    @Override
+    public void changed() {
+        if (shadow != null) {
+            shadow.translationsChanged();
+        }
+        flushTlb();
+    }
+
+    @Override
+    public void pageTablesReplaced() {
+        changed();
+        directoryPointersStale = true;
+    }
+
+    /** {@code KVM_REQ_MMU_FREE_OBSOLETE_ROOTS}. */
+    void freeObsoleteRoots() {
+        if (shadow != null) {
+            shadow.freeObsoleteRoots();
+        }
+    }
+
+    /** Gives the processor the tables it walks; 0, or an errno that KVM_RUN fails with. */
+    int loadRoot(Cpu cpu) {
+        TdpMmu tdp = vm.tdp();
+        if (tdp != null) {
+            cpu.walker.nestedRoot = tdp.root(mmu);
+            return 0;
+        }
+        int result = shadowed().load();
+        if (result < 0) {
+            // Its page tables lie where no memory is.
+            events.tripleFault = true;
+            return 0;
+        }
+        return result;
+    }
+
+    /**
+     * Loads PAE paging's directory pointers as a load of CR3 does, after the state was set from outside; pointers that silicon would
+     * refuse stay as they were (SDM 3A 4.4.1).
+     */
+    void loadDirectoryPointers() {
+        if (!directoryPointersStale) {
+            return;
+        }
+        directoryPointersStale = false;
+        boolean pae = (s.cr0 & CpuState.CR0_PG) != 0 && (s.cr4 & CpuState.CR4_PAE) != 0 && !s.longMode();
+        byte[] table = new byte[32];
+        if (!pae || !mmu.read(s.cr3 & 0xffff_ffe0L, table, 0, table.length)) {
+            return;
+        }
+        long reserved = PDPTE_RESERVED | -1L << cpuid.maxPhysicalAddress();
+        for (int i = 0; i < 4; i++) {
+            long entry = LittleEndian.getLong(table, 8 * i);
+            if ((entry & 1) != 0 && (entry & reserved) != 0) {
+                return;
+            }
+        }
+        for (int i = 0; i < 4; i++) {
+            s.pdptr[i] = LittleEndian.getLong(table, 8 * i);
+        }
+    }
+
+    /**
+     * {@code KVM_PRE_FAULT_MEMORY}: maps {@code size} bytes from {@code gpa}, multiples of 4096, as reads would.
+     *
+     * @return bytes that are mapped now, more than 0
+     * @throws dev.slate.kvm.KvmException when nothing was mapped: ENOENT without memory, EINTR after a signal, ENOMEM, EFAULT, EOPNOTSUPP under
+     *     shadow paging
+     */
+    public long preFault(long gpa, long size) {
+        TdpMmu tdp = vm.tdp();
+        if (tdp == null) {
+            throw Errno.EOPNOTSUPP.raise();
+        }
+        long done = 0;
+        while (Long.compareUnsigned(done, size) < 0) {
+            long gfns = mode.signalled() ? -Errno.EINTR.number() : tdp.preFault(mmu, gpa + done >>> 12);
+            if (gfns > 0) {
+                done += Math.min(gfns << 12, size - done);
+            } else if (done != 0) {
+                break;
+            } else if (gfns == 0) {
+                throw Errno.ENOENT.raise();
+            } else {
+                throw (gfns == -Errno.EINTR.number()
+                                ? Errno.EINTR
+                                : gfns == -Errno.ENOMEM.number() ? Errno.ENOMEM : Errno.EFAULT)
+                        .raise();
+            }
+        }
+        return done;
+    }
+
+    /** After an exit because a call here said so: whether the instruction cannot be emulated where its bytes or tables lie. */
+    boolean leftForEmulation() {
+        return leftFor == LEFT_FOR_EMULATION;
+    }
+
+    /** Of a fault that {@link #leftForEmulation}: the address. */
+    long faultGpa() {
+        return faultGpa;
+    }
+
+    /** Of a fault that {@link #leftForEmulation}: the error code. */
+    long faultError() {
+        return faultError;
+    }
+
+    // ------------------------------------------------------------------ calls of the processor
+
+    @Override
+    public int nestedPageFault(long gpa, long errorCode, long gva) {
+        boolean codeOrTable = (errorCode & (NPF_FETCH | NPF_GUEST_TABLE)) != 0;
+        if (Tracepoints.ON) {
+            tracedGpa = gpa;
+            tracedError = errorCode;
+            Tracepoints.pageFault(id, s.rip, gpa, errorCode);
+        }
+        if (!codeOrTable && mmio.continues(gpa)) {
+            // The instruction runs again with the client's answer. KVM's emulator goes on where it was: no second
+            // fault.
+            return MMIO;
+        }
+        if (apic.ownsPage(gpa) && !codeOrTable) {
+            // Counted as when an entry says that no memory is here.
+            stats.add(VcpuStats.INSN_EMULATION);
+            return MMIO;
+        }
+        TdpMmu tdp = vm.tdp();
+        if (tdp == null) {
+            throw new IllegalStateException("a nested page fault with shadow paging");
+        }
+        return faultResult(tdp.fault(mmu, gpa, errorCode, gva), codeOrTable, gpa, errorCode);
+    }
+
+    private int faultResult(int result, boolean needsMemory, long gpa, long errorCode) {
+        if (result == MMIO && !needsMemory && !mmio.begun()) {
+            stats.add(VcpuStats.INSN_EMULATION);
+        }
+        if (result == MMIO && needsMemory) {
+            // Neither code nor page tables can lie where no memory is: KVM's emulator fails there.
+            leftFor = LEFT_FOR_EMULATION;
+            faultGpa = gpa;
+            faultError = errorCode;
+            return LEAVE;
+        }
+        if (result == LEAVE) {
+            leftFor = LEFT_FOR_ERRNO;
+        }
+        return result;
+    }
+
+    @Override
+    public int pageFault(long la, long errorCode) {
+        Cpu c = cpu();
+        boolean fetch = (errorCode & NPF_FETCH) != 0;
+        if (Tracepoints.ON) {
+            tracedGpa = la;
+            tracedError = errorCode;
+            Tracepoints.pageFault(id, s.rip, la, errorCode);
+        }
+        return faultResult(shadowed().fault(c, la, errorCode), fetch, c.answer.gpa, errorCode);
+    }
+
+    @Override
+    public void watchedWrite(long gpa, int bytes) {
+        shadowed().watchedWrite(gpa, bytes);
+    }
+
+    @Override
+    public void translationsChanged() {
+        shadowed().guestChangedTranslations();
+    }
+
+    @Override
+    public void invalidatePage(long la) {
+        shadowed().invalidatePage(la);
+    }
+
+    @Override
+    public boolean readPhysical(long gpa, long[] into) {
+        return shadowed().readPhysical(gpa, into);
+    }
+
+    private ShadowVcpu shadowed() {
+        ShadowVcpu v = shadow;
+        if (v == null) {
+            throw new IllegalStateException("a call of shadow paging under nested paging");
+        }
+        return v;
+    }
+
+    @Override
+    public boolean mmioRead(long gpa, int bytes) {
+        if (apic.ownsPage(gpa)) {
+            cpu().answer.mmioData = apic.readPage(gpa, bytes);
+            return true;
+        }
+        if (mmio.read(gpa, bytes)) {
+            cpu().answer.mmioData = mmio.data;
+            return true;
+        }
+        return false;
+    }
+
+    @Override
+    public void mmioWrite(long gpa, int bytes, long data) {
+        if (apic.ownsPage(gpa)) {
+            apic.writePage(gpa, bytes, data);
+            return;
+        }
+        mmio.write(gpa, bytes, data);
+        cpu().stopAfterInstruction();
+    }
+
+    @Override
+    public long readTsc() {
+        return tsc.read();
+    }
+}

@@ -1,0 +1,39 @@
+package dev.slate.kvm.run;
+
+import dev.slate.kvm.Knobs;
+import dev.slate.kvm.clock.TscSync;
+import dev.slate.kvm.clock.VmClock;
+import dev.slate.kvm.cpuid.SupportedCpuid;
+import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.irqchip.ApicBus;
+import dev.slate.kvm.irqchip.TimerThread;
+import dev.slate.kvm.mmu.MmuContext;
+import dev.slate.kvm.mmu.shadow.ShadowMmu;
+import dev.slate.kvm.mmu.tdp.TdpMmu;
+import dev.slate.kvm.msr.MsrPolicy;
+import dev.slate.kvm.setting.VmSettings;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the vCPUs of a VM share.
+ *
+ * @param processorFeatures what processors offer, as {@link dev.slate.cpu.decode.Feature} bits
+ * @param missing where instructions that a processor lacks are told
+ * @param tdp the MMU, when it is that one; else {@code shadow} is
+ * @param apicBus between the vCPUs' APICs; without any where there is no irqchip
+ */
+public record VmParts(
+        HostServices host,
+        Knobs knobs,
+        SupportedCpuid supported,
+        long processorFeatures,
+        TimerThread timers,
+        MissingInstructions missing,
+        VmSettings settings,
+        MsrPolicy msrPolicy,
+        MmuContext mmuContext,
+        @Nullable TdpMmu tdp,
+        @Nullable ShadowMmu shadow,
+        TscSync tscSync,
+        VmClock clock,
+        ApicBus apicBus) {}

@@ -1,0 +1,76 @@
+package dev.slate.kvm.state;
+
+import dev.slate.cpu.CpuState;
+import dev.slate.kvm.Quirk;
+import dev.slate.kvm.cpuid.CpuidTable;
+import dev.slate.kvm.cpuid.Feature;
+import dev.slate.kvm.cpuid.SupportedCpuid;
+import dev.slate.kvm.irqchip.VcpuApic;
+import dev.slate.kvm.msr.MsrFile;
+import dev.slate.kvm.setting.VmSettings;
+
+/** CPUID as the guest sees it now: the client's table with the bits that follow the processor's state. Under the vCPU's mutex. */
+public final class GuestCpuid {
+    private final CpuidTable cpuid;
+    private final SupportedCpuid supported;
+    private final CpuState s;
+    private final VcpuApic apic;
+    private final MsrFile msrs;
+    private final VmSettings settings;
+
+    public GuestCpuid(
+            CpuidTable cpuid,
+            SupportedCpuid supported,
+            CpuState state,
+            VcpuApic apic,
+            MsrFile msrs,
+            VmSettings settings) {
+        this.cpuid = cpuid;
+        this.supported = supported;
+        this.s = state;
+        this.apic = apic;
+        this.msrs = msrs;
+        this.settings = settings;
+    }
+
+    /** Brings the vCPU's table up to date. */
+    public void update() {
+        update(cpuid);
+    }
+
+    /** Brings a table up to date that may become the vCPU's. */
+    public void update(CpuidTable table) {
+        table.update(
+                (s.cr4 & CpuState.CR4_OSXSAVE) != 0,
+                apic.enabled(),
+                s.xcr0,
+                !settings.hasQuirk(Quirk.MISC_ENABLE_NO_MWAIT),
+                msrs.mwaitEnabled());
+    }
+
+    /** CPUID as the guest executes it; the answer stands in the table. */
+    public void query(int function, int index) {
+        update();
+        cpuid.query(function, index);
+    }
+
+    /** Whether CPUID offers MONITOR and MWAIT now. */
+    public boolean hasMwait() {
+        update();
+        return cpuid.has(Feature.MONITOR);
+    }
+
+    /** XSAVE components that the guest may have. */
+    public long xcr0() {
+        return cpuid.xcr0() & supported.xcr0();
+    }
+
+    /** XSETBV and KVM_SET_XCRS (SDM 1 13.3): x87 always on, AVX only with SSE, nothing that the guest lacks. False: refused. */
+    public boolean writeXcr0(long value) {
+        if ((value & 1) == 0 || (value & 4) != 0 && (value & 2) == 0 || (value & ~(xcr0() | 1)) != 0) {
+            return false;
+        }
+        s.xcr0 = value;
+        return true;
+    }
+}
