@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Decoded code of one processor: the jump cache by rip over the block table by host address.
  *
- * <p>Invariant (DESIGN.md point 6): a block runs only if, since the last serializing event and since the last store of this processor
+ * <p>Invariant (docs/decisions/0023): a block runs only if, since the last serializing event and since the last store of this processor
  * into a page with decoded code, its bytes were seen to be those in memory. Stores are caught because a page with code never has a
  * plain write entry in the TLB ({@link dev.slate.cpu.mmu.Tlb#CODE}); blocks are keyed by host page, so every virtual page over one
  * frame shares them.
@@ -73,8 +73,7 @@ final class CodeCache {
                 blocks[i] = b;
             }
             // A block that crosses pages has no one host address. It stands in the jump cache alone, where the
-            // generation, which
-            // every serializing event and every store into code moves on, is all that keeps it.
+            // generation, which every serializing event and every store into code moves on, is all that keeps it.
         }
         b.epoch = cpu.codeEpoch;
         b.rip = rip;

@@ -488,7 +488,7 @@ public final class Cpu {
         modeChanged();
     }
 
-    /** A serializing event: decoded blocks compare their bytes again before they next run (DESIGN.md point 6). */
+    /** A serializing event: decoded blocks compare their bytes again before they next run (docs/decisions/0023). */
     public void serialize() {
         codeEpoch++;
         translations++;

@@ -15,8 +15,8 @@ public interface Hypervisor {
     /** {@link #pageFault}: the guest gets a page fault with {@code cpu.answer.errorCode}. */
     int INJECT = 3;
     /**
-     * {@link #pageFault} of a write: it may be done on {@code cpu.answer.watchedHva}, for this once. {@link #watchedWrite} is called when it has
-     * been, with {@code cpu.answer.gpa}'s page.
+     * {@link #pageFault} of a write: it may be done on {@code cpu.answer.watchedHva}, for this once. {@link #watchedWrite} is
+     * called when it has been, with {@code cpu.answer.gpa}'s page.
      */
     int WATCHED = 4;
     /** {@link #nestedPageFault}: leave guest mode with {@link CpuExit#NPF}, nothing of the instruction done. */
@@ -46,8 +46,7 @@ public interface Hypervisor {
     long PF_SMAP = 1L << 32;
 
     // ---- Without nested paging (APM 2 15.25.1) the hypervisor's tables are the only ones, and it is asked what
-    // follows from the
-    // guest's. ----
+    // follows from the guest's. ----
 
     /**
      * The walk of the hypervisor's tables for linear address {@code la} failed: the intercepted #PF.

@@ -117,8 +117,8 @@ final class DebugTest {
 
     @ParameterizedTest
     @CsvSource({
-        // address watched, kind, DR7's length, the access's offset from DATA, and whether a dword store, a dword load
-        // there strike
+        // address watched, kind, DR7's length, the access's offset from DATA, and whether a dword store, a dword
+        // load there strike
         "0, 1, 0, 0, true, false",
         "0, 3, 0, 0, true, true",
         "0, 3, 0, -3, true, true",

@@ -52,8 +52,8 @@ final class ModifiedCodeTest {
     void codeThatRanAtBothVirtualPagesChangesAtBoth() {
         // mov $1,%eax; ret
         code(CODE + 0x100, "b801000000 c3");
-        // call CODE+100; mov %eax,%ebx; call *ALIAS+100; add %eax,%ebx; movb $5,CODE+101; call both again, into ecx;
-        // hlt
+        // call CODE+100; mov %eax,%ebx; call *ALIAS+100; add %eax,%ebx; movb $5,CODE+101; call both again,
+        // into ecx; hlt
         code(CODE, "e8fb000000 89c3 be0001800c ffd6 01c3" + "c604250101200005 e8e3000000 89c1 ffd6 01c1 f4");
         s.rip = CODE;
         assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);

@@ -55,8 +55,8 @@ final class Parameters {
             }
         }
         return switch (parameter) {
-            // The guest's tables are walked as AMD's processors walk them, so the module is kvm_amd: the knob tdp is
-            // its npt.
+            // The guest's tables are walked as AMD's processors walk them, so the module is kvm_amd: the knob tdp
+            // is its npt.
             case "kvm.tdp_mmu" -> knobs.on(Knobs.TDP) ? "Y\n" : "N\n";
             case "kvm_amd.nested", "kvm_amd.avic", "kvm_amd.sev", "kvm.enable_vmware_backdoor", "kvm.ignore_msrs" ->
                 parameter.equals("kvm_amd.nested") ? "0\n" : "N\n";

@@ -110,8 +110,8 @@ final class KernelComparisonTest {
             Path file = modules.resolve(module);
             String theirs =
                     Tools.run(raw.getParent(), "pahole", "-F", "btf", "--btf_base", raw.toString(), file.toString());
-            // A base of its own: what was learnt about packing while listing vmlinux is pahole's knowledge only within
-            // one run.
+            // A base of its own: what was learnt about packing while listing vmlinux is pahole's knowledge only
+            // within one run.
             Btf fresh = new Btf(
                     "vmlinux", ElfFile.of(Unpack.kernel(Image.open(vmlinux))).bytes(".BTF"), null, 64);
             Btf btf = new Btf(file.toString(), ElfFile.of(Image.open(file)).bytes(".BTF"), fresh, 64);

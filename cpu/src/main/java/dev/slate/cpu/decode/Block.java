@@ -2,7 +2,7 @@ package dev.slate.cpu.decode;
 
 /**
  * A run of decoded instructions: flat, immutable, within one guest page, ending at the first instruction that may change the
- * instruction flow, the mode or the address space, or that may exit (DESIGN.md point 5).
+ * instruction flow, the mode or the address space, or that may exit.
  *
  * <p>Blocks are found by (hva of the first byte, decode mode). The mutable fields are the jump cache's: at which rip, and in
  * which generation of the TLB and of the code, this block was last proved to be what rip points at. A block belongs to one
@@ -19,7 +19,7 @@ public final class Block {
     public final long hva;
     /** Decode mode, {@link Mode}. */
     public final int mode;
-    /** The bytes as decoded, packed little-endian, zero-padded to whole longs: what a re-check compares (DESIGN.md point 6). */
+    /** The bytes as decoded, packed little-endian, zero-padded to whole longs: what a re-check compares (docs/decisions/0023). */
     public final long[] bytes;
 
     /** The rip at which this block was last entered. */

@@ -25,8 +25,8 @@ public final class Decoder {
 
     private static final int PAGE = 4096;
 
-    // A row's key: what of the prefixes, opcode and modrm byte has to fit. The same bits are made from each
-    // instruction.
+    // A row's key: what of the prefixes, opcode and modrm byte has to fit. The same bits are made
+    // from each instruction.
     static final int KEY_REG = 7;
     static final int KEY_REGISTER = 1 << 3;
     static final int KEY_RM_SHIFT = 4;

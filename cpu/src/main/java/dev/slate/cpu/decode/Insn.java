@@ -64,9 +64,8 @@ public final class Insn {
     /** VEX forms whose destination is vvvv and whose source is RM (and an immediate when the operation has one). */
     public static final int FORM_V_RM = 14;
 
-    // Units. NONE needs nothing; X87 and MMX are #NM or #UD by CR0.EM and CR0.TS; SSE by CR0.EM, CR0.TS and CR4.OSFXSR;
-    // AVX by CR0.TS,
-    // CR4.OSXSAVE and XCR0, and #UD outside protected mode.
+    // Units. NONE needs nothing; X87 and MMX are #NM or #UD by CR0.EM and CR0.TS; SSE by CR0.EM, CR0.TS and
+    // CR4.OSFXSR; AVX by CR0.TS, CR4.OSXSAVE and XCR0, and #UD outside protected mode.
     public static final int UNIT_NONE = 0;
     public static final int UNIT_X87 = 1;
     public static final int UNIT_MMX = 2;

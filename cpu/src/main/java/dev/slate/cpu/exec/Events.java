@@ -79,9 +79,9 @@ public final class Events {
     private int deliver(int vector, boolean hasErrorCode, int errorCode, int kind, long returnRip) {
         for (int attempts = 0; ; attempts++) {
             if (attempts == MOST_ATTEMPTS) {
-                // #AC whose own delivery raises #AC never ends on silicon (CVE-2015-5307). Nothing has been delivered,
-                // so the instruction
-                // comes again: it still never ends, but whoever wants this processor gets it.
+                // #AC whose own delivery raises #AC never ends on silicon (CVE-2015-5307). Nothing has been
+                // delivered, so the instruction comes again: it still never ends, but whoever wants this
+                // processor gets it.
                 return CpuExit.INTR;
             }
             GuestFault fault = attempt(vector, hasErrorCode, errorCode, kind, returnRip);
@@ -133,8 +133,8 @@ public final class Events {
             if (!s.protectedMode()) {
                 enterReal(vector, returnRip);
             } else {
-                // Faults push RF set, so that an instruction breakpoint does not strike again; traps and interrupts do
-                // not.
+                // Faults push RF set, so that an instruction breakpoint does not strike again; traps and
+                // interrupts do not.
                 boolean fault = kind == EXTERNAL && hasErrorCode
                         || kind == EXTERNAL
                                 && (vector == GuestFault.DE

@@ -107,9 +107,8 @@ final class LegacyOps {
         int bytes = 1 << size;
         long mask = o.stackMask();
         long sp = gpr[CpuState.RSP];
-        // In the order of the pushes. Once the first and the last can be stored, so can be what lies between: at most
-        // 32
-        // bytes, two pages.
+        // In the order of the pushes. Once the first and the last can be stored, so can be what lies between: at
+        // most 32 bytes, two pages.
         cpu.probeWrite(CpuState.SS, o.stackAddress(sp - bytes & mask, bytes, true), bytes);
         cpu.probeWrite(CpuState.SS, o.stackAddress(sp - 8L * bytes & mask, bytes, true), bytes);
         for (int r = 0; r < 8; r++) {

@@ -17,8 +17,8 @@ import dev.slate.cpu.decode.Op;
  * with a 64-bit address and a segment whose base that mode ignores.
  */
 public final class QuickOp {
-    // ALU operations on a register: FIRST + 4 * (operation) + 2 * (immediate) + (64-bit), operations in the order
-    // below.
+    // ALU operations on a register: FIRST + 4 * (operation) + 2 * (immediate) + (64-bit), operations in
+    // the order below.
     static final int FIRST = 1024;
     static final int ADD_RR_32 = FIRST;
     static final int ADD_RR_64 = FIRST + 1;

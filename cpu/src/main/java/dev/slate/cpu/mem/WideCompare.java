@@ -44,9 +44,8 @@ final class WideCompare {
 
     private WideCompare() {}
 
-    // Why native code is called here: see the class comment. Why it is safe: the code is the constant above, on a page
-    // that is never
-    // given back, and touches nothing but its two arguments.
+    // Why native code is called here: see the class comment. Why it is safe: the code is the constant above, on a
+    // page that is never given back, and touches nothing but its two arguments.
     @SuppressWarnings("restricted")
     private static @Nullable MethodHandle link() {
         if (!System.getProperty("os.arch").equals("amd64")) {

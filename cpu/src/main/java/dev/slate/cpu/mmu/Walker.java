@@ -60,8 +60,7 @@ public final class Walker implements GuestWalk.Tables {
     private final long[] tableCache = new long[TABLE_CACHE * 2];
 
     // Pages that the hypervisor lets be written once, under watch: linear page | mode | 1, and the rest. An access
-    // reaches two pages
-    // at most, neighbours, so the page number's low bit tells them apart.
+    // reaches two pages at most, neighbours, so the page number's low bit tells them apart.
     private final long[] watchedKey = new long[2];
     private final long[] watchedHva = new long[2];
     private final long[] watchedGpa = new long[2];

@@ -34,8 +34,8 @@ final class ObjdumpComparison {
             "gs",
             "xacquire",
             "xrelease");
-    // Instruction sets that the table does not have: AVX-512 with its mask registers, TSX, MPX, XOP, FMA4, 3DNow!, and
-    // others.
+    // Instruction sets that the table does not have: AVX-512 with its mask registers, TSX, MPX, XOP, FMA4,
+    // 3DNow!, and others.
     private static final Pattern ABSENT = Pattern.compile(
             "k(mov|ortest|test|unpck|or|and|xor|xnor|not|add|shift).*|xtest.*|xbegin.*|xend.*|xabort.*|bnd.*|\\{evex\\}.*|femms"
                     + "|vf(n)?m(add|sub)\\w*(ss|sd|ps|pd) +[xy]mm\\d+,[xy]mm\\d+,[^,]*,.*|vprot.*|vpcmov.*|vpperm.*|frstpm.*|llwpcb.*|tile.*|pvalidate|tpause.*|umwait.*|umonitor.*|encl[su]|incssp.*|saveprevssp|rstorssp.*|wrssd.*|wrssq.*|setssbsy|clrssbsy.*|rmpadjust|vmgexit");

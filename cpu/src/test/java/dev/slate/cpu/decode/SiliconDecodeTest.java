@@ -33,8 +33,8 @@ class SiliconDecodeTest {
     @ParameterizedTest
     @ValueSource(ints = {64, 32, 16})
     void everyOpcodeWithEveryModrmIsAnInstructionWhereTheHostSaysSo(int bits, @TempDir Path folder) throws Exception {
-        // A normal build takes a sample: a step that has no divisor in common with the number of cases meets each at
-        // most once.
+        // A normal build takes a sample: a step that has no divisor in common with the number of cases meets each
+        // at most once.
         long total = LEGACY + VEX;
         long step = CASES >= total ? 1 : 1_000_003;
         long[] next = {Math.floorMod(SEED, total)};
@@ -49,8 +49,8 @@ class SiliconDecodeTest {
         void fill(SplittableRandom random, byte[] code, int at);
     }
 
-    // Prefixes (8), map (4), opcode, modrm; and for VEX: map (3), opcode, pp (4), W and L (4), vvvv unused or not,
-    // modrm (16).
+    // Prefixes (8), map (4), opcode, modrm; and for VEX: map (3), opcode, pp (4), W and L (4), vvvv unused or
+    // not, modrm (16).
     private static final long LEGACY = 8L * 4 * 256 * 256;
     private static final long VEX = 3L * 256 * 4 * 4 * 2 * 16;
 
@@ -245,8 +245,8 @@ class SiliconDecodeTest {
             int map = b == 0xc5 ? 1 : next & 31;
             int opcode = code[p + (b == 0xc5 ? 2 : 3)] & 0xff;
             if (INTEL && map == 1 && opcode == 0xae) {
-                // VLDMXCSR's and VSTMXCSR's opcode with 66 and /6 is something to Intel's processors that no manual
-                // names.
+                // VLDMXCSR's and VSTMXCSR's opcode with 66 and /6 is something to Intel's processors that
+                // no manual names.
                 return false;
             }
             return !(map == 2 && opcode >= 0x50 && opcode <= 0x53
@@ -276,9 +276,9 @@ class SiliconDecodeTest {
             case Op.RSM, Op.SYSENTER, Op.SYSEXIT, Op.CLAC, Op.STAC -> true;
             // A hypervisor under the host answers them as it likes; with a repeat prefix VMMCALL is VMGEXIT.
             case Op.VMMCALL, Op.VMCALL -> true;
-            // A hypervisor under the host may intercept them although CPUID does not offer them. AMD's processors let
-            // LOCK VERW through and take VPERMQ and VPERMPD with VEX.W clear; the manuals say #UD, and Slate keeps to
-            // them.
+            // A hypervisor under the host may intercept them although CPUID does not offer them. AMD's processors
+            // let LOCK VERW through and take VPERMQ and VPERMPD with VEX.W clear; the manuals say #UD, and Slate
+            // keeps to them.
             case Op.INVALID ->
                 decoder.map == 1 && decoder.opcode == 1 && decoder.modrm >= 0xc0
                         || decoder.map == 1 && decoder.opcode == 0 && decoder.lock

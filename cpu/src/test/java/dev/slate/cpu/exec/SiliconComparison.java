@@ -189,8 +189,8 @@ final class SiliconComparison {
             return null;
         }
         if (op == Op.CMPS && silicon.trap() >= 12 && silicon.trap() <= 14 && ours.trap >= 12 && ours.trap <= 14) {
-            // Both operands are bad; which of the two faults is raised is not architectural, and varies on one
-            // processor.
+            // Both operands are bad; which of the two faults is raised is not architectural, and varies
+            // on one processor.
             return null;
         }
         if (b.mode != Mode.BITS64
@@ -238,8 +238,8 @@ final class SiliconComparison {
         if (silicon.rip() != ours.rip) {
             t.append(String.format(" rip %x/%x", silicon.rip(), ours.rip));
         }
-        // To Intel's processors components that were restored before the fault stay restored; which they are no manual
-        // says.
+        // To Intel's processors components that were restored before the fault stay restored; which they are
+        // no manual says.
         boolean partly = intel && op == Op.XRSTOR && ours.trap != 1 && silicon.trap() == ours.trap;
         for (int i = 0; i < 16 && !partly; i++) {
             for (int k = 0; k < 4; k++) {

@@ -198,8 +198,8 @@ public final class CpuidTable {
             ebx = 0;
             ecx = 0;
             edx = 0;
-            // Topology leaves echo ECX and the APIC id for any sub-leaf, once sub-leaf 1 exists (SDM 2A CPUID 0Bh,
-            // 1Fh).
+            // Topology leaves echo ECX and the APIC id for any sub-leaf, once sub-leaf 1 exists (SDM 2A
+            // CPUID 0Bh, 1Fh).
             if (function == 0xb || function == 0x1f) {
                 int one = find(function, 1);
                 if (one >= 0) {

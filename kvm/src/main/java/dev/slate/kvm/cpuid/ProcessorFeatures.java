@@ -5,7 +5,7 @@ import dev.slate.kvm.host.HostServices;
 import java.util.Arrays;
 
 /**
- * What CPUID offers (DESIGN.md point 9): the instructions that the processor says it executes, and what processor and hypervisor do
+ * What CPUID offers (docs/decisions/0022): the instructions that the processor says it executes, and what processor and hypervisor do
  * that is no instruction.
  */
 public final class ProcessorFeatures {
@@ -35,8 +35,8 @@ public final class ProcessorFeatures {
         Feature.LM,
     };
 
-    // Pairs: the processor's feature, and its place in CPUID. KVM never offers MONITOR: a guest would wait in it for
-    // ever.
+    // Pairs: the processor's feature, and its place in CPUID. KVM never offers MONITOR: a guest would wait in
+    // it for ever.
     private static final int[] INSTRUCTIONS = {
         dev.slate.cpu.decode.Feature.FPU,
         Feature.FPU,

@@ -6,7 +6,7 @@ import java.util.List;
 
 /**
  * What KVM_GET_SUPPORTED_CPUID answers: identity and sizes of the host's processor, and of its features only what Slate's
- * processor and hypervisor implement (DESIGN.md point 9).
+ * processor and hypervisor implement (docs/decisions/0022).
  *
  * <p>Immutable.
  */

@@ -71,9 +71,8 @@ public final class DirtyBitmap implements AutoCloseable {
     public void mark(long page) {
         long at = hva + (page >>> 6 << 3);
         long bit = 1L << page;
-        // The caller's compare-and-set on the SPTE was a full barrier, so a bit seen set here will be harvested after
-        // the SPTE
-        // became writable, and the harvest write-protects it.
+        // The caller's compare-and-set on the SPTE was a full barrier, so a bit seen set here will be harvested
+        // after the SPTE became writable, and the harvest write-protects it.
         if ((HostMemory.get64(at) & bit) == 0) {
             HostMemory.getAndOr64(at, bit);
         }

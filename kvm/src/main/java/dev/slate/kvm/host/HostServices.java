@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  */
 public interface HostServices {
     /**
-     * Makes every page of {@code [hva, hva + bytes)} present, so that touching it cannot fault (DESIGN.md point 4). May block while
+     * Makes every page of {@code [hva, hva + bytes)} present, so that touching it cannot fault (docs/decisions/0003). May block while
      * another thread of the process resolves the fault (userfaultfd).
      *
      * @param hva a multiple of 4096

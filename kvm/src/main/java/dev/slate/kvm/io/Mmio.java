@@ -40,8 +40,8 @@ public final class Mmio {
 
     /** Asks for a piece: true with the answer in {@link #data}; false: it becomes the exit to the client. */
     public boolean read(long gpa, int bytes) {
-        // A repeated string instruction starts again behind the iterations that it has finished: their answers are
-        // skipped.
+        // A repeated string instruction starts again behind the iterations that it has finished: their
+        // answers are skipped.
         for (int i = replayed; i < known; i++) {
             if (readGpa[i] == gpa && readLen[i] == bytes) {
                 forget(replayed, i);
@@ -50,8 +50,8 @@ public final class Mmio {
             }
         }
         if (replayed < known) {
-            // Another access than last time: the guest's registers or code were changed in between. What was read is
-            // void.
+            // Another access than last time: the guest's registers or code were changed in between. What was
+            // read is void.
             known = replayed;
         }
         if (known == readGpa.length) {

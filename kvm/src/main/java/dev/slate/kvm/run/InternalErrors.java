@@ -29,7 +29,7 @@ final class InternalErrors {
         return Outcome.EXIT;
     }
 
-    /** An instruction that Slate's processor lacks: the client gets its bytes whatever the privilege (DESIGN.md point 9). */
+    /** An instruction that Slate's processor lacks: the client gets its bytes whatever the privilege (docs/decisions/0022). */
     static int notImplemented(VcpuRun run, Cpu cpu) {
         run.stats.add(VcpuStats.INSN_EMULATION_FAIL);
         run.vm.missing().say(run.vcpu.id, run.s.rip, cpu.codeMode, cpu.exit.bytes, cpu.exit.byteCount);

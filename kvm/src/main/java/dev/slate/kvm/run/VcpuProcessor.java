@@ -254,8 +254,8 @@ public final class VcpuProcessor implements Hypervisor, Translations {
             Tracepoints.pageFault(id, s.rip, gpa, errorCode);
         }
         if (!codeOrTable && mmio.continues(gpa)) {
-            // The instruction runs again with the client's answer. KVM's emulator goes on where it was: no second
-            // fault.
+            // The instruction runs again with the client's answer. KVM's emulator goes on where it was:
+            // no second fault.
             return MMIO;
         }
         if (apic.ownsPage(gpa) && !codeOrTable) {

@@ -84,9 +84,9 @@ public final class VcpuRun {
         try {
             outcome = runToOutcome(immediateExit);
         } catch (InternalError e) {
-            // How HotSpot reports SIGBUS under an access: a page of a file that was cut short under a mapping that
-            // still stands, of which no call that the hypervisor sees told it. KVM's fault on such a page fails with
-            // EFAULT.
+            // How HotSpot reports SIGBUS under an access: a page of a file that was cut short under a mapping
+            // that still stands, of which no call that the hypervisor sees told it. KVM's fault on such a page
+            // fails with EFAULT.
             outcome = Errno.EFAULT.number();
         } finally {
             // Whatever was thrown: nobody may wait for ever for this vCPU to leave.

@@ -46,9 +46,8 @@ final class LinesTest {
     void a_page_fault_walks_four_levels_and_writes_the_last() throws Exception {
         Lines lines = count(8, true);
         assertThat(lines.exits()).isEqualTo(2 * SAMPLES);
-        // Each fault reads one entry of each level. The guest's own tables are read on a TLB miss too: their SPTEs come
-        // on
-        // top, but seldom.
+        // Each fault reads one entry of each level. The guest's own tables are read on a TLB miss too: their SPTEs
+        // come on top, but seldom.
         assertThat(lines.perExit(lines.spte())).isBetween(4.0, 4.5);
         assertThat(lines.walked()).isLessThanOrEqualTo(lines.spte());
         assertThat(lines.rmap()).as("the TDP MMU has none").isZero();

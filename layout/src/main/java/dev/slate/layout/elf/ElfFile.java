@@ -210,8 +210,8 @@ public final class ElfFile implements AutoCloseable {
         }
         ByteBuffer first = load(section);
         if (!relocatable() || !name.startsWith(".debug_")) return first;
-        // A compiler puts each type unit into a section of its own, of the same name, so that the linker can drop
-        // doubles.
+        // A compiler puts each type unit into a section of its own, of the same name, so that the linker
+        // can drop doubles.
         List<ByteBuffer> parts = new ArrayList<>(List.of(first));
         long size = first.limit();
         for (Section other : sections) {

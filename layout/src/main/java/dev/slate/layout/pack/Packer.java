@@ -112,8 +112,8 @@ public final class Packer {
     /** The widest alignment first: then nothing but the end can be padded. Among equals the old order stays. */
     private static List<Block> byAlignment(List<Block> blocks) {
         List<Block> sorted = new ArrayList<>(blocks);
-        // A block whose size its alignment does not divide would leave a gap before the next one of that alignment: it
-        // goes last.
+        // A block whose size its alignment does not divide would leave a gap before the next one of that alignment:
+        // it goes last.
         sorted.sort(Comparator.comparingLong((Block b) -> -b.alignment())
                 .thenComparing(b -> b.size() % b.alignment() != 0));
         return sorted;

@@ -217,8 +217,8 @@ public final class TdpMmu implements Mmu {
     private int slow(VcpuMmu v, long root, long gfn, long errorCode, int lowest) {
         boolean write = (errorCode & Hypervisor.NPF_WRITE) != 0;
         for (; ; ) {
-            // What the translation rests on, in this order: sequence and snapshot first, then what is looked up in
-            // them.
+            // What the translation rests on, in this order: sequence and snapshot first, then what is looked
+            // up in them.
             long sequence = invalidation.sequence();
             Memslots slots = memory.slots(v.addressSpace);
             Memslot slot = v.slot(slots, gfn);
