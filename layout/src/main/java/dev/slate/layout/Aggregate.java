@@ -39,12 +39,25 @@ public final class Aggregate extends Type {
     }
 
     /**
-     * One alternative of a Rust enum or a Pascal-like variant record.
+     * One alternative of a Rust enum or an Ada record, or the member that tells which one holds.
      *
-     * @param otherwise whether it is the alternative for every value that no other one names
-     * @param value the discriminant's value, 0 if {@code otherwise}
+     * @param value the discriminant's values, as "3" or "-1, 4..7"; empty for every value that no other one names
      */
-    public record Variant(boolean otherwise, long value, List<Member> members) implements Entry {}
+    public record Variant(Part part, String value, List<Member> members) implements Entry {
+        /** What a variant entry stands for. */
+        public enum Part {
+            /** The member whose value tells the alternatives apart. */
+            DISCRIMINANT,
+            /** The alternative for the values that are named. */
+            CHOSEN,
+            /** The alternative for every value that no other one names. */
+            OTHERWISE
+        }
+
+        public boolean otherwise() {
+            return part == Part.OTHERWISE;
+        }
+    }
 
     private final Kind kind;
     private final @Nullable String name;
@@ -53,6 +66,9 @@ public final class Aggregate extends Type {
     private TypeTable.@Nullable Contents contents;
     private @Nullable List<Member> members;
     private @Nullable Layout layout;
+    private @Nullable Layout paholeLayout;
+    private @Nullable Aggregate definition;
+    private boolean lookedForDefinition;
     private boolean opening;
     private boolean aligning;
     private long naturalAlignment = -1;
@@ -60,8 +76,11 @@ public final class Aggregate extends Type {
     @Nullable
     Boolean packed;
 
+    /** A size that the running program decides. */
+    public static final long UNKNOWN = -1;
+
     /**
-     * @param size bytes
+     * @param size bytes, or {@link #UNKNOWN}
      * @param declaration whether this only says that the type exists
      */
     public Aggregate(TypeTable table, long id, Kind kind, @Nullable String name, long size, boolean declaration) {
@@ -87,7 +106,31 @@ public final class Aggregate extends Type {
 
     @Override
     public long size() {
-        return size;
+        if (size != UNKNOWN && !declaration) return size;
+        Aggregate whole = definition();
+        return whole == this || whole == null ? 0 : whole.size();
+    }
+
+    @Override
+    public boolean sizeKnown() {
+        if (!declaration) return size != UNKNOWN;
+        Aggregate whole = definition();
+        return whole != null && whole.sizeKnown();
+    }
+
+    /** Itself, or the definition of what this only declares; null if that is not to be found. */
+    public @Nullable Aggregate definition() {
+        if (!declaration) return this;
+        if (!lookedForDefinition) {
+            lookedForDefinition = true;
+            definition = table().definition(this);
+        }
+        return definition;
+    }
+
+    /** Whether it keeps its padding as a base class: see {@link TypeTable.Contents#plain()}. */
+    public boolean plain() {
+        return contents().plain();
     }
 
     /** The alignment that was asked for, stated or inferred by the source, in bytes; 0 if none was. */
@@ -110,7 +153,8 @@ public final class Aggregate extends Type {
             if (opening) throw new LayoutException(table().file(), "type " + id() + ": it contains itself");
             opening = true;
             try {
-                known = table().contents(this);
+                Aggregate whole = definition();
+                known = whole == null || whole == this ? table().contents(this) : whole.contents();
             } finally {
                 opening = false;
             }
@@ -135,8 +179,18 @@ public final class Aggregate extends Type {
     public Layout layout() {
         Layout known = layout;
         if (known == null) {
-            known = new Layout(this);
+            known = new Layout(this, false);
             layout = known;
+        }
+        return known;
+    }
+
+    /** The same as pahole 1.24 counts it, which differs where members overlap or go backwards. */
+    public Layout paholeLayout() {
+        Layout known = paholeLayout;
+        if (known == null) {
+            known = new Layout(this, true);
+            paholeLayout = known;
         }
         return known;
     }

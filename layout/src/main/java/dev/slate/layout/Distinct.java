@@ -6,7 +6,7 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Tells whether an aggregate was seen before. Two are the same when name, size and every member's name and place are; their
+ * Tells whether an aggregate was seen before. Two are the same when qualified name, size and every member's name and place are; their
  * members' types are not looked at, as one header compiled into two units may name different private types.
  */
 public final class Distinct {
@@ -25,8 +25,9 @@ public final class Distinct {
     private static Key key(Aggregate aggregate) {
         List<Member> members = aggregate.members();
         // Two hashes of different make: among a million types a collision of both is as good as impossible.
-        long first = mix(1125899906842597L, aggregate.name());
-        long second = 0x9E3779B97F4A7C15L + hash(aggregate.name());
+        String name = aggregate.qualifiedName();
+        long first = mix(1125899906842597L, name);
+        long second = 0x9E3779B97F4A7C15L + hash(name);
         first = first * 31 + aggregate.size();
         second = second * 0x100000001B3L + aggregate.size();
         for (Member member : members) {

@@ -41,8 +41,12 @@ public final class FunctionType extends Type {
         return null;
     }
 
+    /** C has no values of a function type; where other languages do, the value is a pointer. */
     @Override
     public long size() {
-        return 0;
+        TypeTable.Language language = table().language();
+        return language == TypeTable.Language.GO || language == TypeTable.Language.PASCAL
+                ? table().addressSize()
+                : 0;
     }
 }

@@ -33,7 +33,9 @@ public record Member(
     public enum Role {
         FIELD,
         BASE,
-        STATIC
+        STATIC,
+        /** A member whose place the running program decides: behind another one of variable size. */
+        DYNAMIC
     }
 
     /** An ordinary field of a whole number of bytes. */
@@ -41,9 +43,31 @@ public record Member(
         return new Member(name, type, Role.FIELD, offset, offset * 8, 0, 0, size, 0, Aggregate.Access.NONE, false, 0);
     }
 
-    /** Whether it lies nowhere in the object itself: a static member, or a virtual base, whose place only the vtable knows. */
+    /** Whether its own place says nothing: a static member, a virtual base, or one whose place the running program decides. */
     public boolean takesNoPart() {
-        return role == Role.STATIC || role == Role.BASE && virtual;
+        return role == Role.STATIC || role == Role.DYNAMIC || role == Role.BASE && virtual;
+    }
+
+    /** Whether {@link #byteSize()} is the truth; see {@link Type#sizeKnown()}. */
+    public boolean sizeKnown() {
+        return bitfieldSize != 0 || byteSize != 0 || Type.sizeKnown(type);
+    }
+
+    /** The same member somewhere else. */
+    public Member at(long byteOffset, long bitOffset, int bitfieldOffset) {
+        return new Member(
+                name,
+                type,
+                role,
+                byteOffset,
+                bitOffset,
+                bitfieldSize,
+                bitfieldOffset,
+                byteSize,
+                alignment,
+                access,
+                virtual,
+                value);
     }
 
     /** The first bit after it. */

@@ -4,42 +4,101 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** How a compiler gives places to members in the order of their declaration. */
-public interface Platform {
-    /** The System V ABI of x86-64 (3.1.2 "Aggregates and Unions", "Bit-Fields"), which other 64-bit Linux ABIs share. */
-    Platform SYSTEM_V = new Platform() {};
+/**
+ * How a compiler gives places to members in the order of their declaration: the System V ABI of x86-64 (3.1.2 "Aggregates and Unions",
+ * "Bit-Fields"), which other ABIs share but for the widest alignment, and on top of it the Itanium C++ ABI's base classes and Go's rule
+ * for a last member without size.
+ *
+ * @param widest the widest alignment of a scalar, in bytes
+ * @param packedInside whether structs inside that could have been declared packed were; no debug format says so
+ */
+public record Platform(long widest, boolean packedInside) {
+    /** The System V ABI of x86-64. */
+    public static final Platform SYSTEM_V = new Platform(16, false);
 
     /** Members with their places, and what they add up to. */
-    record Placed(List<Member> members, long size, long alignment) {}
+    public record Placed(List<Member> members, long size, long alignment) {}
+
+    /** The rules of the platform that a table's types were compiled for. */
+    public static Platform of(TypeTable table) {
+        return new Platform(table.widestAlignment(), false);
+    }
 
     /**
      * The alignment of one member, in bytes. No debug format says that a struct is packed; where one lies at a place that its members
      * forbid, it must be.
      */
-    default long alignmentOf(Member member) {
+    public long alignmentOf(Member member) {
         long natural = alignmentOf(member.type());
         if (member.bitfieldSize() == 0 && member.byteOffset() % natural != 0) natural = 1;
         return Math.max(member.alignment(), natural);
     }
 
     /** The alignment of a type, in bytes. */
-    default long alignmentOf(@Nullable Type type) {
-        Type stripped = Type.strip(type);
-        if (stripped instanceof ArrayType array) return alignmentOf(array.element());
-        if (!(stripped instanceof Aggregate aggregate)) return Type.naturalAlignment(stripped);
-        long greatest = Math.max(1, aggregate.statedAlignment());
-        if (aggregate.naturalAlignment() == 0)
-            return greatest; // asked before its members are: it refuses an aggregate that holds itself
+    public long alignmentOf(@Nullable Type type) {
+        return alignmentOf(type, 0);
+    }
+
+    private long alignmentOf(@Nullable Type type, int depth) {
+        if (depth > 4096) throw new LayoutException("?", "a type that never ends");
+        return switch (type) {
+            case TypedefType t -> t.alignment() != 0 ? t.alignment() : alignmentOf(t.target(), depth + 1);
+            case QualifiedType q -> {
+                long inner = alignmentOf(q.target(), depth + 1);
+                long size = q.size();
+                // C11 atomics of a size that the machine reads at once are aligned to it.
+                boolean whole = q.kind() == QualifiedType.Kind.ATOMIC && size <= 16 && Long.bitCount(size) == 1;
+                yield whole ? Math.max(inner, size) : inner;
+            }
+            case ArrayType a when a.vector() -> Math.max(1, Long.highestOneBit(a.size()));
+            case ArrayType a -> alignmentOf(a.element(), depth + 1);
+            case BaseType b -> scalar(b.encoding() == BaseType.Encoding.COMPLEX ? b.size() / 2 : b.size());
+            case EnumType e -> scalar(e.size());
+            case PointerType p -> scalar(p.table().addressSize());
+            case UnspecifiedType u -> scalar(u.size());
+            case Aggregate a -> aggregate(a, depth);
+            case FunctionType f -> scalar(f.size());
+            case null -> 1;
+        };
+    }
+
+    private long scalar(long size) {
+        return size <= 0 ? 1 : Math.min(Long.lowestOneBit(size), widest);
+    }
+
+    private long aggregate(Aggregate aggregate, int depth) {
+        long stated = aggregate.statedAlignment();
+        if (aggregate.table().language() == TypeTable.Language.RUST && stated != 0) return stated;
+        long greatest = Math.max(1, stated);
+        long natural = 1;
+        boolean crooked = false;
         for (Aggregate.Entry entry : aggregate.entries()) {
-            switch (entry) {
-                case Member member -> greatest = Math.max(greatest, member.takesNoPart() ? 1 : alignmentOf(member));
-                case Aggregate.Variant variant -> {
-                    for (Member member : variant.members()) greatest = Math.max(greatest, alignmentOf(member));
-                }
-                case Aggregate.AccessMark mark -> {}
+            List<Member> members = switch (entry) {
+                case Member member -> List.of(member);
+                case Aggregate.Variant variant -> variant.members();
+                case Aggregate.AccessMark mark -> List.of();
+            };
+            for (Member member : members) {
+                if (member.role() == Member.Role.STATIC || member.role() == Member.Role.DYNAMIC) continue;
+                long its = Math.max(member.alignment(), alignmentOf(member.type(), depth + 1));
+                natural = Math.max(natural, its);
+                crooked |= member.bitfieldSize() == 0 && member.byteOffset() % its != 0;
             }
         }
-        return aggregate.size() % greatest == 0 ? greatest : 1;
+        crooked |= aggregate.size() % natural != 0;
+        if (crooked) return greatest;
+        if (packedInside && stated == 0 && tight(aggregate)) return 1;
+        return Math.max(greatest, natural);
+    }
+
+    /** Whether a struct would look the same if it had been declared packed. */
+    private static boolean tight(Aggregate aggregate) {
+        if (aggregate.isUnion()) return aggregate.members().stream().anyMatch(m -> m.bitEnd() == aggregate.size() * 8);
+        Layout layout = aggregate.layout();
+        return layout.holeCount() == 0
+                && layout.bitHoleCount() == 0
+                && layout.padding() == 0
+                && layout.bitPadding() == 0;
     }
 
     /**
@@ -47,12 +106,22 @@ public interface Platform {
      *
      * @param atLeast the alignment that the whole was asked to have, in bytes, 0 or 1 for none
      */
-    default Placed place(List<Member> members, long atLeast) {
+    public Placed place(List<Member> members, long atLeast) {
+        return place(members, atLeast, TypeTable.Language.C, false);
+    }
+
+    /**
+     * As the other one, by the rules of a language.
+     *
+     * @param reuse whether base classes give up their tail padding
+     */
+    public Placed place(List<Member> members, long atLeast, TypeTable.Language language, boolean reuse) {
         List<Member> placed = new ArrayList<>(members.size());
         long bit = 0;
         long greatest = Math.max(1, atLeast);
+        Member last = null;
         for (Member member : members) {
-            if (member.role() == Member.Role.STATIC) {
+            if (member.takesNoPart()) {
                 placed.add(member);
                 continue;
             }
@@ -64,40 +133,26 @@ public interface Platform {
                 if (member.alignment() > 1) bit = roundUp(bit, member.alignment() * 8);
                 if (bit / unit != (bit + member.bitfieldSize() - 1) / unit) bit = roundUp(bit, unit);
                 long byteOffset = bit / unit * size;
-                placed.add(new Member(
-                        member.name(),
-                        member.type(),
-                        member.role(),
-                        byteOffset,
-                        bit,
-                        member.bitfieldSize(),
-                        (int) (bit - byteOffset * 8),
-                        size,
-                        member.alignment(),
-                        member.access(),
-                        member.virtual(),
-                        0));
+                placed.add(member.at(byteOffset, bit, (int) (bit - byteOffset * 8)));
                 bit += member.bitfieldSize();
             } else {
                 bit = roundUp(bit, alignment * 8);
-                placed.add(new Member(
-                        member.name(),
-                        member.type(),
-                        member.role(),
-                        bit / 8,
-                        bit,
-                        0,
-                        0,
-                        size,
-                        member.alignment(),
-                        member.access(),
-                        member.virtual(),
-                        0));
-                bit += size * 8;
+                placed.add(member.at(bit / 8, bit, 0));
+                boolean gives = reuse
+                        && member.role() == Member.Role.BASE
+                        && Type.strip(member.type()) instanceof Aggregate;
+                bit += 8 * (gives && Type.strip(member.type()) instanceof Aggregate base ? end(base, size) : size);
             }
             greatest = Math.max(greatest, alignment);
+            last = member;
         }
+        // Go: a pointer to a last member without size must not point behind the object.
+        if (language == TypeTable.Language.GO && last != null && last.byteSize() == 0 && bit > 0) bit += 8;
         return new Placed(List.copyOf(placed), roundUp(bit, greatest * 8) / 8, greatest);
+    }
+
+    private static long end(Aggregate base, long size) {
+        return size == 0 ? 0 : VirtualBases.nonVirtualEnd(base, 0);
     }
 
     private static long roundUp(long bit, long to) {

@@ -39,4 +39,9 @@ public final class QualifiedType extends Type {
     public long size() {
         return sizeOf(strip(this));
     }
+
+    @Override
+    public boolean sizeKnown() {
+        return sizeKnown(strip(this));
+    }
 }

@@ -38,8 +38,31 @@ public abstract sealed class Type
     /** The name as written in the source, or null for a nameless type. */
     public abstract @Nullable String name();
 
-    /** What {@code sizeof} says, in bytes; 0 for void, functions and incomplete types. */
+    /** What {@code sizeof} says, in bytes; 0 for void, functions and types whose size is not known. */
     public abstract long size();
+
+    /** Whether {@link #size()} is the truth; not so for a type that is only declared, or whose size the running program decides. */
+    public boolean sizeKnown() {
+        return true;
+    }
+
+    /** As {@link #sizeKnown()}, of a type that may be void. */
+    public static boolean sizeKnown(@Nullable Type type) {
+        return type == null || type.sizeKnown();
+    }
+
+    /** The name with the namespaces, classes or modules around it, as its language writes it; null for a nameless type. */
+    public @Nullable String qualifiedName() {
+        String name = name();
+        if (name == null) return null;
+        String scope = table.where(id).scope();
+        return scope.isEmpty() ? name : scope + table.language().separator() + name;
+    }
+
+    /** The scope, unit and line of its declaration. */
+    public TypeTable.Where where() {
+        return table.where(id);
+    }
 
     /** This type without typedefs and qualifiers; null for void. */
     public static @Nullable Type strip(@Nullable Type type) {

@@ -6,11 +6,23 @@ import org.jspecify.annotations.Nullable;
 public final class TypedefType extends Type {
     private final @Nullable String name;
     private final long target;
+    private final long alignment;
 
     public TypedefType(TypeTable table, long id, @Nullable String name, long target) {
+        this(table, id, name, target, 0);
+    }
+
+    /** @param alignment the alignment that was asked for, in bytes, 0 if none was */
+    public TypedefType(TypeTable table, long id, @Nullable String name, long target, long alignment) {
         super(table, id);
         this.name = name;
         this.target = target;
+        this.alignment = alignment;
+    }
+
+    /** The alignment that was asked for, in bytes, 0 if none was. */
+    public long alignment() {
+        return alignment;
     }
 
     @Override
@@ -25,5 +37,10 @@ public final class TypedefType extends Type {
     @Override
     public long size() {
         return sizeOf(strip(this));
+    }
+
+    @Override
+    public boolean sizeKnown() {
+        return sizeKnown(strip(this));
     }
 }

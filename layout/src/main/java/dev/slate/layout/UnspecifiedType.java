@@ -17,6 +17,11 @@ public final class UnspecifiedType extends Type {
     }
 
     @Override
+    public boolean sizeKnown() {
+        return size() != 0;
+    }
+
+    @Override
     public long size() {
         return "decltype(nullptr)".equals(name) ? table().addressSize() : 0;
     }

@@ -124,11 +124,11 @@ final class KernelComparisonTest {
         same(
                 "vmlinux --hex",
                 Tools.run(raw.getParent(), "pahole", "-F", "btf", "--hex", raw.toString()),
-                ours(fresh(64), new PaholeText.Options(false, true, 64)));
+                ours(fresh(64), new PaholeText.Options(false, true, 64, false)));
         same(
                 "vmlinux --cacheline_size=128",
                 Tools.run(raw.getParent(), "pahole", "-F", "btf", "-c", "128", raw.toString()),
-                ours(fresh(128), new PaholeText.Options(false, false, 128)));
+                ours(fresh(128), new PaholeText.Options(false, false, 128, false)));
     }
 
     private static Btf fresh(int lineSize) {
@@ -140,7 +140,7 @@ final class KernelComparisonTest {
         String theirs = Tools.run(raw.getParent(), "pahole", "-F", "btf", "-E", raw.toString());
         Comparison comparison = Comparison.of(
                 theirs,
-                ours(fresh(64), new PaholeText.Options(true, false, 64)),
+                ours(fresh(64), new PaholeText.Options(true, false, 64, false)),
                 (a, b) -> a.replaceAll("= 42949\\d{5},", "= N,").equals(b.replaceAll("= -\\d+,", "= N,"))
                         ? "pahole 1.24 writes a negative enum value as if it had no sign"
                         : null);

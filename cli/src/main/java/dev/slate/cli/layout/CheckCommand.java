@@ -3,6 +3,7 @@ package dev.slate.cli.layout;
 import dev.slate.layout.Aggregate;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
+import dev.slate.layout.dwarf.Definitions;
 import dev.slate.layout.file.LayoutFiles;
 import dev.slate.layout.lock.LockFile;
 import dev.slate.layout.text.Json;
@@ -87,10 +88,12 @@ final class CheckCommand implements Callable<Integer> {
                 throw new LayoutException(lock.toString(), "name a file to compare with, or state one: from FILE");
             List<LayoutSource> sources = new ArrayList<>();
             try {
+                Definitions definitions = new Definitions();
                 for (String name : names) {
                     sources.add(LayoutFiles.open(
                             name,
-                            new LayoutFiles.Options(null, base, lineSize, LayoutFiles.Options.DEFAULT.threads())));
+                            new LayoutFiles.Options(null, base, lineSize, LayoutFiles.Options.DEFAULT.threads()),
+                            definitions));
                 }
                 return add.isEmpty() ? check(sources) : add(sources);
             } finally {
@@ -100,19 +103,30 @@ final class CheckCommand implements Callable<Integer> {
     }
 
     private int add(List<LayoutSource> sources) throws java.io.IOException {
+        boolean exists = Files.exists(lock);
+        List<String> stated = exists ? LockFile.read(lock).names() : List.of();
         StringBuilder text = new StringBuilder(
-                Files.exists(lock) ? Files.readString(lock) : "# A lock file of slate layout: see docs/layout.md\n");
+                exists ? Files.readString(lock) : "# A lock file of slate layout: see docs/layout.md\n");
+        int added = 0;
         for (String name : add) {
             Aggregate found = null;
             for (LayoutSource source : sources) {
-                if (found == null && source.find(FileOptions.bare(name)) != null)
-                    found = FileOptions.need(source, name);
+                if (found == null && !FileOptions.find(source, name).isEmpty()) found = FileOptions.need(source, name);
             }
-            if (found == null) throw new LayoutException(name, "is in none of the files");
-            text.append('\n').append(LockFile.state(found));
+            if (found == null) throw new LayoutException(sources.getLast().name(), FileOptions.missing(sources.getLast(), name));
+            // The name that was given says which type of several is meant; otherwise the full one stays true when another comes.
+            String key = FileOptions.bare(name).matches("[^:]*\\.[^:]*:[^:].*")
+                    ? FileOptions.bare(name)
+                    : String.valueOf(found.qualifiedName());
+            if (stated.contains(key) || stated.contains(FileOptions.bare(name))) {
+                System.out.println(lock + ": already states " + key);
+                continue;
+            }
+            text.append('\n').append(LockFile.state(found, key));
+            added++;
         }
         Files.writeString(lock, text);
-        System.out.println(lock + ": states " + add.size() + " more");
+        System.out.println(lock + ": states " + added + " more");
         return 0;
     }
 

@@ -3,13 +3,12 @@ package dev.slate.cli.layout;
 import dev.slate.layout.Aggregate;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
-import dev.slate.layout.Type;
 import dev.slate.layout.compare.DiffText;
+import dev.slate.layout.compare.SourceDiff;
 import dev.slate.layout.compare.TypeDiff;
 import dev.slate.layout.text.Json;
 import java.io.PrintStream;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -64,21 +63,44 @@ final class DiffCommand implements Callable<Integer> {
             PrintStream out = FileOptions.out();
             List<Object> json = new ArrayList<>();
             boolean any = false;
-            try (LayoutSource old = files.open(before);
-                    LayoutSource now = files.open(after)) {
-                if (types.isEmpty()) {
-                    any = all(old, now, out, json);
-                } else {
-                    for (String type : types) {
-                        any |= one(FileOptions.need(old, type), FileOptions.need(now, type), out, json, true);
+            boolean unread = false;
+            try (LayoutSource old = files.open(before)) {
+                files.anotherBuild();
+                try (LayoutSource now = files.open(after)) {
+                    if (types.isEmpty()) {
+                        List<LayoutException> problems = new ArrayList<>();
+                        SourceDiff diff = new SourceDiff(old, now, problems::add);
+                        for (LayoutException problem : problems) System.err.println("slate: " + problem.getMessage());
+                        unread = !problems.isEmpty();
+                        for (SourceDiff.Pair pair : diff.differing()) any |= pair(pair, out, json);
+                        if (!any && !files.json())
+                            out.append("none of the " + diff.compared() + " types that both files have differs\n");
+                    } else {
+                        for (String type : types) any |= named(old, now, type, out, json);
                     }
                 }
             }
             if (files.json()) out.append(Json.write(json));
-            else if (types.isEmpty() && !any) out.append("no type that both files have differs\n");
             out.flush();
-            return any ? LayoutCommand.FOUND : 0;
+            return any ? LayoutCommand.FOUND : unread ? LayoutCommand.UNABLE : 0;
         });
+    }
+
+    private boolean named(LayoutSource old, LayoutSource now, String type, PrintStream out, List<Object> json) {
+        return one(FileOptions.need(old, type), FileOptions.need(now, type), out, json, true);
+    }
+
+    private boolean pair(SourceDiff.Pair pair, PrintStream out, List<Object> json) {
+        Aggregate old = pair.before();
+        Aggregate now = pair.after();
+        if (old != null && now != null) return one(old, now, out, json, false);
+        Aggregate alone = old != null ? old : now;
+        if (alone == null) return false;
+        String line = pair.name() + ": a layout of " + alone.size() + " bytes (" + alone.where().unit() + ") is only in "
+                + (old != null ? before : after);
+        if (files.json()) json.add(Map.of("type", pair.name(), "only_in", old != null ? before : after));
+        else out.append(line).append("\n\n");
+        return true;
     }
 
     private boolean one(Aggregate old, Aggregate now, PrintStream out, List<Object> json, boolean always) {
@@ -88,38 +110,5 @@ final class DiffCommand implements Callable<Integer> {
         if (files.json()) json.add(text.json());
         else out.append(text.text()).append(types.size() == 1 ? "" : "\n");
         return diff.any();
-    }
-
-    private boolean all(LayoutSource old, LayoutSource now, PrintStream out, List<Object> json) {
-        Map<String, String> prints = new LinkedHashMap<>();
-        now.forEachAggregate(a -> prints.putIfAbsent(String.valueOf(a.name()), print(a)));
-        List<String> differ = new ArrayList<>();
-        old.forEachAggregate(a -> {
-            String print = prints.remove(String.valueOf(a.name()));
-            if (print != null && !print.equals(print(a))) differ.add(String.valueOf(a.name()));
-        });
-        boolean any = false;
-        for (String name : differ) {
-            Type a = old.find(name);
-            Type b = now.find(name);
-            if (a instanceof Aggregate x && b instanceof Aggregate y) any |= one(x, y, out, json, false);
-            else throw new LayoutException(name, "was there a moment ago");
-        }
-        return any;
-    }
-
-    /** Everything that a difference would show in. */
-    private static String print(Aggregate aggregate) {
-        StringBuilder text = new StringBuilder();
-        text.append(aggregate.size());
-        for (var flat : dev.slate.layout.Flat.members(aggregate)) {
-            text.append(';')
-                    .append(flat.path())
-                    .append('@')
-                    .append(flat.bitOffset())
-                    .append('+')
-                    .append(flat.bits());
-        }
-        return text.toString();
     }
 }

@@ -1,13 +1,18 @@
 package dev.slate.cli.layout;
 
 import dev.slate.layout.Aggregate;
+import dev.slate.layout.Ambiguous;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
 import dev.slate.layout.Type;
+import dev.slate.layout.TypedefType;
+import dev.slate.layout.dwarf.Definitions;
 import dev.slate.layout.file.LayoutFiles;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -35,6 +40,14 @@ final class FileOptions {
     @Option(names = "--json", description = "Write JSON.")
     private boolean json;
 
+    /** Shared by the files of one command. */
+    private Definitions definitions = new Definitions();
+
+    /** From here on files belong to another build: its definitions are not those of the files before. */
+    void anotherBuild() {
+        definitions = new Definitions();
+    }
+
     int lineSize() {
         if (lineSize < 1 || lineSize > 4096)
             throw new LayoutException("--cacheline-size", "a line of " + lineSize + " bytes");
@@ -49,8 +62,9 @@ final class FileOptions {
         if (format != null && !format.equals("btf") && !format.equals("dwarf")) {
             throw new LayoutException("--format", "\"" + format + "\" is not known; btf and dwarf are");
         }
-        return LayoutFiles.open(
-                file, new LayoutFiles.Options(format, base, lineSize(), LayoutFiles.Options.DEFAULT.threads()));
+        LayoutFiles.Options options =
+                new LayoutFiles.Options(format, base, lineSize(), LayoutFiles.Options.DEFAULT.threads());
+        return LayoutFiles.open(file, options, definitions);
     }
 
     /** The name without the keyword that some write before it. */
@@ -61,13 +75,46 @@ final class FileOptions {
         return name;
     }
 
+    /** Opens files one after another; what one only declares may be defined in another. */
+    List<LayoutSource> openAll(List<String> names) {
+        List<LayoutSource> sources = new ArrayList<>();
+        for (String name : names) sources.add(open(name));
+        return sources;
+    }
+
     /** A struct, class or union of that name, looked for behind typedefs too. */
     static Aggregate need(LayoutSource source, String name) {
-        Type type = source.find(bare(name));
-        if (type == null)
-            throw new LayoutException(source.name(), "has no type " + name + " in its " + source.format());
+        Type type = one(source, name);
         if (Type.strip(type) instanceof Aggregate aggregate) return aggregate;
         throw new LayoutException(source.name(), name + " is no struct, class or union");
+    }
+
+    /**
+     * The type of that name.
+     *
+     * @throws LayoutException if there is none, with names that are like it, or if the name may mean several
+     */
+    static Type one(LayoutSource source, String name) {
+        List<Type> found = find(source, name);
+        if (found.size() == 1) return found.getFirst();
+        throw new LayoutException(source.name(), found.isEmpty() ? missing(source, name) : several(name, found));
+    }
+
+    /** What a name may mean. */
+    static List<Type> find(LayoutSource source, String name) {
+        String bare = bare(name);
+        List<Type> found = source.find(List.of(bare)).getOrDefault(bare, List.of());
+        return bare.equals(name) ? found : found.stream().filter(t -> !(t instanceof TypedefType)).toList();
+    }
+
+    static String missing(LayoutSource source, String name) {
+        List<String> similar = source.similar(bare(name));
+        return "has no type " + name + " in its " + source.format()
+                + (similar.isEmpty() ? "" : "; it has " + String.join(", ", similar));
+    }
+
+    static String several(String name, List<Type> found) {
+        return name + " may be any of these, say which:\n       " + String.join("\n       ", Ambiguous.lines(found));
     }
 
     /** Standard output, buffered: listings are long. The caller flushes it. */

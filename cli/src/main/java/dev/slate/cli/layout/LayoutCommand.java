@@ -1,6 +1,7 @@
 package dev.slate.cli.layout;
 
 import dev.slate.layout.LayoutException;
+import dev.slate.layout.elf.Trouble;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.concurrent.Callable;
@@ -15,7 +16,8 @@ import picocli.CommandLine.Spec;
         description = "Shows, compares, draws, packs and locks the layouts of C, C++, Rust and Java structures.",
         footer = {
             "",
-            "A FILE is an ELF file or kernel module with BTF or DWARF, a vmlinuz, raw BTF, or jvm:CLASSPATH.",
+            "A FILE is an ELF file, archive or kernel module with BTF or DWARF, a .dwo or .dwp, a vmlinuz, raw BTF, or jvm:CLASSPATH.",
+            "A TYPE is T, ns::T, Outer::T, pkg.T, or file.c:T where several files have a T.",
             "",
             "example: slate layout show kvm_vcpu --base vmlinux kvm.ko"
         },
@@ -59,13 +61,21 @@ public final class LayoutCommand implements Runnable {
         } catch (LayoutException e) {
             System.err.println("slate: " + e.getMessage());
             return UNABLE;
-        } catch (UncheckedIOException | IOException e) {
-            System.err.println("slate: " + e.getMessage());
-            return UNABLE;
+        } catch (UncheckedIOException e) {
+            return unable(e.getCause());
+        } catch (IOException e) {
+            return unable(e);
         } catch (RuntimeException e) {
             throw e;
         } catch (Exception e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    /** Only files of the command's own are written outside of the readers, which tell about files that they cannot read. */
+    private static int unable(IOException e) {
+        String file = e instanceof java.nio.file.FileSystemException system ? system.getFile() : null;
+        System.err.println("slate: " + (file == null ? "" : file + ": ") + Trouble.writing(e));
+        return UNABLE;
     }
 }

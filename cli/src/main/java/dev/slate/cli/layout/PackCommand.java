@@ -2,7 +2,6 @@ package dev.slate.cli.layout;
 
 import dev.slate.layout.Aggregate;
 import dev.slate.layout.LayoutSource;
-import dev.slate.layout.Platform;
 import dev.slate.layout.compare.DiffText;
 import dev.slate.layout.compare.TypeDiff;
 import dev.slate.layout.pack.Packer;
@@ -27,7 +26,8 @@ import picocli.CommandLine.Parameters;
         description = {
             "Proposes an order of a struct's members: the smallest size; with --keep-groups the smallest that only moves members into holes;"
                     + " with --hot the named ones in as few cache lines as possible. Locks are kept in lines of their own. Shows the proposal and"
-                    + " the diff.",
+                    + " the diff. Nothing is proposed where nothing is gained, or where the rules of the language and platform do not come"
+                    + " to the layout that the file has.",
             "",
             "Exit status: 0, 2 for a wrong option, 3 if a file cannot be read or has no such type.",
             ""
@@ -67,17 +67,23 @@ final class PackCommand implements Callable<Integer> {
             try (LayoutSource source = files.open(file)) {
                 Aggregate now = FileOptions.need(source, type);
                 Packer.Wish wish = new Packer.Wish(keepGroups, new LinkedHashSet<>(hot), files.lineSize());
-                Packer.Proposal proposal = Packer.pack(now, Platform.SYSTEM_V, wish);
+                Packer.Proposal proposal = Packer.pack(now, wish);
                 DiffText diff = new DiffText(new TypeDiff(now, proposal.aggregate(), files.lineSize()), 0, cpus);
                 if (files.json()) {
                     Map<String, Object> tree = new LinkedHashMap<>();
-                    tree.put("proposal", LayoutJson.of(proposal.aggregate(), files.lineSize()));
+                    tree.put(
+                            "proposal",
+                            proposal.made() ? LayoutJson.of(proposal.aggregate(), files.lineSize()) : null);
                     tree.put("notes", proposal.notes());
-                    tree.put("diff", diff.json());
+                    if (proposal.made()) tree.put("diff", diff.json());
                     out.append(Json.write(tree));
+                } else if (!proposal.made()) {
+                    out.append(String.valueOf(now.qualifiedName())).append(" stays as it is, ");
+                    out.append(now.sizeKnown() ? now.size() + " bytes\n" : "of unknown size\n");
+                    for (String note : proposal.notes()) out.append(note).append('\n');
                 } else {
                     StringBuilder text = new StringBuilder();
-                    new PaholeText(text, new PaholeText.Options(false, false, files.lineSize()))
+                    new PaholeText(text, new PaholeText.Options(false, false, files.lineSize(), false))
                             .write(proposal.aggregate());
                     out.append(text).append('\n');
                     for (String note : proposal.notes())

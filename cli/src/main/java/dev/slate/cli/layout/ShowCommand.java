@@ -5,7 +5,6 @@ import dev.slate.layout.Layout;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
 import dev.slate.layout.Member;
-import dev.slate.layout.Platform;
 import dev.slate.layout.PointerType;
 import dev.slate.layout.Type;
 import dev.slate.layout.pack.Packer;
@@ -77,6 +76,13 @@ final class ShowCommand implements Callable<Integer> {
     @Option(names = "--hex", description = "Write offsets and sizes in hexadecimal.")
     private boolean hex;
 
+    @Option(
+            names = "--as",
+            paramLabel = "truth|pahole",
+            defaultValue = "truth",
+            description = "pahole writes pahole 1.24's text also where it is not true; docs/layout.md lists where.")
+    private String as = "truth";
+
     @Mixin
     private FileOptions files = new FileOptions();
 
@@ -99,60 +105,110 @@ final class ShowCommand implements Callable<Integer> {
     }
 
     private PaholeText.Options options() {
-        return new PaholeText.Options(expand, hex, files.lineSize());
+        if (!as.equals("truth") && !as.equals("pahole"))
+            throw new LayoutException("--as", "\"" + as + "\" is not known; truth and pahole are");
+        return new PaholeText.Options(expand, hex, files.lineSize(), as.equals("pahole"));
+    }
+
+    /** Opens each file and works on it; one that has no types, or cannot be read, is told and the others are served. */
+    private int each(List<String> names, Consumer<LayoutSource> work) {
+        List<LayoutSource> sources = new ArrayList<>();
+        int unable = 0;
+        for (String name : names) {
+            try {
+                sources.add(files.open(name));
+            } catch (LayoutException e) {
+                System.err.println("slate: " + e.getMessage());
+                unable++;
+            }
+        }
+        for (LayoutSource source : sources) {
+            try (source) {
+                work.accept(source);
+            } catch (LayoutException e) {
+                System.err.println("slate: " + e.getMessage());
+                unable++;
+            }
+        }
+        return unable;
     }
 
     private int one(PrintStream out) {
         if (words.size() < 2)
             throw new CommandLine.ParameterException(spec.commandLine(), "name a type and a file, or use --all");
         String name = words.getFirst();
+        PaholeText.Options options = options();
         List<Object> json = new ArrayList<>();
-        boolean found = false;
-        for (String file : words.subList(1, words.size())) {
-            try (LayoutSource source = files.open(file)) {
-                Type type = source.find(FileOptions.bare(name));
-                if (type == null) {
-                    System.err.println("slate: " + file + " has no type " + name + " in its " + source.format());
-                    continue;
-                }
-                found = true;
-                if (files.json()) {
-                    Map<String, Object> tree = LayoutJson.of(type, files.lineSize());
-                    tree.put("file", file);
-                    json.add(tree);
-                } else {
-                    StringBuilder text = new StringBuilder();
-                    new PaholeText(text, options()).write(type);
-                    out.append(text);
-                }
+        boolean[] found = new boolean[2];
+        int unable = each(words.subList(1, words.size()), source -> {
+            List<Type> types = FileOptions.find(source, name);
+            if (types.size() != 1) {
+                found[1] |= !types.isEmpty();
+                System.err.println(
+                        types.isEmpty()
+                                ? "slate: " + source.name() + " " + FileOptions.missing(source, name)
+                                : "slate: " + source.name() + ": " + FileOptions.several(name, types));
+                return;
             }
-        }
+            found[0] = true;
+            if (files.json()) {
+                Map<String, Object> tree = LayoutJson.of(types.getFirst(), files.lineSize());
+                tree.put("file", source.name());
+                json.add(tree);
+            } else {
+                StringBuilder text = new StringBuilder();
+                new PaholeText(text, options).write(types.getFirst());
+                out.append(text);
+            }
+        });
         if (files.json()) out.append(Json.write(json));
-        return found ? 0 : LayoutCommand.FOUND;
+        if (found[0] && !found[1]) return 0;
+        return unable > 0 && !found[1] ? LayoutCommand.UNABLE : LayoutCommand.FOUND;
     }
 
     private int many(PrintStream out) {
+        PaholeText.Options options = options();
         List<Object> json = new ArrayList<>();
-        for (String file : words) {
-            try (LayoutSource source = files.open(file)) {
-                StringBuilder text = new StringBuilder();
-                source.forEachAggregate(each(source, text, json, out));
-                flush(text, out);
-            }
-        }
+        int[] types = new int[1];
+        int[] leftOut = new int[1];
+        int unable = each(words, source -> {
+            StringBuilder text = new StringBuilder();
+            Consumer<Aggregate> each = each(source, text, json, out, options);
+            int before = types[0];
+            source.forEachAggregate(
+                    aggregate -> {
+                        types[0]++;
+                        int start = text.length();
+                        try {
+                            each.accept(aggregate);
+                        } catch (LayoutException e) {
+                            text.setLength(Math.min(text.length(), start));
+                            throw e;
+                        }
+                    },
+                    problem -> {
+                        leftOut[0]++;
+                        System.err.println("slate: left out: " + problem.getMessage());
+                    });
+            flush(text, out);
+            if (types[0] == before && leftOut[0] == 0)
+                System.err.println("slate: " + source.name() + " has no struct, class or union in its " + source.format()
+                        + "; was it compiled with -g1 or less?");
+        });
         if (files.json()) out.append(Json.write(json));
-        return 0;
+        return unable > 0 ? LayoutCommand.UNABLE : types[0] == 0 ? LayoutCommand.FOUND : 0;
     }
 
-    private Consumer<Aggregate> each(LayoutSource source, StringBuilder text, List<Object> json, PrintStream out) {
-        PaholeText listing = new PaholeText(text, options());
+    private Consumer<Aggregate> each(
+            LayoutSource source, StringBuilder text, List<Object> json, PrintStream out, PaholeText.Options options) {
+        PaholeText listing = new PaholeText(text, options);
         @Nullable String wanted = contains != null ? contains : pointersTo;
-        if (wanted != null && source.find(FileOptions.bare(wanted)) == null) {
-            throw new LayoutException(source.name(), "has no type " + wanted + " in its " + source.format());
-        }
+        String name = wanted == null
+                ? ""
+                : String.valueOf(FileOptions.one(source, wanted).qualifiedName());
         return aggregate -> {
-            if (contains != null) contains(aggregate, FileOptions.bare(contains), text, json);
-            else if (pointersTo != null) pointers(aggregate, FileOptions.bare(pointersTo), text, json);
+            if (contains != null) contains(aggregate, name, text, json);
+            else if (pointersTo != null) pointers(aggregate, name, text, json);
             else if (packable) packable(aggregate, text, json);
             else if (holes != null && (aggregate.isUnion() || aggregate.layout().holeCount() < holes)) return;
             else if (sizes) sizes(aggregate, text, json);
@@ -171,33 +227,38 @@ final class ShowCommand implements Callable<Integer> {
 
     private void sizes(Aggregate aggregate, StringBuilder text, List<Object> json) {
         Layout layout = aggregate.layout();
-        if (files.json())
-            json.add(Map.of(
-                    "name", String.valueOf(aggregate.name()), "size", aggregate.size(), "holes", layout.holeCount()));
-        else
-            text.append(aggregate.name())
+        if (files.json()) {
+            Map<String, Object> one = new LinkedHashMap<>();
+            one.put("name", aggregate.qualifiedName());
+            one.put("size", aggregate.sizeKnown() ? aggregate.size() : null);
+            one.put("holes", layout.holeCount());
+            json.add(one);
+        } else {
+            text.append(aggregate.qualifiedName())
                     .append('\t')
-                    .append(aggregate.size())
+                    .append(aggregate.sizeKnown() ? Long.toString(aggregate.size()) : "?")
                     .append('\t')
                     .append(layout.holeCount())
                     .append('\n');
+        }
     }
 
     private void packable(Aggregate aggregate, StringBuilder text, List<Object> json) {
-        if (aggregate.isUnion()
-                || aggregate.layout().holeCount() == 0 && aggregate.layout().bitHoleCount() == 0) return;
-        Packer.Wish wish = new Packer.Wish(false, Set.of(), files.lineSize());
-        long size = Packer.pack(aggregate, Platform.SYSTEM_V, wish).aggregate().size();
-        if (size >= aggregate.size()) return;
+        if (aggregate.isUnion()) return;
+        Layout layout = aggregate.layout();
+        if (layout.holeCount() == 0 && layout.bitHoleCount() == 0) return;
+        Packer.Proposal proposal = Packer.pack(aggregate, new Packer.Wish(false, Set.of(), files.lineSize()));
+        if (!proposal.made()) return;
+        long size = proposal.aggregate().size();
         if (files.json()) {
             Map<String, Object> one = new LinkedHashMap<>();
-            one.put("name", aggregate.name());
+            one.put("name", aggregate.qualifiedName());
             one.put("size", aggregate.size());
             one.put("packed", size);
             one.put("saved", aggregate.size() - size);
             json.add(one);
         } else {
-            text.append(aggregate.name())
+            text.append(aggregate.qualifiedName())
                     .append('\t')
                     .append(aggregate.size())
                     .append('\t')
@@ -211,9 +272,9 @@ final class ShowCommand implements Callable<Integer> {
     private void contains(Aggregate aggregate, String wanted, StringBuilder text, List<Object> json) {
         for (Member member : aggregate.members()) {
             Type type = member.type();
-            if (type == null || !wanted.equals(type.name())) continue;
-            if (files.json()) json.add(String.valueOf(aggregate.name()));
-            else text.append(aggregate.name()).append('\n');
+            if (type == null || !wanted.equals(type.qualifiedName())) continue;
+            if (files.json()) json.add(String.valueOf(aggregate.qualifiedName()));
+            else text.append(aggregate.qualifiedName()).append('\n');
             return;
         }
     }
@@ -222,11 +283,10 @@ final class ShowCommand implements Callable<Integer> {
         for (Member member : aggregate.members()) {
             if (!(member.type() instanceof PointerType pointer)) continue;
             Type target = pointer.target();
-            if (target == null || !wanted.equals(target.name())) continue;
-            if (files.json())
-                json.add(Map.of("type", String.valueOf(aggregate.name()), "member", String.valueOf(member.name())));
-            else
-                text.append(aggregate.name()).append(": ").append(member.name()).append('\n');
+            if (target == null || !wanted.equals(target.qualifiedName())) continue;
+            String name = String.valueOf(aggregate.qualifiedName());
+            if (files.json()) json.add(Map.of("type", name, "member", String.valueOf(member.name())));
+            else text.append(name).append(": ").append(member.name()).append('\n');
         }
     }
 }

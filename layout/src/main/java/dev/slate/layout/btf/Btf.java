@@ -19,7 +19,10 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -241,7 +244,13 @@ public final class Btf implements LayoutSource, TypeTable {
         boolean flag = info < 0;
         long third = Integer.toUnsignedLong(in.getInt(at + 8)); // a size or a type
         return switch (kind) {
-            case INT -> new BaseType(this, id, string(in.getInt(at), at), in.getInt(at + 12) & 0xff);
+            case INT ->
+                new BaseType(
+                        this,
+                        id,
+                        string(in.getInt(at), at),
+                        in.getInt(at + 12) & 0xff,
+                        (in.getInt(at + 12) >>> 24 & 1) != 0 ? BaseType.Encoding.SIGNED : BaseType.Encoding.UNSIGNED);
             case FLOAT -> new BaseType(this, id, string(in.getInt(at), at), (int) Math.min(third, 1024) * 8);
             case PTR -> new PointerType(this, id, PointerType.Kind.POINTER, null, third, 0);
             case ARRAY ->
@@ -376,13 +385,17 @@ public final class Btf implements LayoutSource, TypeTable {
     }
 
     @Override
-    public void forEachAggregate(Consumer<Aggregate> each) {
+    public void forEachAggregate(Consumer<Aggregate> each, Consumer<LayoutException> leftOut) {
         Distinct distinct = new Distinct();
         for (long id = 1; id <= typeCount(); id++) {
             int kind = kind(id);
             if (kind != STRUCT && kind != UNION) continue;
-            if (type(id) instanceof Aggregate aggregate && aggregate.name() != null && distinct.first(aggregate))
-                each.accept(aggregate);
+            try {
+                if (type(id) instanceof Aggregate aggregate && aggregate.name() != null && distinct.first(aggregate))
+                    each.accept(aggregate);
+            } catch (LayoutException e) {
+                leftOut.accept(e);
+            }
         }
     }
 
@@ -392,19 +405,38 @@ public final class Btf implements LayoutSource, TypeTable {
     }
 
     @Override
-    public @Nullable Type find(String name) {
-        byte[] wanted = name.getBytes(StandardCharsets.UTF_8);
-        if (base != null) {
-            Type found = base.find(name);
-            if (found != null) return found;
+    public Map<String, List<Type>> find(Collection<String> names) {
+        Map<String, List<Type>> found = new LinkedHashMap<>();
+        for (String name : names) {
+            List<Type> types = new ArrayList<>();
+            find(name.getBytes(StandardCharsets.UTF_8), types, new Distinct());
+            // A struct is meant before a typedef or an enum of its name.
+            if (types.stream().anyMatch(t -> t instanceof Aggregate)) types.removeIf(t -> !(t instanceof Aggregate));
+            found.put(name, types.isEmpty() || types.getFirst() instanceof Aggregate ? types : types.subList(0, 1));
         }
+        return found;
+    }
+
+    private void find(byte[] wanted, List<Type> types, Distinct distinct) {
+        if (base != null) base.find(wanted, types, distinct);
         for (int i = 0; i < count; i++) {
             int at = starts[i];
             int kind = in.getInt(at + 4) >>> 24 & 0x1f;
             if (kind != STRUCT && kind != UNION && kind != ENUM && kind != ENUM64 && kind != TYPEDEF) continue;
-            if (named(in.getInt(at), wanted)) return type(firstId + (long) i);
+            if (!named(in.getInt(at), wanted)) continue;
+            Type type = type(firstId + (long) i);
+            if (type != null && !(type instanceof Aggregate a && !distinct.first(a))) types.add(type);
         }
-        return null;
+    }
+
+    /** Whether some name lies behind its strings: it is a module's, and continues the kernel's. */
+    public boolean continuesAnother() {
+        if (base != null) return false;
+        for (int i = 0; i < count; i++) {
+            int offset = in.getInt(starts[i]);
+            if (offset < 0 || offset >= strings.length) return true;
+        }
+        return false;
     }
 
     private boolean named(int offset, byte[] wanted) {

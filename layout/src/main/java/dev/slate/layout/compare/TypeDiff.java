@@ -71,7 +71,7 @@ public final class TypeDiff {
         this.before = before;
         this.after = after;
         this.lineSize = lineSize;
-        this.changes = compare(Flat.members(before), Flat.members(after));
+        this.changes = compare(Flat.compared(before), Flat.compared(after));
     }
 
     private static List<Change> compare(List<Flat> before, List<Flat> after) {
@@ -155,7 +155,7 @@ public final class TypeDiff {
     /** The name, with its keyword where it has one. */
     public String title() {
         Type type = after;
-        String name = type.name();
+        String name = type.qualifiedName();
         return after.kind().word() + " " + (name == null ? "{...}" : name);
     }
 }

@@ -110,7 +110,7 @@ public final class Density {
 
     /** A title for the picture. */
     public String title() {
-        String name = ((Type) aggregate).name();
+        String name = ((Type) aggregate).qualifiedName();
         return aggregate.kind().word() + " " + (name == null ? "{...}" : name) + ", " + aggregate.size() + " bytes";
     }
 }

@@ -2,6 +2,7 @@ package dev.slate.layout.density;
 
 import dev.slate.layout.Flat;
 import dev.slate.layout.LayoutException;
+import dev.slate.layout.elf.Trouble;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,7 +28,7 @@ public final class Heat {
         try {
             return parse(file.toString(), Files.readAllLines(file), density);
         } catch (IOException e) {
-            throw new LayoutException(file.toString(), "cannot be read: " + e.getMessage());
+            throw new LayoutException(file.toString(), Trouble.reading(e));
         }
     }
 

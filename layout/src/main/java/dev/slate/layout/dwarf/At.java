@@ -8,6 +8,18 @@ final class At {
     static final int BIT_OFFSET = 0x0c;
     static final int BIT_SIZE = 0x0d;
     static final int LANGUAGE = 0x13;
+    static final int COMP_DIR = 0x1b;
+    static final int DISCR_LIST = 0x3d;
+    static final int ENCODING = 0x3e;
+    static final int LOWER_BOUND = 0x22;
+    static final int ABSTRACT_ORIGIN = 0x31;
+    static final int ARTIFICIAL = 0x34;
+    static final int DECL_FILE = 0x3a;
+    static final int DECL_LINE = 0x3b;
+    static final int DATA_LOCATION = 0x50;
+    static final int GNU_TEMPLATE_NAME = 0x2110;
+    static final int GNU_DWO_ID = 0x2131;
+    static final int DISCR = 0x15;
     static final int DISCRIMINANT_VALUE = 0x16;
     static final int CONST_VALUE = 0x1c;
     static final int CONTAINING_TYPE = 0x1d;
@@ -22,6 +34,7 @@ final class At {
     static final int VIRTUALITY = 0x4c;
     static final int SIGNATURE = 0x69;
     static final int DATA_BIT_OFFSET = 0x6b;
+    static final int ENUM_CLASS = 0x6d;
     static final int STR_OFFSETS_BASE = 0x72;
     static final int ALIGNMENT = 0x88;
     static final int GNU_VECTOR = 0x2107;

@@ -102,6 +102,13 @@ final class Die {
         if (i < 0) return 0;
         long raw = rawAt(i);
         int form = formAt(i);
+        if (form == Form.DATA16) { // its lower half
+            Reader in = unit.reader((int) raw);
+            boolean little = in.in.order() == java.nio.ByteOrder.LITTLE_ENDIAN;
+            long first = in.byte8();
+            long second = in.byte8();
+            return little ? first : second;
+        }
         return Form.block(form) ? expression(form, (int) raw) : raw;
     }
 
@@ -119,8 +126,18 @@ final class Die {
         Reader in = unit.reader((int) rawAt(i));
         long length = Skip.blockLength(form, in);
         if (length <= 0) return false;
+        long end = in.at + length;
         int op = in.byte1();
-        return op == 0x23 || op == 0x10 || op == 0x11 || op >= 0x08 && op <= 0x0d || op >= 0x30 && op <= 0x4f;
+        switch (op) {
+            case 0x23, 0x10, 0x11 -> in.skipLeb();
+            case 0x08, 0x09 -> in.skip(1);
+            case 0x0a, 0x0b -> in.skip(2);
+            case 0x0c, 0x0d -> in.skip(4);
+            default -> {
+                if (op < 0x30 || op > 0x4f) return false;
+            }
+        }
+        return in.at == end; // more steps than one do more than add a constant
     }
 
     /** DWARF 5, 2.5.1: the constant that a one-step expression pushes or adds; 0 for any other. */
@@ -139,6 +156,39 @@ final class Die {
             case 0x0d -> in.byte4();
             default -> op >= 0x30 && op <= 0x4f ? op - 0x30 : 0; // lit0 to lit31
         };
+    }
+
+    /** A reader at the first byte of a block, null if the attribute is none. */
+    @Nullable
+    Reader block(int attribute) {
+        int i = index(attribute);
+        if (i < 0 || !Form.block(formAt(i))) return null;
+        Reader in = unit.reader((int) rawAt(i));
+        Skip.blockLength(formAt(i), in);
+        return in;
+    }
+
+    /** Where a block ends. */
+    int blockEnd(int attribute) {
+        int i = index(attribute);
+        Reader in = unit.reader((int) rawAt(i));
+        long length = Skip.blockLength(formAt(i), in);
+        in.skip(length);
+        return in.at;
+    }
+
+    /** The bytes of a value that is wider than 64 bits, null for any other. */
+    byte @Nullable [] bytes(int attribute) {
+        int i = index(attribute);
+        if (i < 0) return null;
+        Reader in = unit.reader((int) rawAt(i));
+        int length;
+        if (formAt(i) == Form.DATA16) length = 16;
+        else if (Form.block(formAt(i))) length = (int) Math.min(64, Skip.blockLength(formAt(i), in));
+        else return null;
+        byte[] bytes = new byte[Math.max(0, length)];
+        for (int k = 0; k < bytes.length; k++) bytes[k] = (byte) in.byte1();
+        return bytes;
     }
 
     @Nullable

@@ -35,7 +35,7 @@ final class Entries {
             if (definition != null && definition.id() != id) return definition;
         }
         return switch (die.tag()) {
-            case Tag.BASE -> new BaseType(unit, id, die.name(), bits(die));
+            case Tag.BASE -> new BaseType(unit, id, die.name(), bits(die), encoding(die));
             case Tag.POINTER -> pointer(die, id, PointerType.Kind.POINTER);
             case Tag.REFERENCE -> pointer(die, id, PointerType.Kind.REFERENCE);
             case Tag.RVALUE_REFERENCE -> pointer(die, id, PointerType.Kind.RVALUE_REFERENCE);
@@ -45,9 +45,13 @@ final class Entries {
             case Tag.RESTRICT -> qualified(die, id, QualifiedType.Kind.RESTRICT);
             case Tag.ATOMIC -> qualified(die, id, QualifiedType.Kind.ATOMIC);
             case Tag.PACKED, Tag.SHARED -> qualified(die, id, QualifiedType.Kind.TAG);
-            case Tag.TYPEDEF -> new TypedefType(unit, id, die.name(), die.reference(At.TYPE));
+            case Tag.TYPEDEF, Tag.TEMPLATE_ALIAS ->
+                new TypedefType(unit, id, die.name(), die.reference(At.TYPE), die.number(At.ALIGNMENT));
             case Tag.ARRAY -> array(die, id);
-            case Tag.STRING -> new BaseType(unit, id, "string", bits(die));
+            case Tag.STRING -> sized(die, id, "string");
+            case Tag.SET -> sized(die, id, "set");
+            case Tag.FILE -> sized(die, id, "file");
+            case Tag.COARRAY, Tag.DYNAMIC -> new UnspecifiedType(unit, id, die.name());
             case Tag.STRUCTURE, Tag.CLASS, Tag.UNION, Tag.INTERFACE -> aggregate(die, id);
             case Tag.ENUMERATION -> enumeration(die, id);
             case Tag.SUBROUTINE, Tag.SUBPROGRAM -> function(die, id);
@@ -60,13 +64,33 @@ final class Entries {
 
     private int bits(Die die) {
         long bits = die.has(At.BYTE_SIZE) ? die.number(At.BYTE_SIZE) * 8 : die.number(At.BIT_SIZE);
-        if (bits < 0 || bits > 1 << 20) throw unit.broken(die.offset, "a base type of " + bits + " bits");
+        if (bits < 0 || bits > 1 << 30) throw unit.broken(die.offset, "a base type of " + bits + " bits");
         return (int) bits;
+    }
+
+    /** DWARF 5, table 7.11, and gcc's code for complex integers. */
+    private static BaseType.Encoding encoding(Die die) {
+        return switch ((int) die.number(At.ENCODING)) {
+            case 0x02 -> BaseType.Encoding.BOOLEAN;
+            case 0x03, 0x80 -> BaseType.Encoding.COMPLEX;
+            case 0x05 -> BaseType.Encoding.SIGNED;
+            case 0x06, 0x08, 0x10 -> BaseType.Encoding.CHARACTER;
+            case 0x07 -> BaseType.Encoding.UNSIGNED;
+            default -> BaseType.Encoding.OTHER;
+        };
+    }
+
+    /** A type without parts that states its size, or a type of unknown size. */
+    private Type sized(Die die, long id, String word) {
+        String name = die.name();
+        if (!die.constant(At.BYTE_SIZE)) return new UnspecifiedType(unit, id, name == null ? word : name);
+        return new BaseType(unit, id, name == null ? word : name, bits(die));
     }
 
     private Type subrange(Die die, long id) {
         long base = die.reference(At.TYPE);
-        return base == 0 ? new BaseType(unit, id, die.name(), bits(die)) : new TypedefType(unit, id, die.name(), base);
+        boolean own = die.constant(At.BYTE_SIZE) || base == 0;
+        return own ? new BaseType(unit, id, die.name(), bits(die)) : new TypedefType(unit, id, die.name(), base);
     }
 
     private PointerType pointer(Die die, long id, PointerType.Kind kind) {
@@ -79,25 +103,66 @@ final class Entries {
 
     private ArrayType array(Die die, long id) {
         List<Long> counts = new ArrayList<>(2);
+        boolean known = true;
         for (Die child : children(die)) {
-            if (child.tag() == Tag.SUBRANGE) counts.add(count(child));
+            long count = 0;
+            if (child.tag() == Tag.SUBRANGE) count = count(child);
             else if (child.tag() == Tag.ENUMERATION)
-                counts.add((long) enumeration(child, id).values().size());
+                count = enumeration(child, id).values().size();
+            else continue;
+            known &= count != ArrayType.UNKNOWN;
+            counts.add(Math.max(0, count));
         }
         long[] all = new long[counts.size()];
         for (int i = 0; i < all.length; i++) all[i] = counts.get(i);
-        return new ArrayType(unit, id, die.reference(At.TYPE), all, die.number(At.GNU_VECTOR) != 0);
+        boolean vector = die.number(At.GNU_VECTOR) != 0;
+        return new ArrayType(unit, id, die.reference(At.TYPE), all, vector, size(die, all.length, known));
     }
 
-    /** How many elements a dimension has; 0 for a flexible array and for one whose length only a running program knows. */
-    private long count(Die subrange) {
-        long count = 0;
-        if (subrange.constant(At.COUNT)) count = subrange.number(At.COUNT);
-        else if (subrange.constant(At.UPPER_BOUND)) {
-            // gcc gives an empty array the bound -1, in as many bytes as it likes.
-            long bound = subrange.number(At.UPPER_BOUND);
-            count = bound == 0xffffffffL ? 0 : bound + 1;
+    private long size(Die die, int dimensions, boolean known) {
+        TypeTable.Language language = unit.language();
+        long pointer = unit.addressSize();
+        if (die.has(At.DATA_LOCATION)) {
+            // The elements are elsewhere, and a descriptor is here. gfortran's (libgfortran.h, since GCC 8) has a base, an
+            // offset, 16 bytes about the type, a span, and three words for each dimension; Free Pascal has a pointer.
+            if (language == TypeTable.Language.FORTRAN && pointer == 8) return 40 + 24L * dimensions;
+            return language == TypeTable.Language.PASCAL ? pointer : ArrayType.UNKNOWN;
         }
+        boolean stated = die.constant(At.BYTE_SIZE) && language != TypeTable.Language.RUST;
+        if (stated && !language.cxx() && language != TypeTable.Language.C) return Math.max(0, die.number(At.BYTE_SIZE));
+        return known ? ArrayType.COUNTED : ArrayType.UNKNOWN;
+    }
+
+    /** How many elements a dimension has; 0 for a flexible array, UNKNOWN where only a running program knows. */
+    private long count(Die subrange) {
+        if (subrange.constant(At.COUNT)) return checked(subrange, subrange.number(At.COUNT));
+        if (subrange.has(At.COUNT)) return ArrayType.UNKNOWN;
+        boolean upper = subrange.has(At.UPPER_BOUND);
+        if (!upper) return wholeRange(subrange);
+        if (!subrange.constant(At.UPPER_BOUND) || subrange.has(At.LOWER_BOUND) && !subrange.constant(At.LOWER_BOUND))
+            return dynamicBound();
+        // gcc gives an empty array the bound -1, in as many bytes as it likes.
+        long bound = subrange.number(At.UPPER_BOUND);
+        if (bound == 0xffffffffL && unit.lowestBound() == 0) bound = -1;
+        long lower = subrange.numberOr(At.LOWER_BOUND, unit.lowestBound());
+        return bound < lower ? 0 : checked(subrange, bound - lower + 1);
+    }
+
+    /** C's variable-length arrays are never members; the bounds of other languages' may be. */
+    private long dynamicBound() {
+        TypeTable.Language language = unit.language();
+        return language == TypeTable.Language.C || language.cxx() ? 0 : ArrayType.UNKNOWN;
+    }
+
+    /** A dimension that only names its index type: all values of an enumeration or a subrange; C's flexible array. */
+    private long wholeRange(Die subrange) {
+        TypeTable.Language language = unit.language();
+        if (language != TypeTable.Language.ADA && language != TypeTable.Language.PASCAL) return 0;
+        Type index = Type.strip(unit.type(subrange.reference(At.TYPE)));
+        return index instanceof EnumType e ? e.values().size() : ArrayType.UNKNOWN;
+    }
+
+    private long checked(Die subrange, long count) {
         if (count < 0) throw unit.broken(subrange.offset, "an array of " + count + " elements");
         return count;
     }
@@ -110,17 +175,54 @@ final class Entries {
             default -> Aggregate.Kind.STRUCT;
         };
         boolean declaration = die.number(At.DECLARATION) != 0;
-        long size = die.number(At.BYTE_SIZE);
+        // A variable size refers to a value or computes it (Ada); a definition in bits is rounded up.
+        boolean variable = die.has(At.BYTE_SIZE) && !die.constant(At.BYTE_SIZE);
+        long size = variable ? 0 : die.has(At.BYTE_SIZE) ? die.number(At.BYTE_SIZE) : (die.number(At.BIT_SIZE) + 7) / 8;
         if (size < 0 || size > 1L << 40) throw unit.broken(die.offset, "a type of " + size + " bytes");
-        return new Aggregate(unit, id, kind, nameOf(die), size, declaration);
+        return new Aggregate(unit, id, kind, nameOf(die), variable ? Aggregate.UNKNOWN : size, declaration);
     }
 
     /** The name, which for a class defined outside of where it was declared stands at the declaration. */
-    private @Nullable String nameOf(Die die) {
-        if (die.has(At.NAME)) return die.name();
-        long specification = die.reference(At.SPECIFICATION);
-        if (specification == 0 || specification == (die.offset | unit.head.mark())) return null;
-        return unit.type(specification) instanceof Aggregate a ? a.name() : null;
+    @Nullable
+    String nameOf(Die die) {
+        Die named = declarationOf(die, 0);
+        String name = named.name();
+        if (name == null || !unit.language().cxx() || name.indexOf('<') >= 0) return name;
+        String arguments = new Templates(this).arguments(die);
+        return arguments.isEmpty() ? name : name + arguments;
+    }
+
+    /** The entry that has the name and the scope of one that is defined elsewhere than it is declared. */
+    private Die declarationOf(Die die, int depth) {
+        int attribute = die.has(At.SPECIFICATION) ? At.SPECIFICATION : At.ABSTRACT_ORIGIN;
+        if (die.has(At.NAME) || !die.has(attribute) || depth > 4) return die;
+        long reference = die.reference(attribute);
+        Die found = unit.owner(reference).entry((int) (reference & ~(Unit.TYPES | Unit.ALT)));
+        return found == null || found == die ? die : declarationOf(found, depth + 1);
+    }
+
+    /** The scope, unit and line of the entry of a type. */
+    TypeTable.Where where(int offset, int depth) {
+        Die die = unit.entry(offset);
+        if (die == null) return TypeTable.Where.NOWHERE;
+        Die named = declarationOf(die, 0);
+        boolean primary = die.number(At.DECL_FILE) <= 1;
+        return new TypeTable.Where(
+                named.unit.scopeOf(named.offset, depth),
+                unit.source(),
+                (int) Math.min(Integer.MAX_VALUE, die.number(At.DECL_LINE)),
+                !primary);
+    }
+
+    /** The qualified name of a scope. */
+    String scopeName(int offset, int depth) {
+        Die die = unit.entry(offset);
+        if (die == null) return "";
+        Die named = declarationOf(die, 0);
+        String name = Tag.aggregate(die.tag()) ? nameOf(die) : named.name();
+        if (name == null) name = die.tag() == Tag.NAMESPACE ? "(anonymous namespace)" : "{...}";
+        String outer = named.unit.scopeOf(named.offset, depth + 1);
+        return outer.isEmpty() ? name : outer + unit.language().separator() + name;
     }
 
     private EnumType enumeration(Die die, long id) {
@@ -149,6 +251,19 @@ final class Entries {
         return new FunctionType(unit, id, die.reference(At.TYPE), parameters, variadic);
     }
 
+    /** The type that an entry names. */
+    @Nullable
+    Type typeOf(Die die) {
+        return unit.type(die.reference(At.TYPE));
+    }
+
+    /** Whether an entry's type is a scoped enumeration, whose values are written behind its name. */
+    boolean scoped(Die die) {
+        long id = die.reference(At.TYPE);
+        Die type = id == 0 ? null : unit.owner(id).entry((int) (id & ~(Unit.TYPES | Unit.ALT)));
+        return type != null && type.has(At.ENUM_CLASS);
+    }
+
     /** The entries directly below one. */
     List<Die> children(Die parent) {
         List<Die> found = new ArrayList<>();
@@ -170,13 +285,40 @@ final class Entries {
         Die die = unit.entry(offset);
         if (die == null) throw unit.broken(offset, "a type lies where a list of children ends");
         List<Aggregate.Entry> entries = new ArrayList<>();
+        boolean plain = true;
         for (Die child : children(die)) {
             Aggregate.Entry entry = entry(child, aggregate);
             if (entry != null) entries.add(entry);
-            if (child.tag() == Tag.VARIANT_PART) variants(child, aggregate, entries);
+            if (child.tag() == Tag.VARIANT_PART) variants(child, aggregate, entries, 0);
+            plain &= plain(child, aggregate, entry);
         }
         if (unit.language() == TypeTable.Language.RUST) sort(entries);
-        return new TypeTable.Contents(entries, die.number(At.ALIGNMENT));
+        return new TypeTable.Contents(entries, die.number(At.ALIGNMENT), plain);
+    }
+
+    /** Itanium C++ ABI 1.1, "POD": no bases, no virtual functions, nothing hidden, no constructor of its own, no other members. */
+    private boolean plain(Die child, Aggregate owner, Aggregate.@Nullable Entry entry) {
+        if (!unit.language().cxx()) return true;
+        if (child.tag() == Tag.INHERITANCE) return false;
+        if (child.tag() == Tag.SUBPROGRAM) {
+            if (child.number(At.VIRTUALITY) != 0) return false;
+            String name = child.has(At.ARTIFICIAL) ? null : child.name();
+            String own = owner.name();
+            if (name == null || own == null) return true;
+            int arguments = own.indexOf('<');
+            return !name.equals(arguments > 0 ? own.substring(0, arguments) : own)
+                    && !name.startsWith("~")
+                    && !name.equals("operator=");
+        }
+        if (!(entry instanceof Member member) || member.role() == Member.Role.STATIC) return true;
+        boolean hidden = member.access() == Aggregate.Access.PRIVATE
+                || member.access() == Aggregate.Access.PROTECTED
+                || member.access() == Aggregate.Access.NONE && owner.kind() == Aggregate.Kind.CLASS;
+        Type type = Type.strip(member.type());
+        for (int steps = 0; type instanceof ArrayType array && steps < 64; steps++) type = Type.strip(array.element());
+        boolean reference = type instanceof PointerType p
+                && (p.kind() == PointerType.Kind.REFERENCE || p.kind() == PointerType.Kind.RVALUE_REFERENCE);
+        return !hidden && !reference && !(type instanceof Aggregate inner && inner != owner && !inner.plain());
     }
 
     /** Rust orders fields as it likes, and names them in the order of the source: put them into the order of their places. */
@@ -208,20 +350,22 @@ final class Entries {
                 && !owner.isUnion()
                 && (die.has(At.EXTERNAL) || die.has(At.CONST_VALUE) || die.has(At.DECLARATION));
         if (unplacedStatic) return staticMember(die, type);
-        long virtuality = die.number(At.VIRTUALITY);
-        long byteOffset = die.constant(At.DATA_MEMBER_LOCATION) ? die.number(At.DATA_MEMBER_LOCATION) : 0;
-        long bits = die.number(At.BIT_SIZE);
+        boolean virtual = die.number(At.VIRTUALITY) != 0;
+        boolean constant = !die.has(At.DATA_MEMBER_LOCATION) || die.constant(At.DATA_MEMBER_LOCATION);
+        long byteOffset = constant ? die.number(At.DATA_MEMBER_LOCATION) : 0;
+        boolean dynamic = !constant && !(base && virtual);
+        long bits = die.constant(At.BIT_SIZE) ? die.number(At.BIT_SIZE) : 0;
         long alignment = die.number(At.ALIGNMENT);
         Aggregate.Access access = access(die);
         long size = Type.sizeOf(type);
-        if (base && size == 1 && type instanceof Aggregate a && a.members().isEmpty())
+        if (base && size == 1 && Type.strip(type) instanceof Aggregate a && empty(a, 0))
             size = 0; // the empty base takes no room
         if (bits <= 0) {
-            checkPlace(die, owner, byteOffset, size, base);
+            if (!dynamic && owner.sizeKnown()) checkPlace(die, owner, byteOffset, size, base);
             return new Member(
                     die.name(),
                     type,
-                    base ? Member.Role.BASE : Member.Role.FIELD,
+                    dynamic ? Member.Role.DYNAMIC : base ? Member.Role.BASE : Member.Role.FIELD,
                     byteOffset,
                     byteOffset * 8,
                     0,
@@ -229,11 +373,20 @@ final class Entries {
                     size,
                     alignment,
                     access,
-                    virtuality != 0,
+                    virtual,
                     0);
         }
-        if (bits > 255) throw unit.broken(die.offset, "a bit field of " + bits + " bits");
-        return bitfield(die, type, byteOffset, (int) bits, alignment, access);
+        return bitfield(die, type, byteOffset, bits, alignment, access);
+    }
+
+    private static boolean empty(Aggregate aggregate, int depth) {
+        if (depth > 100) return false;
+        for (Member member : aggregate.members()) {
+            if (member.role() == Member.Role.STATIC) continue;
+            boolean base = member.role() == Member.Role.BASE && !member.virtual();
+            if (!base || !(Type.strip(member.type()) instanceof Aggregate inner) || !empty(inner, depth + 1)) return false;
+        }
+        return true;
     }
 
     /** A member that leaves its aggregate is no layout. A base may: its tail padding is used again (Itanium C++ ABI 2.4). */
@@ -253,11 +406,12 @@ final class Entries {
      * bit, DWARF 4 and 5 from the start of the aggregate (DWARF 5, 5.7.6).
      */
     private Member bitfield(
-            Die die, @Nullable Type type, long location, int bits, long alignment, Aggregate.Access access) {
+            Die die, @Nullable Type type, long location, long bits, long alignment, Aggregate.Access access) {
         long size = die.number(At.BYTE_SIZE);
         if (size <= 0) size = Type.sizeOf(Type.strip(type));
-        if (size <= 0 || size > 16)
-            throw unit.broken(die.offset, "a bit field in a storage unit of " + size + " bytes");
+        if (size <= 0 || bits > 1 << 30)
+            throw unit.broken(
+                    die.offset, "a bit field of " + bits + " bits in a storage unit of " + size + " bytes");
         long unitBits = size * 8;
         long bitOffset;
         if (die.has(At.DATA_BIT_OFFSET)) {
@@ -268,14 +422,17 @@ final class Entries {
                     location * 8 + (unit.in.order() == ByteOrder.LITTLE_ENDIAN ? unitBits - fromTop - bits : fromTop);
         }
         if (bitOffset < 0) throw unit.broken(die.offset, "a bit field before the start of its aggregate");
-        long byteOffset = bitOffset / unitBits * size;
+        // Ada packs whole records and arrays into bits: those have no storage unit but the bytes that they touch.
+        boolean packed = size > 16 || Long.bitCount(size) != 1 || bits > unitBits;
+        long byteOffset = packed ? bitOffset / 8 : bitOffset / unitBits * size;
+        if (packed) size = (bitOffset + bits + 7) / 8 - byteOffset;
         return new Member(
                 die.name(),
                 type,
                 Member.Role.FIELD,
                 byteOffset,
                 bitOffset,
-                bits,
+                (int) bits,
                 (int) (bitOffset - byteOffset * 8),
                 size,
                 alignment,
@@ -309,18 +466,42 @@ final class Entries {
         };
     }
 
-    /** The alternatives of a Rust enum (DWARF 5, 5.7.10), behind the member that tells them apart. */
-    private void variants(Die part, Aggregate owner, List<Aggregate.Entry> entries) {
+    /**
+     * The alternatives of a Rust enum or an Ada record (DWARF 5, 5.7.10), behind the member that tells them apart. Ada's is often a member of
+     * the record itself, and an alternative may have alternatives of its own.
+     */
+    private void variants(Die part, Aggregate owner, List<Aggregate.Entry> entries, int depth) {
+        if (depth > 50) throw unit.broken(part.offset, "variants nested more than 50 deep");
+        Type tag = null;
         for (Die child : children(part)) {
             if (child.tag() == Tag.MEMBER) {
-                Member tag = member(child, owner);
-                entries.add(new Aggregate.Variant(true, 0, List.of(tag)));
-            } else if (child.tag() == Tag.VARIANT) {
-                List<Member> members = new ArrayList<>();
-                for (Die inner : children(child)) if (inner.tag() == Tag.MEMBER) members.add(member(inner, owner));
-                boolean chosen = child.has(At.DISCRIMINANT_VALUE);
-                entries.add(new Aggregate.Variant(!chosen, child.number(At.DISCRIMINANT_VALUE), List.copyOf(members)));
+                Member member = member(child, owner);
+                tag = Type.strip(member.type());
+                entries.add(new Aggregate.Variant(Aggregate.Variant.Part.DISCRIMINANT, "", List.of(member)));
             }
         }
+        if (tag == null) tag = tagOf(part);
+        for (Die child : children(part)) {
+            if (child.tag() != Tag.VARIANT) continue;
+            List<Member> members = new ArrayList<>();
+            List<Die> parts = new ArrayList<>();
+            for (Die inner : children(child)) {
+                if (inner.tag() == Tag.MEMBER) members.add(member(inner, owner));
+                else if (inner.tag() == Tag.VARIANT_PART) parts.add(inner);
+            }
+            String value = new Discriminants(unit, tag).values(child);
+            Aggregate.Variant.Part which =
+                    value.isEmpty() ? Aggregate.Variant.Part.OTHERWISE : Aggregate.Variant.Part.CHOSEN;
+            entries.add(new Aggregate.Variant(which, value, List.copyOf(members)));
+            for (Die inner : parts) variants(inner, owner, entries, depth + 1);
+        }
+    }
+
+    /** The type of the discriminant that a variant part names by its place. */
+    private @Nullable Type tagOf(Die part) {
+        long discriminant = part.has(At.DISCR) ? part.reference(At.DISCR) : 0;
+        if (discriminant == 0) return Type.strip(unit.type(part.reference(At.TYPE)));
+        Die member = unit.owner(discriminant).entry((int) (discriminant & ~(Unit.TYPES | Unit.ALT)));
+        return member == null ? null : Type.strip(unit.type(member.reference(At.TYPE)));
     }
 }

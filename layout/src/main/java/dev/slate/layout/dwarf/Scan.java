@@ -7,22 +7,46 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Walks over a unit's entries and finds the named definitions of structs, classes and unions, without making types of them. A
- * fingerprint of the bytes that decide about a layout (names by their place in the string section, places of members) tells whether the
- * same definition was met in an earlier unit: most of a large program's were.
+ * fingerprint of the bytes that decide about a layout (names by their place in the string section, those of the scopes around it, places
+ * of members) tells whether the same definition was met in an earlier unit: most of a large program's were.
  */
 final class Scan {
     private static final int MAX_DEPTH = 512;
 
     private final Unit unit;
-    private final Set<Long> known;
+    private final @Nullable Set<Long> known;
+    private final @Nullable Names wanted;
     private final List<Integer> found = new ArrayList<>();
     private final List<Long> prints = new ArrayList<>();
+    private final Scopes scopes = new Scopes();
     private final Reader in;
+    private boolean templated;
 
+    /** @param known fingerprints of definitions that are not to be found again */
     Scan(Unit unit, Set<Long> known) {
+        this(unit, known, null);
+    }
+
+    private Scan(Unit unit, @Nullable Set<Long> known, @Nullable Names wanted) {
         this.unit = unit;
         this.known = known;
+        this.wanted = wanted;
         this.in = unit.reader(unit.head.firstEntry());
+    }
+
+    /** The places of the named types of a unit that may have a name that is looked for; the unit then knows its scopes. */
+    static List<Integer> find(Unit unit, Names wanted) {
+        if (wanted.hopeless(unit)) return List.of();
+        Scan scan = new Scan(unit, null, wanted);
+        scan.run();
+        return scan.found;
+    }
+
+    /** The scopes of a unit, found by a walk of its own. */
+    static Scopes scopes(Unit unit) {
+        Scan scan = new Scan(unit, null, null);
+        scan.run();
+        return scan.scopes;
     }
 
     /** Offsets of the definitions, an inner one before the one around it. */
@@ -40,7 +64,8 @@ final class Scan {
         if (code == 0) return;
         Abbrevs.Abbrev top = abbrev(code, unit.head.firstEntry());
         Skip.attributes(top, in, unit.head);
-        if (top.children) siblings(0);
+        if (top.children) siblings(0, 0);
+        unit.scopes(scopes);
     }
 
     private Abbrevs.Abbrev abbrev(long code, int at) {
@@ -50,7 +75,7 @@ final class Scan {
     }
 
     /** Walks over a list of children, to behind the zero that ends it. */
-    private void siblings(int depth) {
+    private void siblings(int depth, long scope) {
         if (depth > MAX_DEPTH) throw in.broken("entries nested more than " + MAX_DEPTH + " deep");
         int end = unit.head.end();
         while (in.at < end) {
@@ -58,26 +83,59 @@ final class Scan {
             long code = in.unsigned();
             if (code == 0) return;
             Abbrevs.Abbrev abbrev = abbrev(code, at);
-            if (Tag.aggregate(abbrev.tag)) {
-                aggregate(abbrev, at, depth);
-            } else {
-                Skip.attributes(abbrev, in, unit.head);
-                if (abbrev.children) siblings(depth + 1);
-            }
+            if (Tag.aggregate(abbrev.tag)) aggregate(abbrev, at, depth, scope);
+            else other(abbrev, at, depth, scope);
         }
         if (depth > 0) throw in.broken("the unit ends inside a list of children");
     }
 
-    private void aggregate(Abbrevs.Abbrev abbrev, int at, int depth) {
+    /** An entry that is no struct: what is inside it may be. */
+    private void other(Abbrevs.Abbrev abbrev, int at, int depth, long scope) {
+        Names names = wanted;
+        if (names != null && Tag.named(abbrev.tag)) {
+            if (names.matches(abbrev, in, unit)) found.add(at);
+        } else if (abbrev.children && Tag.scope(abbrev.tag)) {
+            long inner = mix(scope, abbrev.tag);
+            boolean named = false;
+            for (int i = 0; i < abbrev.forms.length; i++) {
+                if (abbrev.attributes[i] == At.NAME) {
+                    inner = mix(inner, name(abbrev.forms[i]));
+                    named = true;
+                } else {
+                    Skip.form(abbrev.forms[i], in, unit.head);
+                }
+            }
+            if (!named && abbrev.tag == Tag.SUBPROGRAM) inner = mix(inner, at); // its name stands at its declaration
+            scopes.enter(at);
+            siblings(depth + 1, inner);
+            scopes.leave(in.at);
+            return;
+        } else {
+            Skip.attributes(abbrev, in, unit.head);
+        }
+        if (!abbrev.children) return;
+        // Nothing inside an enumeration or a list of parameters has a layout.
+        if (abbrev.tag == Tag.ENUMERATION || abbrev.tag == Tag.SUBROUTINE || abbrev.tag == Tag.ARRAY)
+            Skip.children(unit, in);
+        else siblings(depth + 1, scope);
+    }
+
+    private void aggregate(Abbrevs.Abbrev abbrev, int at, int depth, long scope) {
         // A class without children may still be a definition (an empty one) or name one by specification.
         boolean declared = false;
         boolean named = false;
-        long print = abbrev.tag | unit.head.mark() & Unit.ALT; // another file, another string section
+        long nameAt = 0;
+        int nameForm = 0;
+        Names names = wanted;
+        int start = in.at;
+        long print = mix(scope, abbrev.tag) | unit.head.mark() & Unit.ALT; // another file, another string section
         int n = abbrev.forms.length;
         for (int i = 0; i < n; i++) {
             int form = abbrev.forms[i];
             switch (abbrev.attributes[i]) {
                 case At.NAME -> {
+                    nameAt = in.at;
+                    nameForm = form;
                     print = mix(print, name(form));
                     named = true;
                 }
@@ -94,10 +152,32 @@ final class Scan {
                 default -> Skip.form(form, in, unit.head);
             }
         }
-        if (abbrev.children) print = members(print, depth + 1);
-        if (!named || declared || known.contains(print)) return;
+        if (names != null && named && !declared) {
+            int after = in.at;
+            in.at = start;
+            if (names.matches(abbrev, in, unit)) found.add(at);
+            in.at = after;
+        }
+        if (abbrev.children) {
+            scopes.enter(at);
+            boolean outer = templated;
+            templated = false;
+            print = members(print, depth + 1);
+            // Without its arguments a name says too little (-gsimple-template-names).
+            if (templated && !hasArguments(nameForm, (int) nameAt)) print = mix(print, unit.head.start() + (long) at);
+            templated = outer;
+            scopes.leave(in.at);
+        }
+        Set<Long> before = known;
+        if (!named || declared || before == null || before.contains(print)) return;
         found.add(at);
         prints.add(print);
+    }
+
+    private boolean hasArguments(int form, int at) {
+        if (form == 0) return true;
+        String name = Names.text(form, at, unit);
+        return name == null || name.indexOf('<') >= 0;
     }
 
     /** Walks over an aggregate's children and mixes the members into its fingerprint. */
@@ -114,10 +194,16 @@ final class Scan {
                 print = member(mix(print, abbrev.tag), abbrev);
                 if (abbrev.children) Skip.children(unit, in);
             } else if (Tag.aggregate(abbrev.tag)) {
-                aggregate(abbrev, at, depth);
-            } else {
+                aggregate(abbrev, at, depth, start);
+            } else if (abbrev.tag == Tag.VARIANT_PART || abbrev.tag == Tag.VARIANT) {
                 Skip.attributes(abbrev, in, unit.head);
-                if (abbrev.children) siblings(depth + 1);
+                if (abbrev.children) print = members(mix(print, abbrev.tag), depth + 1);
+            } else {
+                templated |= abbrev.tag == Tag.TEMPLATE_TYPE
+                        || abbrev.tag == Tag.TEMPLATE_VALUE
+                        || abbrev.tag == Tag.GNU_TEMPLATE_PACK
+                        || abbrev.tag == Tag.GNU_TEMPLATE_TEMPLATE;
+                other(abbrev, at, depth, start);
             }
         }
         throw in.broken("the unit ends inside a list of children");
@@ -149,7 +235,11 @@ final class Scan {
                 for (int b = in.byte1(); b != 0; b = in.byte1()) hash = mix(hash, b);
                 yield hash;
             }
-            default -> mix(plain(form, 0), unit.head.start()); // an index into a table of the unit's own
+            case Form.STRX1 -> unit.stringPlace(in.byte1(), in) * 4 + 1;
+            case Form.STRX2 -> unit.stringPlace(in.byte2(), in) * 4 + 1;
+            case Form.STRX3, Form.STRX4 -> unit.stringPlace(in.bytes(form == Form.STRX3 ? 3 : 4), in) * 4 + 1;
+            case Form.STRX, Form.GNU_STR_INDEX -> unit.stringPlace(in.unsigned(), in) * 4 + 1;
+            default -> mix(plain(form, 0), unit.head.start());
         };
     }
 
@@ -169,98 +259,8 @@ final class Scan {
         };
     }
 
-    private static long mix(long hash, long value) {
+    static long mix(long hash, long value) {
         long mixed = (hash ^ value) * 0x9E3779B97F4A7C15L;
         return mixed ^ mixed >>> 29;
-    }
-
-    /** The place of the first definition of a name, or -1. */
-    static int find(Unit unit, Names wanted) {
-        Reader in = unit.reader(unit.head.firstEntry());
-        int end = unit.head.end();
-        while (in.at < end) {
-            int at = in.at;
-            long code = in.unsigned();
-            if (code == 0) continue;
-            Abbrevs.Abbrev abbrev = unit.abbrevs.get(code);
-            if (abbrev == null) throw unit.broken(at, "abbreviation " + code + " is not in the unit's table");
-            if (!Tag.named(abbrev.tag)) {
-                Skip.attributes(abbrev, in, unit.head);
-                continue;
-            }
-            if (matches(abbrev, in, unit, wanted)) return at;
-        }
-        return -1;
-    }
-
-    private static boolean matches(Abbrevs.Abbrev abbrev, Reader in, Unit unit, Names wanted) {
-        boolean hit = false;
-        boolean declared = false;
-        for (int i = 0; i < abbrev.forms.length; i++) {
-            int form = abbrev.forms[i];
-            if (abbrev.attributes[i] == At.NAME) {
-                hit = wanted.matches(form, in, unit);
-            } else if (abbrev.attributes[i] == At.DECLARATION) {
-                declared |= form == Form.FLAG_PRESENT || in.in.get(in.at) != 0;
-                Skip.form(form, in, unit.head);
-            } else {
-                Skip.form(form, in, unit.head);
-            }
-        }
-        return hit && !declared;
-    }
-
-    /** A name that is looked for, with the places where the string section has it. */
-    static final class Names {
-        private final byte[] name;
-        private final Set<Integer> places = new java.util.HashSet<>();
-
-        Names(String name, Sections sections) {
-            this.name = name.getBytes(java.nio.charset.StandardCharsets.UTF_8);
-            java.nio.ByteBuffer text = sections.strings();
-            int length = this.name.length;
-            if (length == 0) return;
-            byte first = this.name[0];
-            for (int at = 0; at + length < text.limit(); at++) {
-                if (text.get(at) == first && text.get(at + length) == 0 && same(text, at)) places.add(at);
-            }
-        }
-
-        private boolean same(java.nio.ByteBuffer text, int at) {
-            for (int i = 0; i < name.length; i++) if (text.get(at + i) != name[i]) return false;
-            return true;
-        }
-
-        boolean matches(int form, Reader in, Unit unit) {
-            if (form == Form.STRP) {
-                long place = in.bytes(unit.head.offsetSize());
-                return place <= Integer.MAX_VALUE && places.contains((int) place);
-            }
-            if (form == Form.STRING) {
-                int at = in.at;
-                in.skipString();
-                return in.at - at - 1 == name.length && same(in.in, at);
-            }
-            int at = in.at;
-            Skip.form(form, in, unit.head);
-            @Nullable String text = text(form, at, unit);
-            return text != null
-                    && java.util.Arrays.equals(text.getBytes(java.nio.charset.StandardCharsets.UTF_8), name);
-        }
-
-        private static @Nullable String text(int form, int at, Unit unit) {
-            Reader in = unit.reader(at);
-            return switch (form) {
-                case Form.LINE_STRP -> Reader.string(unit.sections.lineStrings(), in.bytes(unit.head.offsetSize()), in);
-                case Form.STRP_SUP, Form.GNU_STRP_ALT ->
-                    Reader.string(unit.session.alternate(unit).strings(), in.bytes(unit.head.offsetSize()), in);
-                case Form.STRX, Form.GNU_STR_INDEX -> unit.string(in.unsigned(), in);
-                case Form.STRX1 -> unit.string(in.byte1(), in);
-                case Form.STRX2 -> unit.string(in.byte2(), in);
-                case Form.STRX3 -> unit.string(in.bytes(3), in);
-                case Form.STRX4 -> unit.string(in.bytes(4), in);
-                default -> null;
-            };
-        }
     }
 }

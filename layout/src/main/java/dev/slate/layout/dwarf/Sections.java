@@ -24,18 +24,23 @@ final class Sections implements AutoCloseable {
     private final List<Unit.Head> units = new ArrayList<>();
     private final LongMap<Unit.Head> bySignature = new LongMap<>();
     final long mark;
+    private final boolean split;
+    private final SplitIndex parts;
 
     /** @param mark what the offsets of this file's entries are marked with: 0, or {@link Unit#ALT} */
     Sections(ElfFile elf, String file, long mark) {
         this.elf = elf;
         this.file = file;
         this.mark = mark;
-        info = elf.bytes(".debug_info");
-        types = elf.bytes(".debug_types");
-        abbrevs = elf.bytes(".debug_abbrev");
-        strings = elf.bytes(".debug_str");
-        lineStrings = elf.bytes(".debug_line_str");
-        stringOffsets = elf.bytes(".debug_str_offsets");
+        split = !elf.has(".debug_info") && elf.has(".debug_info.dwo");
+        String end = split ? ".dwo" : "";
+        info = elf.bytes(".debug_info" + end);
+        types = elf.bytes(".debug_types" + end);
+        abbrevs = elf.bytes(".debug_abbrev" + end);
+        strings = elf.bytes(".debug_str" + end);
+        lineStrings = elf.bytes(".debug_line_str" + end);
+        stringOffsets = elf.bytes(".debug_str_offsets" + end);
+        parts = split ? new SplitIndex(elf, file) : SplitIndex.NONE;
         index(info, mark);
         index(types, mark | Unit.TYPES);
         alternate = mark == 0 ? openAlternate() : null;
@@ -101,9 +106,10 @@ final class Sections implements AutoCloseable {
                 if (typeOffset < 0 || typeOffset >= end - start)
                     throw in.broken("a type unit whose type lies outside of it");
             } else if (version >= 5 && (kind == 0x04 || kind == 0x05)) {
-                in.byte8(); // the id of the split unit
+                signature = in.byte8(); // the id of the split unit
             }
             if (in.at > end) throw in.broken("a unit's header is longer than the unit");
+            SplitIndex.Part part = parts.of(start, (mark & Unit.TYPES) != 0);
             Unit.Head head = new Unit.Head(
                     units.size(),
                     mark,
@@ -114,13 +120,29 @@ final class Sections implements AutoCloseable {
                     kind,
                     addressSize,
                     offsetSize,
-                    abbrev,
+                    abbrev + part.abbrevs(),
                     signature,
-                    (int) (typeUnit ? start + typeOffset : 0));
+                    (int) (typeUnit ? start + typeOffset : 0),
+                    part.strings());
             units.add(head);
-            if (signature != 0) bySignature.put(signature, head);
+            if (typeUnit && signature != 0) bySignature.put(signature, head);
             in.at = end;
         }
+    }
+
+    /** Whether these are the sections of a {@code .dwo} or {@code .dwp} file. */
+    boolean split() {
+        return split;
+    }
+
+    /** Whether units may keep their types in {@code .dwo} files: both forms of those need a table of addresses. */
+    boolean maySplit() {
+        return !split && elf.has(".debug_addr");
+    }
+
+    /** The widest alignment of a scalar on the machine that the file was compiled for, in bytes. */
+    long widestAlignment() {
+        return elf.widestAlignment();
     }
 
     List<Unit.Head> units() {
@@ -153,8 +175,13 @@ final class Sections implements AutoCloseable {
         return file;
     }
 
+    /** The path of the file, or of the archive that it is in. */
+    String path() {
+        return elf.path();
+    }
+
     String sectionName(long mark) {
-        return (mark & Unit.TYPES) != 0 ? ".debug_types" : ".debug_info";
+        return ((mark & Unit.TYPES) != 0 ? ".debug_types" : ".debug_info") + (split ? ".dwo" : "");
     }
 
     ByteBuffer section(long mark) {

@@ -1,5 +1,9 @@
 package dev.slate.layout.dwarf;
 
+import dev.slate.layout.Aggregate;
+import dev.slate.layout.Type;
+import java.util.HashMap;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /** The units that one thread has open at the moment: one that it works on, and those that this one refers to. */
@@ -9,9 +13,45 @@ final class Session {
     private long abbrevsOf = -1;
     private int abbrevsShape;
     private @Nullable Abbrevs abbrevs;
+    private final @Nullable Definitions definitions;
+    private final Map<Sections, Session> others;
 
-    Session(Sections sections) {
+    /** @param definitions where what this file only declares may be defined, null if nobody shall look */
+    Session(Sections sections, @Nullable Definitions definitions) {
+        this(sections, definitions, new HashMap<>());
+    }
+
+    private Session(Sections sections, @Nullable Definitions definitions, Map<Sections, Session> others) {
         this.sections = sections;
+        this.definitions = definitions;
+        this.others = others;
+        others.put(sections, this);
+    }
+
+    /** The session of the same thread on another file. */
+    Session of(Sections other) {
+        Session known = others.get(other);
+        return known == null ? new Session(other, definitions, others) : known;
+    }
+
+    /** The definition of what some unit only declares. */
+    @Nullable
+    Aggregate definition(Aggregate declaration) {
+        String name = declaration.qualifiedName();
+        if (definitions == null || name == null) return null;
+        return definitions.find(name, this);
+    }
+
+    /** A type by its number. */
+    @Nullable
+    Type type(long id) {
+        Sections of = (id & Unit.ALT) != 0 ? sections.alternate() : sections;
+        Unit.Head head = of == null ? null : of.unitAt(id);
+        return head == null || of == null ? null : unit(head, of).type(id);
+    }
+
+    Sections root() {
+        return sections;
     }
 
     Unit unit(Unit.Head head, Sections of) {

@@ -14,6 +14,17 @@ final class Tag {
     static final int SUBROUTINE = 0x15;
     static final int TYPEDEF = 0x16;
     static final int UNION = 0x17;
+    static final int MODULE = 0x1e;
+    static final int SET = 0x20;
+    static final int FILE = 0x29;
+    static final int TEMPLATE_TYPE = 0x2f;
+    static final int TEMPLATE_VALUE = 0x30;
+    static final int NAMESPACE = 0x39;
+    static final int TEMPLATE_ALIAS = 0x43;
+    static final int COARRAY = 0x44;
+    static final int DYNAMIC = 0x46;
+    static final int GNU_TEMPLATE_TEMPLATE = 0x4106;
+    static final int GNU_TEMPLATE_PACK = 0x4107;
     static final int UNSPECIFIED_PARAMETERS = 0x18;
     static final int VARIANT = 0x19;
     static final int INHERITANCE = 0x1c;
@@ -40,6 +51,11 @@ final class Tag {
     /** A struct, class, union or interface. */
     static boolean aggregate(int tag) {
         return tag == STRUCTURE || tag == UNION || tag == CLASS || tag == INTERFACE;
+    }
+
+    /** What a qualified name is made of: what can stand around a type and has a name. */
+    static boolean scope(int tag) {
+        return tag == NAMESPACE || tag == MODULE || tag == SUBPROGRAM || aggregate(tag);
     }
 
     /** A type that a user can ask for by name. */

@@ -21,6 +21,7 @@ final class Unit implements TypeTable {
      *
      * @param mark {@link #TYPES}, {@link #ALT} or 0
      * @param typeOffset the type that a type unit describes, 0 otherwise
+     * @param strings where the unit's part of .debug_str_offsets starts, in a package of split units
      */
     record Head(
             int index,
@@ -34,7 +35,8 @@ final class Unit implements TypeTable {
             int offsetSize,
             long abbrevs,
             long signature,
-            int typeOffset) {}
+            int typeOffset,
+            long strings) {}
 
     final Head head;
     final Sections sections;
@@ -45,7 +47,16 @@ final class Unit implements TypeTable {
     private final Entries entries;
     private Language language = Language.OTHER;
     private long stringOffsets;
-    boolean split;
+    private @Nullable String source;
+    private @Nullable Scopes scopes;
+    /** The name and folder of the file that has the unit's types, null if this one has. */
+    @Nullable
+    String splitName;
+
+    @Nullable
+    String splitFolder;
+
+    long splitId;
 
     Unit(Head head, Sections sections, Session session) {
         this.head = head;
@@ -53,26 +64,48 @@ final class Unit implements TypeTable {
         this.session = session;
         this.in = sections.section(head.mark());
         this.abbrevs = session.abbrevs(head, sections);
-        this.stringOffsets = head.version() >= 5 ? 2L * head.offsetSize() : 0;
+        this.stringOffsets = head.strings() + (head.version() >= 5 ? 2L * head.offsetSize() : 0);
         this.entries = new Entries(this);
         Die die = entry(head.firstEntry());
         if (die != null) {
             die.read();
             if (die.has(At.STR_OFFSETS_BASE)) stringOffsets = die.number(At.STR_OFFSETS_BASE);
             language = languageOf((int) die.numberOr(At.LANGUAGE, 0));
-            split = die.tag() == Tag.SKELETON_UNIT || die.has(At.DWO_NAME) || die.has(At.GNU_DWO_NAME);
+            if (die.tag() == Tag.SKELETON_UNIT || die.has(At.DWO_NAME) || die.has(At.GNU_DWO_NAME)) {
+                boolean inside = sections.split();
+                String name = die.string(die.has(At.DWO_NAME) ? At.DWO_NAME : At.GNU_DWO_NAME);
+                splitName = inside ? null : name == null ? "" : name;
+                splitFolder = die.has(At.COMP_DIR) ? die.string(At.COMP_DIR) : null;
+                splitId = head.version() >= 5 ? head.signature() : die.number(At.GNU_DWO_ID);
+            }
         }
     }
 
+    /** DWARF 5, table 7.17, and the codes that compilers use beyond it. */
     private static Language languageOf(int code) {
         return switch (code) {
-            case 0x01, 0x02, 0x0c, 0x1d, 0x2c -> Language.C;
+            case 0x01, 0x02, 0x0c, 0x1d, 0x2c, 0x8001 -> Language.C;
             case 0x04 -> Language.CPP;
             case 0x1a, 0x21, 0x2b, 0x3a -> Language.CPP_11;
             case 0x1c -> Language.RUST;
             case 0x0b -> Language.JAVA;
+            case 0x16 -> Language.GO;
+            case 0x13 -> Language.D;
+            case 0x03, 0x0d, 0x2e, 0x2f -> Language.ADA;
+            case 0x07, 0x08, 0x0e, 0x22, 0x23, 0x2d -> Language.FORTRAN;
+            case 0x09, 0x0a, 0x17 -> Language.PASCAL;
             default -> Language.OTHER;
         };
+    }
+
+    /** DWARF 5, table 7.17: where the arrays of a language start that does not say so. */
+    long lowestBound() {
+        return language == Language.ADA || language == Language.FORTRAN || language == Language.PASCAL ? 1 : 0;
+    }
+
+    /** The file whose session this unit belongs to. */
+    Sections root() {
+        return session.root();
     }
 
     Reader reader(int at) {
@@ -83,6 +116,13 @@ final class Unit implements TypeTable {
 
     LayoutException broken(int at, String what) {
         return reader(at).broken(what);
+    }
+
+    /** The unit that has an entry. */
+    Unit owner(long id) {
+        long offset = id & ~(TYPES | ALT);
+        boolean own = (id & (TYPES | ALT)) == head.mark() && offset >= head.start() && offset < head.end();
+        return own ? this : session.unitOf(id, this);
     }
 
     /** The entry at an offset of the section; null for the entry that ends a list of children. */
@@ -101,13 +141,76 @@ final class Unit implements TypeTable {
     }
 
     String string(long index, Reader from) {
+        return Reader.string(sections.strings(), stringPlace(index, from), from);
+    }
+
+    /** Where in the string section the string of an index lies. */
+    long stringPlace(long index, Reader from) {
         ByteBuffer offsets = sections.stringOffsets();
         long at = stringOffsets + index * head.offsetSize();
         if (at < 0 || at > offsets.limit() - head.offsetSize())
             throw from.broken("string " + index + " is not in .debug_str_offsets");
-        long offset =
-                head.offsetSize() == 8 ? offsets.getLong((int) at) : Integer.toUnsignedLong(offsets.getInt((int) at));
-        return Reader.string(sections.strings(), offset, from);
+        return head.offsetSize() == 8 ? offsets.getLong((int) at) : Integer.toUnsignedLong(offsets.getInt((int) at));
+    }
+
+    /** What {@link Scan} found out on its walk. */
+    void scopes(Scopes found) {
+        scopes = found;
+    }
+
+    /** The source file that the compiler was given, null if the unit does not say. */
+    @Nullable
+    String source() {
+        String known = source;
+        if (known == null) {
+            Die die = entry(head.firstEntry());
+            String name = die == null ? null : die.name();
+            known = name == null ? "" : name;
+            source = known;
+        }
+        return known.isEmpty() ? null : known;
+    }
+
+    /** The qualified name of the type at an entry, without a type being made of it. */
+    @Nullable
+    String qualifiedName(int offset) {
+        Die die = entry(offset);
+        String name = die == null ? null : entries.nameOf(die);
+        if (name == null) return null;
+        String scope = entries.where(offset, 0).scope();
+        return scope.isEmpty() ? name : scope + language.separator() + name;
+    }
+
+    @Override
+    public Where where(long id) {
+        long offset = id & ~(TYPES | ALT);
+        if ((id & (TYPES | ALT)) != head.mark() || offset < head.start() || offset >= head.end())
+            return session.unitOf(id, this).where(id);
+        return entries.where((int) offset, 0);
+    }
+
+    /** The qualified name of the scope around an entry. */
+    String scopeOf(int offset, int depth) {
+        // C has no scopes in its names, and GNAT and Go write the package into the name.
+        if (language == Language.C || language == Language.GO || language == Language.ADA) return "";
+        if (depth > 100) return "";
+        Scopes known = scopes;
+        if (known == null) {
+            known = Scan.scopes(this);
+            scopes = known;
+        }
+        int around = known.around(offset);
+        return around < 0 ? "" : entries.scopeName(around, depth);
+    }
+
+    @Override
+    public dev.slate.layout.@Nullable Aggregate definition(dev.slate.layout.Aggregate declaration) {
+        return session.definition(declaration);
+    }
+
+    @Override
+    public long widestAlignment() {
+        return sections.widestAlignment();
     }
 
     @Override

@@ -49,7 +49,7 @@ public final class ElfFile implements AutoCloseable {
 
     private ElfFile(Image image) {
         this.image = image;
-        ByteBuffer ident = image.slice(0, 64, "the ELF header");
+        ByteBuffer ident = image.slice(0, Math.min(64, image.size()), "the ELF header");
         wide = switch (ident.get(4)) {
             case 1 -> false;
             case 2 -> true;
@@ -69,7 +69,7 @@ public final class ElfFile implements AutoCloseable {
 
     /** Whether an image starts like an ELF file. */
     public static boolean isElf(Image image) {
-        return image.size() >= 64
+        return image.size() >= 52
                 && image.slice(0, 4, "the file's head")
                                 .order(ByteOrder.BIG_ENDIAN)
                                 .getInt(0)
@@ -153,6 +153,16 @@ public final class ElfFile implements AutoCloseable {
 
     public String name() {
         return image.name();
+    }
+
+    /** The path of the file, or of the archive that it is a member of. */
+    public String path() {
+        return image.path();
+    }
+
+    /** The widest alignment that the machine's ABI gives a scalar, in bytes. */
+    public long widestAlignment() {
+        return Machine.widestAlignment(machine, wide);
     }
 
     public ByteOrder order() {
@@ -325,7 +335,7 @@ public final class ElfFile implements AutoCloseable {
         }
         String link = link(".gnu_debuglink");
         if (link == null || link.isEmpty() || link.contains("/")) return null;
-        Path folder = Path.of(image.name()).toAbsolutePath().getParent();
+        Path folder = Path.of(image.path()).toAbsolutePath().getParent();
         if (folder == null) return null;
         List<Path> places = List.of(
                 folder.resolve(link),
@@ -333,7 +343,7 @@ public final class ElfFile implements AutoCloseable {
                 root.resolve(folder.toString().substring(1)).resolve(link));
         for (Path place : places) {
             if (Files.isRegularFile(place)
-                    && !place.equals(Path.of(image.name()).toAbsolutePath())) return place;
+                    && !place.equals(Path.of(image.path()).toAbsolutePath())) return place;
         }
         return null;
     }

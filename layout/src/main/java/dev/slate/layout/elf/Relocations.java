@@ -5,17 +5,10 @@ import java.nio.ByteBuffer;
 import java.util.List;
 
 /**
- * Applies an object file's relocations to a debug section. Only what compilers put into debug sections is known: values
- * of whole 4 and 8 bytes.
+ * Applies an object file's relocations to a debug section. Only what compilers put into debug sections is known: values of
+ * whole bytes; {@link Machine} has them.
  */
 final class Relocations {
-    private static final int I386 = 3;
-    private static final int PPC64 = 21;
-    private static final int S390 = 22;
-    private static final int ARM = 40;
-    private static final int X86_64 = 62;
-    private static final int AARCH64 = 183;
-    private static final int RISCV = 243;
 
     private Relocations() {}
 
@@ -50,9 +43,17 @@ final class Relocations {
             long info = wide ? in.getLong(at + 8) : Integer.toUnsignedLong(in.getInt(at + 4));
             long symbol = wide ? info >>> 32 : info >>> 8;
             int type = wide ? (int) info : (int) info & 0xff;
-            int width = width(file.machine(), type);
-            if (width == 0) continue;
-            if (width < 0) {
+            if (Machine.mips64(file.machine(), wide)) {
+                // A word of symbol, then four bytes, of which the last is the type: the order of the file decides where they are.
+                boolean little = file.order() == java.nio.ByteOrder.LITTLE_ENDIAN;
+                symbol = little ? info & 0xffffffffL : info >>> 32;
+                type = little ? (int) (info >>> 56) : (int) info & 0xff;
+            } else if (Machine.byteType(file.machine())) {
+                type &= 0xff;
+            }
+            int width = Machine.width(file.machine(), type);
+            if (width == Machine.UNNEEDED) continue;
+            if (width == Machine.UNKNOWN) {
                 throw new LayoutException(
                         file.name(),
                         table.offset() + at,
@@ -73,64 +74,20 @@ final class Relocations {
             int to = (int) offset;
             long addend;
             if (addends) addend = wide ? in.getLong(at + 16) : in.getInt(at + 8);
-            else addend = width == 8 ? out.getLong(to) : out.getInt(to);
-            if (width == 8) out.putLong(to, value + addend);
-            else out.putInt(to, (int) (value + addend));
+            else
+                addend = switch (width) {
+                    case 8 -> out.getLong(to);
+                    case 4 -> out.getInt(to);
+                    case 2 -> out.getShort(to);
+                    default -> out.get(to);
+                };
+            switch (width) {
+                case 8 -> out.putLong(to, value + addend);
+                case 4 -> out.putInt(to, (int) (value + addend));
+                case 2 -> out.putShort(to, (short) (value + addend));
+                default -> out.put(to, (byte) (value + addend));
+            }
         }
         return out;
-    }
-
-    /** Bytes that a relocation type writes; 0 for one that a layout does not need, -1 for one that is not known. */
-    private static int width(int machine, int type) {
-        return switch (machine) {
-            case X86_64 ->
-                switch (type) {
-                    case 1 -> 8; // R_X86_64_64
-                    case 10, 11 -> 4; // R_X86_64_32, R_X86_64_32S
-                    case 0, 2, 17, 21, 24 -> 0; // NONE, PC32, DTPOFF64, DTPOFF32, PC64: addresses
-                    default -> -1;
-                };
-            case I386 ->
-                switch (type) {
-                    case 1 -> 4; // R_386_32
-                    case 0, 2, 32 -> 0; // NONE, PC32, TLS_LDO_32
-                    default -> -1;
-                };
-            case AARCH64 ->
-                switch (type) {
-                    case 257 -> 8; // R_AARCH64_ABS64
-                    case 258 -> 4; // R_AARCH64_ABS32
-                    case 0, 256, 260, 261, 1028, 1029 -> 0;
-                    default -> -1;
-                };
-            case ARM ->
-                switch (type) {
-                    case 2 -> 4; // R_ARM_ABS32
-                    case 0, 3, 106 -> 0;
-                    default -> -1;
-                };
-            case PPC64 ->
-                switch (type) {
-                    case 38 -> 8; // R_PPC64_ADDR64
-                    case 1 -> 4; // R_PPC64_ADDR32
-                    case 0, 26, 44, 78 -> 0;
-                    default -> -1;
-                };
-            case S390 ->
-                switch (type) {
-                    case 22 -> 8; // R_390_64
-                    case 4 -> 4; // R_390_32
-                    case 0, 5, 23, 54, 55 -> 0;
-                    default -> -1;
-                };
-            case RISCV ->
-                switch (type) {
-                    case 2 -> 8; // R_RISCV_64
-                    case 1 -> 4; // R_RISCV_32
-                    case 0, 34, 35, 36, 38, 39, 40, 52, 53, 54, 55, 56, 60, 61 -> 0; // differences of addresses
-                    default -> -1;
-                };
-            default -> -1;
-        };
     }
 }

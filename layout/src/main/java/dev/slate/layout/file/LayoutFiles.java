@@ -4,11 +4,14 @@ import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
 import dev.slate.layout.btf.Btf;
 import dev.slate.layout.dwarf.Dwarf;
+import dev.slate.layout.dwarf.Definitions;
+import dev.slate.layout.elf.Archive;
 import dev.slate.layout.elf.ElfFile;
 import dev.slate.layout.elf.Image;
 import dev.slate.layout.elf.Unpack;
 import dev.slate.layout.jvm.JvmClasses;
 import java.nio.ByteBuffer;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
@@ -29,30 +32,46 @@ public final class LayoutFiles {
 
     private LayoutFiles() {}
 
+    /** Opens a file by itself; see the other one. */
+    public static LayoutSource open(String name, Options options) {
+        return open(name, options, new Definitions());
+    }
+
     /**
      * Opens a file.
      *
+     * @param definitions shared by the files of one command: what one of them only declares may be defined in another
      * @throws LayoutException if it cannot be read or has no types, saying which sections were looked for
      */
-    public static LayoutSource open(String name, Options options) {
+    public static LayoutSource open(String name, Options options, Definitions definitions) {
         if (name.startsWith("jvm:")) return JvmClasses.open(name.substring(4));
-        Path path = Path.of(name);
+        Path path = path(name);
         Image image = Unpack.kernel(Image.open(path));
+        if (Archive.is(image)) {
+            LayoutSource archive = Dwarf.open(name, Archive.members(image), options.threads(), definitions);
+            if (archive != null) return archive;
+            throw new LayoutException(name, "is an archive of whose members none has types. Compile them with -g");
+        }
         if (!ElfFile.isElf(image)) {
             if (image.size() < 2) throw new LayoutException(name, "is empty");
             ByteBuffer head = image.slice(0, 2, "the file's head");
             int magic = (head.get(0) & 0xff) << 8 | head.get(1) & 0xff;
             if (magic != 0xeb9f && magic != 0x9feb)
-                throw new LayoutException(name, 0, "neither an ELF file, nor a kernel image, nor BTF");
+                throw new LayoutException(
+                        name, 0, "neither an ELF file, nor an archive of them, nor a kernel image, nor BTF");
             return btf(name, image.slice(0, image.size(), "the BTF"), options);
         }
         ElfFile elf = ElfFile.of(image);
         boolean wantsBtf = "btf".equals(options.format()) || options.base() != null;
         boolean wantsDwarf = "dwarf".equals(options.format());
-        if (!wantsBtf && elf.has(".debug_info")) return dwarf(elf, options);
+        boolean dwarf = elf.has(".debug_info") || elf.has(".debug_info.dwo");
+        if (!wantsBtf && dwarf) {
+            LayoutSource source = Dwarf.open(elf, options.threads(), definitions);
+            if (source != null) return source;
+        }
         if (!wantsDwarf && elf.has(".BTF")) return btf(name, elf.bytes(".BTF"), options);
         if (!wantsBtf) {
-            Dwarf separate = Dwarf.open(elf, options.threads());
+            Dwarf separate = Dwarf.open(elf, options.threads(), definitions);
             if (separate != null) return separate;
         }
         String looked =
@@ -67,10 +86,12 @@ public final class LayoutFiles {
                         + ". Compile with -g, or install the debug package");
     }
 
-    private static LayoutSource dwarf(ElfFile elf, Options options) {
-        Dwarf dwarf = Dwarf.open(elf, options.threads());
-        if (dwarf == null) throw new IllegalStateException("the section was there a moment ago");
-        return dwarf;
+    private static Path path(String name) {
+        try {
+            return Path.of(name);
+        } catch (InvalidPathException e) {
+            throw new LayoutException(name, "is no name of a file");
+        }
     }
 
     private static Btf btf(String name, ByteBuffer bytes, Options options) {
@@ -81,6 +102,13 @@ public final class LayoutFiles {
                 throw new IllegalStateException("BTF was asked for");
             base = found;
         }
-        return new Btf(name, bytes, base, options.lineSize());
+        Btf btf = new Btf(name, bytes, base, options.lineSize());
+        if (btf.continuesAnother()) {
+            throw new LayoutException(
+                    name,
+                    "its BTF continues the kernel's: name that too, with --base (a vmlinux, a vmlinuz, or"
+                            + " /sys/kernel/btf/vmlinux of the same build)");
+        }
+        return btf;
     }
 }

@@ -7,6 +7,7 @@ import dev.slate.layout.Member;
 import dev.slate.layout.MemoryTable;
 import dev.slate.layout.Type;
 import dev.slate.layout.TypeTable;
+import dev.slate.layout.elf.Trouble;
 import java.io.IOException;
 import java.lang.classfile.AttributedElement;
 import java.lang.classfile.Attributes;
@@ -22,7 +23,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.Collection;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -81,7 +84,7 @@ public final class JvmClasses implements LayoutSource {
                     opened.jars.add(jar);
                     opened.roots.add(jar.getPath("/"));
                 } catch (IOException | java.nio.file.ProviderNotFoundException e) {
-                    throw new LayoutException(entry, "is no folder and no jar file: " + e.getMessage());
+                    throw new LayoutException(entry, "is no folder and no jar file");
                 }
             } else {
                 throw new LayoutException(entry, "no such folder or jar file");
@@ -101,7 +104,7 @@ public final class JvmClasses implements LayoutSource {
     }
 
     @Override
-    public void forEachAggregate(Consumer<Aggregate> each) {
+    public void forEachAggregate(Consumer<Aggregate> each, Consumer<LayoutException> leftOut) {
         List<Path> all = roots.isEmpty() ? List.of(platform().getPath("/modules/java.base")) : roots;
         for (Path root : all) {
             try (Stream<Path> files = Files.walk(root)) {
@@ -111,20 +114,28 @@ public final class JvmClasses implements LayoutSource {
                         .sorted(Comparator.comparing(Path::toString))
                         .toList();
                 for (Path file : sorted) {
-                    ClassModel model = parse(file);
-                    if (model.flags().has(AccessFlag.INTERFACE)) continue;
-                    each.accept(aggregate(model));
+                    try {
+                        ClassModel model = parse(file);
+                        if (model.flags().has(AccessFlag.INTERFACE)) continue;
+                        each.accept(aggregate(model));
+                    } catch (LayoutException e) {
+                        leftOut.accept(e);
+                    }
                 }
             } catch (IOException e) {
-                throw new LayoutException(root.toString(), "cannot be read: " + e.getMessage());
+                throw new LayoutException(root.toString(), Trouble.reading(e));
             }
         }
     }
 
     @Override
-    public @Nullable Type find(String name) {
-        ClassModel model = classOf(name.replace('.', '/'));
-        return model == null ? null : aggregate(model);
+    public Map<String, List<Type>> find(Collection<String> names) {
+        Map<String, List<Type>> found = new LinkedHashMap<>();
+        for (String name : names) {
+            ClassModel model = classOf(name.replace('.', '/'));
+            found.put(name, model == null ? List.of() : List.of(aggregate(model)));
+        }
+        return found;
     }
 
     private static FileSystem platform() {
@@ -159,7 +170,7 @@ public final class JvmClasses implements LayoutSource {
                     .findFirst()
                     .orElse(null);
         } catch (IOException e) {
-            throw new LayoutException(packages.toString(), "cannot be read: " + e.getMessage());
+            throw new LayoutException(packages.toString(), Trouble.reading(e));
         }
     }
 
@@ -167,9 +178,9 @@ public final class JvmClasses implements LayoutSource {
         try {
             return ClassFile.of(ClassFile.DebugElementsOption.DROP_DEBUG).parse(Files.readAllBytes(file));
         } catch (IOException e) {
-            throw new LayoutException(file.toString(), "cannot be read: " + e.getMessage());
+            throw new LayoutException(file.toString(), Trouble.reading(e));
         } catch (IllegalArgumentException e) {
-            throw new LayoutException(file.toString(), "is no class file: " + e.getMessage());
+            throw new LayoutException(file.toString(), "is no class file");
         }
     }
 
@@ -178,7 +189,7 @@ public final class JvmClasses implements LayoutSource {
             return place(model);
         } catch (IllegalArgumentException e) {
             throw new LayoutException(
-                    name(), model.thisClass().asInternalName() + " is a broken class file: " + e.getMessage());
+                    name(), model.thisClass().asInternalName() + " is a broken class file");
         }
     }
 
@@ -265,7 +276,7 @@ public final class JvmClasses implements LayoutSource {
             try {
                 jar.close();
             } catch (IOException e) {
-                throw new LayoutException(classPath, "cannot be closed: " + e.getMessage());
+                throw new LayoutException(classPath, Trouble.reading(e));
             }
         }
     }

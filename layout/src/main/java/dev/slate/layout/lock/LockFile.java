@@ -1,17 +1,23 @@
 package dev.slate.layout.lock;
 
 import dev.slate.layout.Aggregate;
+import dev.slate.layout.Ambiguous;
 import dev.slate.layout.Flat;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
 import dev.slate.layout.Type;
+import dev.slate.layout.elf.Trouble;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,7 +27,7 @@ import org.jspecify.annotations.Nullable;
  * # a comment
  * from FILE                        where types come from, if none is named on the command line; relative to this file
  * type NAME size BYTES             starts a type; the lines below are about it
- *   at OFFSET size BYTES MEMBER    a member's place; OFFSET is 12 or, for bit fields, 12:3, and the size then 5b
+ *   at OFFSET size BYTES MEMBER    a member's place; OFFSET is 12 or 0xc or, for bit fields, 12:3, and the size then 5b
  *   one-line MEMBER MEMBER ...     these must lie within one cache line
  *   apart MEMBER MEMBER ...        no two of these may have bytes in one cache line
  *   closed                         it has no members that are not listed
@@ -31,6 +37,8 @@ public final class LockFile {
     /** Something that does not hold: where it is stated, what is wrong, and the line that would state the truth (null if none would). */
     public record Finding(
             int line, String message, @Nullable String fix) {}
+
+    private static final Pattern WORD = Pattern.compile("\"([^\"]*)\"|\\S+");
 
     private final Path path;
     private final List<String> lines;
@@ -45,7 +53,7 @@ public final class LockFile {
         try {
             return new LockFile(path, Files.readAllLines(path));
         } catch (IOException e) {
-            throw new LayoutException(path.toString(), "cannot be read: " + e.getMessage());
+            throw new LayoutException(path.toString(), Trouble.reading(e));
         }
     }
 
@@ -117,29 +125,56 @@ public final class LockFile {
         }
     }
 
-    /** Finds a type in the first source that has it. */
-    private static @Nullable Aggregate find(String name, List<LayoutSource> sources) {
+    /** The names of the types that it states. */
+    public List<String> names() {
+        return lines.stream().anyMatch(l -> bare(l).startsWith("type "))
+                ? stated().stream().map(Stated::name).toList()
+                : List.of();
+    }
+
+    /** For each type that is stated, the candidates of the first source that has any. */
+    private static Map<String, List<Aggregate>> find(List<Stated> stated, List<LayoutSource> sources) {
+        Map<String, List<Aggregate>> found = new LinkedHashMap<>();
+        List<String> names = stated.stream().map(Stated::name).distinct().toList();
         for (LayoutSource source : sources) {
-            Type type = Type.strip(source.find(name));
-            if (type instanceof Aggregate aggregate) return aggregate;
+            List<String> wanted = names.stream().filter(n -> !found.containsKey(n)).toList();
+            if (wanted.isEmpty()) break;
+            source.find(wanted).forEach((name, types) -> {
+                List<Aggregate> aggregates = new ArrayList<>();
+                for (Type type : types) if (Type.strip(type) instanceof Aggregate aggregate) aggregates.add(aggregate);
+                if (!aggregates.isEmpty()) found.put(name, aggregates);
+            });
         }
-        return null;
+        return found;
     }
 
     /** Compares what is stated with the sources. */
     public List<Finding> check(List<LayoutSource> sources, int lineSize) {
         List<Finding> findings = new ArrayList<>();
-        for (Stated stated : stated()) {
-            Aggregate found = find(stated.name(), sources);
-            if (found == null) {
+        List<Stated> all = stated();
+        Map<String, List<Aggregate>> candidates = find(all, sources);
+        for (Stated stated : all) {
+            List<Aggregate> these = candidates.getOrDefault(stated.name(), List.of());
+            if (these.isEmpty()) {
                 findings.add(
                         new Finding(stated.line() + 1, "type " + stated.name() + " is in none of the files", null));
                 continue;
             }
-            if (found.size() != stated.size()) {
+            if (these.size() > 1) {
                 findings.add(new Finding(
                         stated.line() + 1,
-                        stated.name() + " has " + found.size() + " bytes, " + stated.size() + " are stated",
+                        "type " + stated.name() + " may be any of " + String.join(", ", Ambiguous.keys(these))
+                                + ", whose layouts differ; state which",
+                        null));
+                continue;
+            }
+            Aggregate found = these.getFirst();
+            if (found.size() != stated.size() || !found.sizeKnown()) {
+                findings.add(new Finding(
+                        stated.line() + 1,
+                        found.sizeKnown()
+                                ? stated.name() + " has " + found.size() + " bytes, " + stated.size() + " are stated"
+                                : "the size of " + stated.name() + " is not known",
                         "type " + stated.name() + " size " + found.size()));
             }
             new Checker(stated.name(), found, lineSize, findings).check(stated);
@@ -170,20 +205,21 @@ public final class LockFile {
                 String[] words = text.split("\\s+");
                 switch (words[0]) {
                     case "at" -> {
-                        if (words.length != 5 || !words[2].equals("size"))
+                        String[] parts = text.split("\\s+", 5);
+                        if (parts.length != 5 || !parts[2].equals("size"))
                             throw broken(line, "a member's line is: at OFFSET size BYTES MEMBER");
-                        listed.add(words[4]);
-                        place(line, text, words[4]);
+                        listed.add(parts[4]);
+                        place(line, parts);
                     }
-                    case "one-line" -> oneLine(line, words);
-                    case "apart" -> apart(line, words);
+                    case "one-line" -> oneLine(line, names(line, text, 1));
+                    case "apart" -> apart(line, names(line, text, 2));
                     case "closed" -> closed = line;
                     default ->
                         throw broken(line, "\"" + words[0] + "\" is not known; at, one-line, apart and closed are");
                 }
             }
             if (closed < 0) return;
-            for (Flat flat : Flat.members(type)) {
+            for (Flat flat : closedMembers(type, listed)) {
                 if (!listed.contains(flat.path())) {
                     findings.add(new Finding(
                             closed + 1,
@@ -193,21 +229,42 @@ public final class LockFile {
             }
         }
 
-        private void place(int line, String text, String member) {
+        /** The members that a rule names; a name with spaces stands in quotes. */
+        private List<String> names(int line, String text, int least) {
+            List<String> names = new ArrayList<>();
+            Matcher word = WORD.matcher(text);
+            while (word.find()) names.add(word.group(1) != null ? word.group(1) : word.group());
+            String rule = names.removeFirst();
+            if (names.size() < least)
+                throw broken(
+                        line,
+                        "\"" + rule + "\" names " + names.size() + (names.size() == 1 ? " member" : " members")
+                                + ", and so holds whatever happens; it needs " + least + " or more");
+            return names;
+        }
+
+        private void place(int line, String[] parts) {
+            String member = parts[4];
             Flat flat = members.get(member);
             if (flat == null) {
                 findings.add(new Finding(line + 1, name + " has no member " + member, null));
                 return;
             }
+            boolean bits = flat.member().bitfieldSize() != 0;
+            int colon = parts[1].indexOf(':');
+            long stated = 8 * number(line, colon < 0 ? parts[1] : parts[1].substring(0, colon))
+                    + (colon < 0 ? 0 : number(line, parts[1].substring(colon + 1)));
+            boolean inBits = parts[3].endsWith("b") && !parts[3].startsWith("0x");
+            long size = inBits
+                    ? number(line, parts[3].substring(0, parts[3].length() - 1))
+                    : 8 * number(line, parts[3]);
+            if (stated == flat.bitOffset() && size == flat.bits() && inBits == bits && flat.member().sizeKnown()) return;
             String truth = stating(flat);
-            if (!truth.equals(text.replaceAll("\\s+", " "))) {
-                findings.add(new Finding(
-                        line + 1,
-                        name + "." + member + " is " + truth.substring(0, truth.lastIndexOf(' '))
-                                + ", the file states \""
-                                + text.substring(0, text.lastIndexOf(member)).strip() + "\"",
-                        "  " + truth));
-            }
+            findings.add(new Finding(
+                    line + 1,
+                    name + "." + member + " is " + truth.substring(0, truth.length() - member.length() - 1)
+                            + ", the file states \"at " + parts[1] + " size " + parts[3] + "\"",
+                    "  " + truth));
         }
 
         private @Nullable Flat need(int line, String member) {
@@ -216,22 +273,22 @@ public final class LockFile {
             return flat;
         }
 
-        private void oneLine(int line, String[] words) {
+        private void oneLine(int line, List<String> words) {
             long home = -1;
             String first = "";
-            for (int i = 1; i < words.length; i++) {
-                Flat flat = need(line, words[i]);
+            for (String word : words) {
+                Flat flat = need(line, word);
                 if (flat == null) continue;
                 long from = flat.offset() / lineSize;
                 long to = Math.max(flat.offset(), flat.end() - 1) / lineSize;
                 if (home < 0) {
                     home = from;
-                    first = words[i];
+                    first = word;
                 }
                 if (from != home || to != home) {
                     findings.add(new Finding(
                             line + 1,
-                            name + "." + words[i] + " lies in cacheline "
+                            name + "." + word + " lies in cacheline "
                                     + (from == to ? "" + from : from + " to " + to) + ", but must share cacheline "
                                     + home + " with " + first + "; move it, or take it out of this line",
                             null));
@@ -239,16 +296,16 @@ public final class LockFile {
             }
         }
 
-        private void apart(int line, String[] words) {
+        private void apart(int line, List<String> words) {
             Map<Long, String> taken = new LinkedHashMap<>();
-            for (int i = 1; i < words.length; i++) {
-                Flat flat = need(line, words[i]);
+            for (String word : words) {
+                Flat flat = need(line, word);
                 if (flat == null) continue;
                 String other = null;
                 long where = 0;
                 long last = Math.max(flat.offset(), flat.end() - 1) / lineSize;
                 for (long at = flat.offset() / lineSize; at <= last; at++) {
-                    String holder = taken.putIfAbsent(at, words[i]);
+                    String holder = taken.putIfAbsent(at, word);
                     if (holder != null && other == null) {
                         other = holder;
                         where = at;
@@ -257,7 +314,7 @@ public final class LockFile {
                 if (other != null) {
                     findings.add(new Finding(
                             line + 1,
-                            name + "." + other + " and " + name + "." + words[i] + " share cacheline " + where
+                            name + "." + other + " and " + name + "." + word + " share cacheline " + where
                                     + ", but must not; move one by " + lineSize + " bytes",
                             null));
                 }
@@ -265,8 +322,30 @@ public final class LockFile {
         }
     }
 
+    /**
+     * The members that a closed type must list. What is inside a member whose struct has no name counts from the moment that
+     * one of them is listed: older lock files list the member alone.
+     */
+    private static List<Flat> closedMembers(Aggregate type, List<String> listed) {
+        List<Flat> wanted = new ArrayList<>(Flat.members(type));
+        Set<String> outer = new HashSet<>();
+        for (Flat flat : wanted) outer.add(flat.path());
+        for (Flat flat : Flat.own(type)) {
+            if (outer.contains(flat.path())) continue;
+            for (String owner : outer) {
+                boolean inside = flat.path().startsWith(owner + ".") || flat.path().startsWith(owner + "[].");
+                if (inside && listed.stream().anyMatch(l -> l.startsWith(owner + ".") || l.startsWith(owner + "[]."))) {
+                    wanted.add(flat);
+                    break;
+                }
+            }
+        }
+        return wanted;
+    }
+
     private static Map<String, Flat> membersOf(Aggregate type) {
         Map<String, Flat> members = new LinkedHashMap<>();
+        for (Flat flat : Flat.own(type)) members.putIfAbsent(flat.path(), flat);
         for (Flat flat : Flat.deep(type)) members.putIfAbsent(flat.path(), flat);
         return members;
     }
@@ -284,35 +363,42 @@ public final class LockFile {
      */
     public String updated(List<LayoutSource> sources) {
         Map<Integer, String> replaced = new LinkedHashMap<>();
-        Map<Integer, List<String>> before = new LinkedHashMap<>();
-        for (Stated stated : stated()) {
-            Aggregate found = find(stated.name(), sources);
-            if (found == null) continue;
-            replaced.put(stated.line(), "type " + stated.name() + " size " + found.size());
+        Map<Integer, List<String>> after = new LinkedHashMap<>();
+        List<Stated> all = stated();
+        Map<String, List<Aggregate>> candidates = find(all, sources);
+        for (Stated stated : all) {
+            List<Aggregate> these = candidates.getOrDefault(stated.name(), List.of());
+            if (these.size() != 1) continue;
+            Aggregate found = these.getFirst();
+            replaced.put(stated.line(), "type " + stated.name() + " size " + found.size() + comment(lines.get(stated.line())));
             Map<String, Flat> members = membersOf(found);
             List<String> listed = new ArrayList<>();
+            int lastPlace = stated.line();
+            boolean closed = false;
             for (int line : stated.body()) {
                 String text = bare(lines.get(line));
                 if (text.startsWith("at ")) {
-                    String member = text.substring(text.lastIndexOf(' ') + 1);
+                    String[] parts = text.split("\\s+", 5);
+                    String member = parts[parts.length - 1];
                     listed.add(member);
+                    lastPlace = line;
                     Flat flat = members.get(member);
                     replaced.put(line, flat == null ? "" : "  " + stating(flat) + comment(lines.get(line)));
-                } else if (text.equals("closed")) {
-                    List<String> added = new ArrayList<>();
-                    for (Flat flat : Flat.members(found))
-                        if (!listed.contains(flat.path())) added.add("  " + stating(flat));
-                    before.put(line, added);
                 }
+                closed |= text.equals("closed");
             }
+            if (!closed) continue;
+            List<String> added = new ArrayList<>();
+            for (Flat flat : closedMembers(found, listed))
+                if (!listed.contains(flat.path())) added.add("  " + stating(flat));
+            after.put(lastPlace, added);
         }
         StringBuilder out = new StringBuilder();
         for (int i = 0; i < lines.size(); i++) {
-            for (String line : before.getOrDefault(i, List.of()))
-                out.append(line).append('\n');
             String line = replaced.getOrDefault(i, lines.get(i));
-            if (line.isEmpty() && !lines.get(i).isBlank()) continue;
-            out.append(line).append('\n');
+            if (!line.isEmpty() || lines.get(i).isBlank()) out.append(line).append('\n');
+            for (String added : after.getOrDefault(i, List.of()))
+                out.append(added).append('\n');
         }
         return out.toString();
     }
@@ -322,16 +408,17 @@ public final class LockFile {
         return comment < 0 ? "" : "  " + line.substring(comment + 1);
     }
 
-    /** The stretch that states a type in full, closed, for a new lock file. */
+    /** The stretch that states a type in full, closed, for a new lock file, under its qualified name. */
     public static String state(Aggregate type) {
+        return state(type, String.valueOf(type.qualifiedName()));
+    }
+
+    /** @param name what to call it: the name that means this type and no other of the file */
+    public static String state(Aggregate type, String name) {
         StringBuilder out = new StringBuilder();
-        out.append("type ")
-                .append(type.name())
-                .append(" size ")
-                .append(type.size())
-                .append('\n');
-        for (Flat flat : Flat.members(type))
-            out.append("  ").append(stating(flat)).append('\n');
+        out.append("type ").append(name).append(" size ").append(type.size()).append('\n');
+        Set<String> paths = new HashSet<>();
+        for (Flat flat : Flat.own(type)) if (paths.add(flat.path())) out.append("  ").append(stating(flat)).append('\n');
         out.append("  closed\n");
         return out.toString();
     }

@@ -10,12 +10,14 @@ import dev.slate.layout.Packing;
 import dev.slate.layout.PointerType;
 import dev.slate.layout.QualifiedType;
 import dev.slate.layout.Type;
+import dev.slate.layout.TypeTable;
 import dev.slate.layout.TypedefType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes a type as pahole 1.24 does, letter for letter. Column widths, cuts of long names and the order of comments are pahole's, for
- * those who compare or patch such listings.
+ * Writes a type as pahole 1.24 does. Column widths, cuts of long names and the order of comments are pahole's, for those who compare
+ * or patch such listings. Where pahole's text is not true (docs/layout.md lists it), the truth is written, unless pahole's own text
+ * is asked for.
  *
  * <p>Not thread-safe.
  */
@@ -24,16 +26,20 @@ public final class PaholeText {
      * How to write.
      *
      * @param lineSize bytes of a cache line
+     * @param pahole whether to write what pahole writes even where it is not true
      */
-    public record Options(boolean expand, boolean hex, int lineSize) {
-        /** pahole's defaults on a machine with lines of 64 bytes. */
-        public static final Options DEFAULT = new Options(false, false, 64);
+    public record Options(boolean expand, boolean hex, int lineSize, boolean pahole) {
+        /** pahole's defaults on a machine with lines of 64 bytes, and the truth where pahole does not say it. */
+        public static final Options DEFAULT = new Options(false, false, 64, false);
+
+        /** pahole's defaults, and pahole's text also where it is not true. */
+        public static final Options PAHOLE = new Options(false, false, 64, true);
     }
 
     /** The most characters of one type, and the deepest that types may nest: a broken file can make them circular. */
     private static final int MOST_TEXT = 1 << 25;
 
-    private static final int DEEPEST = 100;
+    private static final int DEEPEST = 600;
 
     private final StringBuilder out;
     private final Options options;
@@ -43,7 +49,7 @@ public final class PaholeText {
     public PaholeText(StringBuilder out, Options options) {
         this.out = out;
         this.options = options;
-        this.names = new TypeNames();
+        this.names = new TypeNames(options.pahole());
     }
 
     /** Writes the declaration of a type, with the semicolon and the end of the line. */
@@ -74,6 +80,20 @@ public final class PaholeText {
         return options.lineSize();
     }
 
+    boolean pahole() {
+        return options.pahole();
+    }
+
+    /** Whether alarms are pahole's: those about C are true, others are about layouts that pahole does not understand. */
+    boolean alarms(Aggregate aggregate) {
+        return options.pahole() || aggregate.table().language() == TypeTable.Language.C;
+    }
+
+    /** A type's name, with its scopes unless pahole's text is wanted. */
+    String own(Type type) {
+        return names.own(type);
+    }
+
     void tabs(int n) {
         out.repeat('\t', Math.min(n, 16));
     }
@@ -99,7 +119,7 @@ public final class PaholeText {
     private void typedef(TypedefType typedef, Place place) {
         out.append("typedef ");
         Type target = typedef.target();
-        String name = orEmpty(typedef.name());
+        String name = own(typedef);
         while (target instanceof QualifiedType q && q.kind() == QualifiedType.Kind.ATOMIC) {
             out.append("_Atomic ");
             target = q.target();
@@ -115,7 +135,7 @@ public final class PaholeText {
             case Aggregate a
             when !a.isUnion() -> {
                 if (a.name() != null) {
-                    out.append("struct ").append(a.name()).append(' ').append(name);
+                    out.append("struct ").append(own(a)).append(' ').append(name);
                 } else {
                     inner.suffix = name;
                     struct(a, inner);
@@ -123,7 +143,7 @@ public final class PaholeText {
             }
             case EnumType e -> {
                 if (e.name() != null) {
-                    out.append("enum ").append(e.name()).append(' ').append(name);
+                    out.append("enum ").append(own(e)).append(' ').append(name);
                 } else {
                     inner.suffix = name;
                     enumeration(e, inner);
@@ -135,7 +155,7 @@ public final class PaholeText {
 
     private void enumeration(EnumType e, Place place) {
         out.append("enum");
-        if (e.name() != null) out.append(' ').append(e.name());
+        if (e.name() != null) out.append(' ').append(own(e));
         if (e.values().isEmpty()) return;
         out.append(" {\n");
         int width = 0;
@@ -165,6 +185,10 @@ public final class PaholeText {
                 && q.kind() == QualifiedType.Kind.CONST) {
             element = q.target();
         }
+        if (!options.pahole() && !array.vector() && element instanceof ArrayType) {
+            nested(array, name, place);
+            return;
+        }
         typeAndName(element, name, place);
         long flat = 0;
         for (int i = 0; i < array.dimensions(); i++) {
@@ -183,6 +207,21 @@ public final class PaholeText {
                     .append((flat == 0 ? 1 : flat) * Type.sizeOf(array.element()))
                     .append(")))");
         }
+    }
+
+    /** An array of arrays: BTF has one type for each dimension, the outermost first, as C writes them. pahole reverses them. */
+    private void nested(ArrayType array, @Nullable String name, Place place) {
+        StringBuilder dimensions = new StringBuilder();
+        Type at = array;
+        for (int steps = 0; at instanceof ArrayType a && !a.vector() && steps < 64; steps++) {
+            for (int i = 0; i < a.dimensions(); i++) {
+                boolean flexible = a.count(i) == 0 && dimensions.isEmpty() && place.last && !place.first && !place.inUnion;
+                dimensions.append('[').append(flexible ? "" : Long.toString(a.count(i))).append(']');
+            }
+            at = a.element();
+        }
+        typeAndName(at, name, place);
+        out.append(dimensions);
     }
 
     /** A type and what is declared with it, as it stands in a member's line before the semicolon. */
@@ -237,7 +276,7 @@ public final class PaholeText {
             when a.name() != null && !expand -> {
                 String word = a.kind() == Aggregate.Kind.CLASS ? "class" : a.isUnion() ? "union" : "struct";
                 out.append(word).append(' ');
-                padded(a.name(), place.typeColumn - (a.isUnion() ? 6 : 7));
+                padded(own(a), place.typeColumn - (a.isUnion() ? 6 : 7));
                 out.append(' ').append(orEmpty(name));
             }
             case Aggregate a -> {
@@ -248,7 +287,7 @@ public final class PaholeText {
             case EnumType e
             when e.name() != null -> {
                 out.append("enum ");
-                padded(e.name(), place.typeColumn - 5);
+                padded(own(e), place.typeColumn - 5);
                 out.append(' ').append(orEmpty(name));
             }
             case EnumType e -> enumeration(e, place);
@@ -360,7 +399,11 @@ public final class PaholeText {
     private void comment(Member member, long offset, int spacing) {
         spaces(spacing - 1);
         out.append(" /* ");
-        number(offset, 5, true);
+        if (!options.pahole() && member.takesNoPart() && member.role() != Member.Role.STATIC) {
+            out.append("    ?");
+        } else {
+            number(offset, 5, true);
+        }
         int width = 5;
         if (member.bitfieldSize() != 0) {
             out.append(':');
@@ -368,14 +411,19 @@ public final class PaholeText {
             width -= 3;
         }
         out.append(' ');
-        number(member.byteSize(), width, true);
+        if (options.pahole() || member.sizeKnown()) {
+            number(member.byteSize(), width, true);
+        } else {
+            spaces(width - 1);
+            out.append('?');
+        }
         out.append(" */");
     }
 
     private void union(Aggregate union, Place outer) {
         if (outer.prefix != null) out.append(outer.prefix).append(' ');
         out.append("union");
-        if (union.name() != null) out.append(' ').append(union.name());
+        if (union.name() != null) out.append(' ').append(own(union));
         out.append(" {\n");
         Place place = outer.copy();
         place.indent = outer.indent + 1;
@@ -399,7 +447,7 @@ public final class PaholeText {
         Place place = outer.copy();
         if (place.prefix != null) out.append(place.prefix).append(' ');
         out.append(struct.kind().word());
-        if (struct.name() != null) out.append(' ').append(struct.name());
+        if (struct.name() != null) out.append(' ').append(own(struct));
         if (place.line == null) place.line = new int[1];
         place.indent = outer.indent + 1;
         Packing.look(struct);

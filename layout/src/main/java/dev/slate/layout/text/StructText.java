@@ -5,6 +5,7 @@ import dev.slate.layout.Layout;
 import dev.slate.layout.Member;
 import dev.slate.layout.Packing;
 import dev.slate.layout.Type;
+import dev.slate.layout.VirtualBases;
 import java.util.List;
 
 /** What stands between the braces of one struct, and the sums below it. */
@@ -30,7 +31,7 @@ final class StructText {
         this.text = text;
         this.out = text.out();
         this.struct = struct;
-        this.layout = struct.layout();
+        this.layout = text.pahole() ? struct.paholeLayout() : struct.layout();
         this.place = place;
     }
 
@@ -43,7 +44,7 @@ final class StructText {
             if (member.virtual()) out.append(" virtual");
             if (member.access() != Aggregate.Access.NONE) out.append(' ').append(word(member.access()));
             Type type = member.type();
-            out.append(' ').append(type == null ? "void" : type.name());
+            out.append(' ').append(type == null ? "void" : text.own(type));
         }
     }
 
@@ -97,10 +98,12 @@ final class StructText {
             if (entry instanceof Aggregate.Variant variant) variant(variant);
             if (!(entry instanceof Member member)) continue;
             index++;
+            if (member.role() == Member.Role.BASE && member.virtual() && !layout.virtualBases().placed().isEmpty())
+                continue; // it comes at its place, behind the members
             Member before = last < 0 ? null : struct.members().get(last);
             if (member.alignment() != 0) {
                 long hole = last < 0 ? layout.preHole() : layout.hole(last);
-                if (hole != 0) {
+                if (hole > 0 || hole != 0 && text.pahole()) {
                     forcedHoles++;
                     forcedHoleSum += hole;
                 }
@@ -116,8 +119,10 @@ final class StructText {
             place.last = i == entries.size() - 1;
             place.first = before == null;
             text.tabs(place.indent);
-            text.member(member, place, false);
-            if (member.type() instanceof Aggregate inner && !inner.isUnion()) innerGaps(inner);
+            Member shown = text.pahole() ? member : VirtualBases.trimmed(member);
+            text.member(shown, place, false);
+            Type inside = text.pahole() ? member.type() : Type.strip(member.type());
+            if (inside instanceof Aggregate inner && !inner.isUnion() && inner.definition() != null && shown == member && !overlapped(member)) innerGaps(inner);
             gaps(index);
             out.append('\n');
             if (member.role() == Member.Role.BASE) continue;
@@ -131,26 +136,65 @@ final class StructText {
             }
             last = index;
         }
-        forcedPadding(last);
+        virtualBases();
+        if (text.alarms(struct)) forcedPadding(last);
     }
 
-    /** An alternative of a Rust enum. pahole 1.24 leaves these out and shows the enum as empty. */
+    /** Virtual bases behind the members, where the ABI puts them. */
+    private void virtualBases() {
+        VirtualBases bases = layout.virtualBases();
+        for (int i = 0; i < bases.placed().size(); i++) {
+            VirtualBases.Placed base = bases.placed().get(i);
+            if (breaks != 0) out.append('\n');
+            breaks = 0;
+            Member member = new Member(
+                    null,
+                    base.base(),
+                    Member.Role.BASE,
+                    base.offset(),
+                    base.offset() * 8,
+                    0,
+                    0,
+                    base.size(),
+                    0,
+                    Aggregate.Access.NONE,
+                    false,
+                    0);
+            text.tabs(place.indent);
+            text.member(member, place, true);
+            gaps(struct.members().size() + i);
+            out.append('\n');
+        }
+        if (bases.known()) return;
+        setOff();
+        text.tabs(place.indent);
+        out.append("/* virtual bases follow, at places that only the running program knows */\n");
+    }
+
+    /** Whether another member lies in this one's padding. */
+    private boolean overlapped(Member member) {
+        if (text.pahole() || !struct.table().language().cxx()) return false;
+        for (Member other : struct.members()) {
+            if (other.takesNoPart() || other == member || other.bitOffset() == other.bitEnd()) continue;
+            if (other.bitOffset() > member.bitOffset() && other.bitOffset() < member.bitEnd()) return true;
+        }
+        return false;
+    }
+
+    /** An alternative of a Rust enum or an Ada record. pahole 1.24 leaves these out and shows the enum as empty. */
     private void variant(Aggregate.Variant variant) {
         variants = true;
-        boolean tag = variant.otherwise()
-                && variant.members().size() == 1
-                && variant.members().getFirst().name() == null;
+        boolean tag = variant.part() == Aggregate.Variant.Part.DISCRIMINANT;
         text.tabs(place.indent);
-        if (tag) out.append("/* tells the variants apart: */\n");
-        else if (variant.otherwise()) out.append("/* variant otherwise: */\n");
-        else
-            out.append("/* variant ")
-                    .append(Long.toUnsignedString(variant.value()))
-                    .append(": */\n");
+        switch (variant.part()) {
+            case DISCRIMINANT -> out.append("/* tells the variants apart: */\n");
+            case OTHERWISE -> out.append("/* variant otherwise: */\n");
+            case CHOSEN -> out.append("/* variant ").append(variant.value()).append(": */\n");
+        }
         int line = place.line == null ? 0 : place.line[0];
         for (Member member : variant.members()) {
             text.tabs(place.indent);
-            text.member(tag ? named(member) : member, place, true);
+            text.member(tag && member.name() == null ? named(member) : member, place, true);
             out.append('\n');
             if (place.line != null) place.line[0] = line;
         }
@@ -186,6 +230,7 @@ final class StructText {
             text.typeAndName(member.type(), "", place);
             out.append(':').append(bits).append(";\n");
         }
+        if (!text.pahole() && member.bitfieldSize() == 0 && before.bitfieldSize() == 0) return; // they share bytes
         boolean backwards = member.byteOffset() < before.byteOffset()
                 || member.byteOffset() == before.byteOffset()
                         && before.bitfieldSize() == 0
@@ -226,7 +271,7 @@ final class StructText {
     /** A member that is a struct with padding of its own. */
     private void innerGaps(Aggregate inner) {
         Packing.look(inner);
-        long padding = inner.layout().padding();
+        long padding = (text.pahole() ? inner.paholeLayout() : inner.layout()).padding();
         if (padding == 0) return;
         setOff();
         out.append('\n');
@@ -270,9 +315,16 @@ final class StructText {
             else members++;
         }
         out.append('\n');
-        sum("size: " + struct.size() + ", cachelines: " + layout.lines(text.lineSize()) + ", members: " + members
+        String size = text.pahole() || struct.sizeKnown() ? Long.toString(struct.size()) : "not known";
+        sum("size: " + size + ", cachelines: " + layout.lines(text.lineSize()) + ", members: " + members
                 + (statics != 0 ? ", static members: " + statics : ""));
+        boolean exact = text.alarms(struct);
         if (sumHoles > 0 || sumBitHoles > 0) {
+            // Bases, members that share bytes and variants count once: whatever is neither hole nor padding.
+            if (!exact) {
+                long gaps = (sumHoles + layout.padding()) * 8 + sumBitHoles + layout.bitPadding();
+                sumBytes = Math.max(0, struct.size() - (gaps + sumBits) / 8);
+            }
             if (sumBytes > 0) {
                 sum("sum members: " + sumBytes
                         + (sumHoles > 0 ? ", holes: " + layout.holeCount() + ", sum holes: " + sumHoles : ""));
@@ -297,7 +349,7 @@ final class StructText {
         if (lastLine != 0) sum("last cacheline: " + lastLine + " bytes");
         long missing = struct.size() * 8
                 - (sumBytes * 8 + sumBits + sumHoles * 8 + sumBitHoles + layout.padding() * 8 + layout.bitPadding());
-        if (missing != 0 && members != 0 && !variants) {
+        if (exact && missing != 0 && members != 0 && !variants) {
             out.append('\n');
             sum("BRAIN FART ALERT! " + struct.size() + " bytes != " + sumBytes + " (member bytes) + " + sumBits
                     + " (member bits) + " + sumHoles + " (byte holes) + " + sumBitHoles + " (bit holes), diff = "

@@ -27,6 +27,7 @@ public final class TypeNames {
 
     private static final int MOST = 20_000;
 
+    private final boolean pahole;
     private int depth;
     private int named;
 
@@ -41,8 +42,20 @@ public final class TypeNames {
         }
     }
 
-    /** Spells types one after another. */
-    public TypeNames() {}
+    /** Spells types one after another, with the scopes that they are in. */
+    public TypeNames() {
+        this(false);
+    }
+
+    /** @param pahole whether to spell as pahole 1.24 does: without scopes, and some qualifiers twice */
+    public TypeNames(boolean pahole) {
+        this.pahole = pahole;
+    }
+
+    /** A type's own name, with its scopes where those are wanted. */
+    String own(Type type) {
+        return orEmpty(pahole ? type.name() : type.qualifiedName());
+    }
 
     /**
      * The name of a type.
@@ -59,12 +72,16 @@ public final class TypeNames {
             case QualifiedType q -> qualified(q);
             case ArrayType a -> name(a.element(), room);
             case FunctionType f -> function(f, null, false, 0);
-            case TypedefType t -> orEmpty(t.name());
-            case EnumType e -> "enum " + orEmpty(e.name());
-            case Aggregate a -> word(a) + orEmpty(a.name());
+            case TypedefType t -> own(t);
+            case EnumType e -> spaced("enum ", own(e));
+            case Aggregate a -> spaced(word(a), own(a));
         };
         depth--;
         return cut(name, room);
+    }
+
+    private String spaced(String word, String name) {
+        return !pahole && name.isEmpty() ? word.stripTrailing() : word + name;
     }
 
     private static String word(Aggregate aggregate) {
@@ -83,7 +100,7 @@ public final class TypeNames {
             case RVALUE_REFERENCE -> "&&";
             case MEMBER -> {
                 Type containing = pointer.containing();
-                yield (containing == null ? "void" : containing.name()) + "::*";
+                yield (containing == null ? "void" : own(containing)) + "::*";
             }
         };
         Type target = pointer.target();
@@ -100,7 +117,11 @@ public final class TypeNames {
     }
 
     private String qualified(QualifiedType qualified) {
-        String inner = name(qualified.target(), SHORT);
+        Type target = qualified.target();
+        // Rust and C++ say const of what is const already.
+        if (!pahole && target instanceof QualifiedType q && q.kind() == qualified.kind()) return name(q, SHORT);
+        String inner = name(target, SHORT);
+        if (!pahole) inner = inner.stripTrailing();
         return switch (qualified.kind()) {
             case CONST -> "const " + inner + " ";
             case VOLATILE -> "volatile " + inner + " ";

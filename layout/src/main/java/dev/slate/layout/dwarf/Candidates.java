@@ -1,0 +1,63 @@
+package dev.slate.layout.dwarf;
+
+import dev.slate.layout.Aggregate;
+import dev.slate.layout.Distinct;
+import dev.slate.layout.Type;
+import dev.slate.layout.TypeTable;
+import dev.slate.layout.TypedefType;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** The types that some names may mean, each distinct one once. */
+final class Candidates {
+    private final Map<String, List<Type>> found = new LinkedHashMap<>();
+    private final Map<String, Distinct> distinct = new LinkedHashMap<>();
+    private final Map<String, Set<String>> others = new LinkedHashMap<>();
+
+    Candidates(Collection<String> wanted) {
+        for (String name : wanted) {
+            found.put(name, new ArrayList<>());
+            distinct.put(name, new Distinct());
+            others.put(name, new HashSet<>());
+        }
+    }
+
+    void add(Type type) {
+        String qualified = type.qualifiedName();
+        if (qualified == null || type instanceof Aggregate a && a.declaration()) return;
+        TypeTable.Where where = type.where();
+        found.forEach((name, types) -> {
+            if (!Name.means(name, qualified, where.unit(), where.line())) return;
+            boolean first = type instanceof Aggregate a
+                    ? distinct.get(name) instanceof Distinct d && d.first(a)
+                    : others.get(name) instanceof Set<String> seen && seen.add(qualified + " " + type.size());
+            if (first) types.add(type);
+        });
+    }
+
+    /** What is left when a name that is written in full beats one that is not, and a struct beats a typedef of its name. */
+    Map<String, List<Type>> found() {
+        Map<String, List<Type>> all = new LinkedHashMap<>();
+        found.forEach((name, types) -> {
+            List<Type> full = types.stream().filter(t -> name.equals(t.qualifiedName())).toList();
+            List<Type> left = full.isEmpty() ? types : full;
+            Set<String> structs = new HashSet<>();
+            for (Type type : left) if (type instanceof Aggregate a) structs.add(String.valueOf(a.qualifiedName()));
+            List<Type> best = new ArrayList<>();
+            for (Type type : left) {
+                Type target = type instanceof TypedefType ? Type.strip(type) : null;
+                boolean second = type instanceof TypedefType
+                        && (structs.contains(String.valueOf(type.qualifiedName()))
+                                || target != null && structs.contains(String.valueOf(target.qualifiedName())));
+                if (!second) best.add(type);
+            }
+            all.put(name, best);
+        });
+        return all;
+    }
+}
