@@ -14,18 +14,27 @@ public final class Distinct {
 
     private final Set<Key> seen = new HashSet<>();
 
+    private final boolean scopes;
+
     /** Has seen nothing yet. */
-    public Distinct() {}
+    public Distinct() {
+        this(true);
+    }
+
+    /** @param scopes whether types of one name in two scopes differ; pahole takes them for one */
+    public Distinct(boolean scopes) {
+        this.scopes = scopes;
+    }
 
     /** Whether this aggregate is the first of its kind. */
     public boolean first(Aggregate aggregate) {
         return seen.add(key(aggregate));
     }
 
-    private static Key key(Aggregate aggregate) {
+    private Key key(Aggregate aggregate) {
         List<Member> members = aggregate.members();
         // Two hashes of different make: among a million types a collision of both is as good as impossible.
-        String name = aggregate.qualifiedName();
+        String name = scopes ? aggregate.qualifiedName() : aggregate.name();
         long first = mix(1125899906842597L, name);
         long second = 0x9E3779B97F4A7C15L + hash(name);
         first = first * 31 + aggregate.size();

@@ -45,8 +45,6 @@ public final class FunctionType extends Type {
     @Override
     public long size() {
         TypeTable.Language language = table().language();
-        return language == TypeTable.Language.GO || language == TypeTable.Language.PASCAL
-                ? table().addressSize()
-                : 0;
+        return language == TypeTable.Language.GO || language == TypeTable.Language.PASCAL ? table().addressSize() : 0;
     }
 }

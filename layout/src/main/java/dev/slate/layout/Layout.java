@@ -54,8 +54,7 @@ public final class Layout {
             else if (!pahole && member.role() == Member.Role.BASE)
                 end = member.bitOffset() + 8 * VirtualBases.withoutVirtual(member);
             boolean bits = member.bitfieldSize() != 0;
-            Part part = new Part(
-                    i, member.bitOffset(), end, member.byteOffset() * 8, bits ? member.byteSize() * 8 : 0);
+            Part part = new Part(i, member.bitOffset(), end, member.byteOffset() * 8, bits ? member.byteSize() * 8 : 0);
             if (!parts.isEmpty() && parts.getLast().start() > part.start()) sorted = false;
             parts.add(part);
         }
@@ -117,8 +116,11 @@ public final class Layout {
             }
         }
         padding = aggregate.size() - seen / 8;
-        boolean empty = parts.isEmpty() && aggregate.size() == 1; // the byte that tells two empty objects apart
-        if (!pahole && (empty || dynamic || padding < 0 || !aggregate.sizeKnown() || !virtualBases.known())) padding = 0;
+        boolean empty = seen == 0
+                && aggregate.size() == 1
+                && aggregate.table().language().cxx(); // the byte that tells two empty objects apart
+        if (!pahole && (empty || dynamic || padding < 0 || !aggregate.sizeKnown() || !virtualBases.known()))
+            padding = 0;
     }
 
     private void step(Part part, long start) {

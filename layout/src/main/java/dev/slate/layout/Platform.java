@@ -70,6 +70,8 @@ public record Platform(long widest, boolean packedInside) {
         long stated = aggregate.statedAlignment();
         if (aggregate.table().language() == TypeTable.Language.RUST && stated != 0) return stated;
         long greatest = Math.max(1, stated);
+        long virtual = VirtualBases.alignment(aggregate);
+        if (virtual != 0) return Math.max(greatest, virtual);
         long natural = 1;
         boolean crooked = false;
         for (Aggregate.Entry entry : aggregate.entries()) {
@@ -138,9 +140,8 @@ public record Platform(long widest, boolean packedInside) {
             } else {
                 bit = roundUp(bit, alignment * 8);
                 placed.add(member.at(bit / 8, bit, 0));
-                boolean gives = reuse
-                        && member.role() == Member.Role.BASE
-                        && Type.strip(member.type()) instanceof Aggregate;
+                boolean gives =
+                        reuse && member.role() == Member.Role.BASE && Type.strip(member.type()) instanceof Aggregate;
                 bit += 8 * (gives && Type.strip(member.type()) instanceof Aggregate base ? end(base, size) : size);
             }
             greatest = Math.max(greatest, alignment);

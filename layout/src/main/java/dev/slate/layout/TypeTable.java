@@ -69,8 +69,7 @@ public interface TypeTable {
      * @param line the line of the declaration, 0 if not known
      * @param header whether the line is one of a file that the unit includes
      */
-    record Where(
-            String scope, @Nullable String unit, int line, boolean header) {
+    record Where(String scope, @Nullable String unit, int line, boolean header) {
         public static final Where NOWHERE = new Where("", null, 0, false);
     }
 
@@ -93,6 +92,11 @@ public interface TypeTable {
         /** Whether it is C++ of any age. */
         public boolean cxx() {
             return this == CPP || this == CPP_11;
+        }
+
+        /** Whether the case of its names does not matter. */
+        public boolean anyCase() {
+            return this == ADA || this == FORTRAN || this == PASCAL;
         }
 
         /** What stands between a scope and a name. */

@@ -35,7 +35,8 @@ public record VirtualBases(List<Placed> placed, boolean known) {
             if (!base.sizeKnown()) return new VirtualBases(List.of(), false);
             alignment = Math.max(alignment, alignment(base, 0));
             if (primaries.containsKey(entry.getKey())) {
-                if (primary(aggregate) == base || samePrimary(aggregate, base)) placed.add(new Placed(base, 0, pointer));
+                if (primary(aggregate) == base || samePrimary(aggregate, base))
+                    placed.add(new Placed(base, 0, pointer));
                 continue;
             }
             if (empty(base, 0)) continue;
@@ -46,6 +47,16 @@ public record VirtualBases(List<Placed> placed, boolean known) {
         }
         if (roundUp(end, alignment) != aggregate.size()) return new VirtualBases(List.of(), false);
         return new VirtualBases(List.copyOf(placed), true);
+    }
+
+    /** The alignment of a class that has virtual bases somewhere, in bytes; 0 for any other. */
+    static long alignment(Aggregate aggregate) {
+        if (!aggregate.table().language().cxx() || !anyVirtual(aggregate, 0)) return 0;
+        long greatest = alignment(aggregate, 0);
+        Map<String, Aggregate> order = new LinkedHashMap<>();
+        collect(aggregate, order, 0);
+        for (Aggregate base : order.values()) greatest = Math.max(greatest, alignment(base, 0));
+        return greatest;
     }
 
     /** Bytes that a base class takes without its own virtual bases, which the most derived class places. */
@@ -188,7 +199,8 @@ public record VirtualBases(List<Placed> placed, boolean known) {
         if (depth > DEEPEST) return 1;
         Platform platform = Platform.of(aggregate.table());
         long greatest = Math.max(1, aggregate.statedAlignment());
-        if (dynamic(aggregate, 0)) greatest = Math.max(greatest, aggregate.table().addressSize());
+        if (dynamic(aggregate, 0))
+            greatest = Math.max(greatest, aggregate.table().addressSize());
         for (Member member : aggregate.members()) {
             if (member.role() == Member.Role.STATIC) continue;
             Aggregate base = baseOf(member);

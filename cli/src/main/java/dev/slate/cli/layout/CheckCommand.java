@@ -113,8 +113,10 @@ final class CheckCommand implements Callable<Integer> {
             for (LayoutSource source : sources) {
                 if (found == null && !FileOptions.find(source, name).isEmpty()) found = FileOptions.need(source, name);
             }
-            if (found == null) throw new LayoutException(sources.getLast().name(), FileOptions.missing(sources.getLast(), name));
-            // The name that was given says which type of several is meant; otherwise the full one stays true when another comes.
+            if (found == null)
+                throw new LayoutException(sources.getLast().name(), FileOptions.missing(sources.getLast(), name));
+            // The name that was given says which type of several is meant; otherwise the full one stays true when
+            // another comes.
             String key = FileOptions.bare(name).matches("[^:]*\\.[^:]*:[^:].*")
                     ? FileOptions.bare(name)
                     : String.valueOf(found.qualifiedName());

@@ -96,8 +96,8 @@ final class DiffCommand implements Callable<Integer> {
         if (old != null && now != null) return one(old, now, out, json, false);
         Aggregate alone = old != null ? old : now;
         if (alone == null) return false;
-        String line = pair.name() + ": a layout of " + alone.size() + " bytes (" + alone.where().unit() + ") is only in "
-                + (old != null ? before : after);
+        String line = pair.name() + ": a layout of " + alone.size() + " bytes ("
+                + alone.where().unit() + ") is only in " + (old != null ? before : after);
         if (files.json()) json.add(Map.of("type", pair.name(), "only_in", old != null ? before : after));
         else out.append(line).append("\n\n");
         return true;

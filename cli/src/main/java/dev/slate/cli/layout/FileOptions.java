@@ -104,7 +104,9 @@ final class FileOptions {
     static List<Type> find(LayoutSource source, String name) {
         String bare = bare(name);
         List<Type> found = source.find(List.of(bare)).getOrDefault(bare, List.of());
-        return bare.equals(name) ? found : found.stream().filter(t -> !(t instanceof TypedefType)).toList();
+        return bare.equals(name)
+                ? found
+                : found.stream().filter(t -> !(t instanceof TypedefType)).toList();
     }
 
     static String missing(LayoutSource source, String name) {

@@ -72,8 +72,7 @@ final class PackCommand implements Callable<Integer> {
                 if (files.json()) {
                     Map<String, Object> tree = new LinkedHashMap<>();
                     tree.put(
-                            "proposal",
-                            proposal.made() ? LayoutJson.of(proposal.aggregate(), files.lineSize()) : null);
+                            "proposal", proposal.made() ? LayoutJson.of(proposal.aggregate(), files.lineSize()) : null);
                     tree.put("notes", proposal.notes());
                     if (proposal.made()) tree.put("diff", diff.json());
                     out.append(Json.write(tree));

@@ -1,6 +1,7 @@
 package dev.slate.cli.layout;
 
 import dev.slate.layout.Aggregate;
+import dev.slate.layout.Distinct;
 import dev.slate.layout.Layout;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
@@ -192,8 +193,8 @@ final class ShowCommand implements Callable<Integer> {
                     });
             flush(text, out);
             if (types[0] == before && leftOut[0] == 0)
-                System.err.println("slate: " + source.name() + " has no struct, class or union in its " + source.format()
-                        + "; was it compiled with -g1 or less?");
+                System.err.println("slate: " + source.name() + " has no struct, class or union in its "
+                        + source.format() + "; was it compiled with -g1 or less?");
         });
         if (files.json()) out.append(Json.write(json));
         return unable > 0 ? LayoutCommand.UNABLE : types[0] == 0 ? LayoutCommand.FOUND : 0;
@@ -202,6 +203,7 @@ final class ShowCommand implements Callable<Integer> {
     private Consumer<Aggregate> each(
             LayoutSource source, StringBuilder text, List<Object> json, PrintStream out, PaholeText.Options options) {
         PaholeText listing = new PaholeText(text, options);
+        Distinct first = new Distinct(false);
         @Nullable String wanted = contains != null ? contains : pointersTo;
         String name = wanted == null
                 ? ""
@@ -213,7 +215,7 @@ final class ShowCommand implements Callable<Integer> {
             else if (holes != null && (aggregate.isUnion() || aggregate.layout().holeCount() < holes)) return;
             else if (sizes) sizes(aggregate, text, json);
             else if (files.json()) json.add(LayoutJson.of(aggregate, files.lineSize()));
-            else listing.write(aggregate);
+            else if (!options.pahole() || first.first(aggregate)) listing.write(aggregate);
             if (text.length() > 1 << 16) flush(text, out);
         };
     }

@@ -151,7 +151,8 @@ final class LayoutCommandTest {
         Ran text = layout("show", "x", "text");
         assertThat(text.status()).isEqualTo(3);
         assertThat(text.err())
-                .isEqualTo("slate: text: at offset 0x0: neither an ELF file, nor a kernel image, nor BTF\n");
+                .isEqualTo(
+                        "slate: text: at offset 0x0: neither an ELF file, nor an archive of them, nor a kernel image, nor BTF\n");
         assertThat(layout("show", "--nonsense").status()).isEqualTo(2);
         assertThat(layout().status()).isEqualTo(2);
         for (String command : new String[] {"show", "diff", "density", "pack", "size", "bloat", "check"}) {

@@ -121,7 +121,7 @@ public final class DiffText {
     }
 
     private static String type(Flat flat) {
-        return new TypeNames().name(flat.member().type(), 128).strip();
+        return TypeNames.plain(flat.member().type());
     }
 
     private static String size(Flat flat) {

@@ -22,7 +22,9 @@ import org.jspecify.annotations.Nullable;
 public final class SourceDiff {
     /** Two types to compare, or one without its like on the other side. */
     public record Pair(
-            String name, @Nullable Aggregate before, @Nullable Aggregate after) {}
+            String name,
+            @Nullable Aggregate before,
+            @Nullable Aggregate after) {}
 
     /** A type by what decides about a difference. */
     private record Print(long first, long second) {}
@@ -72,7 +74,8 @@ public final class SourceDiff {
     private static Map<String, Map<Print, Integer>> prints(LayoutSource source, Consumer<LayoutException> leftOut) {
         Map<String, Map<Print, Integer>> all = new LinkedHashMap<>();
         source.forEachAggregate(
-                a -> all.computeIfAbsent(name(a), n -> new LinkedHashMap<>()).merge(print(a), 1, Integer::sum), leftOut);
+                a -> all.computeIfAbsent(name(a), n -> new LinkedHashMap<>()).merge(print(a), 1, Integer::sum),
+                leftOut);
         return all;
     }
 
@@ -129,10 +132,9 @@ public final class SourceDiff {
     private static Print print(Aggregate aggregate) {
         long first = 1125899906842597L;
         long second = aggregate.size();
-        TypeNames names = new TypeNames();
         for (Flat flat : Flat.compared(aggregate)) {
             String text = flat.path() + "@" + flat.bitOffset() + "+" + flat.bits() + " "
-                    + names.name(flat.member().type(), 1024);
+                    + TypeNames.plain(flat.member().type());
             for (int i = 0; i < text.length(); i++) {
                 first = (first ^ text.charAt(i)) * 0x5DEECE66DL + (first >>> 31);
                 second = second * 0x100000001B3L + text.charAt(i) ^ second >>> 29;

@@ -37,9 +37,8 @@ public final class TypeDiff {
         public boolean retyped() {
             return before != null
                     && after != null
-                    && !new TypeNames()
-                            .name(before.member().type(), 1024)
-                            .equals(new TypeNames().name(after.member().type(), 1024));
+                    && !TypeNames.plain(before.member().type())
+                            .equals(TypeNames.plain(after.member().type()));
         }
 
         public boolean any() {

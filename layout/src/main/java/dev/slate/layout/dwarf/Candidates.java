@@ -10,6 +10,7 @@ import java.util.Collection;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 
@@ -31,8 +32,11 @@ final class Candidates {
         String qualified = type.qualifiedName();
         if (qualified == null || type instanceof Aggregate a && a.declaration()) return;
         TypeTable.Where where = type.where();
+        boolean anyCase = type.table().language().anyCase();
+        String spelled = anyCase ? qualified.toLowerCase(Locale.ROOT) : qualified;
         found.forEach((name, types) -> {
-            if (!Name.means(name, qualified, where.unit(), where.line())) return;
+            String wanted = anyCase ? name.toLowerCase(Locale.ROOT) : name;
+            if (!Name.means(wanted, spelled, where.unit(), where.line())) return;
             boolean first = type instanceof Aggregate a
                     ? distinct.get(name) instanceof Distinct d && d.first(a)
                     : others.get(name) instanceof Set<String> seen && seen.add(qualified + " " + type.size());
@@ -44,7 +48,8 @@ final class Candidates {
     Map<String, List<Type>> found() {
         Map<String, List<Type>> all = new LinkedHashMap<>();
         found.forEach((name, types) -> {
-            List<Type> full = types.stream().filter(t -> name.equals(t.qualifiedName())).toList();
+            List<Type> full =
+                    types.stream().filter(t -> name.equals(t.qualifiedName())).toList();
             List<Type> left = full.isEmpty() ? types : full;
             Set<String> structs = new HashSet<>();
             for (Type type : left) if (type instanceof Aggregate a) structs.add(String.valueOf(a.qualifiedName()));

@@ -155,7 +155,8 @@ public final class Dwarf implements LayoutSource {
             Unit unit, int place, Distinct distinct, Consumer<Aggregate> each, Consumer<LayoutException> leftOut) {
         try {
             Type type = unit.type(place | unit.head.mark());
-            if (type instanceof Aggregate a && a.name() != null && !a.declaration() && distinct.first(a)) each.accept(a);
+            if (type instanceof Aggregate a && a.name() != null && !a.declaration() && distinct.first(a))
+                each.accept(a);
         } catch (LayoutException e) {
             leftOut.accept(e);
         }

@@ -123,14 +123,26 @@ final class Entries {
         TypeTable.Language language = unit.language();
         long pointer = unit.addressSize();
         if (die.has(At.DATA_LOCATION)) {
-            // The elements are elsewhere, and a descriptor is here. gfortran's (libgfortran.h, since GCC 8) has a base, an
+            // The elements are elsewhere, and a descriptor is here. gfortran's (libgfortran.h, since GCC 8) has a base,
+            // an
             // offset, 16 bytes about the type, a span, and three words for each dimension; Free Pascal has a pointer.
             if (language == TypeTable.Language.FORTRAN && pointer == 8) return 40 + 24L * dimensions;
-            return language == TypeTable.Language.PASCAL ? pointer : ArrayType.UNKNOWN;
+            // A dynamic array is a pointer to its elements; a short string has them behind its length, as many as its
+            // variable says.
+            return language == TypeTable.Language.PASCAL && dereferences(die) ? pointer : ArrayType.UNKNOWN;
         }
         boolean stated = die.constant(At.BYTE_SIZE) && language != TypeTable.Language.RUST;
         if (stated && !language.cxx() && language != TypeTable.Language.C) return Math.max(0, die.number(At.BYTE_SIZE));
         return known ? ArrayType.COUNTED : ArrayType.UNKNOWN;
+    }
+
+    /** Whether the place of an array's elements is read from memory (DW_OP_deref). */
+    private static boolean dereferences(Die die) {
+        Reader in = die.block(At.DATA_LOCATION);
+        if (in == null) return false;
+        int end = die.blockEnd(At.DATA_LOCATION);
+        while (in.at < end) if (in.byte1() == 0x06) return true;
+        return false;
     }
 
     /** How many elements a dimension has; 0 for a flexible array, UNKNOWN where only a running program knows. */
@@ -186,7 +198,7 @@ final class Entries {
     @Nullable
     String nameOf(Die die) {
         Die named = declarationOf(die, 0);
-        String name = named.name();
+        String name = die.has(At.NAME) ? die.name() : named.name();
         if (name == null || !unit.language().cxx() || name.indexOf('<') >= 0) return name;
         String arguments = new Templates(this).arguments(die);
         return arguments.isEmpty() ? name : name + arguments;
@@ -195,10 +207,13 @@ final class Entries {
     /** The entry that has the name and the scope of one that is defined elsewhere than it is declared. */
     private Die declarationOf(Die die, int depth) {
         int attribute = die.has(At.SPECIFICATION) ? At.SPECIFICATION : At.ABSTRACT_ORIGIN;
-        if (die.has(At.NAME) || !die.has(attribute) || depth > 4) return die;
+        // gcc's type units repeat the name beside the declaration, which alone has the scope.
+        if (!die.has(attribute) || depth > 4) return die;
         long reference = die.reference(attribute);
         Die found = unit.owner(reference).entry((int) (reference & ~(Unit.TYPES | Unit.ALT)));
-        return found == null || found == die ? die : declarationOf(found, depth + 1);
+        return found == null || found.offset == die.offset && found.unit == die.unit
+                ? die
+                : declarationOf(found, depth + 1);
     }
 
     /** The scope, unit and line of the entry of a type. */
@@ -218,6 +233,11 @@ final class Entries {
     String scopeName(int offset, int depth) {
         Die die = unit.entry(offset);
         if (die == null) return "";
+        if (Tag.aggregate(die.tag())
+                && die.has(At.SIGNATURE)
+                && unit.type(die.reference(At.SIGNATURE)) instanceof Aggregate a
+                && a.id() != (offset | unit.head.mark()))
+            return String.valueOf(a.qualifiedName()); // a type unit has it
         Die named = declarationOf(die, 0);
         String name = Tag.aggregate(die.tag()) ? nameOf(die) : named.name();
         if (name == null) name = die.tag() == Tag.NAMESPACE ? "(anonymous namespace)" : "{...}";
@@ -360,6 +380,9 @@ final class Entries {
         long size = Type.sizeOf(type);
         if (base && size == 1 && Type.strip(type) instanceof Aggregate a && empty(a, 0))
             size = 0; // the empty base takes no room
+        // Free Pascal gives the characters of a short string the bounds of the whole, with the length before them.
+        if (unit.language() == TypeTable.Language.PASCAL && "ShortString".equals(owner.name()))
+            size = Math.min(size, Math.max(0, owner.size() - byteOffset));
         if (bits <= 0) {
             if (!dynamic && owner.sizeKnown()) checkPlace(die, owner, byteOffset, size, base);
             return new Member(
@@ -384,7 +407,8 @@ final class Entries {
         for (Member member : aggregate.members()) {
             if (member.role() == Member.Role.STATIC) continue;
             boolean base = member.role() == Member.Role.BASE && !member.virtual();
-            if (!base || !(Type.strip(member.type()) instanceof Aggregate inner) || !empty(inner, depth + 1)) return false;
+            if (!base || !(Type.strip(member.type()) instanceof Aggregate inner) || !empty(inner, depth + 1))
+                return false;
         }
         return true;
     }
@@ -410,8 +434,7 @@ final class Entries {
         long size = die.number(At.BYTE_SIZE);
         if (size <= 0) size = Type.sizeOf(Type.strip(type));
         if (size <= 0 || bits > 1 << 30)
-            throw unit.broken(
-                    die.offset, "a bit field of " + bits + " bits in a storage unit of " + size + " bytes");
+            throw unit.broken(die.offset, "a bit field of " + bits + " bits in a storage unit of " + size + " bytes");
         long unitBits = size * 8;
         long bitOffset;
         if (die.has(At.DATA_BIT_OFFSET)) {

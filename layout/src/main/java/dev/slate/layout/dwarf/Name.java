@@ -27,8 +27,13 @@ final class Name {
     static boolean composed(String name) {
         if (name.isEmpty()) return true;
         char first = name.charAt(0);
-        return first == '[' || first == '*' || first == '<' || name.indexOf(' ') > 0 && name.indexOf('[') < 0
-                || name.startsWith("map[") || name.startsWith("func(") || name.startsWith("struct {");
+        return first == '['
+                || first == '*'
+                || first == '<'
+                || name.indexOf(' ') > 0 && name.indexOf('[') < 0
+                || name.startsWith("map[")
+                || name.startsWith("func(")
+                || name.startsWith("struct {");
     }
 
     /** Whether a type of this qualified name and unit may be meant. */

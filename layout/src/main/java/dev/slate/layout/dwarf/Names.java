@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -15,6 +16,7 @@ final class Names {
     /** The last part of each name, as the entry itself spells it, and without its template arguments. */
     private final List<byte[]> names = new ArrayList<>();
 
+    private final Set<String> inAnyCase = new HashSet<>();
     private final Set<Integer> places = new HashSet<>();
 
     Names(Collection<String> wanted, Sections sections) {
@@ -31,6 +33,7 @@ final class Names {
             byte[] bytes = spelling.getBytes(StandardCharsets.UTF_8);
             if (bytes.length == 0) continue;
             names.add(bytes);
+            inAnyCase.add(spelling.toLowerCase(Locale.ROOT));
             first[bytes[0] & 0xff] = true;
         }
         ByteBuffer text = sections.strings();
@@ -78,7 +81,7 @@ final class Names {
 
     private boolean matches(int form, Reader in, Unit unit) {
         TypeTable.Language language = unit.language();
-        boolean scoped = language == TypeTable.Language.GO || language == TypeTable.Language.ADA;
+        boolean scoped = language == TypeTable.Language.GO || language.anyCase();
         if (form == Form.STRP && !scoped) {
             long place = in.bytes(unit.head.offsetSize());
             return place <= Integer.MAX_VALUE && places.contains((int) place);
@@ -95,9 +98,10 @@ final class Names {
         @Nullable String text = text(form, at, unit);
         if (text == null) return false;
         if (language == TypeTable.Language.GO && Name.composed(text)) return false;
-        byte[] last = (scoped ? Name.last(text, language == TypeTable.Language.ADA) : text)
-                .getBytes(StandardCharsets.UTF_8);
-        for (byte[] name : names) if (java.util.Arrays.equals(last, name)) return true;
+        String last = scoped ? Name.last(text, language == TypeTable.Language.ADA) : text;
+        if (language.anyCase()) return inAnyCase.contains(last.toLowerCase(Locale.ROOT));
+        byte[] bytes = last.getBytes(StandardCharsets.UTF_8);
+        for (byte[] name : names) if (java.util.Arrays.equals(bytes, name)) return true;
         return false;
     }
 

@@ -65,9 +65,7 @@ final class Templates {
             case BOOLEAN -> value != 0 ? "true" : "false";
             case CHARACTER -> value >= 32 && value < 127 ? "'" + (char) value + "'" : Long.toString(value);
             default ->
-                base.encoding() == BaseType.Encoding.UNSIGNED
-                        ? Long.toUnsignedString(value) + suffix
-                        : value + suffix;
+                base.encoding() == BaseType.Encoding.UNSIGNED ? Long.toUnsignedString(value) + suffix : value + suffix;
         };
     }
 
@@ -97,7 +95,8 @@ final class Templates {
             }
             case dev.slate.layout.ArrayType a -> {
                 StringBuilder text = new StringBuilder(spell(a.element(), depth + 1));
-                for (int i = 0; i < a.dimensions(); i++) text.append('[').append(a.count(i)).append(']');
+                for (int i = 0; i < a.dimensions(); i++)
+                    text.append('[').append(a.count(i)).append(']');
                 yield text.toString();
             }
             case dev.slate.layout.FunctionType f -> {

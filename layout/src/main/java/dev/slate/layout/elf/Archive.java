@@ -37,7 +37,8 @@ public final class Archive {
         long at = 8;
         while (at + HEADER <= image.size()) {
             String header = text(image, at, HEADER);
-            if (!header.endsWith("`\n")) throw new LayoutException(image.name(), at, "no member of an archive starts here");
+            if (!header.endsWith("`\n"))
+                throw new LayoutException(image.name(), at, "no member of an archive starts here");
             String name = header.substring(0, 16).stripTrailing();
             long size = number(image, at, header.substring(48, 58).strip());
             long start = at + HEADER;
@@ -85,7 +86,8 @@ public final class Archive {
 
     private static String longName(Image image, long at, String names, String place) {
         long start = number(image, at, place);
-        if (start >= names.length()) throw new LayoutException(image.name(), at, "a member's name is not in the archive");
+        if (start >= names.length())
+            throw new LayoutException(image.name(), at, "a member's name is not in the archive");
         int end = names.indexOf('\n', (int) start);
         String name = names.substring((int) start, end < 0 ? names.length() : end);
         return name.endsWith("/") ? name.substring(0, name.length() - 1) : name;

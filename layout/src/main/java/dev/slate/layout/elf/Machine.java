@@ -101,7 +101,8 @@ final class Machine {
                 switch (type) {
                     case 2 -> 8; // R_RISCV_64
                     case 1 -> 4; // R_RISCV_32
-                    // Differences of addresses: ADD, SUB, SET and ULEB128 of all widths, RELAX, ALIGN, 32_PCREL, TLS_DTPREL.
+                    // Differences of addresses: ADD, SUB, SET and ULEB128 of all widths, RELAX, ALIGN, 32_PCREL,
+                    // TLS_DTPREL.
                     case 8, 9, 33, 34, 35, 36, 37, 38, 39, 40, 43, 51, 52, 53, 54, 55, 56, 57, 60, 61 -> UNNEEDED;
                     default -> UNKNOWN;
                 };
@@ -154,7 +155,8 @@ final class Machine {
             case XTENSA ->
                 switch (type) {
                     case 1 -> 4; // R_XTENSA_32
-                    case 17, 18, 19, 14, 52, 57, 58, 59, 60, 61, 62 -> UNNEEDED; // DIFF, PDIFF, NDIFF, 32_PCREL, TLS_DTPOFF
+                    case 17, 18, 19, 14, 52, 57, 58, 59, 60, 61, 62 ->
+                        UNNEEDED; // DIFF, PDIFF, NDIFF, 32_PCREL, TLS_DTPOFF
                     default -> UNKNOWN;
                 };
             case AVR ->

@@ -22,8 +22,8 @@ import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -188,8 +188,7 @@ public final class JvmClasses implements LayoutSource {
         try {
             return place(model);
         } catch (IllegalArgumentException e) {
-            throw new LayoutException(
-                    name(), model.thisClass().asInternalName() + " is a broken class file");
+            throw new LayoutException(name(), model.thisClass().asInternalName() + " is a broken class file");
         }
     }
 

@@ -137,7 +137,8 @@ public final class LockFile {
         Map<String, List<Aggregate>> found = new LinkedHashMap<>();
         List<String> names = stated.stream().map(Stated::name).distinct().toList();
         for (LayoutSource source : sources) {
-            List<String> wanted = names.stream().filter(n -> !found.containsKey(n)).toList();
+            List<String> wanted =
+                    names.stream().filter(n -> !found.containsKey(n)).toList();
             if (wanted.isEmpty()) break;
             source.find(wanted).forEach((name, types) -> {
                 List<Aggregate> aggregates = new ArrayList<>();
@@ -255,10 +256,12 @@ public final class LockFile {
             long stated = 8 * number(line, colon < 0 ? parts[1] : parts[1].substring(0, colon))
                     + (colon < 0 ? 0 : number(line, parts[1].substring(colon + 1)));
             boolean inBits = parts[3].endsWith("b") && !parts[3].startsWith("0x");
-            long size = inBits
-                    ? number(line, parts[3].substring(0, parts[3].length() - 1))
-                    : 8 * number(line, parts[3]);
-            if (stated == flat.bitOffset() && size == flat.bits() && inBits == bits && flat.member().sizeKnown()) return;
+            long size =
+                    inBits ? number(line, parts[3].substring(0, parts[3].length() - 1)) : 8 * number(line, parts[3]);
+            if (stated == flat.bitOffset()
+                    && size == flat.bits()
+                    && inBits == bits
+                    && flat.member().sizeKnown()) return;
             String truth = stating(flat);
             findings.add(new Finding(
                     line + 1,
@@ -333,7 +336,8 @@ public final class LockFile {
         for (Flat flat : Flat.own(type)) {
             if (outer.contains(flat.path())) continue;
             for (String owner : outer) {
-                boolean inside = flat.path().startsWith(owner + ".") || flat.path().startsWith(owner + "[].");
+                boolean inside =
+                        flat.path().startsWith(owner + ".") || flat.path().startsWith(owner + "[].");
                 if (inside && listed.stream().anyMatch(l -> l.startsWith(owner + ".") || l.startsWith(owner + "[]."))) {
                     wanted.add(flat);
                     break;
@@ -370,7 +374,9 @@ public final class LockFile {
             List<Aggregate> these = candidates.getOrDefault(stated.name(), List.of());
             if (these.size() != 1) continue;
             Aggregate found = these.getFirst();
-            replaced.put(stated.line(), "type " + stated.name() + " size " + found.size() + comment(lines.get(stated.line())));
+            replaced.put(
+                    stated.line(),
+                    "type " + stated.name() + " size " + found.size() + comment(lines.get(stated.line())));
             Map<String, Flat> members = membersOf(found);
             List<String> listed = new ArrayList<>();
             int lastPlace = stated.line();
@@ -418,7 +424,8 @@ public final class LockFile {
         StringBuilder out = new StringBuilder();
         out.append("type ").append(name).append(" size ").append(type.size()).append('\n');
         Set<String> paths = new HashSet<>();
-        for (Flat flat : Flat.own(type)) if (paths.add(flat.path())) out.append("  ").append(stating(flat)).append('\n');
+        for (Flat flat : Flat.own(type))
+            if (paths.add(flat.path())) out.append("  ").append(stating(flat)).append('\n');
         out.append("  closed\n");
         return out.toString();
     }

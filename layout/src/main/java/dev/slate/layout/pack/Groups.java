@@ -23,7 +23,8 @@ final class Groups {
         for (int i = 0; i < blocks.size(); i++) {
             Packer.Block block = blocks.get(i);
             if (block.size() > 0 && block.size() <= LARGEST)
-                later.computeIfAbsent(new Shape(block.size(), block.alignment()), s -> new ArrayDeque<>()).add(i);
+                later.computeIfAbsent(new Shape(block.size(), block.alignment()), s -> new ArrayDeque<>())
+                        .add(i);
         }
         boolean[] placed = new boolean[blocks.size()];
         List<Packer.Block> order = new ArrayList<>(blocks.size());

@@ -44,7 +44,7 @@ public final class LayoutJson {
                 out.put("size", t.size());
                 Type target = Type.strip(t);
                 if (target instanceof Aggregate a && a.name() == null) out.put("target", of(a, lineSize));
-                else out.put("target", new TypeNames().name(t.target(), 1024));
+                else out.put("target", TypeNames.plain(t.target()));
             }
             default -> out.put("size", type.size());
         }
@@ -88,7 +88,7 @@ public final class LayoutJson {
         for (VirtualBases.Placed base : layout.virtualBases().placed()) {
             Map<String, Object> one = new LinkedHashMap<>();
             one.put("role", "virtual base");
-            one.put("type", new TypeNames().name(base.base(), 1024).strip());
+            one.put("type", TypeNames.plain(base.base()));
             one.put("offset", base.offset());
             one.put("size", base.size());
             one.put("line", base.offset() / lineSize);
@@ -120,7 +120,7 @@ public final class LayoutJson {
         if (member.role() != Member.Role.FIELD)
             one.put("role", member.role().name().toLowerCase(java.util.Locale.ROOT));
         if (member.virtual()) one.put("virtual", true);
-        one.put("type", new TypeNames().name(member.type(), 1024).strip());
+        one.put("type", TypeNames.plain(member.type()));
         List<Object> dimensions = dimensions(member.type());
         if (!dimensions.isEmpty()) one.put("dimensions", dimensions);
         boolean placed = !member.takesNoPart();

@@ -215,8 +215,12 @@ public final class PaholeText {
         Type at = array;
         for (int steps = 0; at instanceof ArrayType a && !a.vector() && steps < 64; steps++) {
             for (int i = 0; i < a.dimensions(); i++) {
-                boolean flexible = a.count(i) == 0 && dimensions.isEmpty() && place.last && !place.first && !place.inUnion;
-                dimensions.append('[').append(flexible ? "" : Long.toString(a.count(i))).append(']');
+                boolean flexible =
+                        a.count(i) == 0 && dimensions.isEmpty() && place.last && !place.first && !place.inUnion;
+                dimensions
+                        .append('[')
+                        .append(flexible ? "" : Long.toString(a.count(i)))
+                        .append(']');
             }
             at = a.element();
         }

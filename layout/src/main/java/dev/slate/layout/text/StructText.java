@@ -98,8 +98,9 @@ final class StructText {
             if (entry instanceof Aggregate.Variant variant) variant(variant);
             if (!(entry instanceof Member member)) continue;
             index++;
-            if (member.role() == Member.Role.BASE && member.virtual() && !layout.virtualBases().placed().isEmpty())
-                continue; // it comes at its place, behind the members
+            if (member.role() == Member.Role.BASE
+                    && member.virtual()
+                    && !layout.virtualBases().placed().isEmpty()) continue; // it comes at its place, behind the members
             Member before = last < 0 ? null : struct.members().get(last);
             if (member.alignment() != 0) {
                 long hole = last < 0 ? layout.preHole() : layout.hole(last);
@@ -121,8 +122,11 @@ final class StructText {
             text.tabs(place.indent);
             Member shown = text.pahole() ? member : VirtualBases.trimmed(member);
             text.member(shown, place, false);
-            Type inside = text.pahole() ? member.type() : Type.strip(member.type());
-            if (inside instanceof Aggregate inner && !inner.isUnion() && inner.definition() != null && shown == member && !overlapped(member)) innerGaps(inner);
+            if (member.type() instanceof Aggregate inner
+                    && !inner.isUnion()
+                    && inner.definition() != null
+                    && shown == member
+                    && !overlapped(member)) innerGaps(inner);
             gaps(index);
             out.append('\n');
             if (member.role() == Member.Role.BASE) continue;

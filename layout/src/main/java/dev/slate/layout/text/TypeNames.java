@@ -57,6 +57,19 @@ public final class TypeNames {
         return orEmpty(pahole ? type.name() : type.qualifiedName());
     }
 
+    /** A type in full, with its scopes and dimensions, and without the spaces that pahole's columns need. */
+    public static String plain(@Nullable Type type) {
+        StringBuilder text = new StringBuilder(
+                new TypeNames().name(type, LONG).replaceAll("\\s+", " ").strip());
+        Type at = type;
+        for (int steps = 0; at instanceof ArrayType array && steps < 64; steps++) {
+            for (int i = 0; i < array.dimensions(); i++)
+                text.append('[').append(array.count(i)).append(']');
+            at = array.element();
+        }
+        return text.toString();
+    }
+
     /**
      * The name of a type.
      *
@@ -121,7 +134,7 @@ public final class TypeNames {
         // Rust and C++ say const of what is const already.
         if (!pahole && target instanceof QualifiedType q && q.kind() == qualified.kind()) return name(q, SHORT);
         String inner = name(target, SHORT);
-        if (!pahole) inner = inner.stripTrailing();
+
         return switch (qualified.kind()) {
             case CONST -> "const " + inner + " ";
             case VOLATILE -> "volatile " + inner + " ";
