@@ -83,6 +83,31 @@ public final class Trace {
         return logged <= options.count() ? number : 0;
     }
 
+    /** At the end of a run: why nothing was logged; null when something was. */
+    public @Nullable String nothing() {
+        long ran = seen.get();
+        if (ran > options.skip()) {
+            return null;
+        }
+        StringBuilder text = new StringBuilder("trace: nothing was logged: ");
+        if (ran == 0) {
+            text.append("no instruction");
+            options.appendRange(text);
+            text.append(" ran");
+        } else {
+            text.append(ran).append(ran == 1 ? " instruction" : " instructions");
+            options.appendRange(text);
+            text.append(" ran");
+        }
+        if (options.vcpu() >= 0) {
+            text.append(" on vCPU ").append(options.vcpu());
+        }
+        if (ran > 0) {
+            text.append(", and --skip passes over ").append(options.skip());
+        }
+        return text.toString();
+    }
+
     /** Whether what is not an instruction (an event, an exit) is logged now. */
     boolean running() {
         return !over && seen.get() >= options.skip();

@@ -90,6 +90,16 @@ public record TraceOptions(
                 "trace: --" + name + " " + value + ": a whole number of at least " + min + " is wanted");
     }
 
+    /** Appends the range, as a person says it; nothing where there is none. */
+    void appendRange(StringBuilder text) {
+        if (from != 0) {
+            text.append(" from 0x").append(Long.toHexString(from)).append(" on");
+        }
+        if (to != 0) {
+            text.append(from != 0 ? " and" : "").append(" below 0x").append(Long.toHexString(to));
+        }
+    }
+
     /** Whether an instruction at linear address {@code la} counts. */
     boolean contains(long la) {
         return Long.compareUnsigned(la, from) >= 0 && (to == 0 || Long.compareUnsigned(la, to) < 0);

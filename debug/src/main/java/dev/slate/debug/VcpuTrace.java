@@ -7,6 +7,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.decode.Disassembler;
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.Exit;
 import dev.slate.kvm.RunObserver;
 import dev.slate.kvm.Vcpu;
 import org.jspecify.annotations.Nullable;
@@ -244,7 +245,8 @@ final class VcpuTrace implements RunObserver, CpuObserver {
             begin(line).append("exit  ").append(CpuExit.name(code));
             details(cpu, code);
             if (outcome == 0) {
-                line.append(" -> client: ").append(vcpu.exit().value());
+                line.append(" -> client: ");
+                describe(vcpu.exit().value());
             } else if (outcome > 0) {
                 line.append(" -> KVM_RUN fails with errno ").append(outcome);
             }
@@ -275,6 +277,31 @@ final class VcpuTrace implements RunObserver, CpuObserver {
             }
             case CpuExit.DEBUG -> hex(" vector=", cpu.exit.info).hex(" dr6=", cpu.exit.info2);
             default -> {}
+        }
+    }
+
+    /** What the client is told, in the words of KVM's interface; numbers in hexadecimal, as everywhere in the log. */
+    private void describe(Exit exit) {
+        switch (exit) {
+            case Exit.PortIn(int port, int size, int count) ->
+                hex("KVM_EXIT_IO in port=", port).hex(" size=", size).hex(" count=", count);
+            case Exit.PortOut(int port, int size, int count) ->
+                hex("KVM_EXIT_IO out port=", port).hex(" size=", size).hex(" count=", count);
+            case Exit.MmioRead(long gpa, int bytes) ->
+                hex("KVM_EXIT_MMIO read phys_addr=", gpa).hex(" len=", bytes);
+            case Exit.MmioWrite(long gpa, int bytes, long value) ->
+                hex("KVM_EXIT_MMIO write phys_addr=", gpa).hex(" len=", bytes).hex(" data=", value);
+            case Exit.Halt() -> line.append("KVM_EXIT_HLT");
+            case Exit.Shutdown() -> line.append("KVM_EXIT_SHUTDOWN");
+            case Exit.Debug(int vector, long pc, long dr6) ->
+                hex("KVM_EXIT_DEBUG exception=", vector).hex(" pc=", pc).hex(" dr6=", dr6);
+            case Exit.InterruptWindow() -> line.append("KVM_EXIT_IRQ_WINDOW_OPEN");
+            case Exit.ReadMsr(int index, int reason) ->
+                hex("KVM_EXIT_X86_RDMSR index=", index).hex(" reason=", reason);
+            case Exit.WriteMsr(int index, long value, int reason) ->
+                hex("KVM_EXIT_X86_WRMSR index=", index).hex(" data=", value).hex(" reason=", reason);
+            case Exit.InternalError(int suberror) -> hex("KVM_EXIT_INTERNAL_ERROR suberror=", suberror);
+            case Exit.Other(int reason) -> hex("exit_reason=", reason);
         }
     }
 

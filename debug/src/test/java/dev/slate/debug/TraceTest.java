@@ -14,9 +14,11 @@ import org.junit.jupiter.api.Test;
 
 class TraceTest {
     private final StringWriter log = new StringWriter();
+    private Trace trace;
 
     private TestGuest traced(String options, String code) {
-        return new TestGuest(kvm -> Trace.start(kvm, TraceOptions.parse(options), ClientMemory.PLAIN, log), code);
+        return new TestGuest(
+                kvm -> trace = Trace.start(kvm, TraceOptions.parse(options), ClientMemory.PLAIN, log), code);
     }
 
     @Test
@@ -57,7 +59,7 @@ class TraceTest {
                            0.0    after ...
                          6 0.0  0000000000010015              mov    edx,0x3e9                   rdx=3e9
                          7 0.0  000000000001001a              in     al,dx
-                           0.0    exit  ioio in port=3e9 size=1 -> client: PortIn[port=1001, size=1, count=1]
+                           0.0    exit  ioio in port=3e9 size=1 -> client: KVM_EXIT_IO in port=3e9 size=1 count=1
                            0.0    after rax=d5a rcx=2
                          8 0.0  000000000001001b              ud2                                rsp=1ffd8
                            0.0    load  [0000000000006060] 00018e0000080100
@@ -75,7 +77,7 @@ class TraceTest {
                            0.0    load  [0000000000040001] 00
                            0.0    store [0000000000040101] 00
                         10 0.0  0000000000010102              hlt
-                           0.0    exit  hlt -> client: Halt[]
+                           0.0    exit  hlt -> client: KVM_EXIT_HLT
                 """);
     }
 
@@ -94,6 +96,25 @@ class TraceTest {
                          2 0.0  0000000000010006              inc    eax                         rax=2
                          3 0.0  0000000000010006              inc    eax                         rax=3 flags=PF
                 """);
+    }
+
+    @Test
+    void aRangeThatNothingRanInIsSaidAtTheEnd() {
+        try (TestGuest g = traced("from=20000\nto=20010\nvcpu=0\n", "90f4")) {
+            assertThat(g.vcpu.run(false)).isZero();
+        }
+        assertThat(log.toString()).isEmpty();
+        assertThat(trace.nothing())
+                .isEqualTo("trace: nothing was logged: no instruction from 0x20000 on and below 0x20010 ran on vCPU 0");
+        try (TestGuest g = traced("skip=5\n", "90f4")) {
+            assertThat(g.vcpu.run(false)).isZero();
+        }
+        assertThat(trace.nothing())
+                .isEqualTo("trace: nothing was logged: 2 instructions ran, and --skip passes over 5");
+        try (TestGuest g = traced("skip=1\n", "90f4")) {
+            assertThat(g.vcpu.run(false)).isZero();
+        }
+        assertThat(trace.nothing()).isNull();
     }
 
     @Test
@@ -141,11 +162,11 @@ class TraceTest {
         }
         assertThat(log).hasToString("""
                          1 0.0  0000000000010000              mov    ebx,0x200000                rbx=200000
-                           0.0    exit  mmio -> client: MmioRead[gpa=2097152, bytes=1]
+                           0.0    exit  mmio -> client: KVM_EXIT_MMIO read phys_addr=200000 len=1
                          2 0.0  0000000000010005              mov    al,BYTE PTR [rbx]           rax=77
                            0.0    load  [0000000000200000] 77
                          3 0.0  0000000000010007              hlt
-                           0.0    exit  hlt -> client: Halt[]
+                           0.0    exit  hlt -> client: KVM_EXIT_HLT
                 """);
     }
 

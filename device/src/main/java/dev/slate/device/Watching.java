@@ -35,13 +35,18 @@ final class Watching {
         }
         String port = Native.environment("SLATE_GDB");
         if (port != null) {
-            gdb = GdbServer.start(
-                    kvm,
-                    port(port),
-                    !"1".equals(Native.environment("SLATE_GDB_RUN")),
-                    new Copies(),
-                    Device::say,
-                    () -> Native.quit(KILLED));
+            try {
+                gdb = GdbServer.start(
+                        kvm,
+                        port(port),
+                        !"1".equals(Native.environment("SLATE_GDB_RUN")),
+                        new Copies(),
+                        Device::say,
+                        () -> Native.quit(KILLED));
+            } catch (IOException e) {
+                throw new IllegalArgumentException("--gdb " + port + ": that port can't be listened on ("
+                        + e.getMessage() + "); take another one, or 0 for one that is free");
+            }
         }
     }
 
@@ -74,6 +79,10 @@ final class Watching {
         Trace t = trace;
         if (t != null) {
             t.flush();
+            String nothing = t.nothing();
+            if (nothing != null) {
+                Device.say("slate: " + nothing);
+            }
         }
         GdbServer g = gdb;
         if (g != null) {

@@ -18,16 +18,16 @@ import org.jspecify.annotations.Nullable;
  */
 public final class GdbServer {
     private final Debugger debugger;
-    private final int port;
+    private final ServerSocket socket;
     private final Consumer<String> say;
     private final Runnable kill;
     private final CountDownLatch ran = new CountDownLatch(1);
     private volatile int listening;
     private volatile @Nullable GdbSession session;
 
-    private GdbServer(int port, boolean halted, ClientMemory client, Consumer<String> say, Runnable kill) {
+    private GdbServer(ServerSocket socket, boolean halted, ClientMemory client, Consumer<String> say, Runnable kill) {
         this.debugger = new Debugger(client, new Told(), halted);
-        this.port = port;
+        this.socket = socket;
         this.say = say;
         this.kill = kill;
     }
@@ -40,10 +40,15 @@ public final class GdbServer {
      * @param halted whether the guest waits for a debugger at its first KVM_RUN
      * @param say one line to the user
      * @param kill ends the process at a debugger's wish
+     * @throws IOException the port can't be had
      */
     public static GdbServer start(
-            Kvm kvm, int port, boolean halted, ClientMemory client, Consumer<String> say, Runnable kill) {
-        GdbServer server = new GdbServer(port, halted, client, say, kill);
+            Kvm kvm, int port, boolean halted, ClientMemory client, Consumer<String> say, Runnable kill)
+            throws IOException {
+        ServerSocket socket = new ServerSocket();
+        socket.setReuseAddress(true);
+        socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
+        GdbServer server = new GdbServer(socket, halted, client, say, kill);
         kvm.observeWith(server.debugger::observe);
         Thread thread = new Thread(null, server::serve, "slate-gdb", 512 * 1024);
         thread.setDaemon(true);
@@ -82,9 +87,7 @@ public final class GdbServer {
     private void serve() {
         try {
             ran.await();
-            try (ServerSocket socket = new ServerSocket()) {
-                socket.setReuseAddress(true);
-                socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
+            try (socket) {
                 listening = socket.getLocalPort();
                 say.accept("slate: gdb: " + (debugger.halted() ? "the guest waits" : "listening")
                         + "; in gdb: target remote :" + listening);
@@ -93,7 +96,7 @@ public final class GdbServer {
                 }
             }
         } catch (IOException e) {
-            say.accept("slate: gdb: port " + port + ": " + e.getMessage() + "; the guest goes on without a debugger");
+            say.accept("slate: gdb: " + e.getMessage() + "; the guest goes on without a debugger");
             debugger.detach();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

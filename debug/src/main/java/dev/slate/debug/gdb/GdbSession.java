@@ -83,6 +83,9 @@ final class GdbSession {
     void stopped(VcpuDebug who, Stop why) {
         general = who.thread;
         unsettled = true;
+        if (!why.note().isEmpty()) {
+            tell("O" + HexFormat.of().formatHex(why.note().getBytes(StandardCharsets.US_ASCII)));
+        }
         tell(stopReply(who, why));
     }
 

@@ -14,6 +14,7 @@ final class Monitor {
     private static final String HELP = """
             monitor help                     this
             monitor vcpus                    the vCPUs: thread, id, VM, privilege and mode, rip
+            monitor system                   control and debug registers, EFER, descriptor tables
             monitor stats                    the current vCPU's statistics that are not zero
             monitor translate ADDRESS        guest physical address of a linear one
             monitor disassemble [ADDRESS [N]]  N instructions (10) from ADDRESS (rip) on, in the current mode
@@ -41,6 +42,7 @@ final class Monitor {
         }
         try {
             return switch (words[0]) {
+                case "system" -> system(current);
                 case "stats" -> stats(current);
                 case "translate" ->
                     words.length == 2 ? translate(current, address(words[1])) : "usage: monitor translate ADDRESS\n";
@@ -89,6 +91,13 @@ final class Monitor {
         }
         boolean big = (s.segAttr[CpuState.CS] & CpuState.ATTR_DB) != 0;
         return big && s.protectedMode() && !s.virtual8086() ? Mode.BITS32 : Mode.BITS16;
+    }
+
+    /** What {@code info registers system} would show: gdb takes no groups of x86 registers from a target. */
+    private static String system(VcpuDebug v) {
+        StringBuilder out = new StringBuilder();
+        v.inspect(s -> Registers.appendSystem(s, out));
+        return out.isEmpty() ? "The vCPU is busy.\n" : out.toString();
     }
 
     private static String stats(VcpuDebug v) {

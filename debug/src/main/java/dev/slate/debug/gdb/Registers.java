@@ -158,6 +158,13 @@ final class Registers {
         x.append(group.isEmpty() ? "" : "\" group=\"" + group).append("\"/>\n");
     }
 
+    /** Appends name and value of each system register, one a line. */
+    static void appendSystem(CpuState s, StringBuilder out) {
+        for (int i = 0; i < SYSTEM_NAMES.length; i++) {
+            out.append(String.format("%-15s 0x%x%n", SYSTEM_NAMES[i], low(s, SYSTEM + i)));
+        }
+    }
+
     /** Bytes of a register. */
     static int bytes(int number) {
         if (number == EFLAGS || number >= SEGMENTS && number < ST || number >= FPU_CONTROL && number < XMM) {

@@ -114,7 +114,7 @@ final class VcpuDebug implements RunObserver, CpuObserver {
                     code == CpuExit.INTR || code == CpuExit.NPF || code == CpuExit.MMIO || code == CpuExit.IRQ_WINDOW;
             if (!nothing) {
                 fresh = false;
-                ended(code);
+                ended(cpu, code);
             }
             if (one || code != CpuExit.NONE) {
                 return code;
@@ -123,10 +123,10 @@ final class VcpuDebug implements RunObserver, CpuObserver {
     }
 
     /** An instruction has been executed, or has left the guest to be. */
-    private void ended(int code) {
+    private void ended(Cpu cpu, int code) {
         Breakpoints.Point point = touched;
         if (point != null) {
-            debugger.stop(this, Stop.watchpoint(point));
+            debugger.stop(this, Stop.watchpoint(point, debugger.breakpoints.at(linearRip(cpu.s))));
         } else if (stepping) {
             if (code == CpuExit.NONE || code == CpuExit.STOPPED) {
                 debugger.stop(this, Stop.STEPPED);

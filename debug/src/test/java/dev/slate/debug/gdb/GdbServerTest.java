@@ -11,6 +11,7 @@ import dev.slate.kvm.Exit;
 import dev.slate.kvm.Vcpu;
 import dev.slate.kvm.VcpuExit;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
@@ -44,8 +45,14 @@ class GdbServerTest {
 
     private void start(boolean halted, String code) {
         guest = new TestGuest(
-                kvm -> server =
-                        GdbServer.start(kvm, 0, halted, ClientMemory.PLAIN, said::add, () -> killed.complete(null)),
+                kvm -> {
+                    try {
+                        server = GdbServer.start(
+                                kvm, 0, halted, ClientMemory.PLAIN, said::add, () -> killed.complete(null));
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
+                    }
+                },
                 code);
     }
 
@@ -156,6 +163,23 @@ class GdbServerTest {
         assertThat(ask("c")).isEqualTo("T05thread:1;rwatch:40004;");
         assertThat(register(RIP)).isEqualTo(0x10012);
         assertThat(ask("z3,40004,1")).isEqualTo("OK");
+        assertThat(ask("D")).isEqualTo("OK");
+        assertThat(result.get()).isZero();
+    }
+
+    @Test
+    void aWatchpointHitByTheInstructionBeforeABreakpointIsToldAndOnTheConsoleToo() throws Exception {
+        start(true, STRAIGHT);
+        CompletableFuture<Integer> result = run(guest.vcpu);
+        connect();
+        assertThat(ask("Z0,1000f,1")).isEqualTo("OK");
+        assertThat(ask("Z2,40000,8")).isEqualTo("OK");
+        String console = ask("c");
+        assertThat(console).startsWith("O");
+        assertThat(new String(HexFormat.of().parseHex(console.substring(1)), StandardCharsets.US_ASCII))
+                .isEqualTo("watchpoint at 0x40000 was hit by the instruction before this one\n");
+        assertThat(new String(packets.read(), StandardCharsets.US_ASCII)).isEqualTo("T05thread:1;watch:40000;");
+        assertThat(register(RIP)).isEqualTo(0x1000f);
         assertThat(ask("D")).isEqualTo("OK");
         assertThat(result.get()).isZero();
     }
@@ -272,6 +296,8 @@ class GdbServerTest {
         assertThat(monitor("translate 8000000000")).isEqualTo("8000000000 is not mapped\n");
         assertThat(monitor("disassemble 10007 2"))
                 .isEqualTo("10007  mov    eax,0x1\n1000c  mov    QWORD PTR [rbx],rax\n");
+        assertThat(monitor("system"))
+                .contains("cr0             0x80000031\n", "efer            0x500\n", "cpl             0x0\n");
         assertThat(monitor("dance")).contains("No such command");
         assertThat(ask("vCont;s")).isEqualTo("T05thread:1;");
         assertThat(monitor("stats")).contains("exits");

@@ -3,13 +3,15 @@ package dev.slate.kvm.tracepoint;
 import jdk.jfr.Category;
 import jdk.jfr.Description;
 import jdk.jfr.Event;
+import jdk.jfr.MemoryAddress;
 import jdk.jfr.Name;
 import jdk.jfr.StackTrace;
 import jdk.jfr.Unsigned;
 
 /**
  * The event types: names and fields are those of {@code arch/x86/kvm/trace.h}, {@code mmu/mmutrace.h} and {@code trace/events/kvm.h} of Linux
- * 6.1. Field names are therefore spelt as in C.
+ * 6.1. Field names are therefore spelt as in C. What the kernel prints in hexadecimal is a {@link MemoryAddress}: for no other content
+ * type do the JDK's tools print it so.
  */
 @SuppressWarnings({"checkstyle:MemberName", "MemberName", "unused"})
 final class Events {
@@ -23,7 +25,7 @@ final class Events {
         @Unsigned
         int vcpu_id;
 
-        @Unsigned
+        @MemoryAddress
         long rip;
 
         boolean immediate_exit;
@@ -34,25 +36,25 @@ final class Events {
     @Category("KVM")
     @StackTrace(false)
     static final class Exit extends Event {
-        @Unsigned
+        @MemoryAddress
         int exit_reason;
 
-        @Unsigned
+        @MemoryAddress
         long guest_rip;
 
         @Unsigned
         int isa;
 
-        @Unsigned
+        @MemoryAddress
         long info1;
 
-        @Unsigned
+        @MemoryAddress
         long info2;
 
-        @Unsigned
+        @MemoryAddress
         int intr_info;
 
-        @Unsigned
+        @MemoryAddress
         int error_code;
 
         @Unsigned
@@ -67,13 +69,13 @@ final class Events {
         @Unsigned
         int vcpu_id;
 
-        @Unsigned
+        @MemoryAddress
         long guest_rip;
 
-        @Unsigned
+        @MemoryAddress
         long fault_address;
 
-        @Unsigned
+        @MemoryAddress
         long error_code;
     }
 
@@ -85,7 +87,7 @@ final class Events {
         @Unsigned
         int rw;
 
-        @Unsigned
+        @MemoryAddress
         int port;
 
         @Unsigned
@@ -94,7 +96,7 @@ final class Events {
         @Unsigned
         int count;
 
-        @Unsigned
+        @MemoryAddress
         int val;
     }
 
@@ -109,10 +111,10 @@ final class Events {
         @Unsigned
         int len;
 
-        @Unsigned
+        @MemoryAddress
         long gpa;
 
-        @Unsigned
+        @MemoryAddress
         long val;
     }
 
@@ -121,10 +123,10 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class SpteRequested extends Event {
-        @Unsigned
+        @MemoryAddress
         long gfn;
 
-        @Unsigned
+        @MemoryAddress
         long pfn;
 
         @Unsigned
@@ -136,13 +138,13 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class SetSpte extends Event {
-        @Unsigned
+        @MemoryAddress
         long gfn;
 
-        @Unsigned
+        @MemoryAddress
         long spte;
 
-        @Unsigned
+        @MemoryAddress
         long sptep;
 
         @Unsigned
@@ -158,13 +160,13 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class SpteChanged extends Event {
-        @Unsigned
+        @MemoryAddress
         long gfn;
 
-        @Unsigned
+        @MemoryAddress
         long old_spte;
 
-        @Unsigned
+        @MemoryAddress
         long new_spte;
 
         @Unsigned
@@ -179,10 +181,10 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class SplitHugePage extends Event {
-        @Unsigned
+        @MemoryAddress
         long gfn;
 
-        @Unsigned
+        @MemoryAddress
         long spte;
 
         int level;
@@ -196,19 +198,19 @@ final class Events {
     static final class FastPageFault extends Event {
         int vcpu_id;
 
-        @Unsigned
+        @MemoryAddress
         long cr2_or_gpa;
 
-        @Unsigned
+        @MemoryAddress
         int error_code;
 
-        @Unsigned
+        @MemoryAddress
         long sptep;
 
-        @Unsigned
+        @MemoryAddress
         long old_spte;
 
-        @Unsigned
+        @MemoryAddress
         long new_spte;
 
         int ret;
@@ -219,13 +221,13 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class MarkMmioSpte extends Event {
-        @Unsigned
+        @MemoryAddress
         long sptep;
 
-        @Unsigned
+        @MemoryAddress
         long gfn;
 
-        @Unsigned
+        @MemoryAddress
         int access;
 
         @Unsigned
@@ -237,13 +239,13 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class HandleMmioPageFault extends Event {
-        @Unsigned
+        @MemoryAddress
         long addr;
 
-        @Unsigned
+        @MemoryAddress
         long gfn;
 
-        @Unsigned
+        @MemoryAddress
         int access;
     }
 
@@ -252,10 +254,10 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class PagetableWalk extends Event {
-        @Unsigned
+        @MemoryAddress
         long addr;
 
-        @Unsigned
+        @MemoryAddress
         int pferr;
     }
 
@@ -264,7 +266,7 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class PagingElement extends Event {
-        @Unsigned
+        @MemoryAddress
         long pte;
 
         @Unsigned
@@ -276,7 +278,7 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class SetAccessedBit extends Event {
-        @Unsigned
+        @MemoryAddress
         long gpa;
     }
 
@@ -285,7 +287,7 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class SetDirtyBit extends Event {
-        @Unsigned
+        @MemoryAddress
         long gpa;
     }
 
@@ -294,7 +296,7 @@ final class Events {
     @Category("KVM MMU")
     @StackTrace(false)
     static final class WalkerError extends Event {
-        @Unsigned
+        @MemoryAddress
         int pferr;
     }
 
@@ -303,10 +305,10 @@ final class Events {
         @Unsigned
         byte mmu_valid_gen;
 
-        @Unsigned
+        @MemoryAddress
         long gfn;
 
-        @Unsigned
+        @MemoryAddress
         int role;
 
         @Unsigned
@@ -364,7 +366,7 @@ final class Events {
         @Unsigned
         int spte_gen;
 
-        @Unsigned
+        @MemoryAddress
         long spte;
     }
 }
