@@ -48,7 +48,7 @@ final class LabCommand implements Runnable {
     /** Lists the experiments. */
     @Command(
             name = "list",
-            description = "Lists the experiments with the seed that each answers.",
+            description = "Lists the experiments with the seed (the discussion of KVM's developers) that each answers.",
             footer = {"", "example: slate lab list"})
     static final class ListCommand implements Runnable {
         @Override
@@ -62,6 +62,10 @@ final class LabCommand implements Runnable {
                         experiment.name() + " ".repeat(width - experiment.name().length() + 2) + experiment.question()
                                 + " (seed " + experiment.seed() + ")");
             }
+            System.out.println();
+            System.out.println(
+                    "A seed is a discussion of KVM's developers that the experiment answers; docs/experiments.md"
+                            + " has them by number.");
         }
     }
 
@@ -70,7 +74,8 @@ final class LabCommand implements Runnable {
             name = "run",
             description = {
                 "Runs an experiment, or all of them one after the other, and prints a table of medians and spreads, with counters"
-                        + " and the seed's own figures beside them. Ctrl-C ends the run; what is measured by then is"
+                        + " and beside them the figures of its seed, the discussion of KVM's developers that it answers"
+                        + " (docs/experiments.md). Ctrl-C ends the run; what is measured by then is"
                         + " printed and written.",
                 "",
                 "Exit status: 0 when all rounds were run, 2 for a wrong option, 3 when the experiment could not be run,"
@@ -123,6 +128,11 @@ final class LabCommand implements Runnable {
                                                 .map(Experiment::name)
                                                 .toList()));
             }
+            for (Path file : new Path[] {json, html, update}) {
+                if (file != null && (Files.isDirectory(file) || !Files.isWritable(writable(file)))) {
+                    throw new CommandLine.ParameterException(spec.commandLine(), file + " can't be written");
+                }
+            }
             Bench bench = new Bench(Main.home(), quick ? Scale.QUICK : Scale.FULL, System.err);
             Thread worker = Thread.currentThread();
             Thread stopper = new Thread(() -> interrupted(worker), "report what there is");
@@ -145,6 +155,13 @@ final class LabCommand implements Runnable {
             Runtime.getRuntime().removeShutdownHook(stopper);
             writeFiles();
             return 0;
+        }
+
+        /** The file itself where there is one, else the folder that it would stand in. */
+        private static Path writable(Path file) {
+            Path absolute = file.toAbsolutePath();
+            Path folder = absolute.getParent();
+            return Files.exists(absolute) || folder == null ? absolute : folder;
         }
 
         private static Progress progress() {
@@ -171,7 +188,7 @@ final class LabCommand implements Runnable {
             try {
                 writeFiles();
             } catch (IOException | UncheckedIOException e) {
-                System.err.println("slate: " + e.getMessage());
+                System.err.println("slate: " + Wording.of(e));
             }
         }
 

@@ -41,14 +41,14 @@ public final class Main {
         return HelpOption.addTo(new CommandLine(new Main()))
                 .setExecutionExceptionHandler((exception, command, parsed) -> {
                     if (exception instanceof java.io.IOException || exception instanceof UserException) {
-                        command.getErr().println("slate: " + exception.getMessage());
+                        command.getErr().println("slate: " + Wording.of(exception));
                         return UNABLE;
                     }
                     throw exception;
                 })
                 .setParameterExceptionHandler((exception, arguments) -> {
                     CommandLine command = exception.getCommandLine();
-                    command.getErr().println("slate: " + exception.getMessage());
+                    command.getErr().println("slate: " + Wording.of(exception));
                     command.getErr()
                             .println("       `" + command.getCommandSpec().qualifiedName() + " --help` says more.");
                     return USAGE;

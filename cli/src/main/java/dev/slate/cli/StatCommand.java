@@ -81,6 +81,9 @@ final class StatCommand implements Runnable {
                 do {
                     show(root, screen.begin(), screen.rows());
                     screen.end();
+                    if (last.isEmpty() && !json && !screen.terminal()) {
+                        return; // nobody watches, and there is nothing to follow
+                    }
                     if (pid != null && last.isEmpty()) {
                         throw new UserException("no virtual machine of process " + pid
                                 + " on Slate; `slate stat` lists those there are.");
@@ -88,7 +91,7 @@ final class StatCommand implements Runnable {
                 } while (screen.sleep((long) (interval * 1000)));
             }
         } catch (IOException e) {
-            throw new UserException("can't read the statistics: " + e);
+            throw new UserException("can't read the statistics: " + Wording.of(e));
         }
     }
 

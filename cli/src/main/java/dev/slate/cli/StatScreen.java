@@ -56,6 +56,11 @@ final class StatScreen implements AutoCloseable {
         }
     }
 
+    /** Whether somebody watches. */
+    boolean terminal() {
+        return terminal;
+    }
+
     /** Lines that fit. */
     int rows() throws IOException {
         if (!terminal) {

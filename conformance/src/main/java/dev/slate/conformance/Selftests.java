@@ -2,14 +2,19 @@ package dev.slate.conformance;
 
 import java.io.IOException;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 /**
  * The KVM selftests of Debian's {@code linux-source-6.1}: where their sources, programs and expectations lie in Slate's
  * tree, and how they are built.
  */
 public final class Selftests {
+    private static final int PROGRESS_SECONDS = 10;
+
     private final Path home;
 
     /** The suite in the tree whose root is {@code home}. */
@@ -38,7 +43,8 @@ public final class Selftests {
     }
 
     /**
-     * Unpacks and compiles the programs when they are not there or the recipe has changed since; about half a minute.
+     * Unpacks and compiles the programs when they are not there or the recipe has changed since: half a minute, or some
+     * where the machine is busy.
      *
      * @return false when that failed; the end of the compiler's output has been printed
      */
@@ -48,15 +54,19 @@ public final class Selftests {
         if (Files.exists(stamp) && Files.getLastModifiedTime(stamp).compareTo(Files.getLastModifiedTime(recipe)) >= 0) {
             return true;
         }
-        messages.println("slate: building the KVM selftests of linux-source-6.1 (about half a minute)");
+        messages.println("slate: building the KVM selftests of linux-source-6.1 (half a minute on a quiet machine)");
         Path folder = home.resolve("build/selftests");
         Files.createDirectories(folder);
         Path log = folder.resolve("build.log");
-        int status = new ProcessBuilder("sh", recipe.toString(), folder.toString())
+        Process build = new ProcessBuilder("sh", recipe.toString(), folder.toString())
                 .redirectErrorStream(true)
                 .redirectOutput(log.toFile())
-                .start()
-                .waitFor();
+                .start();
+        long begin = System.nanoTime();
+        while (!build.waitFor(PROGRESS_SECONDS, TimeUnit.SECONDS)) {
+            messages.println("slate:   " + (System.nanoTime() - begin) / 1_000_000_000 + " s: " + step(folder));
+        }
+        int status = build.exitValue();
         if (status == 0) {
             return true;
         }
@@ -65,5 +75,25 @@ public final class Selftests {
         messages.println("slate: the selftests could not be built; the whole output is in " + log
                 + ". `slate doctor` says what is missing.");
         return false;
+    }
+
+    /** How far the recipe has come, by what lies there. */
+    private static String step(Path folder) throws IOException {
+        Path sources = folder.resolve("src/tools/testing/selftests/kvm");
+        if (!Files.isDirectory(folder.resolve("src/usr/include/linux"))) {
+            return Files.isDirectory(sources) ? "installing the kernel's headers" : "unpacking the sources";
+        }
+        int programs = 0;
+        try (Stream<Path> files = Files.walk(sources, 2)) {
+            for (Path file : (Iterable<Path>) files::iterator) {
+                String name = file.getFileName().toString();
+                if (Files.isRegularFile(file) && Files.isExecutable(file) && !name.contains(".")) {
+                    programs++;
+                }
+            }
+        } catch (UncheckedIOException goneMeanwhile) {
+            return "compiling";
+        }
+        return "compiling, " + programs + " of 68 programs built";
     }
 }

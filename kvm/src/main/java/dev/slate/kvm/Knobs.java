@@ -229,7 +229,8 @@ public final class Knobs {
             if (k.name().equals(name)) {
                 return k;
             }
-            if (distance(k.name(), name) <= 3 || k.name().contains(name) && !name.isEmpty()) {
+            if (distance(k.name(), name) <= Math.min(3, name.length() / 3)
+                    || k.name().contains(name) && !name.isEmpty()) {
                 near.add(k.name());
             }
         }

@@ -96,7 +96,7 @@ final class ExitLatency implements Experiment {
                 1,
                 bench.scale().of(7, 3),
                 List.of(times, lines),
-                List.of(distribution(rows)),
+                Arrays.stream(Mmus.values()).map(mmu -> distribution(mmu, rows)).toList(),
                 List.of(
                         "Times are the guest's: RDTSC, the instruction, RDTSC. They contain one RDTSC, which the first row shows.",
                         "A sample of more than " + OUTLIER + " times the median of its batch ("
@@ -217,14 +217,14 @@ final class ExitLatency implements Experiment {
         to.put(row, SLOT, any ? lines.perExit(lines.slot()) : 0);
     }
 
-    private static Plot distribution(List<Case> rows) {
+    private static Plot distribution(Mmus mmu, List<Case> rows) {
         return new Plot(
-                "Latency by percentile",
+                "Latency by percentile, " + mmu.label(),
                 new Plot.Axis("1 / (1 - percentile)", true),
                 new Plot.Axis("ns", true),
                 results -> rows.stream()
-                        .filter(row -> results.histogram(row) != null)
-                        .map(row -> new Plot.Series(row.name(), points(results, row)))
+                        .filter(row -> row.labels().get(1).equals(mmu.label()) && results.histogram(row) != null)
+                        .map(row -> new Plot.Series(row.labels().getFirst(), points(results, row)))
                         .toList());
     }
 

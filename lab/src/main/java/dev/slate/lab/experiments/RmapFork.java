@@ -63,7 +63,7 @@ final class RmapFork implements Experiment {
 
     @Override
     public String question() {
-        return "What do bigger descriptors, a counter in each and zapping in one walk gain a guest that forks 500 children?";
+        return "What do bigger descriptors, a counter in each and zapping in one walk gain a guest that forks hundreds of children?";
     }
 
     @Override

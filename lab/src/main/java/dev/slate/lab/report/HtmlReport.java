@@ -7,25 +7,26 @@ import java.util.List;
 /** Reports as one page that needs nothing else: tables, plots, notes. */
 public final class HtmlReport {
     private static final String STYLE = """
-            :root { color-scheme: light dark; --paper: #fff; --ink: #1d2330; --faint: #667; --rule: #dde1e8; --stripe: #f5f7fa;
-              --light: 42% }
+            :root { color-scheme: light dark; --paper: #fff; --ink: #1d2330; --faint: #667; --rule: #dde1e8; --stripe: #f5f7fa }
             @media (prefers-color-scheme: dark) { :root { --paper: #14171c; --ink: #e3e7ee; --faint: #98a; --rule: #333a45;
-              --stripe: #1b1f26; --light: 62% } }
+              --stripe: #1b1f26 } }
             * { box-sizing: border-box }
-            body { margin: 0 auto; max-width: 76rem; padding: 2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
+            body { margin: 0 auto; max-width: 96rem; padding: 2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
               font: 15px/1.5 system-ui, sans-serif }
             h1 { font-size: 1.6rem; margin: 0 0 .25rem } h2 { font-size: 1.25rem; margin: 3rem 0 .25rem; padding-top: 1rem;
               border-top: 2px solid var(--rule) } h3 { font-size: 1rem; margin: 1.75rem 0 .5rem }
             p { margin: .25rem 0 .75rem } .faint, li { color: var(--faint) } code { font: 13px ui-monospace, monospace }
             .wide { overflow-x: auto }
-            table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
-            th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--rule) }
+            table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
+            th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid var(--rule) }
+            td { white-space: nowrap } td.label { white-space: normal; min-width: 9rem }
             th { font-weight: 600; vertical-align: bottom } .label { text-align: left }
             tbody tr:nth-child(even) { background: var(--stripe) }
             svg { width: 100%; max-width: 64rem; height: auto; font: 12px system-ui, sans-serif } svg text { fill: var(--ink) }
-            svg .grid { stroke: var(--rule) } svg g { --line: hsl(var(--hue) 62% var(--light)); stroke: var(--line);
-              stroke-width: 1.7; fill: none }
+            svg .grid { stroke: var(--rule) } svg g { stroke: var(--line); stroke-width: 1.7; fill: none }
             svg g circle { fill: var(--line); stroke: none } svg g text { stroke: none }
+            .c0 { --line: #0072b2 } .c1 { --line: #d55e00 } .c2 { --line: #009e73 } .c3 { --line: #cc79a7 }
+            .c4 { --line: #e69f00 } .c5 { --line: #56b4e9 } .c6 { --line: #808890 }
             svg .s1 path, svg .s1 > line:last-of-type { stroke-dasharray: 7 3 }
             svg .s2 path, svg .s2 > line:last-of-type { stroke-dasharray: 2 3 }
             """;

@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
+import java.util.Locale;
 
 /**
  * What a report says of where and how it was made.
@@ -23,7 +24,7 @@ public record Machine(String command, String processor, String memory, String ke
                 command,
                 first("/proc/cpuinfo", "model name") + ", "
                         + Runtime.getRuntime().availableProcessors() + " usable",
-                first("/proc/meminfo", "MemTotal"),
+                gibibytes(first("/proc/meminfo", "MemTotal")),
                 "Linux " + System.getProperty("os.version"),
                 System.getProperty("java.vm.version", "unknown"),
                 LocalDate.now(ZoneOffset.UTC).toString());
@@ -36,6 +37,14 @@ public record Machine(String command, String processor, String memory, String ke
             }
         }
         return "unknown";
+    }
+
+    /** /proc/meminfo counts kibibytes and calls them kB. */
+    static String gibibytes(String kibibytes) {
+        String digits = kibibytes.replaceAll("\\D", "");
+        return digits.isEmpty()
+                ? kibibytes
+                : String.format(Locale.ROOT, "%.1f GiB", Long.parseLong(digits) / (1024.0 * 1024.0));
     }
 
     /** In one line. */

@@ -14,8 +14,8 @@ final class SvgPlot {
     private static final int TOP = 14;
     private static final int BOTTOM = 52;
     private static final int LEGEND_STEP = 17;
-    /** Hues a constant angle apart, so that neighbours differ. */
-    private static final int HUE_STEP = 137;
+    /** Colours that people with any colour vision tell apart (Okabe and Ito); the next ones are the same, dashed, then dotted. */
+    private static final int COLOURS = 7;
 
     private SvgPlot() {}
 
@@ -92,8 +92,7 @@ final class SvgPlot {
     }
 
     private static void line(StringBuilder svg, Plot.Series series, int number, Scaling x, Scaling y) {
-        svg.append(String.format(
-                Locale.ROOT, "<g style=\"--hue:%d\" class=\"s%d\">%n", number * HUE_STEP % 360, number % 3));
+        svg.append(String.format(Locale.ROOT, "<g class=\"c%d s%d\">%n", number % COLOURS, number / COLOURS % 3));
         StringBuilder path = new StringBuilder();
         for (Plot.Point point : series.points()) {
             path.append(String.format(
