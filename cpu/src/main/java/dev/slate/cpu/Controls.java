@@ -14,7 +14,7 @@ public final class Controls {
     /** {@link CpuExit#NMI_WINDOW} is wanted as soon as IRET has unblocked NMIs. */
     public boolean nmiWindow;
 
-    /** Vectors (1 << vector; #DB and #BP) that leave with {@link CpuExit#DEBUG} instead of being delivered (KVM_SET_GUEST_DEBUG). */
+    /** Vectors ({@code 1 << vector}; #DB and #BP) that leave with {@link CpuExit#DEBUG} instead of being delivered (KVM_SET_GUEST_DEBUG). */
     public int interceptedVectors;
 
     /** Single-step at the hypervisor's wish, hidden from the guest: {@link CpuExit#DEBUG} after each instruction. */

@@ -130,6 +130,7 @@ public final class Cpu {
     // for SS, else #GP(0). They throw GuestFault, or LeaveGuest when the hypervisor leaves. Nothing is stored before
     // every byte is known to be storable.
 
+    /** Loads a byte, zero-extended. */
     public int load8(int seg, long la) {
         Tlb t = tlb;
         long[] e = t.entries;
@@ -139,6 +140,7 @@ public final class Cpu {
                 : (int) access.load(seg, la, 1, tlbMode);
     }
 
+    /** Loads two bytes, zero-extended. */
     public int load16(int seg, long la) {
         Tlb t = tlb;
         long[] e = t.entries;
@@ -148,6 +150,7 @@ public final class Cpu {
                 : (int) access.load(seg, la, 2, tlbMode);
     }
 
+    /** Loads four bytes. */
     public int load32(int seg, long la) {
         Tlb t = tlb;
         long[] e = t.entries;
@@ -157,6 +160,7 @@ public final class Cpu {
                 : (int) access.load(seg, la, 4, tlbMode);
     }
 
+    /** Loads eight bytes. */
     public long load64(int seg, long la) {
         Tlb t = tlb;
         long[] e = t.entries;
@@ -164,6 +168,7 @@ public final class Cpu {
         return e[i] == Tlb.key(la, 8, tlbMode) ? HostMemory.get64(la + e[i + 3]) : access.load(seg, la, 8, tlbMode);
     }
 
+    /** Stores a byte. */
     public void store8(int seg, long la, int v) {
         Tlb t = tlb;
         long[] e = t.entries;
@@ -175,6 +180,7 @@ public final class Cpu {
         }
     }
 
+    /** Stores two bytes. */
     public void store16(int seg, long la, int v) {
         Tlb t = tlb;
         long[] e = t.entries;
@@ -186,6 +192,7 @@ public final class Cpu {
         }
     }
 
+    /** Stores four bytes. */
     public void store32(int seg, long la, int v) {
         Tlb t = tlb;
         long[] e = t.entries;
@@ -197,6 +204,7 @@ public final class Cpu {
         }
     }
 
+    /** Stores eight bytes. */
     public void store64(int seg, long la, long v) {
         Tlb t = tlb;
         long[] e = t.entries;
@@ -327,34 +335,42 @@ public final class Cpu {
         return (s.cr4 & CpuState.CR4_SMAP) != 0 ? Tlb.SMAP : 0;
     }
 
+    /** Loads a byte, zero-extended, as the processor itself. */
     public int systemLoad8(long la) {
         return (int) access.load(CpuState.DS, la, 1, systemMode());
     }
 
+    /** Loads two bytes, zero-extended, as the processor itself. */
     public int systemLoad16(long la) {
         return (int) access.load(CpuState.DS, la, 2, systemMode());
     }
 
+    /** Loads four bytes, as the processor itself. */
     public int systemLoad32(long la) {
         return (int) access.load(CpuState.DS, la, 4, systemMode());
     }
 
+    /** Loads eight bytes, as the processor itself. */
     public long systemLoad64(long la) {
         return access.load(CpuState.DS, la, 8, systemMode());
     }
 
+    /** Stores a byte, as the processor itself. */
     public void systemStore8(long la, int v) {
         access.store(CpuState.DS, la, 1, v, systemMode());
     }
 
+    /** Stores two bytes, as the processor itself. */
     public void systemStore16(long la, int v) {
         access.store(CpuState.DS, la, 2, v, systemMode());
     }
 
+    /** Stores four bytes, as the processor itself. */
     public void systemStore32(long la, int v) {
         access.store(CpuState.DS, la, 4, v, systemMode());
     }
 
+    /** Stores eight bytes, as the processor itself. */
     public void systemStore64(long la, long v) {
         access.store(CpuState.DS, la, 8, v, systemMode());
     }

@@ -250,6 +250,7 @@ public final class CpuState {
         flagOverflow = (image & OF) != 0 ? Long.MIN_VALUE : 0;
     }
 
+    /** CF. */
     public boolean carry() {
         return flagCarry < 0;
     }
@@ -264,10 +265,12 @@ public final class CpuState {
         return (efer & EFER_LMA) != 0 && (segAttr[CS] & ATTR_L) != 0;
     }
 
+    /** CR0.PE. */
     public boolean protectedMode() {
         return (cr0 & CR0_PE) != 0;
     }
 
+    /** RFLAGS.VM. */
     public boolean virtual8086() {
         return (flagsSystem & VM) != 0;
     }

@@ -53,6 +53,7 @@ public final class Kvm {
         this(host, Knobs.standard());
     }
 
+    /** A KVM with these knobs. */
     public Kvm(HostServices host, Knobs knobs) {
         this.host = host;
         this.knobs = knobs;
@@ -73,10 +74,12 @@ public final class Kvm {
         return factory == null ? null : factory.observe(vcpu);
     }
 
+    /** What it runs on. */
     public HostServices host() {
         return host;
     }
 
+    /** Its knobs. */
     public Knobs knobs() {
         return knobs;
     }

@@ -180,6 +180,7 @@ public final class Vcpu implements AutoCloseable {
 
     // ------------------------------------------------------------------ registers
 
+    /** {@code KVM_GET_REGS}. */
     public void getRegs(Regs into) {
         mutex.lock();
         try {
@@ -200,6 +201,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
+    /** {@code KVM_GET_SREGS}. */
     public void getSregs(Sregs into) {
         mutex.lock();
         try {
@@ -209,7 +211,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    /** @throws KvmException EINVAL, and then nothing has changed */
+    /** {@code KVM_SET_SREGS}. @throws KvmException EINVAL, and then nothing has changed */
     public void setSregs(Sregs from) {
         mutex.lock();
         try {
@@ -223,6 +225,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
+    /** {@code KVM_GET_FPU}. */
     public void getFpu(Fpu into) {
         mutex.lock();
         try {
@@ -257,7 +260,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    /** @throws KvmException EINVAL: components or a format that this vCPU lacks, or a bad MXCSR; nothing has changed then */
+    /** {@code KVM_SET_XSAVE}. @throws KvmException EINVAL: components or a format that this vCPU lacks, or a bad MXCSR; nothing has changed then */
     public void setXsave(byte[] from) {
         mutex.lock();
         try {
@@ -269,6 +272,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
+    /** {@code KVM_GET_XCRS}. */
     public long getXcr0() {
         mutex.lock();
         try {
@@ -278,7 +282,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    /** @throws KvmException EINVAL */
+    /** {@code KVM_SET_XCRS}. @throws KvmException EINVAL */
     public void setXcr0(long value) {
         mutex.lock();
         try {
@@ -290,6 +294,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
+    /** {@code KVM_GET_DEBUGREGS}. */
     public void getDebugRegs(DebugRegs into) {
         mutex.lock();
         try {
@@ -302,7 +307,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    /** @throws KvmException EINVAL: flags, or upper halves of DR6 or DR7 that are not zero */
+    /** {@code KVM_SET_DEBUGREGS}. @throws KvmException EINVAL: flags, or upper halves of DR6 or DR7 that are not zero */
     public void setDebugRegs(DebugRegs from) {
         mutex.lock();
         try {
@@ -317,6 +322,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
+    /** {@code KVM_GET_VCPU_EVENTS}. */
     public void getEvents(VcpuEvents into) {
         mutex.lock();
         try {
@@ -326,7 +332,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    /** @throws KvmException EINVAL */
+    /** {@code KVM_SET_VCPU_EVENTS}. @throws KvmException EINVAL */
     public void setEvents(VcpuEvents from) {
         mutex.lock();
         try {
@@ -351,7 +357,7 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    /** @throws KvmException EINVAL */
+    /** {@code KVM_SET_MP_STATE}: a {@link MpState}. @throws KvmException EINVAL */
     public void setMpState(int newState) {
         mutex.lock();
         try {
@@ -547,6 +553,7 @@ public final class Vcpu implements AutoCloseable {
         return parts.tsc.offset();
     }
 
+    /** Sets {@code KVM_VCPU_TSC_OFFSET}. */
     public void setTscOffset(long offset) {
         mutex.lock();
         try {

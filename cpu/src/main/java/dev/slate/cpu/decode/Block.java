@@ -29,6 +29,7 @@ public final class Block {
     /** The code epoch in which the bytes were last seen to be those in memory; see {@code CodeCache}. */
     public long epoch;
 
+    /** What a decoder has made. */
     public Block(long[] code, int count, int byteLength, long hva, int mode, long[] bytes) {
         this.code = code;
         this.count = count;

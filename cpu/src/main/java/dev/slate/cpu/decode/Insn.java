@@ -94,6 +94,7 @@ public final class Insn {
 
     private Insn() {}
 
+    /** {@link Op}. */
     public static int op(long w0) {
         return (int) w0 & 0xfff;
     }
@@ -108,38 +109,47 @@ public final class Insn {
         return (int) (w0 >>> ADDR_SHIFT) & 3;
     }
 
+    /** Segment register of the memory operand. */
     public static int segment(long w0) {
         return (int) (w0 >>> SEG_SHIFT) & 7;
     }
 
+    /** {@code FORM_*}. */
     public static int form(long w0) {
         return (int) (w0 >>> FORM_SHIFT) & 15;
     }
 
+    /** Whether modrm names memory. */
     public static boolean isMemory(long w0) {
         return (w0 & MEM) != 0;
     }
 
+    /** Bytes of the instruction, 1..15. */
     public static int length(long w0) {
         return (int) (w0 >>> LENGTH_SHIFT) & 15;
     }
 
+    /** Register of modrm.reg, or of the opcode. */
     public static int reg(long w0) {
         return (int) (w0 >>> REG_SHIFT) & 31;
     }
 
+    /** Register of modrm.rm. */
     public static int rm(long w0) {
         return (int) (w0 >>> RM_SHIFT) & 31;
     }
 
+    /** Base register of the memory operand. */
     public static int base(long w0) {
         return (int) (w0 >>> BASE_SHIFT) & 31;
     }
 
+    /** Index register of the memory operand. */
     public static int index(long w0) {
         return (int) (w0 >>> INDEX_SHIFT) & 31;
     }
 
+    /** log2 of what the index is multiplied by. */
     public static int scale(long w0) {
         return (int) (w0 >>> SCALE_SHIFT) & 3;
     }
@@ -149,6 +159,7 @@ public final class Insn {
         return (int) (w0 >>> UNIT_SHIFT);
     }
 
+    /** Register of VEX.vvvv. */
     public static int vvvv(long w0) {
         return (int) (w0 >>> VVVV_SHIFT) & 31;
     }

@@ -30,6 +30,7 @@ public final class Access {
     /** 16 bytes for what a wide compare-and-set finds. */
     private @Nullable Scratch found;
 
+    /** The accesses of a processor. */
     public Access(Cpu cpu) {
         this.cpu = cpu;
         this.tlb = cpu.tlb;

@@ -98,6 +98,7 @@ public final class GuestWalk {
     /** Rights that entries down to and with a level leave. */
     public final int[] rightsAt = new int[MOST_LEVELS + 1];
 
+    /** Walks by this state, through these tables. */
     public GuestWalk(CpuState s, Tables tables) {
         this.s = s;
         this.tables = tables;

@@ -68,6 +68,7 @@ public final class Walker implements GuestWalk.Tables {
 
     private final long[] pointers = new long[4];
 
+    /** The walks of a processor. */
     public Walker(Cpu cpu) {
         this.cpu = cpu;
         this.s = cpu.s;

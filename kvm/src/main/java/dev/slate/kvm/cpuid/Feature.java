@@ -115,6 +115,7 @@ public final class Feature {
         return feature >>> 16 | (feature >>> 12 & 15) << 28;
     }
 
+    /** The sub-leaf (ECX) that a feature stands in. */
     public static int subleaf(int feature) {
         return feature >>> 8 & 15;
     }

@@ -157,7 +157,7 @@ public final class ProcessorFeatures {
     /**
      * The instructions of a CPU model, as the processor's feature bits.
      *
-     * @param model one of {@link Knobs#CPU_MODEL}'s words
+     * @param model one of {@link dev.slate.kvm.Knobs#CPU_MODEL}'s words
      */
     public static long ofModel(String model, HostServices host) {
         return switch (model) {

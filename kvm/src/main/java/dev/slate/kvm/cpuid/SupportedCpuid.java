@@ -32,6 +32,8 @@ public final class SupportedCpuid {
     private final List<CpuidEntry> entries = new ArrayList<>();
 
     /**
+     * The answer for a machine.
+     *
      * @param offered features ({@link Feature}) of processor and hypervisor
      * @param kvmFeatures KVM_FEATURE_* bits
      * @param xcr0 components that XSAVE can hold; 0 without XSAVE

@@ -47,6 +47,8 @@ public final class DirtyRing {
     }
 
     /**
+     * An empty ring in the client's memory.
+     *
      * @param hva {@code bytes} zeroed bytes
      * @param bytes a power of two, {@link #MIN_BYTES} to {@link #MAX_BYTES}
      */

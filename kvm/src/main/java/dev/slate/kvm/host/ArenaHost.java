@@ -29,6 +29,7 @@ public final class ArenaHost implements HostServices {
     private final Object[] monitors = new Object[STRIPES];
     private volatile long allocatedBytes;
 
+    /** A host with no memory allocated yet. */
     public ArenaHost() {
         for (int i = 0; i < STRIPES; i++) {
             monitors[i] = new Object();

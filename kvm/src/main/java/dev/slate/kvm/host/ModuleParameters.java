@@ -21,7 +21,7 @@ public final class ModuleParameters {
 
     /** Hears of changes. Called with this object's lock held. */
     public interface Listener {
-        /** @param nxChanged whether NX huge pages were switched; else when to recover has changed */
+        /** Something was written. @param nxChanged whether NX huge pages were switched; else when to recover has changed */
         void parametersChanged(boolean nxChanged);
     }
 

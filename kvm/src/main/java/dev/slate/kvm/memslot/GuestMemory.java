@@ -49,6 +49,7 @@ public final class GuestMemory implements AutoCloseable {
     private volatile int manualProtect;
     private volatile long dirtyRingBytes;
 
+    /** No slots yet. */
     public GuestMemory(HostServices host) {
         this.host = host;
     }
@@ -350,7 +351,7 @@ public final class GuestMemory implements AutoCloseable {
         }
     }
 
-    /** @throws dev.slate.kvm.KvmException EINVAL: no power of two, or too small; E2BIG */
+    /** Checks a size of dirty rings. @throws dev.slate.kvm.KvmException EINVAL: no power of two, or too small; E2BIG */
     public static void checkDirtyRingBytes(long bytes) {
         if (Long.bitCount(bytes) != 1 || bytes > 0 && bytes < DirtyRing.MIN_BYTES) {
             throw Errno.EINVAL.raise();

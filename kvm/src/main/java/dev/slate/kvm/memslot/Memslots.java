@@ -101,7 +101,7 @@ public final class Memslots {
     /** What is done with the pages of a memslot that lie in a range of the client's memory. */
     @FunctionalInterface
     public interface GfnRange {
-        /** @param firstGfn inclusive @param endGfn exclusive @return whether anything was there */
+        /** Does it. @param firstGfn inclusive @param endGfn exclusive @return whether anything was there */
         boolean apply(Memslot slot, long firstGfn, long endGfn);
     }
 

@@ -60,6 +60,7 @@ public final class SlotLookup {
     private long hits;
     private long probes;
 
+    /** A look-up of this form, with nothing remembered. */
     public SlotLookup(Form form) {
         this.form = form;
     }

@@ -59,7 +59,7 @@ public final class GuestMode implements AutoCloseable {
     /** {@link dev.slate.kvm.MpState}: whether the vCPU executes anything at all. Guarded by the vCPU's mutex for writers. */
     public volatile int mpState;
 
-    /** @throws dev.slate.kvm.KvmException ENOMEM */
+    /** Outside the guest, with no request. @throws dev.slate.kvm.KvmException ENOMEM */
     public GuestMode(HostServices host) {
         this.host = host;
         this.kickWord = host.allocate(KICK_BYTES, KICK_BYTES);

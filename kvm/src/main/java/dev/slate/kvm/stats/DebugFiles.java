@@ -20,6 +20,7 @@ public final class DebugFiles {
 
     /** A VM, as far as its files show it. */
     public interface Machine {
+        /** The VM's counters. */
         VmStats stats();
 
         /** Null where no memslot has rmaps. */

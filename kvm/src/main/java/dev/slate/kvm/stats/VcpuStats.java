@@ -101,7 +101,7 @@ public final class VcpuStats extends StatBlock {
     public static final int GUEST_MODE = offset(SCHEMA, "guest_mode");
     public static final int NOTIFY_WINDOW_EXITS = offset(SCHEMA, "notify_window_exits");
 
-    /** @throws dev.slate.kvm.KvmException ENOMEM */
+    /** All zero. @throws dev.slate.kvm.KvmException ENOMEM */
     public VcpuStats(HostServices host) {
         super(host, SCHEMA);
     }

@@ -49,7 +49,7 @@ public final class VmStats extends StatBlock {
 
     private final long stripes;
 
-    /** @throws dev.slate.kvm.KvmException ENOMEM */
+    /** All zero. @throws dev.slate.kvm.KvmException ENOMEM */
     public VmStats(HostServices host) {
         super(host, SCHEMA);
         stripes = host.allocate(STRIPES * LINE, LINE);

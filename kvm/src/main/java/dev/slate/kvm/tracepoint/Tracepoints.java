@@ -29,6 +29,7 @@ public final class Tracepoints {
 
     private Tracepoints() {}
 
+    /** {@code kvm_entry}. */
     public static void entry(int vcpuId, long rip, boolean immediateExit) {
         Events.Entry e = new Events.Entry();
         e.vcpu_id = vcpuId;
@@ -37,7 +38,7 @@ public final class Tracepoints {
         e.commit();
     }
 
-    /** @param reason AMD's exit code (APM 2 appendix C), info1 and info2 as it defines them */
+    /** {@code kvm_exit}. @param reason AMD's exit code (APM 2 appendix C), info1 and info2 as it defines them */
     public static void exit(int vcpuId, int reason, long rip, long info1, long info2) {
         Events.Exit e = new Events.Exit();
         e.exit_reason = reason;
@@ -49,6 +50,7 @@ public final class Tracepoints {
         e.commit();
     }
 
+    /** {@code kvm_page_fault}. */
     public static void pageFault(int vcpuId, long rip, long address, long errorCode) {
         Events.PageFault e = new Events.PageFault();
         e.vcpu_id = vcpuId;
@@ -58,7 +60,7 @@ public final class Tracepoints {
         e.commit();
     }
 
-    /** @param value of the first item, as far as it is known: what goes out, or what has come in */
+    /** {@code kvm_pio}. @param value of the first item, as far as it is known: what goes out, or what has come in */
     public static void pio(boolean out, int port, int size, int count, int value) {
         Events.Pio e = new Events.Pio();
         e.rw = out ? 1 : 0;
@@ -69,6 +71,7 @@ public final class Tracepoints {
         e.commit();
     }
 
+    /** {@code kvm_mmio}. */
     public static void mmio(int type, int bytes, long gpa, long value) {
         Events.Mmio e = new Events.Mmio();
         e.type = type;
@@ -78,6 +81,7 @@ public final class Tracepoints {
         e.commit();
     }
 
+    /** {@code kvm_mmu_spte_requested}. */
     public static void spteRequested(long gfn, long hva, int level) {
         Events.SpteRequested e = new Events.SpteRequested();
         e.gfn = gfn;
@@ -86,6 +90,7 @@ public final class Tracepoints {
         e.commit();
     }
 
+    /** {@code kvm_mmu_set_spte}. */
     public static void setSpte(long gfn, long sptep, long spte, int level, boolean readable, boolean executable) {
         Events.SetSpte e = new Events.SetSpte();
         e.gfn = gfn;
@@ -98,6 +103,7 @@ public final class Tracepoints {
         e.commit();
     }
 
+    /** {@code kvm_tdp_mmu_spte_changed}. */
     public static void spteChanged(int asId, long gfn, int level, long oldSpte, long newSpte) {
         Events.SpteChanged e = new Events.SpteChanged();
         e.gfn = gfn;
@@ -108,6 +114,7 @@ public final class Tracepoints {
         e.commit();
     }
 
+    /** {@code kvm_mmu_split_huge_page}. */
     public static void splitHugePage(long gfn, long spte, int level, int errno) {
         Events.SplitHugePage e = new Events.SplitHugePage();
         e.gfn = gfn;
@@ -117,6 +124,7 @@ public final class Tracepoints {
         e.commit();
     }
 
+    /** {@code fast_page_fault}. */
     public static void fastPageFault(
             int vcpuId, long gpa, long errorCode, long sptep, long oldSpte, long newSpte, int ret) {
         Events.FastPageFault e = new Events.FastPageFault();
@@ -130,7 +138,7 @@ public final class Tracepoints {
         e.commit();
     }
 
-    /** @param access what the guest's tables allow under shadow paging: 2 writes, 4 user mode */
+    /** {@code mark_mmio_spte}. @param access what the guest's tables allow under shadow paging: 2 writes, 4 user mode */
     public static void markMmioSpte(long sptep, long gfn, int access, long generation) {
         Events.MarkMmioSpte e = new Events.MarkMmioSpte();
         e.sptep = sptep;
@@ -140,7 +148,7 @@ public final class Tracepoints {
         e.commit();
     }
 
-    /** @param addr linear address; 0 with two-dimensional paging, as KVM has it */
+    /** {@code handle_mmio_page_fault}. @param addr linear address; 0 with two-dimensional paging, as KVM has it */
     public static void handleMmioPageFault(long addr, long gfn, int access) {
         Events.HandleMmioPageFault e = new Events.HandleMmioPageFault();
         e.addr = addr;
@@ -149,7 +157,7 @@ public final class Tracepoints {
         e.commit();
     }
 
-    /** @param generation of the memslots now, as far as an SPTE keeps it */
+    /** {@code check_mmio_spte}. @param generation of the memslots now, as far as an SPTE keeps it */
     public static void checkMmioSpte(long spte, long generation, long spteGeneration) {
         Events.CheckMmioSpte e = new Events.CheckMmioSpte();
         e.kvm_gen = (int) generation;
@@ -160,6 +168,7 @@ public final class Tracepoints {
 
     // ------------------------------------------------------------------ the shadow MMU's walks of the guest's tables
 
+    /** {@code kvm_mmu_pagetable_walk}. */
     public static void pagetableWalk(long addr, int errorCode) {
         Events.PagetableWalk e = new Events.PagetableWalk();
         e.addr = addr;
@@ -167,6 +176,7 @@ public final class Tracepoints {
         e.commit();
     }
 
+    /** {@code kvm_mmu_paging_element}. */
     public static void pagingElement(long pte, int level) {
         Events.PagingElement e = new Events.PagingElement();
         e.pte = pte;
@@ -174,18 +184,21 @@ public final class Tracepoints {
         e.commit();
     }
 
+    /** {@code kvm_mmu_set_accessed_bit}. */
     public static void setAccessedBit(long gpa) {
         Events.SetAccessedBit e = new Events.SetAccessedBit();
         e.gpa = gpa;
         e.commit();
     }
 
+    /** {@code kvm_mmu_set_dirty_bit}. */
     public static void setDirtyBit(long gpa) {
         Events.SetDirtyBit e = new Events.SetDirtyBit();
         e.gpa = gpa;
         e.commit();
     }
 
+    /** {@code kvm_mmu_walker_error}. */
     public static void walkerError(int errorCode) {
         Events.WalkerError e = new Events.WalkerError();
         e.pferr = errorCode;
@@ -206,24 +219,29 @@ public final class Tracepoints {
         }
     }
 
+    /** {@code kvm_mmu_get_page}. */
     public static void getPage(ShadowPage page, boolean created) {
         Events.GetPage e = new Events.GetPage();
         e.created = created;
         page.into(e);
     }
 
+    /** {@code kvm_mmu_sync_page}. */
     public static void syncPage(ShadowPage page) {
         page.into(new Events.SyncPage());
     }
 
+    /** {@code kvm_mmu_unsync_page}. */
     public static void unsyncPage(ShadowPage page) {
         page.into(new Events.UnsyncPage());
     }
 
+    /** {@code kvm_mmu_prepare_zap_page}. */
     public static void prepareZapPage(ShadowPage page) {
         page.into(new Events.PrepareZapPage());
     }
 
+    /** {@code kvm_mmu_zap_all_fast}. */
     public static void zapAllFast(int generation, long pages) {
         Events.ZapAllFast e = new Events.ZapAllFast();
         e.mmu_valid_gen = (byte) generation;
