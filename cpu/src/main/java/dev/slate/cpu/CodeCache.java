@@ -3,6 +3,7 @@ package dev.slate.cpu;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Decoder;
 import dev.slate.cpu.exec.QuickOp;
+import dev.slate.cpu.mem.CodeLines;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.Scratch;
 import org.jspecify.annotations.Nullable;
@@ -11,9 +12,9 @@ import org.jspecify.annotations.Nullable;
  * Decoded code of one processor: the jump cache by rip over the block table by host address.
  *
  * <p>Invariant (docs/decisions/0023): a block runs only if, since the last serializing event and since the last store of this processor
- * into a page with decoded code, its bytes were seen to be those in memory. Stores are caught because a page with code never has a
- * plain write entry in the TLB ({@link dev.slate.cpu.mmu.Tlb#CODE}); blocks are keyed by host page, so every virtual page over one
- * frame shares them.
+ * into a line of 64 bytes with decoded code, its bytes were seen to be those in memory, and only while its lines are marked. Stores are
+ * caught because a page with marked lines never has a plain write entry in the TLB ({@link dev.slate.cpu.mmu.Tlb#CODE}); blocks and
+ * lines are keyed by host address, so every virtual page over one frame shares them.
  */
 final class CodeCache {
     private static final int JUMPS = 1024;
@@ -26,10 +27,8 @@ final class CodeCache {
     private @Nullable Block[] blocks = new Block[1];
     private @Nullable Scratch fetchBuffer;
 
-    /** Host pages with decoded code: open addressing, 0 = free; grows, never shrinks. */
-    private long[] pages = new long[64];
-
-    private int pageCount;
+    /** Where the code of blocks proved in this epoch lies. */
+    final CodeLines lines = new CodeLines();
 
     CodeCache(Cpu cpu) {
         this.cpu = cpu;
@@ -75,7 +74,13 @@ final class CodeCache {
             // A block that crosses pages has no one host address. It stands in the jump cache alone, where the
             // generation, which every serializing event and every store into code moves on, is all that keeps it.
         }
-        b.epoch = cpu.codeEpoch;
+        if (b.epoch != cpu.codeEpoch) {
+            b.epoch = cpu.codeEpoch;
+            if (b.hva != 0) {
+                // A store may have taken the marks.
+                mark(b.hva, b.byteLength);
+            }
+        }
         b.rip = rip;
         b.generation = cpu.generation;
         jumps[(int) rip & JUMPS - 1] = b;
@@ -115,8 +120,6 @@ final class CodeCache {
             d = new Decoder(cpu.features);
             decoder = d;
         }
-        // Before the bytes are read: a store between reading and protecting would be missed.
-        remember(hva & -PAGE);
         int available = PAGE - ((int) hva & PAGE - 1);
         long toLimit = PAGE;
         if (!cpu.mode64) {
@@ -145,54 +148,29 @@ final class CodeCache {
             // no call is made for a page that has just been fetched from.)
             hva = cpu.fetchAddress(la);
         }
-        remember(next & -PAGE);
         HostMemory.copy(hva, to, available);
         HostMemory.copy(next, to + available, Decoder.MAX_LENGTH);
         b = d.decodeOne(to, available + Decoder.MAX_LENGTH, mode);
         if (b.byteLength > toLimit) {
             throw cpu.fault(GuestFault.GP, 0);
         }
+        mark(hva, available);
+        mark(next, b.byteLength - available);
         return b;
     }
 
-    /** Whether code has been decoded from a host page. */
-    boolean holds(long hvaPage) {
-        long[] p = pages;
-        for (int i = slot(hvaPage, p.length); p[i] != 0; i = i + 1 & p.length - 1) {
-            if (p[i] == hvaPage) {
-                return true;
-            }
+    private void mark(long hva, int bytes) {
+        if (lines.mark(hva, bytes)) {
+            cpu.tlb.protectCode(hva & -PAGE);
         }
-        return false;
     }
 
-    private void remember(long hvaPage) {
-        if (holds(hvaPage)) {
-            return;
+    /** What a store of {@code bytes} bytes at {@code hva}, all on one page, does to code: whether it was code that changed. */
+    boolean stored(long hva, int bytes) {
+        if (!lines.hit(hva, bytes)) {
+            return false;
         }
-        if (++pageCount * 2 > pages.length) {
-            long[] old = pages;
-            pages = new long[old.length * 2];
-            for (long p : old) {
-                if (p != 0) {
-                    insert(p);
-                }
-            }
-        }
-        insert(hvaPage);
-        cpu.tlb.protectCode(hvaPage);
-    }
-
-    private void insert(long hvaPage) {
-        long[] p = pages;
-        int i = slot(hvaPage, p.length);
-        while (p[i] != 0) {
-            i = i + 1 & p.length - 1;
-        }
-        p[i] = hvaPage;
-    }
-
-    private static int slot(long hvaPage, int length) {
-        return (int) ((hvaPage >>> 12) * 0x9e37_79b9_7f4a_7c15L >>> 40) & length - 1;
+        lines.unmark(hva, bytes);
+        return true;
     }
 }

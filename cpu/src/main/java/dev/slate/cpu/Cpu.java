@@ -475,16 +475,20 @@ public final class Cpu {
         breakpoints.refresh();
     }
 
-    /** Drops every translation. */
+    /** Drops every translation, of whatever address space. To be called with the state as it will be: it names the space that goes on. */
     public void flushTlb() {
         tlb.flush();
+        tlb.enter(pcid(s.cr3));
         walker.flush();
-        translations++;
-        codeEpoch++;
-        modeChanged();
+        serialize();
     }
 
-    /** The guest changed what its translations come from, or flushed them (MOV to a control register, INVPCID). */
+    /** The address space that a CR3 value names: none but 0 without PCIDs. */
+    private int pcid(long cr3) {
+        return (s.cr4 & CpuState.CR4_PCIDE) != 0 ? (int) cr3 & 0xfff : 0;
+    }
+
+    /** The guest changed what its translations come from, or flushed them all (MOV to CR0 or CR4, INVPCID). */
     public void translationsChanged() {
         if (!controls.nestedPaging) {
             hypervisor.translationsChanged();
@@ -492,29 +496,66 @@ public final class Cpu {
         flushTlb();
     }
 
+    /**
+     * MOV to CR3 or a task switch: goes on in the address space that {@code state.cr3} now names. Global translations and those of other
+     * spaces stay (SDM 3A 4.10.4.1), except where they are the hypervisor's.
+     *
+     * @param keep whether the space's own translations stay, too (bit 63 of what was written)
+     */
+    public void pageTablesLoaded(boolean keep) {
+        if (!controls.nestedPaging) {
+            translationsChanged();
+            return;
+        }
+        int pcid = pcid(s.cr3);
+        if (!keep) {
+            tlb.flushSpace(pcid);
+        }
+        tlb.enter(pcid);
+        serialize();
+    }
+
+    /** INVPCID, its descriptor already checked (SDM 2A). */
+    public void invpcid(int type, int pcid, long la) {
+        if (!controls.nestedPaging) {
+            translationsChanged();
+            return;
+        }
+        switch (type) {
+            case 0 -> tlb.flushPage(pcid, la);
+            case 1 -> tlb.flushSpace(pcid);
+            case 2 -> tlb.flush();
+            default -> tlb.flushLocal();
+        }
+        serialize();
+    }
+
     /** INVLPG. */
     public void invlpg(long la) {
         if (!controls.nestedPaging) {
             hypervisor.invalidatePage(la);
+            walker.flush();
         }
         tlb.flushPage(la);
-        walker.flush();
-        translations++;
-        codeEpoch++;
-        modeChanged();
+        serialize();
     }
 
-    /** A serializing event: decoded blocks compare their bytes again before they next run (docs/decisions/0023). */
+    /**
+     * A serializing event (SDM 3A 9.3, APM 2 7.6.4; INVLPG and INVPCID are among them): decoded blocks compare their bytes again, and
+     * look at the page tables, before they next run (docs/decisions/0023).
+     */
     public void serialize() {
         codeEpoch++;
         translations++;
         modeChanged();
     }
 
-    /** A store went into a page that holds decoded code: the running block ends after this instruction, and all blocks re-check. */
-    public void codeModified() {
-        serialize();
-        stop = true;
+    /** {@code bytes} were stored at {@code hva}, all on one page. If that was code, the running block ends, and all blocks re-check. */
+    public void storedTo(long hva, int bytes) {
+        if (code.stored(hva, bytes)) {
+            serialize();
+            stop = true;
+        }
     }
 
     /** Called by the hypervisor from {@link Hypervisor#mmioWrite}: leave with {@link CpuExit#STOPPED} once the instruction is done. */
@@ -529,7 +570,7 @@ public final class Cpu {
         if (breakpoints.watchesData && breakpoints.watchesPage(la)) {
             given &= ~(Tlb.READABLE | Tlb.WRITABLE);
         }
-        if ((given & Tlb.WRITABLE) != 0 && code.holds(hva & -4096L)) {
+        if ((given & Tlb.WRITABLE) != 0 && code.lines.lines(hva) != 0) {
             given |= Tlb.HOLDS_CODE;
         }
         tlb.fill(la, mode, hva, given);

@@ -219,14 +219,8 @@ final class ControlRegisters {
         } else if ((s.cr0 & CR0_PG) != 0 && (s.cr4 & CR4_PAE) != 0 && !cpu.walker.loadPdptrs(v)) {
             throw o.protection();
         }
-        boolean same = v == s.cr3;
         s.cr3 = v;
-        // Translations carry no PCID, so only a load of the same value can keep them.
-        if (keep && same) {
-            cpu.serialize();
-        } else {
-            cpu.translationsChanged();
-        }
+        cpu.pageTablesLoaded(keep);
     }
 
     private void setCr4(long v) {
@@ -350,7 +344,7 @@ final class ControlRegisters {
                 || type < 2 && (s.cr4 & CR4_PCIDE) == 0 && pcid != 0) {
             throw o.protection();
         }
-        cpu.translationsChanged();
+        cpu.invpcid((int) type, (int) pcid & 0xfff, address);
     }
 
     // ------------------------------------------------------------------ LAR, LSL, VERR, VERW, ARPL

@@ -247,8 +247,8 @@ final class SystemOps {
             throw o.protection();
         }
         s.pkru = (int) gpr[RAX];
-        // Cached permissions depend on it.
-        cpu.flushTlb();
+        // Cached permissions depend on it; those of fetches do not, so blocks stay found.
+        cpu.tlb.flush();
         return next(w0, w1);
     }
 

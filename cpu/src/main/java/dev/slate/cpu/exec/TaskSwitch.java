@@ -354,7 +354,7 @@ final class TaskSwitch {
             throw cpu.fault(GuestFault.GP, segments.external);
         }
         s.cr3 = cr3;
-        cpu.translationsChanged();
+        cpu.pageTablesLoaded(false);
     }
 
     private void loadLdt() {

@@ -76,13 +76,13 @@ public final class Access {
         int first = PAGE - ((int) la & PAGE - 1);
         if (first >= bytes) {
             write(translate(la, Tlb.WRITE, mode), bytes, v);
-            stored(la, bytes, mode);
+            walker.stored(la, bytes, mode);
         } else {
             translateBoth(la, first, Tlb.WRITE, mode);
             write(low, first, v);
             write(high, bytes - first, v >>> 8 * first);
-            stored(la, first, mode);
-            stored(cpu.wrap(la + first), bytes - first, mode);
+            walker.stored(la, first, mode);
+            walker.stored(cpu.wrap(la + first), bytes - first, mode);
         }
         tellStore(la, bytes, v);
     }
@@ -114,8 +114,8 @@ public final class Access {
             }
             write(low, first, v);
             write(high, bytes - first, v >>> 8 * first);
-            stored(la, first, mode);
-            stored(cpu.wrap(la + first), bytes - first, mode);
+            walker.stored(la, first, mode);
+            walker.stored(cpu.wrap(la + first), bytes - first, mode);
             tellStore(la, bytes, v);
             return true;
         }
@@ -128,9 +128,12 @@ public final class Access {
             }
         } else {
             done = casHost(at, bytes, expected, v);
+            if (done) {
+                cpu.storedTo(at, bytes);
+            }
         }
         if (done) {
-            stored(la, bytes, mode);
+            walker.stored(la, bytes, mode);
             tellStore(la, bytes, v);
         }
         return done;
@@ -215,6 +218,9 @@ public final class Access {
             equal = HostMemory.cas128(at, lo, hi, newLo, newHi, found());
             cpu.wide[0] = HostMemory.get64(found());
             cpu.wide[1] = HostMemory.get64(found() + 8);
+            if (equal) {
+                cpu.storedTo(at, 16);
+            }
         } else {
             needBus();
             long upper = at < 0 ? at - 8 : at + 8;
@@ -229,7 +235,7 @@ public final class Access {
         tellLoad(la, 8, cpu.wide[0]);
         tellLoad(la + 8, 8, cpu.wide[1]);
         if (equal) {
-            stored(la, 16, mode);
+            walker.stored(la, 16, mode);
             tellStore(la, 8, newLo);
             tellStore(la + 8, 8, newHi);
         }
@@ -294,14 +300,6 @@ public final class Access {
         }
     }
 
-    /** What follows a store of bytes that lie on one page: decoded code is void, and a page under watch is told of. */
-    private void stored(long la, int bytes, int mode) {
-        walker.stored(la, bytes, mode);
-        if (tlb.hitsCode(la, 1, mode & (Tlb.USER | Tlb.SMAP))) {
-            cpu.codeModified();
-        }
-    }
-
     private long read(long at, int bytes) {
         if (at >= 0) {
             return readHost(at, bytes);
@@ -315,6 +313,7 @@ public final class Access {
     private void write(long at, int bytes, long v) {
         if (at >= 0) {
             writeHost(at, bytes, v);
+            cpu.storedTo(at, bytes);
         } else {
             cpu.hypervisor.mmioWrite(~at, bytes, v);
         }

@@ -55,6 +55,7 @@ public final class GuestWalk {
     static final long A = 1 << 5;
     static final long D = 1 << 6;
     static final long PS = 1 << 7;
+    private static final long G = 1 << 8;
     static final long NX = 1L << 63;
     static final long FRAME = 0x000f_ffff_ffff_f000L;
     private static final long PAE_RESERVED = 0x7ff0_0000_0000_0000L;
@@ -273,23 +274,46 @@ public final class GuestWalk {
         rightsAt[l] = granted;
     }
 
-    /** Permission check, then accessed and dirty bits. */
-    private int finish(long la, int access, int mode) {
+    /** Whether rights and modes allow an access of the page that was walked to (SDM 3A 4.6.1). */
+    private boolean permits(int access, int mode) {
         boolean user = (mode & Tlb.USER) != 0;
         boolean userPage = (rights & USER) != 0;
-        boolean allowed;
-        if (access == Tlb.FETCH) {
-            allowed = (rights & EXECUTE) != 0 && (user ? userPage : !userPage || (s.cr4 & CpuState.CR4_SMEP) == 0);
-        } else {
-            allowed = readable(rights, mode);
-            if (access == Tlb.WRITE) {
-                allowed &= (rights & WRITE) != 0 || !user && (s.cr0 & CpuState.CR0_WP) == 0;
-            }
+        if (level == 0) {
+            // Without paging nothing is forbidden; SMEP and SMAP are of paging, too.
+            return true;
         }
-        if (!allowed) {
+        if (access == Tlb.FETCH) {
+            return (rights & EXECUTE) != 0 && (user ? userPage : !userPage || (s.cr4 & CpuState.CR4_SMEP) == 0);
+        }
+        return readable(rights, mode)
+                && (access != Tlb.WRITE || (rights & WRITE) != 0 || !user && (s.cr0 & CpuState.CR0_WP) == 0);
+    }
+
+    private boolean keyPermits(int access) {
+        return access == Tlb.FETCH || !keyNoAccess && !(access == Tlb.WRITE && keyNoWrite);
+    }
+
+    /** After {@link #OK}: whether the page that was walked to allows an access, A and D bits aside. */
+    boolean allows(int access, int mode) {
+        return permits(access, mode) && keyPermits(access);
+    }
+
+    /** After {@link #OK}: whether a write of the page leaves its entry as it is. */
+    boolean dirty() {
+        return level == 0 || (entry[level] & D) != 0;
+    }
+
+    /** After {@link #OK}: whether the translation outlives its address space. */
+    boolean global() {
+        return level != 0 && (s.cr4 & CpuState.CR4_PGE) != 0 && (entry[level] & G) != 0;
+    }
+
+    /** Permission check, then accessed and dirty bits. */
+    private int finish(long la, int access, int mode) {
+        if (!permits(access, mode)) {
             return fault(access, mode, PF_P);
         }
-        if (access != Tlb.FETCH && (keyNoAccess || access == Tlb.WRITE && keyNoWrite)) {
+        if (!keyPermits(access)) {
             return fault(access, mode, PF_P | PF_PK);
         }
         for (int l = topLevel; l >= level; l--) {

@@ -1,9 +1,11 @@
 package dev.slate.cpu.mmu;
 
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
- * The translation lookaside buffer of one processor: direct-mapped, 4 KiB pages, software-filled.
+ * The translation lookaside buffer of one processor: direct-mapped, 4 KiB pages, software-filled, one for each of a few address spaces
+ * (PCIDs), of which one is in use.
  *
  * <p>An entry is four longs side by side, one cache line for two: the key under which reads, writes and fetches may use it, and what
  * to add to a linear address to get the host's. A key is the linear page number's bits 12..63 with the access mode ({@link #USER},
@@ -11,11 +13,16 @@ import java.util.Arrays;
  * the current privilege, presence, that the page is not still clean (guest or nested D bit, dirty log), that no byte of the access
  * lies on the next page. Whatever needs attention is simply not there under that key and takes the slow path.
  *
+ * <p>A global translation (SDM 3A 4.10.2.4) stands in the space that filled it, and again in each other that used it: what drops it
+ * looks into all of them.
+ *
  * <p>Not thread-safe: of its processor's thread only.
  */
 public final class Tlb {
-    /** Number of entries; a power of two. */
+    /** Number of entries of a space; a power of two. */
     public static final int ENTRIES = 1024;
+    /** Address spaces that are kept: Linux uses six PCIDs at a time. */
+    public static final int SPACES = 8;
 
     public static final int READ = 0;
     public static final int WRITE = 1;
@@ -31,32 +38,131 @@ public final class Tlb {
     /** Key bit of the write slot: storable, but decoded code lies on the page, so stores take the slow path. */
     public static final int CODE = 0x100;
 
-    // What an entry is filled with.
+    // What an entry is filled with: what may use it, and what must be known to drop it.
     /** Reads may use it. */
     public static final int READABLE = 1;
     /** Writes may use it. */
     public static final int WRITABLE = 1 << 1;
     /** Fetches may use it. */
     public static final int FETCHABLE = 1 << 2;
-    /** Decoded code lies on the page. */
+    /** With {@link #WRITABLE}: decoded code lies on the page. */
     public static final int HOLDS_CODE = 1 << 3;
-    /** The guest's page is larger than 4 KiB: INVLPG must then drop all of its pieces. */
-    public static final int LARGE = 1 << 4;
+    /** The guest calls the page global, and CR4.PGE is set. */
+    public static final int GLOBAL = 1 << 4;
+    /** A piece of a guest page of 2 or 4 MiB. */
+    public static final int LARGE = 1 << 5;
+    /** A piece of a guest page of 1 GiB. */
+    public static final int HUGE = 1 << 6;
 
     static final long NEVER = -1;
     private static final long PAGE_MASK = -4096L;
+    private static final int LARGE_SHIFT = 22;
+    private static final int HUGE_SHIFT = 30;
+    private static final int WORDS = ENTRIES / 64;
+    private static final long[] NO_ENTRY = {NEVER, NEVER, NEVER, 0};
 
-    /** Four longs an entry. Allocated at the first fill, so that a processor that never runs costs nothing. */
-    public long[] entries = new long[] {NEVER, NEVER, NEVER, 0};
-    // While unallocated, `entries` is a single entry that never matches and `indexMask` sends every address to it.
+    /** The translations of one address space. The arrays are made at the first fill. */
+    private static final class Space {
+        int pcid;
+        long[] entries = NO_ENTRY;
+        /** Bit i: entry i was filled since it was last dropped. */
+        final long[] used = new long[WORDS];
+        /** Bit i of these: entry i, if used, is of a global page; a piece of a large one. */
+        final long[] global = new long[WORDS];
+
+        final long[] large = new long[WORDS];
+
+        // The pages, by number, between which all pieces of large ones filled since the last flush lie (unsigned).
+        long firstLarge = -1;
+        long lastLarge;
+        int largeShift = LARGE_SHIFT;
+
+        /** When it was last left, for choosing which space to give up. */
+        long left;
+
+        void drop(int n) {
+            int i = n << 2;
+            entries[i] = NEVER;
+            entries[i + WRITE] = NEVER;
+            entries[i + FETCH] = NEVER;
+            used[n >>> 6] &= ~(1L << n);
+        }
+
+        void flush(boolean globalToo) {
+            for (int w = 0; w < WORDS; w++) {
+                for (long bits = globalToo ? used[w] : used[w] & ~global[w]; bits != 0; bits &= bits - 1) {
+                    drop(w << 6 | Long.numberOfTrailingZeros(bits));
+                }
+            }
+            if (globalToo) {
+                firstLarge = -1;
+                lastLarge = 0;
+                largeShift = LARGE_SHIFT;
+            }
+        }
+
+        void flushPage(long la, boolean globalOnly) {
+            int n = number(la);
+            long droppable = globalOnly ? used[n >>> 6] & global[n >>> 6] : used[n >>> 6];
+            if ((droppable & 1L << n) != 0 && (address(n) ^ la) >>> 12 == 0) {
+                drop(n);
+            }
+            long page = la >>> 12;
+            if (Long.compareUnsigned(page, firstLarge) < 0 || Long.compareUnsigned(page, lastLarge) > 0) {
+                return;
+            }
+            for (int w = 0; w < WORDS; w++) {
+                long bits = used[w] & large[w] & (globalOnly ? global[w] : -1L);
+                for (; bits != 0; bits &= bits - 1) {
+                    int at = w << 6 | Long.numberOfTrailingZeros(bits);
+                    if ((address(at) ^ la) >>> largeShift == 0) {
+                        drop(at);
+                    }
+                }
+            }
+        }
+
+        /** A linear address on the page of an entry in use, from whichever of its keys is there. */
+        long address(int n) {
+            int i = n << 2;
+            long key = entries[i] != NEVER
+                    ? entries[i]
+                    : entries[i + FETCH] != NEVER ? entries[i + FETCH] : entries[i + WRITE];
+            return key & PAGE_MASK;
+        }
+
+        void noteLarge(long la, int shift) {
+            largeShift = Math.max(largeShift, shift);
+            long first = la >>> shift << shift - 12;
+            long last = first + (1L << shift - 12) - 1;
+            if (Long.compareUnsigned(first, firstLarge) < 0) {
+                firstLarge = first;
+            }
+            if (Long.compareUnsigned(last, lastLarge) > 0) {
+                lastLarge = last;
+            }
+        }
+    }
+
+    /** Four longs an entry, of the space in use. */
+    public long[] entries = NO_ENTRY;
+    // While a space is unallocated, `entries` is a single entry that never matches and `indexMask` sends every address
+    // to it.
     public int indexMask;
 
-    private boolean holdsLargePages;
-    /** Whether anything was filled since the last flush: an empty TLB is not swept again. */
-    private boolean used;
+    private final @Nullable Space[] spaces = new Space[SPACES];
+    private Space space = new Space();
+    private int spaceCount = 1;
+    private long switches;
 
-    /** An empty TLB. */
-    public Tlb() {}
+    /** An empty TLB, in space 0. */
+    public Tlb() {
+        spaces[0] = space;
+    }
+
+    private static int number(long la) {
+        return (int) (la >>> 12) & ENTRIES - 1;
+    }
 
     /** Index of the entry's first long. */
     public int index(long la) {
@@ -74,28 +180,40 @@ public final class Tlb {
      * @param la any linear address on the page
      * @param mode {@link #USER}, {@link #SMAP}
      * @param hva host address of {@code la}
-     * @param rights {@link #READABLE}, {@link #WRITABLE}, {@link #FETCHABLE}, {@link #HOLDS_CODE}, {@link #LARGE}
+     * @param rights {@link #READABLE} and its like
      */
     public void fill(long la, int mode, long hva, int rights) {
+        Space s = space;
         if (indexMask == 0) {
             long[] fresh = new long[ENTRIES * 4];
             Arrays.fill(fresh, NEVER);
+            s.entries = fresh;
             entries = fresh;
             indexMask = ENTRIES * 4 - 4;
         }
-        used = true;
-        holdsLargePages |= (rights & LARGE) != 0;
-        int i = index(la);
+        int n = number(la);
+        int w = n >>> 6;
+        long bit = 1L << n;
+        int i = n << 2;
         long key = la & PAGE_MASK | mode;
-        long[] t = entries;
+        long[] t = s.entries;
         long addend = hva - la;
         boolean same = t[i + ADDEND] == addend && (t[i] == key || t[i + FETCH] == key || (t[i + WRITE] & ~CODE) == key);
         // The same page may gain a right (read first, fetched later); another page's rights never survive.
         t[i + READ] = (rights & READABLE) != 0 ? key : same ? t[i + READ] : NEVER;
-        long writeKey = (rights & HOLDS_CODE) != 0 ? key | CODE : key;
-        t[i + WRITE] = (rights & WRITABLE) != 0 ? writeKey : same ? t[i + WRITE] : NEVER;
+        t[i + WRITE] =
+                (rights & WRITABLE) != 0 ? (rights & HOLDS_CODE) != 0 ? key | CODE : key : same ? t[i + WRITE] : NEVER;
         t[i + FETCH] = (rights & FETCHABLE) != 0 ? key : same ? t[i + FETCH] : NEVER;
         t[i + ADDEND] = addend;
+        s.used[w] |= bit;
+        // A right that stays from before goes with the weaker of both: with its space, and with all pieces of its page.
+        boolean global = (rights & GLOBAL) != 0 && (!same || (s.global[w] & bit) != 0);
+        boolean large = (rights & (LARGE | HUGE)) != 0;
+        s.global[w] = global ? s.global[w] | bit : s.global[w] & ~bit;
+        s.large[w] = large || same && (s.large[w] & bit) != 0 ? s.large[w] | bit : s.large[w] & ~bit;
+        if (large) {
+            s.noteLarge(la, (rights & HUGE) != 0 ? HUGE_SHIFT : LARGE_SHIFT);
+        }
     }
 
     /** The host address for {@code la} through an entry known to match. */
@@ -113,35 +231,115 @@ public final class Tlb {
         return entries[index(la) + WRITE] == (key(la, bytes, mode) | CODE);
     }
 
-    /** Drops everything. */
+    // ------------------------------------------------------------------ address spaces
+
+    /** Goes on in the space of {@code pcid} (0..4095), with what it still holds. */
+    public void enter(int pcid) {
+        Space from = space;
+        if (from.pcid == pcid) {
+            return;
+        }
+        from.left = ++switches;
+        Space to = find(pcid);
+        if (to == null) {
+            to = free();
+            to.pcid = pcid;
+        }
+        space = to;
+        entries = to.entries;
+        indexMask = to.entries.length - 4;
+    }
+
+    private @Nullable Space find(int pcid) {
+        for (int i = 0; i < spaceCount; i++) {
+            Space s = spaces[i];
+            if (s != null && s.pcid == pcid) {
+                return s;
+            }
+        }
+        return null;
+    }
+
+    /** An empty space: a new one, or that which was left longest ago. */
+    private Space free() {
+        if (spaceCount < SPACES) {
+            Space fresh = new Space();
+            spaces[spaceCount++] = fresh;
+            return fresh;
+        }
+        Space oldest = space;
+        for (Space s : spaces) {
+            if (s != null && s != space && (oldest == space || s.left < oldest.left)) {
+                oldest = s;
+            }
+        }
+        oldest.flush(true);
+        return oldest;
+    }
+
+    // ------------------------------------------------------------------ invalidation (SDM 3A 4.10.4.1)
+
+    /** Drops everything, global pages and all spaces included. */
     public void flush() {
-        if (used) {
-            Arrays.fill(entries, NEVER);
-            used = false;
-            holdsLargePages = false;
+        flushSpaces(true);
+    }
+
+    /** Drops all translations but those of global pages, in every space (INVPCID type 3). */
+    public void flushLocal() {
+        flushSpaces(false);
+    }
+
+    private void flushSpaces(boolean globalToo) {
+        for (int i = 0; i < spaceCount; i++) {
+            Space s = spaces[i];
+            if (s != null) {
+                s.flush(globalToo);
+            }
         }
     }
 
-    /** Drops the page of {@code la} (INVLPG), whatever the mode. */
-    public void flushPage(long la) {
-        if (holdsLargePages) {
-            flush();
-            return;
+    /** Drops the translations of one space but those of global pages (MOV to CR3, INVPCID type 1). */
+    public void flushSpace(int pcid) {
+        Space s = find(pcid);
+        if (s != null) {
+            s.flush(false);
         }
-        int i = index(la);
-        long[] t = entries;
-        t[i + READ] = NEVER;
-        t[i + WRITE] = NEVER;
-        t[i + FETCH] = NEVER;
+    }
+
+    /** Drops the page of {@code la}, all pieces if it is a large one: of the space in use, and global ones of all (INVLPG). */
+    public void flushPage(long la) {
+        for (int i = 0; i < spaceCount; i++) {
+            Space s = spaces[i];
+            if (s != null) {
+                s.flushPage(la, s != space);
+            }
+        }
+    }
+
+    /** Drops the page of {@code la} in one space (INVPCID type 0). That drops a global one too, which it may. */
+    public void flushPage(int pcid, long la) {
+        Space s = find(pcid);
+        if (s != null) {
+            s.flushPage(la, false);
+        }
     }
 
     /** Takes the fast write path from every entry onto the host page {@code hvaPage}: code has been decoded from it. */
     public void protectCode(long hvaPage) {
-        long[] t = entries;
-        for (int i = 0; i < t.length; i += 4) {
-            long key = t[i + WRITE];
-            if (key != NEVER && (key & PAGE_MASK) + t[i + ADDEND] == hvaPage) {
-                t[i + WRITE] = key | CODE;
+        for (int k = 0; k < spaceCount; k++) {
+            Space s = spaces[k];
+            if (s == null) {
+                continue;
+            }
+            long[] t = s.entries;
+            for (int w = 0; w < WORDS; w++) {
+                for (long bits = s.used[w]; bits != 0; bits &= bits - 1) {
+                    int i = (w << 6 | Long.numberOfTrailingZeros(bits)) << 2;
+                    long key = t[i + WRITE];
+                    if (key != NEVER && (key & PAGE_MASK) + t[i + ADDEND] == hvaPage) {
+                        t[i + WRITE] = key | CODE;
+                    }
+                }
             }
         }
     }

@@ -53,7 +53,9 @@ public final class Walker implements GuestWalk.Tables {
     /** Number of calls made to the hypervisor: host addresses found before a call are void after it. */
     public int calls;
 
+    /** The page last found may be written, and is dirty already where that is kept. */
     private boolean nestedWritable;
+
     private boolean nestedExecutable;
 
     // Nested translations of guest table pages: gpa page | 1, hva page.
@@ -75,7 +77,7 @@ public final class Walker implements GuestWalk.Tables {
         this.guest = new GuestWalk(cpu.s, this);
     }
 
-    /** Forgets cached nested translations: whenever the TLB is flushed. */
+    /** Forgets cached translations of the hypervisor's: whenever it has the TLB flushed. */
     public void flush() {
         java.util.Arrays.fill(tableCache, 0);
         watchedKey[0] = 0;
@@ -115,20 +117,28 @@ public final class Walker implements GuestWalk.Tables {
                 continue;
             }
             if (cache) {
-                boolean read = GuestWalk.readable(g.rights, mode) && !g.keyNoAccess;
-                boolean write = access == Tlb.WRITE && nestedWritable;
-                boolean fetch = access == Tlb.FETCH && nestedExecutable;
-                cpu.fillTlb(
-                        la,
-                        mode,
-                        hva,
-                        (read ? Tlb.READABLE : 0)
-                                | (write ? Tlb.WRITABLE : 0)
-                                | (fetch ? Tlb.FETCHABLE : 0)
-                                | (g.level > 1 ? Tlb.LARGE : 0));
+                cpu.fillTlb(la, mode, hva, granted(g, mode));
             }
             return hva;
         }
+    }
+
+    /** What the TLB may allow of the page just walked to, whatever the access was: a write only when nobody is to be told of the first. */
+    private int granted(GuestWalk g, int mode) {
+        int what = 0;
+        if (g.allows(Tlb.READ, mode)) {
+            what |= Tlb.READABLE;
+        }
+        if (nestedWritable && g.dirty() && g.allows(Tlb.WRITE, mode)) {
+            what |= Tlb.WRITABLE;
+        }
+        if (nestedExecutable && g.allows(Tlb.FETCH, mode)) {
+            what |= Tlb.FETCHABLE;
+        }
+        if (g.global()) {
+            what |= Tlb.GLOBAL;
+        }
+        return g.level > 1 ? what | (g.level > 2 ? Tlb.HUGE : Tlb.LARGE) : what;
     }
 
     private GuestFault pageFault(long la, int code) {
@@ -330,15 +340,17 @@ public final class Walker implements GuestWalk.Tables {
         long hva = e & FRAME & ~offset | la & offset;
         if (cache) {
             // A page that is dirty already has nothing to be told of at its next write.
-            boolean write = writable && (!nestedAccessedDirty || (e & D) != 0);
-            cpu.fillTlb(
-                    la,
-                    mode,
-                    hva,
-                    (readable ? Tlb.READABLE : 0)
-                            | (write ? Tlb.WRITABLE : 0)
-                            | (access == Tlb.FETCH ? Tlb.FETCHABLE : 0)
-                            | (shift > 12 ? Tlb.LARGE : 0));
+            int what = readable ? Tlb.READABLE : 0;
+            if (writable && (!nestedAccessedDirty || (e & D) != 0)) {
+                what |= Tlb.WRITABLE;
+            }
+            if (fetchable) {
+                what |= Tlb.FETCHABLE;
+            }
+            if (shift > 12) {
+                what |= shift > 21 ? Tlb.HUGE : Tlb.LARGE;
+            }
+            cpu.fillTlb(la, mode, hva, what);
         }
         return hva;
     }
@@ -428,7 +440,7 @@ public final class Walker implements GuestWalk.Tables {
                     continue;
                 }
             }
-            nestedWritable = (rights & W) != 0;
+            nestedWritable = (rights & W) != 0 && (!nestedAccessedDirty || access == Tlb.WRITE || (e & D) != 0);
             nestedExecutable = executable;
             long offset = (1L << shift) - 1;
             return ~(e & FRAME & ~offset | gpa & offset);

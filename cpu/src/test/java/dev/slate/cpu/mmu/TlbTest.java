@@ -2,6 +2,9 @@ package dev.slate.cpu.mmu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 class TlbTest {
@@ -105,6 +108,136 @@ class TlbTest {
             assertThat(tlb.hitsCode(page + 17, 8, 0)).isTrue();
             assertThat(tlb.hits(page, 1, Tlb.READ, 0)).isTrue();
         }
+    }
+
+    @Test
+    void aStoreOfAPageThatIsEnteredWithCodeTakesTheSlowPath() {
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.WRITABLE | Tlb.HOLDS_CODE);
+        assertThat(tlb.hits(PAGE, 1, Tlb.WRITE, 0)).isFalse();
+        assertThat(tlb.hitsCode(PAGE, 1, 0)).isTrue();
+    }
+
+    @Test
+    void invlpgOfASmallPageLeavesLargePagesElsewhere() {
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE);
+        long far = PAGE + (8 << 20) + 4096;
+        tlb.fill(far, 0, HOST, Tlb.READABLE | Tlb.LARGE);
+        long near = PAGE ^ 3 << 22;
+        tlb.fill(near + 8192, 0, HOST, Tlb.READABLE | Tlb.LARGE);
+        tlb.flushPage(PAGE);
+        assertThat(tlb.hits(PAGE, 1, Tlb.READ, 0)).isFalse();
+        assertThat(tlb.hits(far, 1, Tlb.READ, 0)).isTrue();
+        assertThat(tlb.hits(near + 8192, 1, Tlb.READ, 0)).isTrue();
+    }
+
+    @Test
+    void codeIsProtectedInEverySpace() {
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.WRITABLE);
+        tlb.enter(7);
+        tlb.protectCode(HOST);
+        tlb.enter(0);
+        assertThat(tlb.hits(PAGE, 1, Tlb.WRITE, 0)).isFalse();
+        assertThat(tlb.hitsCode(PAGE, 1, 0)).isTrue();
+    }
+
+    /** A translation as the manual sees it. */
+    private record Entered(long page, long hva, boolean global, int shift) {
+        boolean covers(long la) {
+            return (page << 12 ^ la) >>> shift == 0;
+        }
+    }
+
+    /**
+     * Random fills and invalidations against a model (SDM 3A 4.10.4.1): whatever the TLB hits must be a translation that no invalidation
+     * has taken since. It may forget; that it does not do so too often, the counts at the end show.
+     */
+    @Test
+    void noTranslationOutlivesAnInvalidationThatMustTakeIt() {
+        long seed = Long.getLong("slate.seed", System.nanoTime());
+        Random random = new Random(seed);
+        Map<Integer, Map<Long, Entered>> live = new HashMap<>();
+        int pcid = 0;
+        int hits = 0;
+        int misses = 0;
+        int[] shifts = {12, 12, 12, 21, 22, 30};
+        for (int step = 0; step < 400_000; step++) {
+            // Large pages of every size, in both halves of the address space; now and then places in the TLB are
+            // shared.
+            int gigabyte = random.nextInt(3);
+            int four = random.nextInt(4);
+            int high = random.nextInt(2);
+            int place = random.nextInt(16) == 0 ? 0 : 512 * high + 128 * gigabyte + 16 * four;
+            long page = (high == 0 ? 0 : 0xf_ffff_8000_0000L)
+                    + gigabyte * 0x4_0000L
+                    + four * 0x400L
+                    + place
+                    + random.nextInt(6);
+            long la = page << 12 | random.nextInt(4096);
+            switch (random.nextInt(40)) {
+                case 0 -> {
+                    tlb.flushPage(la);
+                    int current = pcid;
+                    live.forEach(
+                            (space, map) -> map.values().removeIf(e -> e.covers(la) && (space == current || e.global)));
+                }
+                case 1 -> {
+                    int space = random.nextInt(12);
+                    tlb.flushPage(space, la);
+                    live.getOrDefault(space, new HashMap<>()).values().removeIf(e -> e.covers(la) && !e.global);
+                }
+                case 2 -> {
+                    int space = random.nextInt(12);
+                    tlb.flushSpace(space);
+                    live.getOrDefault(space, new HashMap<>()).values().removeIf(e -> !e.global);
+                }
+                case 3 -> {
+                    if (random.nextInt(8) == 0) {
+                        tlb.flushLocal();
+                        live.values().forEach(map -> map.values().removeIf(e -> !e.global));
+                    } else if (random.nextInt(8) == 0) {
+                        tlb.flush();
+                        live.clear();
+                    }
+                }
+                case 4, 5 -> {
+                    pcid = random.nextInt(12);
+                    tlb.enter(pcid);
+                }
+                case 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 -> {
+                    Map<Long, Entered> mine = live.computeIfAbsent(pcid, p -> new HashMap<>());
+                    if (!mine.containsKey(page)) {
+                        boolean global = random.nextBoolean();
+                        int shift = shifts[random.nextInt(shifts.length)];
+                        long hva = 1L << 40 | (long) random.nextInt(1 << 20) << 12;
+                        int what = Tlb.READABLE << random.nextInt(3)
+                                | (global ? Tlb.GLOBAL : 0)
+                                | (shift == 30 ? Tlb.HUGE : shift > 12 ? Tlb.LARGE : 0);
+                        tlb.fill(la, 0, hva | la & 4095, what);
+                        mine.put(page, new Entered(page, hva, global, shift));
+                    }
+                }
+                default -> {
+                    boolean hit = false;
+                    for (int access = Tlb.READ; access <= Tlb.FETCH; access++) {
+                        hit |= tlb.hits(la, 1, access, 0);
+                    }
+                    Entered e = live.getOrDefault(pcid, Map.of()).get(page);
+                    if (hit) {
+                        hits++;
+                        assertThat(e)
+                                .as("seed %d, step %d: stale %x", seed, step, la)
+                                .isNotNull();
+                        assertThat(tlb.hva(la))
+                                .as("seed %d, step %d", seed, step)
+                                .isEqualTo(e.hva | la & 4095);
+                    } else if (e != null) {
+                        misses++;
+                    }
+                }
+            }
+        }
+        assertThat(hits).as("seed %d", seed).isGreaterThan(misses);
+        System.out.printf("TlbTest: 400,000 steps, %,d hits, %,d forgotten, seed %d%n", hits, misses, seed);
     }
 
     @Test
