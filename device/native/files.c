@@ -33,6 +33,8 @@ uint32_t file_new(enum kind kind) {
     f->area_bytes = 0;
     f->path = NULL;
     f->has_run_mask = false;
+    f->page_fd = -1;
+    f->vm = 0;
     f->java = false;
     atomic_store_explicit(&f->references, 1, memory_order_release);
     return handle;
@@ -62,10 +64,13 @@ HOT void file_put(uint32_t handle) {
     if (f->java) jvm_release(handle);
     if (f->area) raw(SYS_munmap, (long)f->area, (long)f->area_bytes, 0, 0, 0, 0);
     free(f->path);
+    if (f->page_fd >= 0) raw(SYS_close, f->page_fd, 0, 0, 0, 0, 0);
+    uint32_t vm = f->vm;
     acquire();
     f->next_free = free_list;
     free_list = handle;
     release();
+    if (vm) file_put(vm);
     leave();
 }
 

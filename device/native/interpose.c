@@ -366,8 +366,30 @@ static void *map_device(int fd, size_t bytes, int protection, int flags, off_t o
     return NULL;
 }
 
+/* Page 2 of a vCPU is its VM's ring of coalesced writes, one for all vCPUs. */
+static void *show_ring(void *at, size_t bytes, int protection, int flags, int fd, off_t offset) {
+    const off_t ring = 2 * 4096;
+    if (at == MAP_FAILED || offset > ring || offset + (off_t)bytes <= ring) return at;
+    uint32_t handle = file_get(fd);
+    uint32_t vm = handle ? slate_files[handle].vm : 0;
+    int page = vm ? slate_files[vm].page_fd : -1;
+    if (page >= 0) {
+        long r = raw(SYS_mmap, (long)at + (ring - offset), 4096, protection, (flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED, page, 0);
+        if (r < 0 && r >= -4095) {
+            raw(SYS_munmap, (long)at, (long)bytes, 0, 0, 0, 0);
+            errno = (int)-r;
+            at = MAP_FAILED;
+        }
+    }
+    if (handle) file_put(handle);
+    return at;
+}
+
 PUBLIC void *mmap(void *start, size_t bytes, int protection, int flags, int fd, off_t offset) {
-    if (!(flags & MAP_ANONYMOUS) && is_kvm_fd(fd) && map_device(fd, bytes, protection, flags, offset)) return MAP_FAILED;
+    if (!(flags & MAP_ANONYMOUS) && is_kvm_fd(fd)) {
+        if (map_device(fd, bytes, protection, flags, offset)) return MAP_FAILED;
+        return show_ring(REAL(mmap)(start, bytes, protection, flags, fd, offset), bytes, protection, flags, fd, offset);
+    }
     if ((flags & MAP_FIXED) && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE) {
         WITH_INVALIDATION(start, bytes, REAL(mmap)(start, bytes, protection, flags, fd, offset));
     }

@@ -138,7 +138,7 @@ NATIVE(jlong, native_new_file, jint kind, jlong bytes, jboolean readOnly) {
     struct file *f = &slate_files[handle];
     long fd;
     if (bytes) {
-        fd = raw(SYS_memfd_create, (long)(kind == KIND_VCPU ? "kvm-vcpu" : "kvm-stats"), MFD_CLOEXEC, 0, 0, 0, 0);
+        fd = raw(SYS_memfd_create, (long)(kind == KIND_VCPU ? "kvm-vcpu" : kind == KIND_VM ? "kvm-ring" : "kvm-stats"), MFD_CLOEXEC, 0, 0, 0, 0);
         if (fd < 0) goto failed;
         long r = raw(SYS_ftruncate, fd, bytes, 0, 0, 0, 0);
         if (r == 0) r = raw(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -149,6 +149,11 @@ NATIVE(jlong, native_new_file, jint kind, jlong bytes, jboolean readOnly) {
         }
         f->area = (char *)r;
         f->area_bytes = (size_t)bytes;
+        if (kind == KIND_VM) { /* the page is not the descriptor's own: no client maps a VM */
+            f->page_fd = (int)fd;
+            fd = plain_descriptor();
+            if (fd < 0) goto failed;
+        }
         if (readOnly) {
             char path[64];
             snprintf(path, sizeof path, "/proc/self/fd/%ld", fd);
@@ -166,6 +171,11 @@ NATIVE(jlong, native_new_file, jint kind, jlong bytes, jboolean readOnly) {
 failed:
     file_put(handle);
     return fd;
+}
+NATIVE(void, native_show_ring, jint vcpuHandle, jint vmHandle) {
+    UNUSED;
+    atomic_fetch_add(&slate_files[vmHandle].references, 1); /* the VM's ioctl is under way: there is one already */
+    slate_files[vcpuHandle].vm = (uint32_t)vmHandle;
 }
 NATIVE(jlong, native_area, jint handle) {
     UNUSED;
@@ -252,6 +262,16 @@ static const JNINativeMethod natives[] = {
     ROW("hugeMapped", "(J)Z", native_huge_mapped),
     ROW("newFile", "(IJZ)J", native_new_file),
     ROW("area", "(I)J", native_area),
+    ROW("showRing", "(II)V", native_show_ring),
+    ROW("eventFd", "(I)I", eventfd_own),
+    ROW("eventFdId", "(I)J", eventfd_id),
+    ROW("eventFdSignal", "(I)V", eventfd_signal),
+    ROW("eventFdDrain", "(I)V", eventfd_drain),
+    ROW("eventFdPending", "(I)Z", eventfd_pending),
+    ROW("closeDescriptor", "(I)V", eventfd_close),
+    ROW("epollCreate", "()I", eventfd_epoll),
+    ROW("epollControl", "(IZI)I", eventfd_epoll_control),
+    ROW("epollWait", "(IJI)I", eventfd_epoll_wait),
     ROW("install", "(II)I", native_install),
     ROW("handle", "(I)I", native_handle),
     ROW("abandon", "(II)V", native_abandon),

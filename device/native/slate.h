@@ -76,6 +76,8 @@ struct file {
     bool java;         /* Java knows it and wants to hear of its end */
     char *path;        /* KIND_PSEUDO: the file's, malloc'ed */
     uint64_t run_mask;
+    int page_fd;       /* KIND_VM: the page behind it; -1: none */
+    uint32_t vm;       /* KIND_VCPU: whose page its mappings show; holds a reference */
     uint32_t next_free;
 } __attribute__((aligned(64)));
 
@@ -158,6 +160,17 @@ void signals_in_child(void);
 
 /* Copies between the client's memory and ours: 0, or -EFAULT. */
 long slate_copy(void *to, const void *from, size_t bytes);
+
+/* ---- eventfd.c ---- */
+jint JNICALL eventfd_own(JNIEnv *, jclass, jint client);
+jlong JNICALL eventfd_id(JNIEnv *, jclass, jint fd);
+void JNICALL eventfd_signal(JNIEnv *, jclass, jint fd);
+void JNICALL eventfd_drain(JNIEnv *, jclass, jint fd);
+jboolean JNICALL eventfd_pending(JNIEnv *, jclass, jint fd);
+void JNICALL eventfd_close(JNIEnv *, jclass, jint fd);
+jint JNICALL eventfd_epoll(JNIEnv *, jclass);
+jint JNICALL eventfd_epoll_control(JNIEnv *, jclass, jint epoll, jboolean add, jint fd);
+jint JNICALL eventfd_epoll_wait(JNIEnv *, jclass, jint epoll, jlong into, jint max);
 
 /* ---- bind.c ---- */
 /* Makes the library that holds address `inside` call `function` where it says `name`; false: it never does. */

@@ -299,7 +299,7 @@ final class Device {
         return installed;
     }
 
-    private static Errno fromKernel(int number) {
+    static Errno fromKernel(int number) {
         for (Errno e : Errno.values()) {
             if (e.number() == number) {
                 return e;
@@ -313,7 +313,7 @@ final class Device {
         Native.say((text + "\n").getBytes(StandardCharsets.UTF_8));
     }
 
-    private static void bug(String during, Throwable e) {
+    static void bug(String during, Throwable e) {
         try {
             StringWriter trace = new StringWriter();
             e.printStackTrace(new PrintWriter(trace));

@@ -38,6 +38,17 @@ final class Ioctl {
     static final int IRQ_LINE_STATUS = 0xc008ae67;
     static final int SET_GSI_ROUTING = 0x4008ae6a;
     static final int SIGNAL_MSI = 0x4020aea5;
+    static final int IRQFD = 0x4020ae76;
+    static final int IOEVENTFD = 0x4040ae79;
+    static final int REGISTER_COALESCED_MMIO = 0x4010ae67;
+    static final int UNREGISTER_COALESCED_MMIO = 0x4010ae68;
+    static final int CREATE_PIT = 0x0000ae64;
+    static final int CREATE_PIT2 = 0x4040ae77;
+    static final int GET_PIT = 0xc048ae65;
+    static final int SET_PIT = 0x8048ae66;
+    static final int GET_PIT2 = 0x8070ae9f;
+    static final int SET_PIT2 = 0x4070aea0;
+    static final int REINJECT_CONTROL = 0x0000ae71;
     static final int CREATE_DEVICE = 0xc00caee0;
     static final int SET_CLOCK = 0x4030ae7b;
     static final int GET_CLOCK = 0x8030ae7c;

@@ -48,6 +48,35 @@ final class Native {
      */
     static native long newFile(int kind, long bytes, boolean readOnly);
 
+    /** The page behind a VM shows in the mappings of a vCPU's descriptor, where KVM has its ring of coalesced writes. */
+    static native void showRing(int vcpuHandle, int vmHandle);
+
+    /** A descriptor of our own for the client's eventfd; -EBADF, or -EINVAL for another kind of file. */
+    static native int eventFd(int clientFd);
+
+    /** Which eventfd it is: the same for all descriptors of one. */
+    static native long eventFdId(int fd);
+
+    /** Adds 1. */
+    static native void eventFdSignal(int fd);
+
+    /** Takes out what is in it; never waits. */
+    static native void eventFdDrain(int fd);
+
+    /** Whether anything is in it. */
+    static native boolean eventFdPending(int fd);
+
+    static native void closeDescriptor(int fd);
+
+    /** epoll_create1(2). */
+    static native int epollCreate();
+
+    /** Reports the descriptor once for every addition, from now on or ({@code add} false) no more. */
+    static native int epollControl(int epoll, boolean add, int fd);
+
+    /** Waits; stores descriptors as 32-bit words at {@code into} and returns how many. */
+    static native int epollWait(int epoll, long into, int max);
+
     /** Address of a file's pages. */
     static native long area(int handle);
 

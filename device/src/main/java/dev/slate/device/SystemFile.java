@@ -15,6 +15,7 @@ final class SystemFile {
 
     private final Kvm kvm;
     private final StatsFolder statistics;
+    private final EventFds eventFds = new EventFds();
 
     SystemFile(Kvm kvm) {
         this.kvm = kvm;
@@ -24,6 +25,11 @@ final class SystemFile {
     /** The statistics that other processes see. */
     StatsFolder statistics() {
         return statistics;
+    }
+
+    /** The client's eventfds. */
+    EventFds eventFds() {
+        return eventFds;
     }
 
     /** As {@link KvmFile#ioctl}. */
@@ -60,8 +66,8 @@ final class SystemFile {
         if (type != 0) {
             throw Errno.EINVAL.raise();
         }
-        return Device.create(Native.KIND_VM, 0, (handle, fd) -> {
-            Vm vm = kvm.createVm(0);
+        return Device.create(Native.KIND_VM, VmFile.RING_BYTES, (handle, fd) -> {
+            Vm vm = kvm.createVm(0, Native.area(handle));
             Device.open(vm);
             statistics.add(vm, Native.pid() + "-" + fd);
             return new VmFile(handle, vm);

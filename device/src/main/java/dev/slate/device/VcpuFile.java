@@ -265,6 +265,16 @@ final class VcpuFile extends KvmFile {
             case Ioctl.NMI -> vcpu.nmi();
             case Ioctl.SMI -> vcpu.smi();
             case Ioctl.SET_GUEST_DEBUG -> setGuestDebug(arg, scratch);
+            case Ioctl.SET_VAPIC_ADDR -> {
+                UserMemory.read(scratch, arg, Abi.VAPIC_ADDR.bytes());
+                vcpu.setVapicAddress(get64(scratch));
+            }
+            case Ioctl.TPR_ACCESS_REPORTING -> {
+                UserMemory.read(scratch, arg, Abi.TPR_ACCESS_CTL.bytes());
+                vcpu.reportTaskPriority(get32(scratch) != 0);
+                UserMemory.write(arg, scratch, Abi.TPR_ACCESS_CTL.bytes());
+            }
+            case Ioctl.KVMCLOCK_CTRL -> vcpu.guestStopped();
             case Ioctl.SET_SIGNAL_MASK -> setSignalMask(arg, scratch);
             case Ioctl.PRE_FAULT_MEMORY -> preFaultMemory(arg, scratch);
             case Ioctl.X86_SETUP_MCE -> {

@@ -12,13 +12,18 @@ import dev.slate.kvm.Vm;
 
 /** A VM's descriptor. */
 final class VmFile extends KvmFile {
+    /** The page behind a VM: the ring of coalesced writes, which its vCPUs' descriptors show. */
+    static final int RING_BYTES = 4096;
+
     private final Vm vm;
+    private final InterruptIoctls interrupts;
     /** Descriptors of the VM and of its vCPUs and statistics that live. */
     private int references = 1;
 
     VmFile(int handle, Vm vm) {
         super(handle);
         this.vm = vm;
+        this.interrupts = new InterruptIoctls(vm.interrupts());
     }
 
     Vm vm() {
@@ -81,12 +86,10 @@ final class VmFile extends KvmFile {
             }
             case Ioctl.X86_SET_MSR_FILTER -> Msrs.filter(vm, arg, scratch);
             case Ioctl.GET_STATS_FD -> StatsFile.open(this, "kvm-" + Native.pid(), vm.stats());
-            // Not offered (their capabilities are 0): the errno that KVM gives where they are not set up.
             case Ioctl.RESET_DIRTY_RINGS -> vm.resetDirtyRings();
-            case Ioctl.SET_GSI_ROUTING, Ioctl.SIGNAL_MSI -> -Errno.EINVAL.number();
-            case Ioctl.GET_IRQCHIP, Ioctl.SET_IRQCHIP, Ioctl.IRQ_LINE, Ioctl.IRQ_LINE_STATUS -> -Errno.ENXIO.number();
+            // VFIO's is the one kind, and there are no devices to hand over.
             case Ioctl.CREATE_DEVICE -> -Errno.ENODEV.number();
-            default -> -Errno.ENOTTY.number();
+            default -> interrupts.ioctl(request, arg, scratch);
         };
     }
 
@@ -95,10 +98,10 @@ final class VmFile extends KvmFile {
         if (Integer.compareUnsigned((int) id, Kvm.MAX_VCPU_IDS) >= 0) {
             throw Errno.EINVAL.raise();
         }
-        return Device.create(
-                Native.KIND_VCPU,
-                vm.runAreaBytes(),
-                (handle, fd) -> new VcpuFile(handle, this, (int) id, Native.area(handle)));
+        return Device.create(Native.KIND_VCPU, vm.runAreaBytes(), (vcpuHandle, fd) -> {
+            Native.showRing(vcpuHandle, handle);
+            return new VcpuFile(vcpuHandle, this, (int) id, Native.area(vcpuHandle));
+        });
     }
 
     private static final long SLOT = Abi.USERSPACE_MEMORY_REGION.at("slot");

@@ -28,6 +28,8 @@ public final class Kvm {
     public static final int MAX_VCPU_IDS = 4096;
     /** Pages of a vCPU's run area: {@code kvm_run}, PIO data, coalesced ring. */
     public static final int RUN_AREA_PAGES = 3;
+    /** The page of a run area in which the ring of coalesced writes shows. */
+    public static final int COALESCED_MMIO_PAGE = 2;
 
     static final long RUN_AREA_BYTES = RUN_AREA_PAGES * 4096L;
     /** Most entries that {@link Vcpu#setCpuid} takes. */
@@ -127,7 +129,23 @@ public final class Kvm {
         if (type != 0) {
             throw Errno.EINVAL.raise();
         }
-        return new Vm(this);
+        long ring = host.allocate(4096, 4096);
+        if (ring == 0) {
+            throw Errno.ENOMEM.raise();
+        }
+        return new Vm(this, ring, true);
+    }
+
+    /**
+     * {@code KVM_CREATE_VM} with the page of the coalesced writes' ring, which the client sees in every vCPU's run area.
+     *
+     * @param coalescedRingHva a zeroed page that the caller keeps until the VM is closed
+     */
+    public Vm createVm(int type, long coalescedRingHva) {
+        if (type != 0) {
+            throw Errno.EINVAL.raise();
+        }
+        return new Vm(this, coalescedRingHva, false);
     }
 
     /** {@code KVM_GET_SUPPORTED_CPUID}. */

@@ -528,6 +528,24 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
+    /** {@code KVM_SET_VAPIC_ADDR}. @throws KvmException EINVAL without an in-kernel APIC */
+    public void setVapicAddress(long gpa) {
+        mutex.lock();
+        try {
+            apic.required();
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** {@code KVM_TPR_ACCESS_REPORTING}. */
+    public void reportTaskPriority(boolean on) {}
+
+    /** {@code KVMCLOCK_CTRL}. */
+    public void guestStopped() {
+        throw Errno.EINVAL.raise();
+    }
+
     // ------------------------------------------------------------------ time
 
     /** {@code KVM_GET_TSC_KHZ}. */
@@ -573,7 +591,8 @@ public final class Vcpu implements AutoCloseable {
         mutex.lock();
         try {
             if (apic.inKernel()) {
-                throw Errno.ENXIO.raise();
+                apic.clientInterrupt(vector);
+                return;
             }
             events.interruptInjected = true;
             events.interruptSoft = false;

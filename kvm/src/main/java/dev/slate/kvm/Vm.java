@@ -6,7 +6,6 @@ import dev.slate.kvm.dirty.DirtyLogSink;
 import dev.slate.kvm.dirty.DirtyLogSource;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.host.HostServices;
-import dev.slate.kvm.irqchip.ApicBus;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.memslot.SlotLookup;
@@ -45,6 +44,7 @@ public final class Vm implements AutoCloseable {
     public static final int MSR_FILTER_RANGES = 16;
 
     private static final int MSR_FILTER_DEFAULT_DENY = 1;
+
     private static final int MSR_FILTER_MAX_BITMAP_BITS = 0x600 * 8;
     private static final long TOP_OF_32_BITS = 0xffff_ffffL;
 
@@ -58,7 +58,7 @@ public final class Vm implements AutoCloseable {
     private final VmSettings settings = new VmSettings();
     private final MsrPolicy msrPolicy = new MsrPolicy();
     private final VmClock clock;
-    private final ApicBus apicBus = new ApicBus();
+    private final Interrupts interrupts;
     private final VmParts parts;
     private final DebugFiles debugFiles = new DebugFiles(new Shown());
     private final ReentrantLock lock = new ReentrantLock();
@@ -70,9 +70,10 @@ public final class Vm implements AutoCloseable {
     private int maxVcpuId;
     private volatile long nrMmuPages = MIN_ALLOC_MMU_PAGES;
 
-    Vm(Kvm kvm) {
+    Vm(Kvm kvm, long coalescedRingHva, boolean ownsRing) {
         HostServices host = kvm.host();
         this.kvm = kvm;
+        this.interrupts = new Interrupts(host, kvm.timers(), coalescedRingHva, ownsRing);
         this.memory = new GuestMemory(host);
         this.stats = new VmStats(host);
         this.nxHugePages = new NxHugePages(kvm.parameters(), kvm.worker());
@@ -97,7 +98,9 @@ public final class Vm implements AutoCloseable {
                 shadow,
                 new TscSync(host),
                 clock,
-                apicBus);
+                interrupts.irqchip(),
+                interrupts.ports(),
+                interrupts.memory());
         nxHugePages.start(mmu);
     }
 
@@ -217,7 +220,7 @@ public final class Vm implements AutoCloseable {
             modes.add(vcpu.mode());
             LocalApic lapic = vcpu.parts().apic.lapic();
             if (lapic != null) {
-                apicBus.add(lapic);
+                interrupts.irqchip().bus().add(lapic);
             }
             retain();
             return vcpu;
@@ -407,6 +410,8 @@ public final class Vm implements AutoCloseable {
             case EXIT_HYPERCALL -> settings.hypercallExits = arg;
             case EXIT_ON_EMULATION_FAILURE -> settings.exitOnEmulationFailure = arg != 0;
             case MAX_VCPU_ID -> lowerMaxVcpuId(arg);
+            case SPLIT_IRQCHIP -> createIrqchip(true, arg);
+            case X2APIC_API -> interrupts.x2apicApi((int) arg);
             case VM_DISABLE_NX_HUGE_PAGES -> nxHugePages.disable();
             case HALT_POLL -> settings.haltPollNanos = arg;
             default -> throw new IllegalStateException(cap + " can be enabled and has no case here");
@@ -484,16 +489,34 @@ public final class Vm implements AutoCloseable {
 
     /** {@code KVM_CREATE_IRQCHIP}. @throws KvmException EEXIST: there is one; EINVAL: there are vCPUs */
     public void createIrqchip() {
+        createIrqchip(false, 0);
+    }
+
+    /** @param split {@code KVM_CAP_SPLIT_IRQCHIP}: the controllers are the client's, with {@code pins} pins of its I/O APIC */
+    private void createIrqchip(boolean split, long pins) {
+        if (Long.compareUnsigned(pins, GsiRoute.MAX) > 0) {
+            throw Errno.EINVAL.raise();
+        }
         lock.lock();
         try {
             if (settings.irqchip) {
                 throw Errno.EEXIST.raise();
             }
             requireNoVcpus(Errno.EINVAL);
+            if (split) {
+                interrupts.irqchip().createSplit((int) pins);
+            } else {
+                interrupts.irqchip().create();
+            }
             settings.irqchip = true;
         } finally {
             lock.unlock();
         }
+    }
+
+    /** The interrupt hardware and what else of a machine's devices is not the client's. */
+    public Interrupts interrupts() {
+        return interrupts;
     }
 
     /** {@code KVM_SET_BOOT_CPU_ID}. @throws KvmException EBUSY once there are vCPUs */
@@ -571,6 +594,7 @@ public final class Vm implements AutoCloseable {
         if (references.decrementAndGet() != 0) {
             return;
         }
+        interrupts.close();
         nxHugePages.close();
         for (Vcpu v : vcpus) {
             if (v != null) {

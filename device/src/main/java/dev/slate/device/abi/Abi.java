@@ -8,6 +8,7 @@ import static dev.slate.device.abi.Struct.u64;
 import static dev.slate.device.abi.Struct.u64s;
 import static dev.slate.device.abi.Struct.u8;
 import static dev.slate.device.abi.Struct.u8s;
+import static dev.slate.device.abi.Struct.union;
 
 /** The layouts of the small structures, those that no carrier of {@code dev.slate.kvm} answers to. */
 public final class Abi {
@@ -47,6 +48,57 @@ public final class Abi {
             u8s("pad1", 7),
             u64s("pad2", 3));
     public static final Struct INTERRUPT = Struct.of("kvm_interrupt", u32("irq"));
+    public static final Struct IRQ_LEVEL = Struct.of("kvm_irq_level", union(u32("irq"), u32("status")), u32("level"));
+    /** The state is that of the chip: {@code struct kvm_pic_state} or {@code kvm_ioapic_state}. */
+    public static final Struct IRQCHIP =
+            Struct.of("kvm_irqchip", u32("chip_id"), u32("pad"), union("chip", u8s("dummy", 512)));
+
+    public static final Struct PIT_CONFIG = Struct.of("kvm_pit_config", u32("flags"), u32s("pad", 15));
+    private static final Struct PIT_CHANNEL_STATE = Struct.of(
+            "kvm_pit_channel_state",
+            u32("count"),
+            u16("latched_count"),
+            u8("count_latched"),
+            u8("status_latched"),
+            u8("status"),
+            u8("read_state"),
+            u8("write_state"),
+            u8("write_latch"),
+            u8("rw_mode"),
+            u8("mode"),
+            u8("bcd"),
+            u8("gate"),
+            u64("count_load_time"));
+    public static final Struct PIT_STATE = Struct.of("kvm_pit_state", PIT_CHANNEL_STATE.array("channels", 3));
+    public static final Struct PIT_STATE2 =
+            Struct.of("kvm_pit_state2", PIT_CHANNEL_STATE.array("channels", 3), u32("flags"), u32s("reserved", 9));
+    public static final Struct REINJECT_CONTROL =
+            Struct.of("kvm_reinject_control", u8("pit_reinject"), u8s("reserved", 31));
+    /** Entries follow. */
+    public static final Struct IRQ_ROUTING = Struct.of("kvm_irq_routing", u32("nr"), u32("flags"));
+
+    public static final Struct IRQ_ROUTING_ENTRY = Struct.of(
+            "kvm_irq_routing_entry",
+            u32("gsi"),
+            u32("type"),
+            u32("flags"),
+            u32("pad"),
+            union(
+                    "u",
+                    inner("irqchip", u32("irqchip"), u32("pin")),
+                    inner("msi", u32("address_lo"), u32("address_hi"), u32("data"), u32("pad")),
+                    u32s("pad", 8)));
+    public static final Struct MSI = Struct.of(
+            "kvm_msi", u32("address_lo"), u32("address_hi"), u32("data"), u32("flags"), u32("devid"), u8s("pad", 12));
+    public static final Struct IRQFD =
+            Struct.of("kvm_irqfd", u32("fd"), u32("gsi"), u32("flags"), u32("resamplefd"), u8s("pad", 16));
+    public static final Struct IOEVENTFD = Struct.of(
+            "kvm_ioeventfd", u64("datamatch"), u64("addr"), u32("len"), u32("fd"), u32("flags"), u8s("pad", 36));
+    public static final Struct COALESCED_MMIO_ZONE =
+            Struct.of("kvm_coalesced_mmio_zone", u64("addr"), u32("size"), union(u32("pad"), u32("pio")));
+    public static final Struct TPR_ACCESS_CTL =
+            Struct.of("kvm_tpr_access_ctl", u32("enabled"), u32("flags"), u32s("reserved", 8));
+    public static final Struct VAPIC_ADDR = Struct.of("kvm_vapic_addr", u64("vapic_addr"));
     public static final Struct MP_STATE = Struct.of("kvm_mp_state", u32("mp_state"));
     public static final Struct MSR_ENTRY = Struct.of("kvm_msr_entry", u32("index"), u32("reserved"), u64("data"));
     /** Entries follow. */

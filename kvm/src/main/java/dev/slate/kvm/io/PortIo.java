@@ -103,12 +103,23 @@ public final class PortIo {
 
     /** Completes IN: the client's data to AL, AX or EAX (which clears the upper half of RAX). */
     public void completeIn() {
+        completeIn(
+                size,
+                switch (size) {
+                    case 1 -> HostMemory.get8(dataHva);
+                    case 2 -> HostMemory.get16(dataHva);
+                    default -> HostMemory.get32(dataHva);
+                });
+    }
+
+    /** IN of {@code bytes} has read {@code data}. */
+    public void completeIn(int bytes, int data) {
         long[] gpr = s.gpr;
         long rax = gpr[CpuState.RAX];
-        gpr[CpuState.RAX] = switch (size) {
-            case 1 -> rax & ~0xffL | HostMemory.get8(dataHva);
-            case 2 -> rax & ~0xffffL | HostMemory.get16(dataHva);
-            default -> HostMemory.get32(dataHva) & 0xffff_ffffL;
+        gpr[CpuState.RAX] = switch (bytes) {
+            case 1 -> rax & ~0xffL | data & 0xff;
+            case 2 -> rax & ~0xffffL | data & 0xffff;
+            default -> data & 0xffff_ffffL;
         };
     }
 

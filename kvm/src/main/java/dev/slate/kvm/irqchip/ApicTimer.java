@@ -1,13 +1,14 @@
 package dev.slate.kvm.irqchip;
 
-import dev.slate.kvm.clock.VcpuTsc;
+import java.util.function.IntSupplier;
+import java.util.function.LongSupplier;
 
 /**
  * A local APIC's timer (SDM 3A 10.5.4): one shot, periodic, or at a TSC value. One count is a nanosecond times the divisor.
  *
  * <p>The vCPU writes under its mutex; the timer thread reads the target and advances a periodic one.
  */
-final class ApicTimer {
+final class ApicTimer extends Timers.Timer {
     private static final int MODE = 3 << 17;
     private static final int ONE_SHOT = 0;
     private static final int PERIODIC = 1 << 17;
@@ -15,12 +16,10 @@ final class ApicTimer {
     /** {@code min_timer_period_us}: a guest can't have the host do nothing but its ticks. */
     private static final long SHORTEST_PERIOD = 200_000;
 
-    /** No target. */
-    static final long NEVER = Long.MAX_VALUE;
-
     private final LocalApic apic;
     private final TimerThread thread;
-    private final VcpuTsc tsc;
+    private final LongSupplier tsc;
+    private final IntSupplier tscKhz;
 
     private int mode = ONE_SHOT;
     private int modeMask = PERIODIC;
@@ -28,13 +27,14 @@ final class ApicTimer {
     private volatile boolean periodic;
     private long tscDeadline;
 
-    /** When to expire, in {@link System#nanoTime}'s count; {@link #NEVER} when off. Guarded by this. */
-    private long target = NEVER;
+    /** When to expire, in {@link System#nanoTime}'s count; {@link TimerThread#NEVER} when off. Guarded by this. */
+    private long target = Timers.NEVER;
 
-    ApicTimer(LocalApic apic, TimerThread thread, VcpuTsc tsc) {
+    ApicTimer(LocalApic apic, TimerThread thread, LongSupplier tsc, IntSupplier tscKhz) {
         this.apic = apic;
         this.thread = thread;
         this.tsc = tsc;
+        this.tscKhz = tscKhz;
     }
 
     int modeMask() {
@@ -125,7 +125,7 @@ final class ApicTimer {
         synchronized (this) {
             t = target;
         }
-        long left = t == NEVER ? 0 : Math.max(0, t - System.nanoTime());
+        long left = t == Timers.NEVER ? 0 : Math.max(0, t - System.nanoTime());
         return (int) (left % p / divisor());
     }
 
@@ -140,8 +140,8 @@ final class ApicTimer {
         cancel();
         tscDeadline = value;
         if (value != 0) {
-            long ticks = value - tsc.read();
-            arm(System.nanoTime() + (ticks <= 0 ? 0 : (long) (ticks * (1e6 / tsc.khz()))));
+            long ticks = value - tsc.getAsLong();
+            arm(System.nanoTime() + (ticks <= 0 ? 0 : (long) (ticks * (1e6 / tscKhz.getAsInt()))));
         }
     }
 
@@ -154,18 +154,15 @@ final class ApicTimer {
 
     void cancel() {
         synchronized (this) {
-            target = NEVER;
+            target = Timers.NEVER;
         }
+        thread.cancel(this);
     }
 
-    /**
-     * On the timer thread: delivers when due.
-     *
-     * @return the next target, or {@link #NEVER}
-     */
+    @Override
     long expire(long now) {
         synchronized (this) {
-            if (target == NEVER || target - now > 0) {
+            if (target == Timers.NEVER || target - now > 0) {
                 return target;
             }
             if (periodic) {
@@ -175,7 +172,7 @@ final class ApicTimer {
                     target = now + period;
                 }
             } else {
-                target = NEVER;
+                target = Timers.NEVER;
                 tscDeadline = 0;
             }
         }

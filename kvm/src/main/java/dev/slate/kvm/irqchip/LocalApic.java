@@ -1,8 +1,10 @@
 package dev.slate.kvm.irqchip;
 
-import dev.slate.kvm.clock.VcpuTsc;
+import dev.slate.kvm.Errno;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.util.function.IntSupplier;
+import java.util.function.LongSupplier;
 
 /**
  * A local APIC (SDM 3A chapter 10, APM 2 chapter 16), as KVM has it in the kernel: registers by xAPIC's page and x2APIC's MSRs,
@@ -49,7 +51,11 @@ public final class LocalApic {
 
     // Version 14h, six local vectors.
     private static final int VERSION = 0x14 | 5 << 16;
+    /** The version register's bit for {@link #SPIV_NO_EOI_BROADCAST}. */
+    private static final int VERSION_NO_EOI_BROADCAST = 1 << 24;
+
     private static final int SPIV_ENABLED = 1 << 8;
+    private static final int SPIV_NO_EOI_BROADCAST = 1 << 12;
     private static final int ICR_BUSY = 1 << 12;
     private static final long X2APIC_ICR_RESERVED = 0xfff0_0000L | 3 << 16 | 1 << 13;
     private static final int LVT_MASKED = 1 << 16;
@@ -57,6 +63,7 @@ public final class LocalApic {
     private static final int LVT_MODE = 7 << 8;
     private static final int LINT_BITS = LVT_BITS | LVT_MODE | 1 << 13 | 1 << 14 | 1 << 15;
     private static final int EXTINT = 7 << 8;
+    private static final int NMI = 4 << 8;
 
     /** Readable registers of xAPIC; x2APIC has all of them but ARBPRI, DFR and ICR2. */
     private static final long READABLE = bits(ID, LVR, TASKPRI, ARBPRI, PROCPRI, LDR, DFR, SPIV, ESR, ICR, ICR2, LVTT)
@@ -92,6 +99,12 @@ public final class LocalApic {
 
         /** A paravirtual lock was released: out of HLT. */
         void unhalt();
+
+        /** An interrupt has ended whose I/O APIC is the client's ({@code KVM_EXIT_IOAPIC_EOI}). On the vCPU's thread. */
+        void clientIoApicEoi(int vector);
+
+        /** The guest has read or written its task priority, which a client may want to hear of. On the vCPU's thread. */
+        void taskPriorityAccessed(boolean write);
     }
 
     private final int id;
@@ -107,13 +120,25 @@ public final class LocalApic {
     private int pending;
 
     private volatile int sipiVector;
+    private int version = VERSION;
 
-    public LocalApic(int id, boolean bootCpu, Owner owner, ApicBus bus, TimerThread timers, VcpuTsc tsc) {
+    /**
+     * @param tsc reads the guest's time-stamp counter
+     * @param tscKhz its frequency
+     */
+    public LocalApic(
+            int id,
+            boolean bootCpu,
+            Owner owner,
+            ApicBus bus,
+            TimerThread timers,
+            LongSupplier tsc,
+            IntSupplier tscKhz) {
         this.id = id;
         this.bootCpu = bootCpu;
         this.owner = owner;
         this.bus = bus;
-        this.timer = new ApicTimer(this, timers, tsc);
+        this.timer = new ApicTimer(this, timers, tsc, tscKhz);
         setBase(0xfee0_0000L | BASE_ENABLE | (bootCpu ? BASE_BSP : 0));
     }
 
@@ -131,7 +156,7 @@ public final class LocalApic {
         if (!init) {
             r[ID] = x2apic() ? id : id << 24;
         }
-        r[LVR] = VERSION;
+        r[LVR] = version;
         for (int lvt = LVTT; lvt <= LVTERR; lvt++) {
             r[lvt] = LVT_MASKED;
         }
@@ -264,6 +289,10 @@ public final class LocalApic {
             case TMCCT -> timer.currentCount();
             case PROCPRI -> processorPriority();
             case ARBPRI -> 0;
+            case TASKPRI -> {
+                owner.taskPriorityAccessed(false);
+                yield r[TASKPRI];
+            }
             default -> (int) WORDS.getVolatile(r, register);
         };
     }
@@ -278,7 +307,10 @@ public final class LocalApic {
                 }
                 r[ID] = value & 0xff00_0000;
             }
-            case TASKPRI -> setTaskPriority(value & 0xff);
+            case TASKPRI -> {
+                owner.taskPriorityAccessed(true);
+                setTaskPriority(value & 0xff);
+            }
             case EOI -> endOfInterrupt();
             case LDR -> {
                 if (x2) {
@@ -292,7 +324,8 @@ public final class LocalApic {
                 }
                 r[DFR] = value | 0x0fff_ffff;
             }
-            case SPIV -> writeSpurious(value & 0x3ff);
+            case SPIV ->
+                writeSpurious(value & (0x3ff | ((r[LVR] & VERSION_NO_EOI_BROADCAST) != 0 ? SPIV_NO_EOI_BROADCAST : 0)));
             case ICR -> {
                 int low = value & ~ICR_BUSY;
                 bus.send(this, low, r[ICR2]);
@@ -309,7 +342,12 @@ public final class LocalApic {
                 timer.modeChanged();
             }
             case LVTTHMR, LVTPC -> writeLocalVector(register, value, LVT_BITS | LVT_MODE);
-            case LVT0, LVT1 -> writeLocalVector(register, value, LINT_BITS);
+            case LVT0 -> {
+                writeLocalVector(register, value, LINT_BITS);
+                // The other controllers' interrupt may have waited for this.
+                owner.eventArrived();
+            }
+            case LVT1 -> writeLocalVector(register, value, LINT_BITS);
             case LVTERR -> writeLocalVector(register, value, LVT_BITS);
             case TMICT -> timer.writeInitialCount(value);
             case TDCR -> {
@@ -366,7 +404,18 @@ public final class LocalApic {
     }
 
     private void setTaskPriority(int value) {
+        boolean lower = value < r[TASKPRI];
         r[TASKPRI] = value;
+        if (lower) {
+            lookAgain();
+        }
+    }
+
+    /** The processor priority has fallen: what waited below it may be due now. */
+    private void lookAgain() {
+        if (pendingVector() >= 0) {
+            owner.eventArrived();
+        }
     }
 
     private int processorPriority() {
@@ -405,19 +454,70 @@ public final class LocalApic {
 
     private void endOfInterrupt() {
         int vector = highest(ISR);
-        if (vector >= 0) {
-            WORDS.getAndBitwiseAnd(r, ISR + (vector >>> 5), ~(1 << vector));
+        if (vector < 0) {
+            return;
+        }
+        WORDS.getAndBitwiseAnd(r, ISR + (vector >>> 5), ~(1 << vector));
+        boolean level = ((int) WORDS.getVolatile(r, TMR + (vector >>> 5)) >>> vector & 1) != 0;
+        bus.ended(this, vector, level);
+        lookAgain();
+    }
+
+    /** Ends the interrupt in service of the highest priority, as a write to the EOI register does. */
+    public void end() {
+        endOfInterrupt();
+    }
+
+    /** Vector in service of the highest priority, or -1. */
+    public int inService() {
+        return highest(ISR);
+    }
+
+    /** Vector requested of the highest priority, or -1. */
+    public int requested() {
+        return highest(IRR);
+    }
+
+    /** Whether the guest ends level-triggered interrupts at the I/O APIC itself. */
+    boolean suppressesEoiBroadcast() {
+        return (r[SPIV] & SPIV_NO_EOI_BROADCAST) != 0;
+    }
+
+    /** The end of an interrupt is the client's affair. */
+    void clientIoApicEoi(int vector) {
+        owner.clientIoApicEoi(vector);
+    }
+
+    /** Whether this processor takes what the 8259s ask for: they are wired to LINT0, and to the processor while its APIC is off. */
+    public boolean acceptsPic() {
+        return !hardwareEnabled() || ((int) WORDS.getVolatile(r, LVT0) & (LVT_MASKED | LVT_MODE)) == EXTINT;
+    }
+
+    /** The 8259s ask for an interrupt: look. */
+    void picRaised() {
+        owner.eventArrived();
+    }
+
+    /** The interval timer's tick at LINT0, which counts only where it is an NMI (a watchdog). */
+    void lint0Watchdog() {
+        if (hardwareEnabled() && ((int) WORDS.getVolatile(r, LVT0) & (LVT_MASKED | LVT_MODE)) == NMI) {
+            owner.nmiArrived();
         }
     }
 
     // ------------------------------------------------------------------ accepting, from any thread
 
-    /** An interrupt message arrives. @param mode delivery mode, {@code ApicBus.MODE_*} */
-    void accept(int mode, int vector, boolean level, boolean levelTriggered) {
+    /**
+     * An interrupt message arrives.
+     *
+     * @param mode delivery mode, {@code ApicBus.MODE_*}
+     * @return whether it was taken
+     */
+    boolean accept(int mode, int vector, boolean level, boolean levelTriggered) {
         switch (mode) {
             case ApicBus.MODE_FIXED, ApicBus.MODE_LOWEST -> {
                 if (levelTriggered && !level || !enabled()) {
-                    return;
+                    return false;
                 }
                 int word = vector >>> 5;
                 if (levelTriggered) {
@@ -432,10 +532,11 @@ public final class LocalApic {
             case ApicBus.MODE_NMI -> owner.nmiArrived();
             case ApicBus.MODE_SMI -> owner.smiArrived();
             case ApicBus.MODE_INIT -> {
-                if (!levelTriggered || level) {
-                    PENDING.setVolatile(this, PENDING_INIT);
-                    owner.eventArrived();
+                if (levelTriggered && !level) {
+                    return false;
                 }
+                PENDING.setVolatile(this, PENDING_INIT);
+                owner.eventArrived();
             }
             case ApicBus.MODE_STARTUP -> {
                 sipiVector = vector;
@@ -443,8 +544,11 @@ public final class LocalApic {
                 owner.eventArrived();
             }
             // ExtINT comes from a PIC only.
-            default -> {}
+            default -> {
+                return false;
+            }
         }
+        return true;
     }
 
     /** The timer has run out. From the timer's thread. */
@@ -491,36 +595,40 @@ public final class LocalApic {
 
     // ------------------------------------------------------------------ the client's view
 
-    /** {@code KVM_GET_LAPIC}: 1,024 bytes, 32 bits of each register at a multiple of 16; the id in bits 24-31 in either mode. */
+    /**
+     * {@code KVM_GET_LAPIC}: 1,024 bytes, 32 bits of each register at a multiple of 16; the id in bits 24-31 in either mode, unless the
+     * client has asked for 32-bit ids ({@link ApicBus#use32BitIds}).
+     */
     public void get(byte[] to) {
         for (int i = 0; i < REGISTERS; i++) {
             int v = i == PROCPRI || i == TMCCT ? read(i) : (int) WORDS.getVolatile(r, i);
-            if (i == ID && x2apic()) {
+            if (i == ID && x2apic() && !bus.uses32BitIds()) {
                 v <<= 24;
             }
-            int at = i * 16;
-            to[at] = (byte) v;
-            to[at + 1] = (byte) (v >>> 8);
-            to[at + 2] = (byte) (v >>> 16);
-            to[at + 3] = (byte) (v >>> 24);
+            IoApic.putInt(to, i * 16, v);
         }
     }
 
-    /** {@code KVM_SET_LAPIC}. The timer goes on from the saved current count. */
+    /**
+     * {@code KVM_SET_LAPIC}. The timer goes on from the saved current count.
+     *
+     * @throws dev.slate.kvm.KvmException EINVAL: with 32-bit ids, another id than the vCPU's
+     */
     public void set(byte[] from) {
+        if (x2apic() && bus.uses32BitIds() && IoApic.getInt(from, ID * 16) != id) {
+            throw Errno.EINVAL.raise();
+        }
         timer.cancel();
         for (int i = 0; i < REGISTERS; i++) {
-            int at = i * 16;
-            int v = from[at] & 0xff | (from[at + 1] & 0xff) << 8 | (from[at + 2] & 0xff) << 16 | from[at + 3] << 24;
-            WORDS.setVolatile(r, i, v);
+            WORDS.setVolatile(r, i, IoApic.getInt(from, i * 16));
         }
         if (x2apic()) {
-            r[ID] >>>= 24;
+            r[ID] >>>= bus.uses32BitIds() ? 0 : 24;
             r[LDR] = (r[ID] & ~15) << 12 | 1 << (r[ID] & 15);
         }
         int count = r[TMCCT];
         r[TMCCT] = 0;
-        r[LVR] = VERSION;
+        r[LVR] = version;
         timer.restore(count);
         owner.eventArrived();
     }
@@ -539,6 +647,12 @@ public final class LocalApic {
     /** CPUID has been set: whether the timer has its TSC-deadline mode. */
     public void tscDeadlineOffered(boolean offered) {
         timer.tscDeadlineOffered(offered);
+    }
+
+    /** Whether the guest may keep ends of level-triggered interrupts to itself: where the I/O APIC is the client's. */
+    public void offerNoEoiBroadcast(boolean offered) {
+        version = offered ? VERSION | VERSION_NO_EOI_BROADCAST : VERSION;
+        r[LVR] = version;
     }
 
     int id() {

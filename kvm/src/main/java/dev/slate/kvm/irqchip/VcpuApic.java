@@ -21,6 +21,7 @@ public final class VcpuApic implements LocalApic.Owner {
     private static final long BASE_DEFAULT = 0xfee0_0000L;
     private static final long BASE_RESERVED = 0x2ff;
 
+    private final Irqchip irqchip;
     private final VmSettings settings;
     private final CpuState s;
     private final CpuidTable cpuid;
@@ -35,24 +36,32 @@ public final class VcpuApic implements LocalApic.Owner {
 
     private volatile boolean pvUnhalted;
 
-    /** @param bus to which the caller adds the APIC, if there is one */
+    /** With a split irqchip: the vector that the client's 8259s gave, or -1. */
+    private int clientVector = -1;
+
+    /** With a split irqchip: a vector whose end the client is to hear of, or -1. */
+    private int endedVector = -1;
+
+    /** @param irqchip to whose bus the caller adds the APIC, if there is one */
     public VcpuApic(
             int id,
             VmSettings settings,
-            ApicBus bus,
+            Irqchip irqchip,
             TimerThread timers,
             VcpuTsc tsc,
             CpuState state,
             CpuidTable cpuid,
             EventQueue events,
             GuestMode mode) {
+        this.irqchip = irqchip;
         this.settings = settings;
         this.s = state;
         this.cpuid = cpuid;
         this.events = events;
         this.mode = mode;
         this.bootCpu = id == settings.bootCpuId;
-        this.lapic = settings.irqchip ? new LocalApic(id, bootCpu, this, bus, timers, tsc) : null;
+        this.lapic =
+                settings.irqchip ? new LocalApic(id, bootCpu, this, irqchip.bus(), timers, tsc::read, tsc::khz) : null;
     }
 
     /** Whether there is one in the kernel. */
@@ -160,7 +169,37 @@ public final class VcpuApic implements LocalApic.Owner {
 
     public boolean hasInterrupt() {
         LocalApic a = lapic;
-        return a != null && a.pendingVector() >= 0;
+        return a != null && (hasExternal(a) || a.pendingVector() >= 0);
+    }
+
+    /** Whether 8259s ask, here or at the client's, and this processor takes what they ask for. */
+    private boolean hasExternal(LocalApic a) {
+        return (clientVector >= 0 || irqchip.picOutput()) && a.acceptsPic();
+    }
+
+    /** Whether the client, which has the 8259s, may hand over their interrupt. */
+    public boolean takesClientVectors() {
+        LocalApic a = lapic;
+        return a == null || a.acceptsPic();
+    }
+
+    /** KVM_INTERRUPT with a split irqchip. @throws dev.slate.kvm.KvmException ENXIO: the 8259s are here; EEXIST: one waits already */
+    public void clientInterrupt(int vector) {
+        if (irqchip.hasControllers()) {
+            throw Errno.ENXIO.raise();
+        }
+        if (clientVector >= 0) {
+            throw Errno.EEXIST.raise();
+        }
+        clientVector = vector;
+        eventArrived();
+    }
+
+    /** A vector whose end the client is to hear of, once; -1: none. */
+    public int takeEndedVector() {
+        int vector = endedVector;
+        endedVector = -1;
+        return vector;
     }
 
     /** Takes the interrupt that {@link #hasInterrupt} saw. */
@@ -168,6 +207,11 @@ public final class VcpuApic implements LocalApic.Owner {
         LocalApic a = lapic;
         if (a == null) {
             throw new IllegalStateException("no interrupt is pending");
+        }
+        if (hasExternal(a)) {
+            int vector = clientVector;
+            clientVector = -1;
+            return vector >= 0 ? vector : irqchip.acknowledgePic();
         }
         return a.acknowledge();
     }
@@ -225,6 +269,16 @@ public final class VcpuApic implements LocalApic.Owner {
         mode.request(Request.EVENT);
         mode.kick();
     }
+
+    @Override
+    public void clientIoApicEoi(int vector) {
+        endedVector = vector;
+        mode.request(Request.IOAPIC_EOI_EXIT);
+        mode.kick();
+    }
+
+    @Override
+    public void taskPriorityAccessed(boolean write) {}
 
     @Override
     public void nmiArrived() {

@@ -17,6 +17,8 @@ public final class Request {
     public static final int STEAL_UPDATE = 16;
     public static final int NMI = 17;
     public static final int SMI = 20;
+    /** The client is to hear of the end of an interrupt of its I/O APIC. */
+    public static final int IOAPIC_EOI_EXIT = 28;
     /** The roots were replaced: load them anew. */
     public static final int MMU_FREE_OBSOLETE_ROOTS = 39;
     /** Not KVM's: another vCPU has the memory to itself; stay outside until it is done. */

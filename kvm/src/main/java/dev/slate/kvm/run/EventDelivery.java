@@ -7,6 +7,7 @@ import dev.slate.cpu.GuestFault;
 import dev.slate.kvm.MpState;
 import dev.slate.kvm.VcpuExit;
 import dev.slate.kvm.event.EventQueue;
+import dev.slate.kvm.irqchip.Irqchip;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.smm.Smm;
@@ -28,6 +29,7 @@ public final class EventDelivery {
     private final Smm smm;
     private final GuestDebug debug;
     private final VcpuReset reset;
+    private final Irqchip irqchip;
 
     EventDelivery(VcpuParts vcpu) {
         this.s = vcpu.state;
@@ -39,6 +41,7 @@ public final class EventDelivery {
         this.smm = vcpu.smm;
         this.debug = vcpu.debug;
         this.reset = vcpu.reset;
+        this.irqchip = vcpu.vm.irqchip();
     }
 
     /** Whether the client could inject an external interrupt now and have it taken at once. */
@@ -133,7 +136,7 @@ public final class EventDelivery {
                 }
             }
             cpu.controls.irqWindow = apic.hasInterrupt();
-        } else if (exit.requestInterruptWindow && !apic.inKernel()) {
+        } else if (exit.requestInterruptWindow && !irqchip.hasControllers()) {
             cpu.controls.irqWindow = true;
         }
         return CpuExit.NONE;

@@ -7,6 +7,7 @@ import dev.slate.cpu.GuestFault;
 import dev.slate.kvm.MpState;
 import dev.slate.kvm.Quirk;
 import dev.slate.kvm.VcpuExit;
+import dev.slate.kvm.io.DeviceBus;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.msr.MsrFilter;
 import dev.slate.kvm.stats.VcpuStats;
@@ -91,6 +92,9 @@ final class ExitHandlers {
     private static int portIo(VcpuRun run, Cpu cpu) {
         run.stats.add(VcpuStats.IO_EXITS);
         if (!cpu.io.string) {
+            if (ownDevice(run, cpu)) {
+                return run.skip(cpu.exit.nextRip);
+            }
             run.pio.single(cpu);
             int completion = cpu.io.in ? Completion.PIO_IN : Completion.PIO_OUT;
             if (completion == Completion.PIO_OUT
@@ -110,6 +114,19 @@ final class ExitHandlers {
         run.pio.input(cpu);
         run.completion = Completion.PIO_INS;
         return Outcome.EXIT;
+    }
+
+    /** Whether a device of the VM's own was at the port: then the instruction is done. */
+    private static boolean ownDevice(VcpuRun run, Cpu cpu) {
+        if (!cpu.io.in) {
+            return run.vm.ports().write(cpu.io.port, cpu.io.size, cpu.io.data & 0xffff_ffffL);
+        }
+        long answer = run.vm.ports().read(cpu.io.port, cpu.io.size);
+        if (answer == DeviceBus.NOBODY) {
+            return false;
+        }
+        run.pio.completeIn(cpu.io.size, (int) answer);
+        return true;
     }
 
     private static int cpuid(VcpuRun run, Cpu cpu) {

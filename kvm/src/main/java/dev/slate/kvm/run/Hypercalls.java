@@ -44,10 +44,10 @@ final class Hypercalls {
         } else if (nr == VAPIC_POLL_IRQ) {
             result = 0;
         } else if (nr == KICK_CPU && cpuid.pvFeature(MsrFile.PV_UNHALT)) {
-            run.vm.apicBus().kick((int) a1);
+            run.vm.irqchip().bus().kick((int) a1);
             result = 0;
         } else if (nr == SEND_IPI && cpuid.pvFeature(MsrFile.PV_SEND_IPI)) {
-            result = sendIpi(run.vm.apicBus(), a0, a1, (int) a2, argument(s, CpuState.RSI, wide), wide);
+            result = sendIpi(run.vm.irqchip().bus(), a0, a1, (int) a2, argument(s, CpuState.RSI, wide), wide);
         } else if (nr == SCHED_YIELD && cpuid.pvFeature(MsrFile.PV_SCHED_YIELD)) {
             run.stats.add(VcpuStats.DIRECTED_YIELD_ATTEMPTED);
             // To whom the core goes is the kernel's choice here, so no yield counts as directed_yield_successful.

@@ -66,7 +66,7 @@ public final class VcpuParts {
         mutex = new VcpuMutex(stats);
         mode = new GuestMode(vm.host());
         tsc = new VcpuTsc(vm.host(), vm.settings().tscKhz);
-        apic = new VcpuApic(id, vm.settings(), vm.apicBus(), vm.timers(), tsc, state, cpuid, events, mode);
+        apic = new VcpuApic(id, vm.settings(), vm.irqchip(), vm.timers(), tsc, state, cpuid, events, mode);
         debug = new GuestDebug(state, events, exit);
         pio = new PortIo(state, exit, runAreaHva);
         mmio = new Mmio(exit);

@@ -11,6 +11,7 @@ import dev.slate.kvm.cpuid.ControlRegisters;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
+import dev.slate.kvm.io.DeviceBus;
 import dev.slate.kvm.io.Mmio;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mmu.Translations;
@@ -333,6 +334,11 @@ public final class VcpuProcessor implements Hypervisor, Translations {
             cpu().answer.mmioData = apic.readPage(gpa, bytes);
             return true;
         }
+        long answer = vm.memoryBus().read(gpa, bytes);
+        if (answer != DeviceBus.NOBODY) {
+            cpu().answer.mmioData = answer;
+            return true;
+        }
         if (mmio.read(gpa, bytes)) {
             cpu().answer.mmioData = mmio.data;
             return true;
@@ -344,6 +350,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     public void mmioWrite(long gpa, int bytes, long data) {
         if (apic.ownsPage(gpa)) {
             apic.writePage(gpa, bytes, data);
+            return;
+        }
+        if (vm.memoryBus().write(gpa, bytes, data)) {
             return;
         }
         mmio.write(gpa, bytes, data);

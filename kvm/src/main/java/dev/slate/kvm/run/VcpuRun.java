@@ -145,7 +145,12 @@ public final class VcpuRun {
             exit.flags |= VcpuExit.RUN_X86_SMM;
         }
         exit.apicBase = vcpu.apic.base();
-        exit.readyForInterruptInjection = vcpu.apic.inKernel() || delivery.readyForInterrupt();
+        exit.readyForInterruptInjection = vm.irqchip().hasControllers() || readyForClientsInterrupt();
+    }
+
+    /** Whether the client, which has the 8259s, could hand over an interrupt that is then taken at once. */
+    private boolean readyForClientsInterrupt() {
+        return vcpu.apic.takesClientVectors() && delivery.readyForInterrupt();
     }
 
     private int loop() {
@@ -157,7 +162,7 @@ public final class VcpuRun {
             if (outcome != Outcome.RESUME) {
                 return outcome;
             }
-            if (exit.requestInterruptWindow && !vcpu.apic.inKernel() && delivery.readyForInterrupt()) {
+            if (exit.requestInterruptWindow && !vm.irqchip().hasControllers() && readyForClientsInterrupt()) {
                 exit.reason = VcpuExit.IRQ_WINDOW_OPEN;
                 stats.add(VcpuStats.REQUEST_IRQ_EXITS);
                 return Outcome.EXIT;
@@ -257,6 +262,14 @@ public final class VcpuRun {
         }
         if (vcpu.reset.startUpPending()) {
             vcpu.reset.acceptInitAndSipi();
+        }
+        if (mode.check(Request.IOAPIC_EOI_EXIT)) {
+            int vector = vcpu.apic.takeEndedVector();
+            if (vector >= 0) {
+                exit.reason = VcpuExit.IOAPIC_EOI;
+                exit.eoiVector = vector;
+                return Outcome.EXIT;
+            }
         }
         return Outcome.RESUME;
     }

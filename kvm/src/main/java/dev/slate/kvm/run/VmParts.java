@@ -5,7 +5,8 @@ import dev.slate.kvm.clock.TscSync;
 import dev.slate.kvm.clock.VmClock;
 import dev.slate.kvm.cpuid.SupportedCpuid;
 import dev.slate.kvm.host.HostServices;
-import dev.slate.kvm.irqchip.ApicBus;
+import dev.slate.kvm.io.DeviceBus;
+import dev.slate.kvm.irqchip.Irqchip;
 import dev.slate.kvm.irqchip.TimerThread;
 import dev.slate.kvm.mmu.MmuContext;
 import dev.slate.kvm.mmu.shadow.ShadowMmu;
@@ -20,7 +21,9 @@ import org.jspecify.annotations.Nullable;
  * @param processorFeatures what processors offer, as {@link dev.slate.cpu.decode.Feature} bits
  * @param missing where instructions that a processor lacks are told
  * @param tdp the MMU, when it is that one; else {@code shadow} is
- * @param apicBus between the vCPUs' APICs; without any where there is no irqchip
+ * @param irqchip the interrupt hardware; local APICs are there once it exists
+ * @param ports the devices at ports that are not the client's
+ * @param memoryBus the devices at guest physical addresses that are not the client's; local APICs are not among them
  */
 public record VmParts(
         HostServices host,
@@ -36,4 +39,6 @@ public record VmParts(
         @Nullable ShadowMmu shadow,
         TscSync tscSync,
         VmClock clock,
-        ApicBus apicBus) {}
+        Irqchip irqchip,
+        DeviceBus ports,
+        DeviceBus memoryBus) {}

@@ -2,9 +2,8 @@ package dev.slate.kvm.irqchip;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.slate.kvm.TestHost;
-import dev.slate.kvm.clock.VcpuTsc;
 import java.util.concurrent.CountDownLatch;
+import java.util.function.LongSupplier;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
@@ -18,7 +17,9 @@ class LocalApicTest {
     private static final int LVTT = 0x320;
     private static final int TMICT = 0x380;
 
-    private final TestHost host = new TestHost();
+    /** A counter of 1 GHz. */
+    private static final LongSupplier TSC = System::nanoTime;
+
     private final ApicBus bus = new ApicBus();
     private final TimerThread timers = new TimerThread();
     private final Owner[] owners = {new Owner(), new Owner(), new Owner()};
@@ -51,12 +52,18 @@ class LocalApicTest {
         public void unhalt() {
             unhalts++;
         }
+
+        @Override
+        public void clientIoApicEoi(int vector) {}
+
+        @Override
+        public void taskPriorityAccessed(boolean write) {}
     }
 
     @BeforeEach
     void apicsAreOn() {
         for (int i = 0; i < 3; i++) {
-            apics[i] = new LocalApic(i, i == 0, owners[i], bus, timers, new VcpuTsc(host, 1_000_000));
+            apics[i] = new LocalApic(i, i == 0, owners[i], bus, timers, TSC, () -> 1_000_000);
             apics[i].reset(false, true);
             write(i, SPIV, 0x1ff);
             bus.add(apics[i]);
@@ -166,7 +173,7 @@ class LocalApicTest {
         write(0, ICR, 0x4000 | 0x77);
         byte[] state = new byte[LocalApic.STATE_BYTES];
         apics[0].get(state);
-        LocalApic other = new LocalApic(0, true, new Owner(), new ApicBus(), timers, new VcpuTsc(host, 1_000_000));
+        LocalApic other = new LocalApic(0, true, new Owner(), new ApicBus(), timers, TSC, () -> 1_000_000);
         other.reset(false, true);
         other.set(state);
         byte[] again = new byte[LocalApic.STATE_BYTES];
@@ -205,7 +212,7 @@ class LocalApicTest {
     void theTscDeadlineExpiresAtItsValueAndReadsZeroThen() throws InterruptedException {
         apics[0].tscDeadlineOffered(true);
         write(0, LVTT, 2 << 17 | 0x32);
-        long deadline = host.readTsc() + 1_000_000;
+        long deadline = TSC.getAsLong() + 1_000_000;
         apics[0].setTscDeadline(deadline);
         owners[0].arrived.await();
         assertThat(apics[0].tscDeadline()).isZero();

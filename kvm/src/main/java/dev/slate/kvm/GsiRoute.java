@@ -1,0 +1,34 @@
+package dev.slate.kvm;
+
+/**
+ * Where a global system interrupt goes ({@code struct kvm_irq_routing_entry}): with {@link #IRQCHIP} to a pin ({@code second}) of a chip
+ * ({@code first}), with {@link #MSI} out as a message to an address ({@code first} low, {@code second} high) with data ({@code third}).
+ */
+public record GsiRoute(int gsi, int type, int flags, int first, int second, int third) {
+    /** {@code KVM_IRQ_ROUTING_IRQCHIP}. */
+    public static final int IRQCHIP = 1;
+    /** {@code KVM_IRQ_ROUTING_MSI}. */
+    public static final int MSI = 2;
+
+    /** {@code KVM_MSI_VALID_DEVID}: the only flag, of messages; nothing here looks at device ids. */
+    public static final int MSI_VALID_DEVID = 1;
+
+    /** {@code KVM_MAX_IRQ_ROUTES}: routes, and numbers of GSIs. */
+    public static final int MAX = 4096;
+
+    /** {@code KVM_IRQCHIP_*}. */
+    public static final int PIC_MASTER = 0;
+
+    public static final int PIC_SLAVE = 1;
+    public static final int IOAPIC = 2;
+
+    /** To a pin of a controller. */
+    public static GsiRoute pin(int gsi, int chip, int pin) {
+        return new GsiRoute(gsi, IRQCHIP, 0, chip, pin, 0);
+    }
+
+    /** Out as a message. */
+    public static GsiRoute msi(int gsi, long address, int data) {
+        return new GsiRoute(gsi, MSI, 0, (int) address, (int) (address >>> 32), data);
+    }
+}
