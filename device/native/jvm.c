@@ -102,6 +102,16 @@ NATIVE(void, native_unmap, jlong hva, jlong bytes) {
     UNUSED;
     raw(SYS_munmap, hva, (bytes + 4095) & ~4095L, 0, 0, 0, 0);
 }
+
+NATIVE(jint, native_addCode, jlong start, jlong end, jlong resume) {
+    UNUSED;
+    return code_range_add((uintptr_t)start, (uintptr_t)end, (uintptr_t)resume);
+}
+
+NATIVE(void, native_removeCode, jlong start) {
+    UNUSED;
+    code_range_remove((uintptr_t)start);
+}
 /* How many of the 512 pages from hva lie in a huge page: PAGEMAP_SCAN knows (Linux 6.7). */
 NATIVE(jboolean, native_huge_mapped, jlong hva) {
     UNUSED;
@@ -259,6 +269,8 @@ static const JNINativeMethod natives[] = {
     ROW("wake", "(J)V", native_wake),
     ROW("map", "(JJ)J", native_map),
     ROW("unmap", "(JJ)V", native_unmap),
+    ROW("addCode", "(JJJ)I", native_addCode),
+    ROW("removeCode", "(J)V", native_removeCode),
     ROW("hugeMapped", "(J)Z", native_huge_mapped),
     ROW("newFile", "(IJZ)J", native_new_file),
     ROW("area", "(I)J", native_area),

@@ -115,9 +115,50 @@ COLD void release_held(void) {
     change_mask(SIG_UNBLOCK, held); /* delivered here */
 }
 
+/*
+ * Translated guest code: memory that a guest's access meets may have lost its page behind everybody's back (a file that was cut
+ * short). Written by Java threads one at a time, read in handlers: a range counts from when its end is stored.
+ */
+static struct {
+    _Atomic(uintptr_t) start, end, resume;
+} code_ranges[1024];
+
+int code_range_add(uintptr_t start, uintptr_t end, uintptr_t resume) {
+    for (int i = 0; i < 1024; i++) {
+        uintptr_t none = 0;
+        if (atomic_load(&code_ranges[i].end) || !atomic_compare_exchange_strong(&code_ranges[i].start, &none, start)) continue;
+        atomic_store(&code_ranges[i].resume, resume);
+        atomic_store(&code_ranges[i].end, end);
+        return 0;
+    }
+    return -ENOMEM;
+}
+
+void code_range_remove(uintptr_t start) {
+    for (int i = 0; i < 1024; i++) {
+        if (atomic_load(&code_ranges[i].start) != start) continue;
+        atomic_store(&code_ranges[i].end, 0);
+        atomic_store(&code_ranges[i].start, 0);
+    }
+}
+
+static uintptr_t resume_of(uintptr_t rip) {
+    for (int i = 0; i < 1024; i++) {
+        uintptr_t end = atomic_load(&code_ranges[i].end);
+        if (rip < end && rip >= atomic_load(&code_ranges[i].start)) return atomic_load(&code_ranges[i].resume);
+    }
+    return 0;
+}
+
 static void fault(int sig, siginfo_t *info, void *context) {
     ucontext_t *u = context;
     greg_t *rip = &u->uc_mcontext.gregs[REG_RIP];
+    uintptr_t resume = info->si_code > 0 ? resume_of((uintptr_t)*rip) : 0;
+    if (resume) {
+        u->uc_mcontext.gregs[REG_RAX] = *rip;
+        *rip = (greg_t)resume;
+        return;
+    }
     if (*rip == (greg_t)slate_copy_access) {
         *rip = (greg_t)slate_copy_failed;
         return;

@@ -147,6 +147,9 @@ static inline void leave(void) {
     atomic_signal_fence(memory_order_seq_cst);
     if (--self.depth == 0 && UNLIKELY(self.held)) release_held();
 }
+/* A fault at [start, end) goes on at resume, with the faulting address in RAX. -ENOMEM: no room. */
+int code_range_add(uintptr_t start, uintptr_t end, uintptr_t resume);
+void code_range_remove(uintptr_t start);
 void signals_own_faults(void); /* before the JVM starts */
 int jvm_sigaction(int sig, const struct sigaction *act, struct sigaction *old); /* the JVM's */
 uint64_t signals_begin_run(uint64_t mask); /* returns the mask to restore */

@@ -7,4 +7,5 @@ module dev.slate.cpu {
     exports dev.slate.cpu.decode;
     exports dev.slate.cpu.mem;
     exports dev.slate.cpu.mmu;
+    exports dev.slate.cpu.translate;
 }

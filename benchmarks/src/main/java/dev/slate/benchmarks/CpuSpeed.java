@@ -4,6 +4,7 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Exit;
+import dev.slate.kvm.Knobs;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Regs;
 import dev.slate.kvm.RunObserver;
@@ -29,6 +30,8 @@ import java.util.Locale;
  */
 public final class CpuSpeed {
     private static final String[] LOOPS = {"sieve", "hash-scatter", "memcpy", "crc32", "float", "indirect-call"};
+    private static final Knobs INTERPRETED = Knobs.parse("cpu.translator=off");
+    private static final Knobs TRANSLATED = Knobs.parse("cpu.translator=on");
     private static final int TURNS = 5;
     private static final long MEMORY = 8 << 20;
     private static final long IMAGE = 0x100000;
@@ -74,8 +77,9 @@ public final class CpuSpeed {
         if (!speed.qemu) {
             System.err.println("slate: " + QEMU + " is not installed, so its column stays empty");
         }
-        System.out.println("| loop | instructions a round | Slate, M/s | QEMU TCG, M/s | Slate to TCG |");
-        System.out.println("|---|---:|---:|---:|---:|");
+        System.out.println("| loop | instructions a round | interpreted, M/s | translated, M/s | QEMU TCG, M/s |"
+                + " translated: time of TCG's |");
+        System.out.println("|---|---:|---:|---:|---:|---:|");
         for (int i = 0; i < LOOPS.length; i++) {
             if (wanted.isEmpty() || wanted.contains(LOOPS[i])) {
                 speed.measure(i);
@@ -86,27 +90,33 @@ public final class CpuSpeed {
     private void measure(int loop) throws IOException, InterruptedException {
         long instructions = count(loop);
         // Two short runs first, for the compiler.
-        run(loop, rounds(run(loop, 1)));
-        int rounds = rounds(run(loop, 2) / 2);
+        run(INTERPRETED, loop, rounds(run(INTERPRETED, loop, 1)));
+        int rounds = rounds(run(INTERPRETED, loop, 2) / 2);
+        run(TRANSLATED, loop, rounds);
+        int more = rounds(run(TRANSLATED, loop, rounds) / rounds);
         double[] slate = new double[TURNS];
+        double[] translated = new double[TURNS];
         double[] tcg = new double[TURNS];
         for (int i = 0; i < TURNS; i++) {
-            slate[i] = run(loop, rounds) / rounds;
+            slate[i] = run(INTERPRETED, loop, rounds) / rounds;
+            translated[i] = run(TRANSLATED, loop, more) / more;
             if (qemu) {
                 // As long a run: TCG's is several times faster.
                 tcg[i] = runQemu(loop, rounds * 4) / (rounds * 4);
             }
         }
-        double ours = instructions / median(slate) / 1e6;
+        double interpreted = instructions / median(slate) / 1e6;
+        double ours = instructions / median(translated) / 1e6;
         double theirs = qemu ? instructions / median(tcg) / 1e6 : Double.NaN;
         System.out.printf(
                 Locale.ROOT,
-                "| %s | %,d | %.0f | %s | %s |%n",
+                "| %s | %,d | %.0f | %.0f | %s | %s |%n",
                 LOOPS[loop],
                 instructions,
+                interpreted,
                 ours,
                 qemu ? String.format(Locale.ROOT, "%.0f", theirs) : "",
-                qemu ? String.format(Locale.ROOT, "1 : %.1f", theirs / ours) : "");
+                qemu ? String.format(Locale.ROOT, "%.2f", theirs / ours) : "");
     }
 
     private static int rounds(double secondsOfOne) {
@@ -135,8 +145,8 @@ public final class CpuSpeed {
     }
 
     /** Seconds of so many rounds. */
-    private double run(int loop, int rounds) {
-        return run(new Kvm(new ArenaHost()), loop, rounds);
+    private double run(Knobs knobs, int loop, int rounds) {
+        return run(new Kvm(new ArenaHost(), knobs), loop, rounds);
     }
 
     private double run(Kvm kvm, int loop, int rounds) {

@@ -65,7 +65,7 @@ final class CodeCache {
         int mode = cpu.codeMode;
         int i = (int) (hva ^ hva >>> 12) + mode * 977 & BLOCKS - 1;
         Block b = blocks[i];
-        if (b == null || b.hva != hva || b.mode != mode || b.epoch != cpu.codeEpoch && !current(b)) {
+        if (b == null || b.hva != hva || b.mode != mode || b.epoch != cpu.codeEpoch && !b.isCurrent()) {
             b = decode(la, hva, mode);
             QuickOp.quicken(b.code, b.count, mode);
             if (b.hva != 0) {
@@ -85,33 +85,6 @@ final class CodeCache {
         b.generation = cpu.generation;
         jumps[(int) rip & JUMPS - 1] = b;
         return b;
-    }
-
-    /** Whether memory still holds the bytes that the block was decoded from. */
-    private static boolean current(Block b) {
-        long hva = b.hva;
-        long[] bytes = b.bytes;
-        int whole = b.byteLength >>> 3;
-        for (int i = 0; i < whole; i++) {
-            if (HostMemory.get64(hva + 8L * i) != bytes[i]) {
-                return false;
-            }
-        }
-        int rest = b.byteLength & 7;
-        if (rest == 0) {
-            return true;
-        }
-        long tail = hva + 8L * whole;
-        if ((tail & PAGE - 1) <= PAGE - 8) {
-            // Every KVM_RUN passes here, so one load and a mask; but not over a page's end, where nothing may be.
-            return ((HostMemory.get64(tail) ^ bytes[whole]) & (1L << 8 * rest) - 1) == 0;
-        }
-        for (int i = whole * 8; i < b.byteLength; i++) {
-            if (HostMemory.get8(hva + i) != (int) (bytes[whole] >>> 8 * (i & 7) & 0xff)) {
-                return false;
-            }
-        }
-        return true;
     }
 
     private Block decode(long la, long hva, int mode) {
@@ -157,6 +130,15 @@ final class CodeCache {
         mark(hva, available);
         mark(next, b.byteLength - available);
         return b;
+    }
+
+    /** Whether a block that is not entered through here is current; its lines are marked then. */
+    boolean proves(Block b) {
+        if (!b.isCurrent()) {
+            return false;
+        }
+        mark(b.hva, b.byteLength);
+        return true;
     }
 
     private void mark(long hva, int bytes) {

@@ -10,6 +10,7 @@ import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mmu.Access;
 import dev.slate.cpu.mmu.Tlb;
 import dev.slate.cpu.mmu.Walker;
+import dev.slate.cpu.translate.Translator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -92,6 +93,9 @@ public final class Cpu {
 
     /** What data segments add to an offset: the base, or 0 for those that 64-bit mode ignores. Indexed by segment register. */
     public final long[] segmentBase = new long[6];
+
+    /** Runs hot blocks as machine code; null: all code is interpreted. */
+    private @Nullable Translator translator;
 
     private long linearMask = -1;
     private int canonicalShift = 16;
@@ -614,7 +618,46 @@ public final class Cpu {
      * the interpreter then comes back to {@link #run}.
      */
     public @Nullable Block next(long rip) {
-        return stop || HostMemory.get32(kickAddress) != 0 ? null : code.hit(rip);
+        if (stop || HostMemory.get32(kickAddress) != 0) {
+            return null;
+        }
+        Block b = code.hit(rip);
+        return b != null && translator != null && translator.wants(b) ? null : b;
+    }
+
+    /** Lets a translator run hot blocks from now on, or none. Between runs. */
+    public void translator(@Nullable Translator t) {
+        translator = t;
+        tlb.mirror = t;
+        loop.translator = t;
+    }
+
+    /** Gives back what it holds outside the heap; it runs no more. */
+    public void close() {
+        if (translator != null) {
+            translator.close();
+            translator(null);
+        }
+    }
+
+    /** For a translator: what changes with every event after which code must be looked at again, and with the mode. */
+    public long generation() {
+        return generation;
+    }
+
+    /** For a translator: proves a block's bytes to be those in memory, as before it is interpreted; false when they have changed. */
+    public boolean proves(Block b) {
+        return code.proves(b);
+    }
+
+    /** For a translator: executes the instruction at rip, with whatever it raises. */
+    public int interpretOne() {
+        return loop.step(1);
+    }
+
+    /** For a translator: whether something is to be asked before the next instruction. */
+    public boolean needsCare() {
+        return loop.needsCare();
     }
 
     /** #DB with the given DR6 bits, or the hypervisor's exit for it. */

@@ -5,6 +5,7 @@ import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.exec.Events;
 import dev.slate.cpu.exec.Interpreter;
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.translate.Translator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,6 +26,10 @@ final class RunLoop {
     private final CodeCache code;
     private final Interpreter interpreter;
     private final Events events;
+
+    /** Runs hot blocks; null: all code is interpreted. */
+    @Nullable
+    Translator translator;
 
     RunLoop(Cpu cpu, CodeCache code, Interpreter interpreter, Events events) {
         this.cpu = cpu;
@@ -52,21 +57,28 @@ final class RunLoop {
 
     /** One block, or less; with no limit those that follow it by near branches. */
     int step(int limit) {
-        if ((s.flagsSystem & (CpuState.TF | CpuState.RF)) != 0
+        return needsCare() ? carefulStep(limit) : block(limit);
+    }
+
+    /** Whether something is to be asked before or after the next instruction. */
+    boolean needsCare() {
+        return (s.flagsSystem & (CpuState.TF | CpuState.RF)) != 0
                 || s.interruptShadow != 0
                 || controls.irqWindow
                 || controls.singleStep
                 || debug.pending != 0
-                || cpu.breakpoints.watchesCode) {
-            return carefulStep(limit);
-        }
-        return block(limit);
+                || cpu.breakpoints.watchesCode;
     }
 
     private int block(int limit) {
         Block block = null;
         try {
             block = code.find(s.rip);
+            Translator t = translator;
+            if (t != null && limit == Integer.MAX_VALUE && t.enters(block)) {
+                // Asked anew: the first one may have put another in its place.
+                return java.util.Objects.requireNonNull(translator).run(block);
+            }
             int n = cpu.breakpoints.watchesCode ? Math.min(limit, untilBreakpoint(block)) : limit;
             int exit = interpreter.run(block, n);
             return cpu.stop && exit == CpuExit.NONE ? stopped() : exit;

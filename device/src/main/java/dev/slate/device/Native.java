@@ -38,6 +38,12 @@ final class Native {
 
     static native void unmap(long hva, long bytes);
 
+    /** As {@link dev.slate.kvm.host.HostServices#addCode}: 0, or -ENOMEM when there are too many ranges. */
+    static native int addCode(long start, long end, long resume);
+
+    /** Forgets the range that begins at {@code start}. */
+    static native void removeCode(long start);
+
     static native boolean hugeMapped(long hva);
 
     /**

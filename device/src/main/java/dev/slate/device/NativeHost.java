@@ -35,6 +35,16 @@ final class NativeHost implements HostServices {
     }
 
     @Override
+    public boolean addCode(long start, long end, long resume) {
+        return Native.addCode(start, end, resume) == 0;
+    }
+
+    @Override
+    public void removeCode(long start) {
+        Native.removeCode(start);
+    }
+
+    @Override
     public boolean hugeMapped(long hva) {
         return Native.hugeMapped(hva);
     }

@@ -54,6 +54,12 @@ public final class Knobs {
             List.of("v2", "v3", "host-like", "max"),
             "What CPUID offers and the processor executes: x86-64-v2 or -v3, what the host's processor has, all there is.",
             "");
+    public static final Knob TRANSLATOR = choice(
+            "cpu.translator",
+            "off",
+            List.of("off", "on", "eager"),
+            "Run hot 64-bit guest code as machine code of the host; eager: all of it, at its first entry.",
+            "");
     public static final Knob EAGER_PAGE_SPLIT = toggle(
             "mmu.eager-page-split",
             true,
@@ -137,6 +143,7 @@ public final class Knobs {
 
     private static final List<Knob> ALL = List.of(
             CPU_MODEL,
+            TRANSLATOR,
             TDP,
             EAGER_PAGE_SPLIT,
             HUGE_PAGES,

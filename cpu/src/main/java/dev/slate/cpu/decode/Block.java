@@ -1,5 +1,8 @@
 package dev.slate.cpu.decode;
 
+import dev.slate.cpu.mem.HostMemory;
+import org.jspecify.annotations.Nullable;
+
 /**
  * A run of decoded instructions: flat, immutable, within one guest page, ending at the first instruction that may change the
  * instruction flow, the mode or the address space, or that may exit.
@@ -29,6 +32,11 @@ public final class Block {
     /** The code epoch in which the bytes were last seen to be those in memory; see {@code CodeCache}. */
     public long epoch;
 
+    /** How often it was entered without having been translated. */
+    public int heat;
+    /** What a translator has made of it. */
+    public @Nullable Object translation;
+
     /** What a decoder has made. */
     public Block(long[] code, int count, int byteLength, long hva, int mode, long[] bytes) {
         this.code = code;
@@ -37,5 +45,30 @@ public final class Block {
         this.hva = hva;
         this.mode = mode;
         this.bytes = bytes;
+    }
+
+    /** Whether memory still holds the bytes that the block was decoded from. */
+    public boolean isCurrent() {
+        int whole = byteLength >>> 3;
+        for (int i = 0; i < whole; i++) {
+            if (HostMemory.get64(hva + 8L * i) != bytes[i]) {
+                return false;
+            }
+        }
+        int rest = byteLength & 7;
+        if (rest == 0) {
+            return true;
+        }
+        long tail = hva + 8L * whole;
+        if ((tail & 4096 - 1) <= 4096 - 8) {
+            // Every KVM_RUN passes here, so one load and a mask; but not over a page's end, where nothing may be.
+            return ((HostMemory.get64(tail) ^ bytes[whole]) & (1L << 8 * rest) - 1) == 0;
+        }
+        for (int i = whole * 8; i < byteLength; i++) {
+            if (HostMemory.get8(hva + i) != (int) (bytes[whole] >>> 8 * (i & 7) & 0xff)) {
+                return false;
+            }
+        }
+        return true;
     }
 }

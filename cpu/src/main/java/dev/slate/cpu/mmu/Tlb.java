@@ -107,8 +107,7 @@ public final class Tlb {
             if ((droppable & 1L << n) != 0 && (address(n) ^ la) >>> 12 == 0) {
                 drop(n);
             }
-            long page = la >>> 12;
-            if (Long.compareUnsigned(page, firstLarge) < 0 || Long.compareUnsigned(page, lastLarge) > 0) {
+            if (!mayBeLarge(la)) {
                 return;
             }
             for (int w = 0; w < WORDS; w++) {
@@ -120,6 +119,12 @@ public final class Tlb {
                     }
                 }
             }
+        }
+
+        /** Whether {@code la} may lie on a large page that pieces were filled of. */
+        boolean mayBeLarge(long la) {
+            long page = la >>> 12;
+            return Long.compareUnsigned(page, firstLarge) >= 0 && Long.compareUnsigned(page, lastLarge) <= 0;
         }
 
         /** A linear address on the page of an entry in use, from whichever of its keys is there. */
@@ -154,6 +159,9 @@ public final class Tlb {
     private Space space = new Space();
     private int spaceCount = 1;
     private long switches;
+
+    /** Whoever keeps copies of entries of the space in use; null: nobody. */
+    public @Nullable TlbMirror mirror;
 
     /** An empty TLB, in space 0. */
     public Tlb() {
@@ -248,6 +256,13 @@ public final class Tlb {
         space = to;
         entries = to.entries;
         indexMask = to.entries.length - 4;
+        tellFlushed();
+    }
+
+    private void tellFlushed() {
+        if (mirror != null) {
+            mirror.flushed();
+        }
     }
 
     private @Nullable Space find(int pcid) {
@@ -296,6 +311,7 @@ public final class Tlb {
                 s.flush(globalToo);
             }
         }
+        tellFlushed();
     }
 
     /** Drops the translations of one space but those of global pages (MOV to CR3, INVPCID type 1). */
@@ -303,6 +319,9 @@ public final class Tlb {
         Space s = find(pcid);
         if (s != null) {
             s.flush(false);
+            if (s == space) {
+                tellFlushed();
+            }
         }
     }
 
@@ -314,6 +333,7 @@ public final class Tlb {
                 s.flushPage(la, s != space);
             }
         }
+        tellPageFlushed(la);
     }
 
     /** Drops the page of {@code la} in one space (INVPCID type 0). That drops a global one too, which it may. */
@@ -321,6 +341,17 @@ public final class Tlb {
         Space s = find(pcid);
         if (s != null) {
             s.flushPage(la, false);
+        }
+        tellPageFlushed(la);
+    }
+
+    private void tellPageFlushed(long la) {
+        if (mirror != null) {
+            if (space.mayBeLarge(la)) {
+                mirror.flushed();
+            } else {
+                mirror.pageFlushed(la);
+            }
         }
     }
 
@@ -341,6 +372,9 @@ public final class Tlb {
                     }
                 }
             }
+        }
+        if (mirror != null) {
+            mirror.codeProtected(hvaPage);
         }
     }
 }

@@ -22,6 +22,7 @@ class TableFreshnessTest {
         String how = "run OpSource.main and DecodeTableSource.main in the folder cpu";
         assertThat(source("Op.java")).as(how).isEqualTo(OpSource.constants(operations));
         assertThat(source("OpNames.java")).as(how).isEqualTo(OpSource.names(operations));
+        assertThat(source("OpFlags.java")).as(how).isEqualTo(OpSource.flags(operations));
         assertThat(source("DecodeTable.java")).as(how).isEqualTo(DecodeTableSource.table(encodings));
         assertThat(source("DecodeText.java")).as(how).isEqualTo(DecodeTableSource.text(encodings));
     }

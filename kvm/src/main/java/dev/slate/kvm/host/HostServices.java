@@ -50,6 +50,22 @@ public interface HostServices {
     }
 
     /**
+     * Lets a fault of the host's within machine code go on elsewhere: whoever runs it may meet memory that has lost its page behind
+     * everybody's back. By default nothing is done: where all guest memory is the process's own, that cannot happen.
+     *
+     * @param start address of the code
+     * @param end where it ends
+     * @param resume where it goes on, with the faulting instruction's address in RAX
+     * @return whether that is so from now on; code of which it is not must not run
+     */
+    default boolean addCode(long start, long end, long resume) {
+        return true;
+    }
+
+    /** Forgets the code that begins at {@code start}. */
+    default void removeCode(long start) {}
+
+    /**
      * Native memory, zeroed, counted.
      *
      * @param bytes more than 0

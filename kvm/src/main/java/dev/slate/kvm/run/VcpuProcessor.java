@@ -4,6 +4,8 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.Hypervisor;
 import dev.slate.cpu.mem.LittleEndian;
+import dev.slate.cpu.translate.FaultGuard;
+import dev.slate.cpu.translate.LazyTranslator;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Knobs;
 import dev.slate.kvm.clock.VcpuTsc;
@@ -11,6 +13,7 @@ import dev.slate.kvm.cpuid.ControlRegisters;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
+import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.io.DeviceBus;
 import dev.slate.kvm.io.Mmio;
 import dev.slate.kvm.irqchip.VcpuApic;
@@ -55,6 +58,12 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     /** There when the guest's tables are shadowed; null with two-dimensional paging. */
     private final @Nullable ShadowVcpu shadow;
+
+    /** How often a block is entered before it is translated. */
+    private static final int HOT = 24;
+
+    /** Room for a processor's translations. */
+    private static final long CODE_BYTES = 32 << 20;
 
     private @Nullable Cpu processor;
 
@@ -104,6 +113,11 @@ public final class VcpuProcessor implements Hypervisor, Translations {
             if (shadow != null) {
                 shadow.attach(c);
             }
+            switch (vm.knobs().value(Knobs.TRANSLATOR)) {
+                case "on" -> c.translator(new LazyTranslator(c, new HostFaults(vm.host()), HOT, CODE_BYTES));
+                case "eager" -> c.translator(new LazyTranslator(c, new HostFaults(vm.host()), 1, CODE_BYTES));
+                default -> {}
+            }
         }
         return c;
     }
@@ -126,6 +140,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
             shadow.close();
         }
         mmu.close();
+        if (processor != null) {
+            processor.close();
+        }
     }
 
     /** Bytes of what waits in the MMU's caches. */
@@ -362,5 +379,18 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     @Override
     public long readTsc() {
         return tsc.read();
+    }
+
+    /** The processor's border to the host's faults. */
+    private record HostFaults(HostServices host) implements FaultGuard {
+        @Override
+        public boolean add(long start, long end, long resume) {
+            return host.addCode(start, end, resume);
+        }
+
+        @Override
+        public void remove(long start) {
+            host.removeCode(start);
+        }
     }
 }

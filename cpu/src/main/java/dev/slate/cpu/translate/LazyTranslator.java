@@ -1,0 +1,59 @@
+package dev.slate.cpu.translate;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.decode.Block;
+import dev.slate.cpu.translate.x64.X64Translator;
+
+/**
+ * Stands where a translator will, until the first block is hot: most processors of a test never run long enough, and linking native
+ * calls costs some 30 ms once.
+ */
+public final class LazyTranslator implements Translator {
+    private final Cpu cpu;
+    private final FaultGuard guard;
+    private final int threshold;
+    private final long codeBytes;
+
+    /**
+     * @param threshold how often a block is entered before it is translated
+     * @param codeBytes size of the memory for code
+     */
+    public LazyTranslator(Cpu cpu, FaultGuard guard, int threshold, long codeBytes) {
+        this.cpu = cpu;
+        this.guard = guard;
+        this.threshold = threshold;
+        this.codeBytes = codeBytes;
+    }
+
+    @Override
+    public boolean wants(Block b) {
+        return ++b.heat >= threshold;
+    }
+
+    @Override
+    public boolean enters(Block b) {
+        if (++b.heat < threshold) {
+            return false;
+        }
+        Translator real = X64Translator.create(cpu, guard, threshold, codeBytes);
+        cpu.translator(real);
+        return real != null && real.enters(b);
+    }
+
+    @Override
+    public int run(Block b) {
+        throw new IllegalStateException("nothing has been translated");
+    }
+
+    @Override
+    public void close() {}
+
+    @Override
+    public void flushed() {}
+
+    @Override
+    public void pageFlushed(long la) {}
+
+    @Override
+    public void codeProtected(long hvaPage) {}
+}

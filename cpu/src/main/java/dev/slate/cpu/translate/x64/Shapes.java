@@ -1,0 +1,325 @@
+package dev.slate.cpu.translate.x64;
+
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.decode.Encoding;
+import dev.slate.cpu.decode.Feature;
+import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Op;
+import java.util.BitSet;
+
+/**
+ * Which instructions become host code, and what of theirs the operand letters do not say. Everything else is the interpreter's.
+ *
+ * <p>Integer instructions are listed. Vector instructions are translated as they come, but for those in {@link #VECTOR_LEFT}: their
+ * registers keep their numbers, so that only the memory operand changes.
+ */
+final class Shapes {
+    /** Bits of a page's mode above the TLB's: SSE and AVX instructions raise neither #NM nor #UD, nor a floating-point exception. */
+    static final int SSE = 4;
+
+    static final int AVX = 8;
+
+    private static final String[] NONE = {};
+
+    private static final BitSet INTEGER = set(
+            Op.NOP,
+            Op.MOV,
+            Op.ADD,
+            Op.OR,
+            Op.ADC,
+            Op.SBB,
+            Op.AND,
+            Op.SUB,
+            Op.XOR,
+            Op.CMP,
+            Op.TEST,
+            Op.LEA,
+            Op.PUSH,
+            Op.POP,
+            Op.MOVZX_8,
+            Op.MOVZX_16,
+            Op.MOVSX_8,
+            Op.MOVSX_16,
+            Op.MOVSXD,
+            Op.CALL_REL,
+            Op.CALL_RM,
+            Op.JMP_REL,
+            Op.JMP_RM,
+            Op.RET,
+            Op.RET_IMM,
+            Op.INC,
+            Op.DEC,
+            Op.NEG,
+            Op.NOT,
+            Op.SHL,
+            Op.SHR,
+            Op.SAR,
+            Op.ROL,
+            Op.ROR,
+            Op.RCL,
+            Op.RCR,
+            Op.SHLD,
+            Op.SHRD,
+            Op.IMUL_R,
+            Op.IMUL,
+            Op.MUL,
+            Op.DIV,
+            Op.IDIV,
+            Op.CBW,
+            Op.CWD,
+            Op.XCHG,
+            Op.LEAVE,
+            Op.BSWAP,
+            Op.BT,
+            Op.BTS,
+            Op.BTR,
+            Op.BTC,
+            Op.BSF,
+            Op.BSR,
+            Op.TZCNT,
+            Op.LZCNT,
+            Op.POPCNT,
+            Op.CMPXCHG,
+            Op.XADD,
+            Op.PAUSE,
+            Op.CLC,
+            Op.STC,
+            Op.CMC,
+            Op.MOVBE,
+            Op.MOVNTI,
+            Op.PREFETCH,
+            Op.LFENCE,
+            Op.MFENCE,
+            Op.SFENCE,
+            Op.ANDN,
+            Op.BEXTR,
+            Op.BLSI,
+            Op.BLSMSK,
+            Op.BLSR,
+            Op.BZHI,
+            Op.MULX,
+            Op.PDEP,
+            Op.PEXT,
+            Op.RORX,
+            Op.SARX,
+            Op.SHLX,
+            Op.SHRX,
+            Op.ADCX,
+            Op.ADOX,
+            Op.CRC32);
+
+    static {
+        INTEGER.set(Op.JO, Op.JNLE + 1);
+        INTEGER.set(Op.CMOVO, Op.CMOVNLE + 1);
+        INTEGER.set(Op.SETO, Op.SETNLE + 1);
+    }
+
+    /**
+     * Memory accesses that depend on registers, implied general registers, control words; one vendor's; and CVTPS2PH, whose flags are
+     * set even when its store faults.
+     */
+    private static final BitSet VECTOR_LEFT = set(
+            Op.LDMXCSR,
+            Op.STMXCSR,
+            Op.MASKMOVQ,
+            Op.MASKMOVDQU,
+            Op.PCMPESTRI,
+            Op.PCMPESTRM,
+            Op.PCMPISTRI,
+            Op.PCMPISTRM,
+            Op.MASKMOVPS,
+            Op.MASKMOVPD,
+            Op.PMASKMOVD,
+            Op.PMASKMOVQ,
+            Op.GATHERDPS,
+            Op.GATHERDPD,
+            Op.GATHERQPS,
+            Op.GATHERQPD,
+            Op.PGATHERDD,
+            Op.PGATHERDQ,
+            Op.PGATHERQD,
+            Op.PGATHERQQ,
+            Op.CVTPS2PH,
+            Op.EXTRQ,
+            Op.INSERTQ,
+            Op.MOVNTSS,
+            Op.MOVNTSD);
+
+    /** Legacy forms whose 16 bytes of memory may lie anywhere. */
+    private static final BitSet UNALIGNED = set(Op.MOVUPS, Op.MOVUPD, Op.MOVDQU, Op.LDDQU);
+
+    /** VEX forms whose memory must be aligned all the same. */
+    private static final BitSet ALIGNED =
+            set(Op.MOVAPS, Op.MOVAPD, Op.MOVDQA, Op.MOVNTPS, Op.MOVNTPD, Op.MOVNTDQ, Op.MOVNTDQA);
+
+    private static final BitSet READS_FIRST = set(Op.CMP, Op.TEST, Op.BT);
+
+    private final long hostFeatures;
+
+    /** The operands of a row are split once. */
+    private String lastText = "";
+
+    private String[] last = NONE;
+
+    /** @param hostFeatures {@link Feature} bits that the host's processor has */
+    Shapes(long hostFeatures) {
+        this.hostFeatures = hostFeatures | Feature.bit(Feature.BASE);
+    }
+
+    private static BitSet set(int... ops) {
+        BitSet s = new BitSet(Op.COUNT);
+        for (int op : ops) {
+            s.set(op);
+        }
+        return s;
+    }
+
+    /** The operands in the letters of the instruction table. */
+    String[] operands(Encoding e) {
+        if (!e.operands.equals(lastText)) {
+            lastText = e.operands;
+            last = lastText.isEmpty() ? NONE : lastText.split(",");
+        }
+        return last;
+    }
+
+    /** Whether the operation ends a block whatever comes of it. */
+    boolean ends(int op) {
+        return op >= Op.JO && op <= Op.JNLE || op >= Op.CALL_REL && op <= Op.RET_IMM;
+    }
+
+    /** Whether an instruction becomes host code on a page of mode {@code mode}. */
+    boolean translates(Encoding e, long w0, int mode) {
+        int op = Insn.op(w0);
+        if ((hostFeatures >>> e.feature & 1) == 0) {
+            return false;
+        }
+        int unit = Insn.unit(w0);
+        if (unit == Insn.UNIT_SSE || unit == Insn.UNIT_AVX) {
+            return (mode & (unit == Insn.UNIT_SSE ? SSE : AVX)) != 0 && !VECTOR_LEFT.get(op) && plain(e, w0);
+        }
+        return unit == Insn.UNIT_NONE && INTEGER.get(op) && integer(e, w0, op);
+    }
+
+    private static boolean inBlock(int guest) {
+        return guest < 16 && Registers.home(guest) == Registers.IN_BLOCK;
+    }
+
+    private boolean integer(Encoding e, long w0, int op) {
+        int size = Insn.size(w0);
+        boolean memory = Insn.isMemory(w0);
+        switch (op) {
+            case Op.NOP, Op.PREFETCH -> {
+                return true;
+            }
+            case Op.LEA, Op.CBW, Op.CWD -> {
+                return true;
+            }
+            case Op.PUSH, Op.POP, Op.LEAVE, Op.CALL_REL, Op.CALL_RM, Op.JMP_REL, Op.JMP_RM, Op.RET, Op.RET_IMM -> {
+                return size == 3 && !(op == Op.POP && memory);
+            }
+            case Op.DIV -> {
+                return size >= 1;
+            }
+            case Op.IDIV -> {
+                return size >= 2;
+            }
+            case Op.MUL, Op.IMUL -> {
+                return true;
+            }
+            case Op.CMPXCHG -> {
+                int source = Insn.reg(w0);
+                int to = Insn.rm(w0);
+                return source < 16 && !inBlock(source) && (memory || to < 16 && !inBlock(to) && to != CpuState.RAX);
+            }
+            case Op.BT, Op.BTS, Op.BTR, Op.BTC -> {
+                // With memory and a register the bit may lie anywhere.
+                return !(memory && Insn.form(w0) == Insn.FORM_RM_R) && plain(e, w0);
+            }
+            default -> {
+                if (op >= Op.JO && op <= Op.JNLE) {
+                    return size == 3;
+                }
+                if (Insn.form(w0) == Insn.FORM_RM_R_CL) {
+                    return !inBlock(Insn.reg(w0));
+                }
+                if (Insn.form(w0) == Insn.FORM_RM_CL) {
+                    return true;
+                }
+                return Insn.form(w0) != Insn.FORM_MOFFS && plain(e, w0);
+            }
+        }
+    }
+
+    /** Whether the operands are registers that can be had together, immediates, and memory of a known size. */
+    private boolean plain(Encoding e, long w0) {
+        String[] operands = operands(e);
+        boolean memory = Insn.isMemory(w0);
+        int free = memory ? 1 : 2;
+        int taken = -1;
+        for (String operand : operands) {
+            switch (operand.charAt(0)) {
+                case 'G', 'B', 'E', 'R', 'Z' -> {
+                    if (operand.charAt(0) == 'E' && memory) {
+                        break;
+                    }
+                    int guest = switch (operand.charAt(0)) {
+                        case 'G' -> Insn.reg(w0);
+                        case 'B' -> Insn.vvvv(w0);
+                        default -> Insn.rm(w0);
+                    };
+                    if ((guest >= Insn.HIGH_BYTE || inBlock(guest)) && guest != taken) {
+                        free--;
+                        taken = guest;
+                    }
+                }
+                case 'V', 'W', 'U', 'H', 'L', 'I', 'M', '1' -> {}
+                case 'X' -> {
+                    if (!operand.equals("XMM0")) {
+                        return false;
+                    }
+                }
+                case 'A', 'r' -> {
+                    if (!operand.equals("AL") && !operand.equals("rAX")) {
+                        return false;
+                    }
+                }
+                default -> {
+                    return false;
+                }
+            }
+        }
+        return free >= 0 && (!memory || memorySize(e, operands) >= 0);
+    }
+
+    /** log2 of the bytes of the memory operand, -1 when the letters do not tell. */
+    int memorySize(Encoding e, String[] operands) {
+        for (String operand : operands) {
+            char kind = operand.charAt(0);
+            if (kind == 'E' || kind == 'M' || kind == 'W') {
+                return e.size(operand.substring(1));
+            }
+        }
+        return -1;
+    }
+
+    /** Whether the memory operand is written, or must be writable because it will be. */
+    boolean writesMemory(int op, String[] operands) {
+        char first = operands[0].charAt(0);
+        return (first == 'E' || first == 'M' || first == 'W') && !READS_FIRST.get(op);
+    }
+
+    /** What the address of the memory operand, {@code size} bytes, must be a multiple of. */
+    int alignment(Encoding e, long w0, int size) {
+        int op = Insn.op(w0);
+        int unit = Insn.unit(w0);
+        if (unit == Insn.UNIT_SSE) {
+            return size == 16 && !UNALIGNED.get(op) ? 16 : 1;
+        }
+        if (unit == Insn.UNIT_AVX) {
+            return ALIGNED.get(op) ? size : 1;
+        }
+        // A locked access over a line's end stops every processor; the interpreter has its own way.
+        return (w0 & Insn.LOCK) != 0 || op == Op.XCHG ? size : 1;
+    }
+}

@@ -1,0 +1,56 @@
+package dev.slate.cpu.translate.x64;
+
+import java.util.Arrays;
+
+/** Where translated code may leave, by number: what the translator needs to go on there. */
+final class Sites {
+    /** rip of the instruction that the site belongs to. */
+    long[] rip = new long[1024];
+    /** Where to go on once what it left for is done; 0: nowhere, the processor looks for code again. */
+    long[] resume = new long[1024];
+    /** rip at which {@link #resume} goes on. */
+    long[] next = new long[1024];
+    /** Bit 0: the vector registers were loaded. Bit 1: the access was a store. Bits 8-15: its bytes. */
+    int[] facts = new int[1024];
+
+    private int count;
+
+    static final int VECTORS = 1;
+    static final int WRITE = 2;
+
+    int add(long rip, long resume, long next, int facts) {
+        int n = count++;
+        if (n == this.rip.length) {
+            this.rip = Arrays.copyOf(this.rip, n * 2);
+            this.resume = Arrays.copyOf(this.resume, n * 2);
+            this.next = Arrays.copyOf(this.next, n * 2);
+            this.facts = Arrays.copyOf(this.facts, n * 2);
+        }
+        this.rip[n] = rip;
+        this.resume[n] = resume;
+        this.next[n] = next;
+        this.facts[n] = facts;
+        return n;
+    }
+
+    static int bytes(int facts) {
+        return facts >>> 8;
+    }
+
+    /** rip of the guest instruction whose access the host code at {@code address} makes: the last one tried again before it. */
+    long ripAt(long address) {
+        long best = 0;
+        long found = 0;
+        for (int i = 0; i < count; i++) {
+            if (bytes(facts[i]) != 0 && resume[i] <= address && resume[i] > best) {
+                best = resume[i];
+                found = rip[i];
+            }
+        }
+        return found;
+    }
+
+    void clear() {
+        count = 0;
+    }
+}
