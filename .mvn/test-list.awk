@@ -14,11 +14,16 @@ function attribute(line, name,   text) {
   return text
 }
 
-function shown(test,   parts, count, class) {
+function shown(test,   parts, count, class, name) {
   count = split(attribute(test, "classname"), parts, ".")
   class = parts[count]
   # A class that is skipped as a whole has no test's name.
-  return module ": " class (attribute(test, "name") == "" ? "" : "." attribute(test, "name"))
+  name = attribute(test, "name")
+  return module ": " class (name == "" ? "" : "." name)
+}
+
+function line(what, times) {
+  return "\n      " what (times > 1 ? " (" times " cases)" : "")
 }
 
 FNR == 1 {
@@ -34,10 +39,24 @@ FNR == 1 {
 
 /<skipped/ {
   why = attribute($0, "message")
+  # An assumption's text stands in front of its stack, not in the attribute.
+  if (why == "" && match($0, /CDATA\[[A-Za-z0-9.$]*: /)) why = substr($0, RSTART + RLENGTH)
   sub(/^Assumption failed: /, "", why)
+  sub(/^System property .* ==> /, "", why)
+  sub(/\]\]>.*/, "", why)
   if (why == "") why = "no reason given"
-  if (!(why in skips)) reasons[++reasonCount] = why
-  skips[why] = skips[why] "\n      " shown(test)
+  if (!(why in cases)) reasons[++reasonCount] = why
+  cases[why]++
+  # The cases of one test follow one another: their numbers say nothing.
+  what = shown(test)
+  sub(/(\([A-Za-z, ]*\))?(\[[0-9]+\])?$/, "", what)
+  if (what == lastWhat && why == lastWhy) times++
+  else {
+    if (lastWhat != "") skips[lastWhy] = skips[lastWhy] line(lastWhat, times)
+    times = 1
+  }
+  lastWhat = what
+  lastWhy = why
   skipped++
 }
 
@@ -49,6 +68,7 @@ FNR == 1 {
 
 END {
   if (skipped) {
+    skips[lastWhy] = skips[lastWhy] line(lastWhat, times)
     print "Skipped, for what this machine lacks or what was not asked for:"
     for (i = 1; i <= reasonCount; i++) print "  " reasons[i] skips[reasons[i]]
     print ""

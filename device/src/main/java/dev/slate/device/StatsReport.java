@@ -8,6 +8,7 @@ import dev.slate.kvm.stats.Stat;
 import dev.slate.kvm.stats.StatBlock;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /** The statistics of all VMs of the process, and how their memslots were found, for {@code slate run --stats}. Sums, but for peaks. */
@@ -55,7 +56,7 @@ final class StatsReport {
                 .append(" (counters that stayed 0 are left out)");
         VALUES.forEach((name, value) -> {
             if (value != 0) {
-                text.append(String.format("%n  %-36s %,20d", name, value));
+                text.append(String.format(Locale.ROOT, "%n  %-36s %,20d", name, value));
             }
         });
         return text.toString();

@@ -82,8 +82,27 @@ public final class Host {
     /** Runs a program on Slate, as `slate run` does, with the classes that Maven has just compiled. */
     static Result slate(Map<String, String> more, Path program, String... arguments)
             throws IOException, InterruptedException {
+        List<String> command = new ArrayList<>(List.of(program.toString()));
+        command.addAll(List.of(arguments));
+        return run(onSlate(more), command);
+    }
+
+    /** Starts a program on Slate; the file that its output goes to. It ends by itself. */
+    static Path start(Map<String, String> more, Path program) throws IOException, InterruptedException {
+        Path output = Files.createTempFile(BUILT, "started", ".txt");
+        ProcessBuilder builder =
+                new ProcessBuilder(program.toString()).redirectErrorStream(true).redirectOutput(output.toFile());
+        builder.environment().putAll(onSlate(more));
+        builder.start();
+        return output;
+    }
+
+    private static Map<String, String> onSlate(Map<String, String> more) throws IOException, InterruptedException {
         Map<String, String> environment = new java.util.HashMap<>(more);
         Path root = MODULE.getParent();
+        assumeTrue(
+                !root.toString().matches(".*[ :].*"),
+                "needs a checkout whose path has neither blank nor colon, which LD_PRELOAD can't hold: move it");
         String javaHome = System.getProperty("java.home");
         environment.put("LD_PRELOAD", shim().toString());
         environment.put("SLATE_HOME", root.toString());
@@ -93,9 +112,7 @@ public final class Host {
                 root.resolve("cpu/target/classes") + ":" + root.resolve("kvm/target/classes") + ":"
                         + root.resolve("debug/target/classes") + ":"
                         + root.resolve("device/target/classes"));
-        List<String> command = new ArrayList<>(List.of(program.toString()));
-        command.addAll(List.of(arguments));
-        return run(environment, command);
+        return environment;
     }
 
     private static Path shim() throws IOException, InterruptedException {

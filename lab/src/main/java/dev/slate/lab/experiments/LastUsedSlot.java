@@ -23,6 +23,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
 
@@ -113,7 +114,7 @@ final class LastUsedSlot implements Experiment {
         resources.add(counting);
         List<Case> sweep = new ArrayList<>();
         for (int slots : SWEEP) {
-            Case row = Case.of(String.format("%,d", slots));
+            Case row = Case.of(String.format(Locale.ROOT, "%,d", slots));
             sweep.add(row);
             SlotSweep step = new SlotSweep(slots, lookups, bench.scale().of(200_000, 50_000));
             resources.add(step);

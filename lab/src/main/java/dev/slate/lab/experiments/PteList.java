@@ -25,6 +25,7 @@ import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -132,12 +133,12 @@ final class PteList implements Experiment {
                 List.of(
                         "TDP, no nested guest: " + VCPUS
                                 + " vCPUs whose caches are topped up and never used, as KVM does. TDP,"
-                                + " nested: the same, and " + String.format("%,d", NESTED_FRAMES)
+                                + " nested: the same, and " + String.format(Locale.ROOT, "%,d", NESTED_FRAMES)
                                 + " frames of which 1 in 128 is"
                                 + " mapped by two gfns of the nested guest and 1 in 1,024 by three to ten.",
                         "shadow paging: guests/rmap-fork with " + fork.children() + " children of " + fork.pages()
                                 + " pages on a machine with tdp=off, all children alive; the time is that of fork and exit.",
-                        "One operation: " + String.format("%,d", count)
+                        "One operation: " + String.format(Locale.ROOT, "%,d", count)
                                 + " lists filled in turn; the SPTE that makes a list"
                                 + " as long as said is added, the list is walked, and an SPTE at a random place is taken out. Lines are"
                                 + " distinct cache lines of head and descriptors. Times are those of the median chunk of "

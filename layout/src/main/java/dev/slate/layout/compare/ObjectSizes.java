@@ -4,6 +4,7 @@ import dev.slate.layout.elf.ElfFile;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -140,7 +141,8 @@ public final class ObjectSizes {
                     delta.change()));
         }
         double percent = bloat.before() == 0 ? 0 : 100.0 * (bloat.after() - bloat.before()) / bloat.before();
-        out.append(String.format("Total: Before=%d, After=%d, chg %+.2f%%%n", bloat.before(), bloat.after(), percent));
+        out.append(String.format(
+                Locale.ROOT, "Total: Before=%d, After=%d, chg %+.2f%%%n", bloat.before(), bloat.after(), percent));
         return out.toString();
     }
 }

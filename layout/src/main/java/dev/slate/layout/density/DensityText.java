@@ -2,6 +2,7 @@ package dev.slate.layout.density;
 
 import dev.slate.layout.Flat;
 import java.util.List;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /** Draws a {@link Density} with one character for each byte or bit, one row for each cache line. */
@@ -50,7 +51,8 @@ public final class DensityText {
             for (int i = end; i < row + perRow; i++) out.append(' ');
             out.append('|');
             if (heat != null)
-                out.append(String.format(" %.0f", heat.sum((int) offset, (int) offset + perRow * bitsPerCell / 8)));
+                out.append(String.format(
+                        Locale.ROOT, " %.0f", heat.sum((int) offset, (int) offset + perRow * bitsPerCell / 8)));
             out.append('\n');
         }
         Density.Count count = density.count();
