@@ -8,6 +8,7 @@ import static dev.slate.cpu.mem.HostMemory.put64;
 import dev.slate.device.abi.Abi;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Kvm;
+import dev.slate.kvm.MsrRange;
 import dev.slate.kvm.Vcpu;
 import dev.slate.kvm.Vm;
 import org.jspecify.annotations.Nullable;
@@ -88,7 +89,7 @@ final class Msrs {
         int flags = get32(scratch + Abi.MSR_FILTER.at("flags"));
         long first = scratch + Abi.MSR_FILTER.at("ranges");
         long buffer = scratch + (bytes + 7 & ~7L);
-        Vm.MsrRange[] ranges = new Vm.MsrRange[16];
+        MsrRange[] ranges = new MsrRange[16];
         for (int i = 0; i < 16; i++) {
             long at = first + i * Abi.MSR_FILTER_RANGE.bytes();
             int count = get32(at + Abi.MSR_FILTER_RANGE.at("nmsrs"));
@@ -104,7 +105,7 @@ final class Msrs {
                     bitmap[w] = get64(buffer + 8L * w);
                 }
             }
-            ranges[i] = new Vm.MsrRange(
+            ranges[i] = new MsrRange(
                     get32(at + Abi.MSR_FILTER_RANGE.at("flags")),
                     get32(at + Abi.MSR_FILTER_RANGE.at("base")),
                     count,

@@ -5,7 +5,6 @@ import dev.slate.cpu.GuestFault;
 import dev.slate.kvm.cpuid.ControlRegisters;
 import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.CpuidTable;
-import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.irqchip.LocalApic;
@@ -298,10 +297,7 @@ public final class Vcpu implements AutoCloseable {
     public void getDebugRegs(DebugRegs into) {
         mutex.lock();
         try {
-            System.arraycopy(state.dr, 0, into.db, 0, 4);
-            into.dr6 = state.dr6;
-            into.dr7 = state.dr7;
-            into.flags = 0;
+            RegisterTransfer.getDebugRegs(state, into);
         } finally {
             mutex.unlock();
         }
@@ -311,12 +307,9 @@ public final class Vcpu implements AutoCloseable {
     public void setDebugRegs(DebugRegs from) {
         mutex.lock();
         try {
-            if (from.flags != 0 || from.dr6 >>> 32 != 0 || from.dr7 >>> 32 != 0) {
+            if (!RegisterTransfer.setDebugRegs(state, from)) {
                 throw Errno.EINVAL.raise();
             }
-            System.arraycopy(from.db, 0, state.dr, 0, 4);
-            state.dr6 = from.dr6;
-            state.dr7 = from.dr7;
         } finally {
             mutex.unlock();
         }
@@ -348,10 +341,7 @@ public final class Vcpu implements AutoCloseable {
     public int getMpState() {
         mutex.lock();
         try {
-            parts.reset.acceptInitAndSipi();
-            int mpState = parts.mode.mpState;
-            boolean released = (mpState == MpState.HALTED || mpState == MpState.AP_RESET_HOLD) && apic.pvUnhalted();
-            return released ? MpState.RUNNABLE : mpState;
+            return parts.reset.getMpState();
         } finally {
             mutex.unlock();
         }
@@ -361,29 +351,7 @@ public final class Vcpu implements AutoCloseable {
     public void setMpState(int newState) {
         mutex.lock();
         try {
-            switch (newState) {
-                case MpState.RUNNABLE -> {}
-                case MpState.UNINITIALIZED,
-                        MpState.HALTED,
-                        MpState.AP_RESET_HOLD,
-                        MpState.INIT_RECEIVED,
-                        MpState.SIPI_RECEIVED -> {
-                    if (!apic.inKernel()) {
-                        throw Errno.EINVAL.raise();
-                    }
-                }
-                default -> throw Errno.EINVAL.raise();
-            }
-            if ((parts.smm.active() || events.smiPending)
-                    && (newState == MpState.INIT_RECEIVED || newState == MpState.SIPI_RECEIVED)) {
-                // INIT waits for the end of system management mode.
-                throw Errno.EINVAL.raise();
-            }
-            if (newState == MpState.SIPI_RECEIVED) {
-                apic.sipiReceived();
-            } else {
-                parts.mode.mpState = newState;
-            }
+            parts.reset.setMpState(newState);
         } finally {
             mutex.unlock();
         }
@@ -414,25 +382,7 @@ public final class Vcpu implements AutoCloseable {
         }
         mutex.lock();
         try {
-            CpuidTable given = new CpuidTable();
-            given.set(entries);
-            parts.guestCpuid.update(given);
-            if (parts.processor.orNull() != null) {
-                parts.guestCpuid.update();
-                if (!cpuid.equalTo(given.toList())) {
-                    throw Errno.EINVAL.raise();
-                }
-                return;
-            }
-            int linearBits = given.eax(0x8000_0008, 0) >>> 8 & 0xff;
-            if (linearBits != 0 && linearBits != 48 && linearBits != 57) {
-                throw Errno.EINVAL.raise();
-            }
-            cpuid.set(given.toList());
-            LocalApic lapic = apic.lapic();
-            if (lapic != null) {
-                lapic.tscDeadlineOffered(cpuid.has(Feature.TSC_DEADLINE));
-            }
+            parts.guestCpuid.set(entries, parts.processor.orNull() != null);
         } finally {
             mutex.unlock();
         }

@@ -16,7 +16,6 @@ import dev.slate.kvm.mmu.shadow.ShadowMmu;
 import dev.slate.kvm.mmu.tdp.TdpMmu;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.mode.Request;
-import dev.slate.kvm.msr.MsrFilter;
 import dev.slate.kvm.msr.MsrPolicy;
 import dev.slate.kvm.run.VmParts;
 import dev.slate.kvm.setting.VmSettings;
@@ -41,11 +40,8 @@ public final class Vm implements AutoCloseable {
     private static final int MIN_ALLOC_MMU_PAGES = 64;
 
     /** {@code KVM_MSR_FILTER_MAX_RANGES}. */
-    public static final int MSR_FILTER_RANGES = 16;
+    public static final int MSR_FILTER_RANGES = MsrPolicy.MAX_RANGES;
 
-    private static final int MSR_FILTER_DEFAULT_DENY = 1;
-
-    private static final int MSR_FILTER_MAX_BITMAP_BITS = 0x600 * 8;
     private static final long TOP_OF_32_BITS = 0xffff_ffffL;
 
     private final Kvm kvm;
@@ -439,14 +435,6 @@ public final class Vm implements AutoCloseable {
         }
     }
 
-    /** One range of {@link #setMsrFilter}; bit n of {@code bitmap} allows MSR base + n ({@code struct kvm_msr_filter_range}). */
-    public record MsrRange(int flags, int base, int count, long[] bitmap) {
-        /** The range counts for reads. */
-        public static final int READ = MsrFilter.READ;
-        /** The range counts for writes. */
-        public static final int WRITE = MsrFilter.WRITE;
-    }
-
     /**
      * {@code KVM_X86_SET_MSR_FILTER}.
      *
@@ -455,34 +443,9 @@ public final class Vm implements AutoCloseable {
      * @throws KvmException EINVAL: unknown flags, a bitmap of more than 1,536 bytes, or deny-all without any range
      */
     public void setMsrFilter(int flags, MsrRange[] ranges) {
-        requireOnly(flags, MSR_FILTER_DEFAULT_DENY);
-        int used = 0;
-        for (MsrRange r : ranges) {
-            used += r.count() == 0 ? 0 : 1;
-        }
-        if (used == 0 && flags != 0 || ranges.length > MSR_FILTER_RANGES) {
+        if (!msrPolicy.setFilter(flags, ranges)) {
             throw Errno.EINVAL.raise();
         }
-        int[] rangeFlags = new int[used];
-        int[] base = new int[used];
-        int[] count = new int[used];
-        long[][] bitmap = new long[used][];
-        int i = 0;
-        for (MsrRange r : ranges) {
-            if (r.count() == 0) {
-                continue;
-            }
-            if (r.flags() == 0
-                    || (r.flags() & ~(MsrFilter.READ | MsrFilter.WRITE)) != 0
-                    || Integer.compareUnsigned(r.count(), MSR_FILTER_MAX_BITMAP_BITS) > 0) {
-                throw Errno.EINVAL.raise();
-            }
-            rangeFlags[i] = r.flags();
-            base[i] = r.base();
-            count[i] = r.count();
-            bitmap[i++] = r.bitmap().clone();
-        }
-        msrPolicy.filter = new MsrFilter(flags == 0, rangeFlags, base, count, bitmap);
     }
 
     // ------------------------------------------------------------------ interrupt controllers

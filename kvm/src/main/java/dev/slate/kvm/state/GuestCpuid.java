@@ -1,13 +1,17 @@
 package dev.slate.kvm.state;
 
 import dev.slate.cpu.CpuState;
+import dev.slate.kvm.Errno;
 import dev.slate.kvm.Quirk;
+import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.cpuid.SupportedCpuid;
+import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.setting.VmSettings;
+import java.util.List;
 
 /** CPUID as the guest sees it now: the client's table with the bits that follow the processor's state. Under the vCPU's mutex. */
 public final class GuestCpuid {
@@ -46,6 +50,34 @@ public final class GuestCpuid {
                 s.xcr0,
                 !settings.hasQuirk(Quirk.MISC_ENABLE_NO_MWAIT),
                 msrs.mwaitEnabled());
+    }
+
+    /**
+     * {@code KVM_SET_CPUID2}.
+     *
+     * @param hasRun the table stands: only what it already holds is accepted
+     * @throws dev.slate.kvm.KvmException EINVAL: another than it holds, or linear addresses of neither 48 nor 57 bits
+     */
+    public void set(List<CpuidEntry> entries, boolean hasRun) {
+        CpuidTable given = new CpuidTable();
+        given.set(entries);
+        update(given);
+        if (hasRun) {
+            update();
+            if (!cpuid.equalTo(given.toList())) {
+                throw Errno.EINVAL.raise();
+            }
+            return;
+        }
+        int linearBits = given.eax(0x8000_0008, 0) >>> 8 & 0xff;
+        if (linearBits != 0 && linearBits != 48 && linearBits != 57) {
+            throw Errno.EINVAL.raise();
+        }
+        cpuid.set(given.toList());
+        LocalApic lapic = apic.lapic();
+        if (lapic != null) {
+            lapic.tscDeadlineOffered(cpuid.has(Feature.TSC_DEADLINE));
+        }
     }
 
     /** CPUID as the guest executes it; the answer stands in the table. */

@@ -2,6 +2,7 @@ package dev.slate.kvm.state;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.mem.LittleEndian;
+import dev.slate.kvm.DebugRegs;
 import dev.slate.kvm.Fpu;
 import dev.slate.kvm.Regs;
 import dev.slate.kvm.Segment;
@@ -135,5 +136,23 @@ public final class RegisterTransfer {
             s.xmm[i * 4] = LittleEndian.getLong(from.xmm, i * 16);
             s.xmm[i * 4 + 1] = LittleEndian.getLong(from.xmm, i * 16 + 8);
         }
+    }
+
+    public static void getDebugRegs(CpuState s, DebugRegs to) {
+        System.arraycopy(s.dr, 0, to.db, 0, 4);
+        to.dr6 = s.dr6;
+        to.dr7 = s.dr7;
+        to.flags = 0;
+    }
+
+    /** False: refused, because of flags or upper halves of DR6 or DR7 that are not zero. */
+    public static boolean setDebugRegs(CpuState s, DebugRegs from) {
+        if (from.flags != 0 || from.dr6 >>> 32 != 0 || from.dr7 >>> 32 != 0) {
+            return false;
+        }
+        System.arraycopy(from.db, 0, s.dr, 0, 4);
+        s.dr6 = from.dr6;
+        s.dr7 = from.dr7;
+        return true;
     }
 }

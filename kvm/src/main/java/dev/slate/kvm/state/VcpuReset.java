@@ -1,6 +1,7 @@
 package dev.slate.kvm.state;
 
 import dev.slate.cpu.CpuState;
+import dev.slate.kvm.Errno;
 import dev.slate.kvm.MpState;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.event.EventQueue;
@@ -71,6 +72,40 @@ public final class VcpuReset {
             s.segBase[CpuState.CS] = (long) vector << 12;
             s.rip = 0;
             mode.mpState = MpState.RUNNABLE;
+        }
+    }
+
+    /** {@code KVM_GET_MP_STATE}. */
+    public int getMpState() {
+        acceptInitAndSipi();
+        int state = mode.mpState;
+        boolean released = (state == MpState.HALTED || state == MpState.AP_RESET_HOLD) && apic.pvUnhalted();
+        return released ? MpState.RUNNABLE : state;
+    }
+
+    /** {@code KVM_SET_MP_STATE}. @throws dev.slate.kvm.KvmException EINVAL */
+    public void setMpState(int state) {
+        switch (state) {
+            case MpState.RUNNABLE -> {}
+            case MpState.UNINITIALIZED,
+                    MpState.HALTED,
+                    MpState.AP_RESET_HOLD,
+                    MpState.INIT_RECEIVED,
+                    MpState.SIPI_RECEIVED -> {
+                if (!apic.inKernel()) {
+                    throw Errno.EINVAL.raise();
+                }
+            }
+            default -> throw Errno.EINVAL.raise();
+        }
+        if ((smm.active() || events.smiPending) && (state == MpState.INIT_RECEIVED || state == MpState.SIPI_RECEIVED)) {
+            // INIT waits for the end of system management mode.
+            throw Errno.EINVAL.raise();
+        }
+        if (state == MpState.SIPI_RECEIVED) {
+            apic.sipiReceived();
+        } else {
+            mode.mpState = state;
         }
     }
 
