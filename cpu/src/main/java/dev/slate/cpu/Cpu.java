@@ -10,7 +10,6 @@ import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mmu.Access;
 import dev.slate.cpu.mmu.Tlb;
 import dev.slate.cpu.mmu.Walker;
-import dev.slate.cpu.translate.Translator;
 import org.jspecify.annotations.Nullable;
 
 /**

@@ -5,7 +5,6 @@ import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.exec.Events;
 import dev.slate.cpu.exec.Interpreter;
 import dev.slate.cpu.mem.HostMemory;
-import dev.slate.cpu.translate.Translator;
 import org.jspecify.annotations.Nullable;
 
 /**

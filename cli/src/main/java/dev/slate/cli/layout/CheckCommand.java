@@ -115,8 +115,8 @@ final class CheckCommand implements Callable<Integer> {
             }
             if (found == null)
                 throw new LayoutException(sources.getLast().name(), FileOptions.missing(sources.getLast(), name));
-            // The name that was given says which type of several is meant; otherwise the full one stays true when
-            // another comes.
+            // The name that was given says which type of several is meant; otherwise the full one stays true
+            // when another comes.
             String key = FileOptions.bare(name).matches("[^:]*\\.[^:]*:[^:].*")
                     ? FileOptions.bare(name)
                     : String.valueOf(found.qualifiedName());

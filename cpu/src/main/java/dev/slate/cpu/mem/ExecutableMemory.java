@@ -34,9 +34,8 @@ public final class ExecutableMemory {
     private static final MethodHandle FTRUNCATE;
     private static final MethodHandle CLOSE;
 
-    // Why native code is called here: Java has no other way to executable memory. Why it is safe: the calls are libc's
-    // with
-    // checked results, and what CALL runs is what this object's owner has emitted.
+    // Why native code is called here: Java has no other way to executable memory. Why it is safe: the calls are
+    // libc's with checked results, and what CALL runs is what this object's owner has emitted.
     static {
         MethodHandle missing = MethodHandles.empty(MethodType.methodType(long.class, long.class, long.class));
         MethodHandle call = missing;

@@ -151,8 +151,8 @@ public final class Tlb {
 
     /** Four longs an entry, of the space in use. */
     public long[] entries = NO_ENTRY;
-    // While a space is unallocated, `entries` is a single entry that never matches and `indexMask` sends every address
-    // to it.
+    // While a space is unallocated, `entries` is a single entry that never matches and `indexMask` sends every
+    // address to it.
     public int indexMask;
 
     private final @Nullable Space[] spaces = new Space[SPACES];

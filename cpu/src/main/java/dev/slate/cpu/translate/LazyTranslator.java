@@ -1,7 +1,9 @@
 package dev.slate.cpu.translate;
 
 import dev.slate.cpu.Cpu;
+import dev.slate.cpu.Translator;
 import dev.slate.cpu.decode.Block;
+import dev.slate.cpu.mem.FaultGuard;
 import dev.slate.cpu.translate.x64.X64Translator;
 
 /**

@@ -5,8 +5,8 @@ import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.PhysicalMemory;
+import dev.slate.cpu.mem.FaultGuard;
 import dev.slate.cpu.mem.HostMemory;
-import dev.slate.cpu.translate.FaultGuard;
 import dev.slate.cpu.translate.x64.X64Translator;
 import org.jspecify.annotations.Nullable;
 

@@ -161,8 +161,8 @@ class TlbTest {
         int misses = 0;
         int[] shifts = {12, 12, 12, 21, 22, 30};
         for (int step = 0; step < 400_000; step++) {
-            // Large pages of every size, in both halves of the address space; now and then places in the TLB are
-            // shared.
+            // Large pages of every size, in both halves of the address space; now and then places in the
+            // TLB are shared.
             int gigabyte = random.nextInt(3);
             int four = random.nextInt(4);
             int high = random.nextInt(2);

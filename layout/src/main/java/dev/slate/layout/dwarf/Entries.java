@@ -123,12 +123,12 @@ final class Entries {
         TypeTable.Language language = unit.language();
         long pointer = unit.addressSize();
         if (die.has(At.DATA_LOCATION)) {
-            // The elements are elsewhere, and a descriptor is here. gfortran's (libgfortran.h, since GCC 8) has a base,
-            // an
-            // offset, 16 bytes about the type, a span, and three words for each dimension; Free Pascal has a pointer.
+            // The elements are elsewhere, and a descriptor is here. gfortran's (libgfortran.h, since GCC 8) has a
+            // base, an offset, 16 bytes about the type, a span, and three words for each dimension; Free Pascal
+            // has a pointer.
             if (language == TypeTable.Language.FORTRAN && pointer == 8) return 40 + 24L * dimensions;
-            // A dynamic array is a pointer to its elements; a short string has them behind its length, as many as its
-            // variable says.
+            // A dynamic array is a pointer to its elements; a short string has them behind its length, as many as
+            // its variable says.
             return language == TypeTable.Language.PASCAL && dereferences(die) ? pointer : ArrayType.UNKNOWN;
         }
         boolean stated = die.constant(At.BYTE_SIZE) && language != TypeTable.Language.RUST;

@@ -101,8 +101,8 @@ final class Machine {
                 switch (type) {
                     case 2 -> 8; // R_RISCV_64
                     case 1 -> 4; // R_RISCV_32
-                    // Differences of addresses: ADD, SUB, SET and ULEB128 of all widths, RELAX, ALIGN, 32_PCREL,
-                    // TLS_DTPREL.
+                    // Differences of addresses: ADD, SUB, SET and ULEB128 of all widths, RELAX,
+                    // ALIGN, 32_PCREL, TLS_DTPREL.
                     case 8, 9, 33, 34, 35, 36, 37, 38, 39, 40, 43, 51, 52, 53, 54, 55, 56, 57, 60, 61 -> UNNEEDED;
                     default -> UNKNOWN;
                 };

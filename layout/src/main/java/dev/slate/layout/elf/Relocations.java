@@ -44,8 +44,8 @@ final class Relocations {
             long symbol = wide ? info >>> 32 : info >>> 8;
             int type = wide ? (int) info : (int) info & 0xff;
             if (Machine.mips64(file.machine(), wide)) {
-                // A word of symbol, then four bytes, of which the last is the type: the order of the file decides where
-                // they are.
+                // A word of symbol, then four bytes, of which the last is the type: the order of the file decides
+                // where they are.
                 boolean little = file.order() == java.nio.ByteOrder.LITTLE_ENDIAN;
                 symbol = little ? info & 0xffffffffL : info >>> 32;
                 type = little ? (int) (info >>> 56) : (int) info & 0xff;

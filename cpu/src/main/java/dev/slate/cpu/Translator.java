@@ -1,4 +1,4 @@
-package dev.slate.cpu.translate;
+package dev.slate.cpu;
 
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.mmu.TlbMirror;
@@ -18,7 +18,7 @@ public interface Translator extends TlbMirror {
     /**
      * Runs from {@code b}, of which {@link #enters} has just said yes.
      *
-     * @return {@link dev.slate.cpu.CpuExit#NONE} with the state at an instruction boundary, or an exit
+     * @return {@link CpuExit#NONE} with the state at an instruction boundary, or an exit
      */
     int run(Block b);
 

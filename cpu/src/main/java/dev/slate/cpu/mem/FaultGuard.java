@@ -1,4 +1,4 @@
-package dev.slate.cpu.translate;
+package dev.slate.cpu.mem;
 
 /**
  * Whoever sees the process's own faults: translated code may meet memory that has lost its page behind everybody's back. Thread-safe.
