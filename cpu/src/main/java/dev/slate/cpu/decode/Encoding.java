@@ -35,7 +35,7 @@ public final class Encoding {
     /** {@link Feature} number that it needs. */
     public int feature;
 
-    /** @param features {@link Feature} bits of the processor that decoded it */
+    /** As an instruction of a processor. @param features {@link Feature} bits of the processor that decoded it */
     public Encoding(long features) {
         decoder = new Decoder(features);
     }

@@ -17,6 +17,8 @@ public final class LazyTranslator implements Translator {
     private final long codeBytes;
 
     /**
+     * Nothing is translated yet.
+     *
      * @param threshold how often a block is entered before it is translated
      * @param codeBytes size of the memory for code
      */
