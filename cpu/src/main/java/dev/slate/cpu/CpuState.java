@@ -194,9 +194,14 @@ public final class CpuState {
     /** One bit a physical register, 1 = valid (the abridged form of FXSAVE). */
     public int ftwValid;
 
+    /** The last x87 instruction: its first byte's low three bits and its second byte (SDM 1 8.1.9). */
     public int fpOpcode;
+    /** Its offset in the code segment, and its memory operand's in the data segment; below, the selectors. */
     public long fpIp;
+
     public long fpDp;
+    public int fpCs;
+    public int fpDs;
 
     /** {@link #interruptShadow}: STI has set IF. */
     public static final int SHADOW_STI = 1;

@@ -649,6 +649,8 @@ public final class Decoder {
                 scale,
                 vex ? vvvv : reg);
         code[out + 1] = Insn.word1(displacement, first);
-        code[out + 2] = immediate;
+        // The x87 keeps the opcode of what it executed last (SDM 1 8.1.9).
+        boolean x87 = (word >>> ROW_UNIT_SHIFT & 7) == Insn.UNIT_X87 && hasModrm;
+        code[out + 2] = x87 ? (opcode & 7) << 8 | modrm : immediate;
     }
 }

@@ -69,6 +69,9 @@ public final class Feature {
     /** LOCK MOV CR0 means CR8, so that 32-bit code can reach it (AMD). */
     public static final int CR8_LEGACY = 57;
 
+    /** FXSAVE and the like save and restore the x87's pointers always (AMD); else only while an exception is pending. */
+    public static final int XSAVEERPTR = 58;
+
     /**
      * No CPUID bit: the maker is Intel. Where the makers differ, bytes mean what they mean to its processors; without it, what they
      * mean to AMD's.
@@ -76,7 +79,7 @@ public final class Feature {
     public static final int INTEL = 62;
 
     /** Every feature that the instruction table knows. */
-    public static final long ALL = (1L << CR8_LEGACY + 1) - 1;
+    public static final long ALL = (1L << XSAVEERPTR + 1) - 1;
 
     /** What x86-64-v2 has, with the system instructions that every 64-bit processor has. */
     public static final long X86_64_V2 = (1L << CX16 + 1) - 1 & ~bit(SSE4A)

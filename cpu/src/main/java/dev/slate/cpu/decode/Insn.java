@@ -25,7 +25,7 @@ package dev.slate.cpu.decode;
  * word 1  bits  0-47 displacement, sign-extended. RIP-relative: base = RIP_BASE, and the displacement already holds the offset of
  *                    the next instruction in the block, so ea = blockRip + disp holds for any rip that the block is entered at.
  *               48-63 offset of this instruction from the block's first byte (0..4095)
- * word 2  immediate, sign- or zero-extended as the instruction says; relative branches hold the target's offset from the BLOCK's
+ * word 2  x87 instructions: their 11-bit opcode (SDM 1 8.1.9). Others: immediate, sign- or zero-extended as the instruction says; relative branches hold the target's offset from the BLOCK's
  *         first byte, so target = blockRip + imm (then masked to the operand size); moffs forms hold the 64-bit offset; ENTER, far
  *         pointers: low 32 (offset) | selector or nesting level &lt;&lt; 32.
  * </pre>

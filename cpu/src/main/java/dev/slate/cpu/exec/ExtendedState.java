@@ -7,6 +7,7 @@ import static dev.slate.cpu.CpuState.RDX;
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 
@@ -112,14 +113,16 @@ final class ExtendedState {
         cpu.store16(seg, la, s.fcw);
         cpu.store16(seg, la + 2, s.fsw);
         cpu.store16(seg, la + 4, s.ftwValid & 0xff);
-        cpu.store16(seg, la + 6, s.fpOpcode & 0x7ff);
-        if (wide) {
-            cpu.store64(seg, la + 8, s.fpIp);
-            cpu.store64(seg, la + 16, s.fpDp);
-        } else {
-            // The selectors are deprecated: they read as zero (CPUID.7.EBX bit 13).
-            cpu.store64(seg, la + 8, s.fpIp & 0xffff_ffffL);
-            cpu.store64(seg, la + 16, s.fpDp & 0xffff_ffffL);
+        if (pointersKept(s.fsw)) {
+            cpu.store16(seg, la + 6, s.fpOpcode & 0x7ff);
+            if (wide) {
+                cpu.store64(seg, la + 8, s.fpIp);
+                cpu.store64(seg, la + 16, s.fpDp);
+            } else {
+                // Selectors are no longer kept by Intel's processors (CPUID.7.0.EBX bit 13).
+                cpu.store64(seg, la + 8, s.fpIp & 0xffff_ffffL | (cpu.intel ? 0 : (s.fpCs & 0xffffL) << 32));
+                cpu.store64(seg, la + 16, s.fpDp & 0xffff_ffffL | (cpu.intel ? 0 : (s.fpDs & 0xffffL) << 32));
+            }
         }
         int top = s.fsw >> 11 & 7;
         for (int i = 0; i < 8; i++) {
@@ -127,6 +130,14 @@ final class ExtendedState {
             cpu.store64(seg, la + 32 + 16L * i, s.fpMantissa[r]);
             cpu.store64(seg, la + 40 + 16L * i, s.fpExponent[r] & 0xffff);
         }
+    }
+
+    /**
+     * Whether opcode, pointers and selectors are saved and restored: to AMD without XSAVEERPTR only while an exception is pending, and
+     * what was in memory or registers stays otherwise (APM 3 FXSAVE).
+     */
+    private boolean pointersKept(int fsw) {
+        return cpu.intel || (cpu.features >>> Feature.XSAVEERPTR & 1) != 0 || (fsw & X87Stack.SUMMARY) != 0;
     }
 
     private void restoreX87(int seg, long la, boolean wide) {
@@ -145,9 +156,14 @@ final class ExtendedState {
         boolean pending = (fsw & ~s.fcw & 0x3f) != 0;
         s.fsw = fsw & 0x7f7f | (pending ? 0x8080 : 0);
         s.ftwValid = (int) (control >>> 32) & 0xff;
-        s.fpOpcode = (int) (control >>> 48) & 0x7ff;
-        s.fpIp = wide ? ip : ip & 0xffff_ffffL;
-        s.fpDp = wide ? dp : dp & 0xffff_ffffL;
+        if (pointersKept(s.fsw)) {
+            s.fpOpcode = (int) (control >>> 48) & 0x7ff;
+            // Of the instruction pointer Intel's processors have 48 bits.
+            s.fpIp = wide ? cpu.intel ? ip << 16 >> 16 : ip : ip & 0xffff_ffffL;
+            s.fpDp = wide ? dp : dp & 0xffff_ffffL;
+            s.fpCs = wide ? 0 : (int) (ip >>> 32) & 0xffff;
+            s.fpDs = wide ? 0 : (int) (dp >>> 32) & 0xffff;
+        }
     }
 
     private void initX87() {
@@ -157,6 +173,8 @@ final class ExtendedState {
         s.fpOpcode = 0;
         s.fpIp = 0;
         s.fpDp = 0;
+        s.fpCs = 0;
+        s.fpDs = 0;
         java.util.Arrays.fill(s.fpMantissa, 0);
         java.util.Arrays.fill(s.fpExponent, 0);
     }

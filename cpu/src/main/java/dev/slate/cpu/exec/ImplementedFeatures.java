@@ -50,6 +50,7 @@ public final class ImplementedFeatures {
             | Feature.bit(Feature.XSAVEOPT)
             | Feature.bit(Feature.XSAVEC)
             | Feature.bit(Feature.XSAVES)
+            | Feature.bit(Feature.XSAVEERPTR)
             | Feature.bit(Feature.MOVDIRI)
             | Feature.bit(Feature.SERIALIZE)
             | Feature.bit(Feature.WBNOINVD);

@@ -56,7 +56,7 @@ final class VectorOps {
 
     int execute(int op, long w0, long w1, long imm) {
         if (op < Op.MOVUPS && op > Op.STMXCSR) {
-            return x87.execute(op, w0, w1);
+            return x87.execute(op, w0, w1, imm);
         }
         if ((w0 & Insn.VEX) != 0) {
             return avx.execute(op, w0, w1, imm);

@@ -22,14 +22,40 @@ final class X87Environment {
         s.fcw = 0x37f;
         s.fsw = 0;
         s.ftwValid = 0;
+        forget();
+    }
+
+    private void forget() {
         s.fpOpcode = 0;
         s.fpIp = 0;
         s.fpDp = 0;
+        s.fpCs = 0;
+        s.fpDs = 0;
+    }
+
+    /**
+     * Notes the instruction that has run for a handler of its exceptions. Intel's processors note opcode and data pointer only when
+     * there is an exception to handle (SDM 1 8.1.8 and 8.1.9; CPUID.7.0.EBX bit 6).
+     */
+    void remember(long w0, long w1, int opcode) {
+        s.fpIp = o.rip(w1);
+        s.fpCs = s.segSelector[CpuState.CS];
+        if (cpu.intel && (s.fsw & X87Stack.SUMMARY) == 0) {
+            if (!cpu.mode64 && (w0 & Insn.MEM) != 0) {
+                // What 64-bit code has left in the upper half goes all the same.
+                s.fpDp &= 0xffff_ffffL;
+            }
+            return;
+        }
+        s.fpOpcode = opcode & 0x7ff;
+        if ((w0 & Insn.MEM) != 0) {
+            s.fpDp = o.offset(w0, w1);
+            s.fpDs = s.segSelector[Insn.segment(w0)];
+        }
     }
 
     void store(long w0, long w1, boolean registers) {
-        boolean wide = Insn.size(w0) != 1;
-        int word = wide ? 2 : 1;
+        int word = Insn.size(w0) != 1 ? 2 : 1;
         int bytes = 7 << word;
         int seg = Insn.segment(w0);
         long la = o.address(w0, w1, bytes + (registers ? 80 : 0), true);
@@ -38,8 +64,7 @@ final class X87Environment {
         for (int r = 0; r < 8; r++) {
             tags |= x.tag(r) << 2 * r;
         }
-        long upper = wide ? 0xffff_0000L : 0;
-        long[] words = {s.fcw | upper, s.fsw | upper, tags | upper, s.fpIp, (s.fpOpcode & 0x7ffL) << 16, s.fpDp, upper};
+        fill(word == 2, tags);
         for (int i = 0; i < 7; i++) {
             cpu.store(seg, cpu.wrap(la + ((long) i << word)), word, words[i]);
         }
@@ -57,6 +82,37 @@ final class X87Environment {
         initialize();
     }
 
+    private final long[] words = new long[7];
+
+    /** The environment's seven words in the format of operand size and mode (SDM 1 figures 8-9 to 8-12). */
+    private void fill(boolean wide, int tags) {
+        long upper = wide ? 0xffff_0000L : 0;
+        words[0] = s.fcw | upper;
+        words[1] = s.fsw | upper;
+        words[2] = tags | upper;
+        if (real()) {
+            // Linear addresses; their upper parts stand above the opcode.
+            long ip = s.fpIp + ((long) s.fpCs << 4);
+            long dp = s.fpDp + ((long) s.fpDs << 4);
+            int keep = wide ? 0xffff : 15;
+            words[3] = ip & 0xffff | upper;
+            words[4] = (ip >>> 16 & keep) << 12 | s.fpOpcode & 0x7ff;
+            words[5] = dp & 0xffff | upper;
+            words[6] = (dp >>> 16 & keep) << 12;
+            return;
+        }
+        // Selectors are no longer kept by Intel's processors (CPUID.7.0.EBX bit 13).
+        long cs = cpu.intel ? 0 : s.fpCs;
+        words[3] = s.fpIp;
+        words[4] = wide ? (s.fpOpcode & 0x7ffL) << 16 | cs : cs;
+        words[5] = s.fpDp;
+        words[6] = (cpu.intel ? 0 : s.fpDs) | upper;
+    }
+
+    private boolean real() {
+        return !s.protectedMode() || s.virtual8086();
+    }
+
     void load(long w0, long w1, boolean registers) {
         boolean wide = Insn.size(w0) != 1;
         int word = wide ? 2 : 1;
@@ -69,6 +125,7 @@ final class X87Environment {
         long ip = cpu.load(seg, cpu.wrap(la + (3L << word)), word);
         long opcode = cpu.load(seg, cpu.wrap(la + (4L << word)), word);
         long dp = cpu.load(seg, cpu.wrap(la + (5L << word)), word);
+        long data = cpu.load(seg, cpu.wrap(la + (6L << word)), word);
         if (registers) {
             // Every byte, in order, before anything changes.
             for (int i = 0; i < 10; i++) {
@@ -78,9 +135,19 @@ final class X87Environment {
         s.fcw = fcw & 0x1f3f | 0x40;
         s.fsw = fsw & 0xffff;
         x.summarize();
-        s.fpIp = ip;
-        s.fpDp = dp;
-        s.fpOpcode = wide ? (int) (opcode >>> 16) & 0x7ff : 0;
+        if (real()) {
+            s.fpIp = ip & 0xffff | (opcode >>> 12 & 0xffff) << 16;
+            s.fpDp = dp & 0xffff | (data >>> 12 & 0xffff) << 16;
+            s.fpOpcode = (int) opcode & 0x7ff;
+            s.fpCs = 0;
+            s.fpDs = 0;
+        } else {
+            s.fpIp = ip;
+            s.fpDp = dp;
+            s.fpOpcode = wide ? (int) (opcode >>> 16) & 0x7ff : 0;
+            s.fpCs = (int) opcode & 0xffff;
+            s.fpDs = (int) data & 0xffff;
+        }
         s.ftwValid = 0;
         for (int r = 0; r < 8; r++) {
             if ((tags >> 2 * r & 3) != 3) {

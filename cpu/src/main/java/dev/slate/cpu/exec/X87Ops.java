@@ -59,8 +59,39 @@ final class X87Ops {
         }
     }
 
-    int execute(int op, long w0, long w1) {
+    /** @param opcode the eleven bits that the x87 remembers */
+    int execute(int op, long w0, long w1, long opcode) {
         available(op);
+        int outcome = carryOut(op, w0, w1);
+        if (!control(op)) {
+            environment.remember(w0, w1, (int) opcode);
+        }
+        return outcome;
+    }
+
+    /** What leaves the x87's pointers alone (SDM 1 8.1.8). */
+    private static boolean control(int op) {
+        return switch (op) {
+            case Op.FNINIT,
+                    Op.FNCLEX,
+                    Op.FLDCW,
+                    Op.FNSTCW,
+                    Op.FNSTSW,
+                    Op.FNSTSW_AX,
+                    Op.FNSTENV,
+                    Op.FLDENV,
+                    Op.FNSAVE,
+                    Op.FRSTOR,
+                    Op.FWAIT,
+                    Op.FNENI,
+                    Op.FNDISI,
+                    Op.FNSETPM,
+                    Op.EMMS -> true;
+            default -> false;
+        };
+    }
+
+    private int carryOut(int op, long w0, long w1) {
         boolean memory = (w0 & Insn.MEM) != 0;
         int i = Insn.rm(w0) & 7;
         switch (op) {

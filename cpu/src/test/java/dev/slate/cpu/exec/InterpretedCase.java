@@ -131,9 +131,11 @@ final class InterpretedCase implements AutoCloseable {
             xmm[i * 4 + 2] = in.fxLong(576 + 16 * i);
             xmm[i * 4 + 3] = in.fxLong(584 + 16 * i);
         }
-        s.fpIp = 0;
-        s.fpDp = 0;
-        s.fpOpcode = 0;
+        s.fpOpcode = in.fxInt(4) >>> 16;
+        s.fpIp = in.fxLong(8);
+        s.fpDp = in.fxLong(16);
+        s.fpCs = 0;
+        s.fpDs = 0;
         s.cr2 = 0;
         trap = 1;
         error = 0;

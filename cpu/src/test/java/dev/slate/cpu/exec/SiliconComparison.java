@@ -150,6 +150,10 @@ final class SiliconComparison {
         }
         different |= silicon.fxInt(0) ^ (s.fcw | s.fsw << 16);
         different |= (silicon.fxInt(4) ^ s.ftwValid) & 0xff;
+        if (intel) {
+            different |= silicon.fxInt(4) >>> 16 ^ s.fpOpcode;
+            different |= silicon.fxLong(8) ^ s.fpIp | silicon.fxLong(16) ^ s.fpDp;
+        }
         different |= silicon.fxInt(24) ^ s.mxcsr;
         different |= (silicon.rflags() ^ s.rflags()) & flagsMask(in, b, ours);
         different |= silicon.rip() ^ ours.rip;
@@ -291,6 +295,14 @@ final class SiliconComparison {
             }
             t.append(String.format(" st%d %04x:%016x/%04x:%016x", i, e, m, s.fpExponent[r] & 0xffff, s.fpMantissa[r]));
         }
+        if (intel
+                && (silicon.fxInt(4) >>> 16 != s.fpOpcode
+                        || silicon.fxLong(8) != s.fpIp
+                        || silicon.fxLong(16) != s.fpDp)) {
+            t.append(String.format(
+                    " x87 fop:fip:fdp %03x:%x:%x/%03x:%x:%x",
+                    silicon.fxInt(4) >>> 16, silicon.fxLong(8), silicon.fxLong(16), s.fpOpcode, s.fpIp, s.fpDp));
+        }
         lastBits[op] += last ? 1 : 0;
         int ours = s.fcw | s.fsw << 16;
         // With another last bit goes another direction of rounding.
@@ -310,6 +322,14 @@ final class SiliconComparison {
     /** Whether an operand there may cross the end of a 32-bit address space. */
     private static boolean aroundTheEnd(long address) {
         return (address + 64 & 0xffff_ffffL) < 128;
+    }
+
+    /** Address of the memory operand. */
+    private static long operand(SiliconCase in, Block b, int at) {
+        long w0 = b.code[at];
+        long base = Insn.base(w0) == Insn.RIP_BASE ? in.rip() : Insn.base(w0) < 16 ? in.gpr(Insn.base(w0)) : 0;
+        long index = Insn.index(w0) < 16 ? in.gpr(Insn.index(w0)) << Insn.scale(w0) : 0;
+        return Operands.maskAddress(base + index + Insn.displacement(b.code[at + 1]), Insn.addressSize(w0));
     }
 
     private static boolean gather(int op) {
@@ -343,9 +363,7 @@ final class SiliconComparison {
                 return false;
             }
         }
-        long base = Insn.base(w0) == Insn.RIP_BASE ? in.rip() : Insn.base(w0) < 16 ? in.gpr(Insn.base(w0)) : 0;
-        long index = Insn.index(w0) < 16 ? in.gpr(Insn.index(w0)) << Insn.scale(w0) : 0;
-        long word = (base + index + Insn.displacement(b.code[at + 1]) - SiliconCase.DATA >> 3) + 64;
+        long word = (operand(in, b, at) - SiliconCase.DATA >> 3) + 64;
         return sums == 4 * (2 * word + 1);
     }
 

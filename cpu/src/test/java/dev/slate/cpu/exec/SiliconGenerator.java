@@ -2,6 +2,7 @@ package dev.slate.cpu.exec;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Block;
+import dev.slate.cpu.decode.HostProcessor;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.decode.Op;
@@ -18,6 +19,7 @@ import java.util.SplittableRandom;
  * hit the data window, its page's end or a bad place.
  */
 final class SiliconGenerator {
+    private static final boolean INTEL = HostProcessor.intel();
     private static final long[] INTEGERS = {
         0,
         1,
@@ -358,8 +360,11 @@ final class SiliconGenerator {
         }
         int tags = random.nextInt();
         c.fxInt(4, (tags & 3) == 0 ? tags >>> 2 & 0xff : 0xff);
-        c.set(SiliconCase.FX + 8, 0);
-        c.set(SiliconCase.FX + 16, 0);
+        // AMD's processors without XSAVEERPTR do not load them: there they are not compared.
+        boolean pointers = INTEL && random.nextBoolean();
+        c.fxInt(4, c.fxInt(4) & 0xffff | (pointers ? random.nextInt(0x800) << 16 : 0));
+        c.fxLong(8, pointers ? vectorWord() << 16 >> 16 : 0);
+        c.fxLong(16, pointers ? vectorWord() : 0);
         for (int i = 0; i < 8; i++) {
             extended(c, 32 + 16 * i);
         }
