@@ -3,7 +3,7 @@
 //   silicon FILE SLOTS      FILE is mapped shared: SLOTS slots of 4096 bytes (inputs, and at half of it results), then their code
 //
 // The parent writes three 4-byte numbers to standard input: first slot, number of slots, and how to run them; the helper answers with the
-// number. Run directly (0), a case is entered by a jump and left by the jump that the parent has put after its code; only a fault costs
+// number. The arguments after SLOTS are the entries of a local descriptor table: base, limit, bits. Run directly (0), a case is entered by a jump and left by the jump that the parent has put after its code; only a fault costs
 // a signal. Stepped (1: 64-bit code, 2: 32-bit), it is entered by rewriting the context of a signal handler, with TF set, and left by
 // the trap after so many instructions or by its fault: that is for what may jump. A seccomp filter leaves read, write, exit_group and
 // rt_sigreturn, so that a stray system call does nothing.
@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -29,6 +30,7 @@
 #define CODE 0x2f400000UL // twice, or half, no other address here
 #define CODE_BYTES 128
 #define DATA 0x10000000UL
+#define ALIAS (DATA - 0x10000) // the same page once more: what wraps at 64 KiB meets it
 #define WINDOW 0x600
 #define WINDOW_BYTES 256
 #define XSAVE_BYTES 832
@@ -42,7 +44,8 @@ struct image {
     uint64_t address;
     uint64_t sum;
     uint32_t code_bytes, instructions;
-    uint8_t code[80];
+    uint8_t code[64];
+    uint16_t selectors[8]; // ES CS SS DS FS GS; with CS 0: the flat ones
     uint8_t xsave[XSAVE_BYTES]; // at 256: aligned to 64
     uint8_t window[WINDOW_BYTES];
 };
@@ -54,7 +57,7 @@ static uint8_t *slots;
 static uint32_t last, current;
 static uint32_t steps;
 static int running;
-static int bits32;
+static int bits32, segmented;
 static unsigned short cs32; // a flat 32-bit code segment; 0: there is none
 static ucontext_t home;
 static uint8_t home_fx[XSAVE_BYTES];
@@ -116,9 +119,34 @@ static void memory_out(struct image *r) {
     r->sum = sum;
 }
 
+static uint64_t fs_base;
+static uint16_t left[4]; // DS, ES, FS, GS that a case left
+
+// The data segments are not of the signal frame.
+static void leave_segments(void) {
+    __asm__ volatile("mov %%ds, %0; mov %%es, %1; mov %%fs, %2; mov %%gs, %3" : "=m"(left[0]), "=m"(left[1]), "=m"(left[2]), "=m"(left[3]));
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %1, %%fs; mov %1, %%gs" ::"r"(0x2b), "r"(0));
+    __asm__ volatile("wrfsbase %0" ::"r"(fs_base));
+}
+
+static void enter_segments(ucontext_t *u, const struct image *c) {
+    greg_t *g = u->uc_mcontext.gregs;
+    const uint16_t *s = c->selectors;
+    g[REG_CSGSFS] = s[1] | (uint64_t)s[2] << 48;
+    __asm__ volatile("mov %0, %%ds; mov %1, %%es; mov %2, %%fs; mov %3, %%gs" ::"r"(s[3]), "r"(s[0]), "r"(s[4]), "r"(s[5]));
+}
+
 static void leave(ucontext_t *u) {
     struct image *r = out(current);
     greg_t *g = u->uc_mcontext.gregs;
+    if (segmented) {
+        r->selectors[0] = left[1];
+        r->selectors[1] = g[REG_CSGSFS];
+        r->selectors[2] = (uint64_t)g[REG_CSGSFS] >> 48;
+        r->selectors[3] = left[0];
+        r->selectors[4] = left[2];
+        r->selectors[5] = left[3];
+    }
     for (int i = 0; i < 16; i++) r->gpr[i] = g[regs[i]];
     r->rflags = g[REG_EFL];
     r->rip = g[REG_RIP];
@@ -144,8 +172,11 @@ static void enter(ucontext_t *u) {
     g[REG_EFL] = c->rflags | 0x100;
     g[REG_RIP] = c->rip;
     g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffL) | (bits32 ? cs32 : 0x33);
+    // SS is restored as it is told (UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS).
+    u->uc_flags |= 6;
     fx_in(u, c->xsave);
     steps = c->instructions;
+    if (segmented) enter_segments(u, c);
 }
 
 static void handler(int sig, siginfo_t *si, void *p) {
@@ -154,6 +185,7 @@ static void handler(int sig, siginfo_t *si, void *p) {
     (void)si;
     // NT, AC and ID are not of the signal frame: what a case left in them goes on until it is cleared here.
     __asm__ volatile("pushfq; andq $~0x244400, (%%rsp); popfq" ::: "memory", "cc");
+    if (segmented && running == 1) leave_segments();
     if (sig == SIGUSR1) {
         home = *u;
         memcpy(home_fx, u->uc_mcontext.fpregs, XSAVE_BYTES);
@@ -167,7 +199,7 @@ static void handler(int sig, siginfo_t *si, void *p) {
     } else if (running == 0) {
         _exit(3);
     } else {
-        if (sig == SIGTRAP && g[REG_TRAPNO] == 1 && --steps != 0) return;
+        if (sig == SIGTRAP && g[REG_TRAPNO] == 1 && --steps != 0 && !segmented) return;
         leave(u);
         memory_out(out(current));
         current++;
@@ -178,6 +210,7 @@ static void handler(int sig, siginfo_t *si, void *p) {
     }
     running = 0;
     memcpy(u->uc_mcontext.gregs, home.uc_mcontext.gregs, sizeof(gregset_t));
+    u->uc_flags |= 6;
     memcpy(u->uc_mcontext.fpregs, home_fx, XSAVE_BYTES);
     g[REG_EFL] &= ~0x100L;
 }
@@ -237,7 +270,7 @@ static void *map(unsigned long at, size_t bytes, int prot) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) return 2;
+    if (argc < 3) return 2;
     int fd = open(argv[1], O_RDWR);
     size_t n = atoi(argv[2]);
     slots = mmap(NULL, n * SLOT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
@@ -247,7 +280,14 @@ int main(int argc, char **argv) {
         perror("silicon: slots");
         return 2;
     }
-    map(DATA, 4096, PROT_READ | PROT_WRITE);
+    int data = memfd_create("data", 0);
+    if (data < 0 || ftruncate(data, 4096)) return 2;
+    for (int i = 0; i < 2; i++) {
+        if (mmap((void *)(i ? ALIAS : DATA), 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE, data, 0) == MAP_FAILED) {
+            perror("silicon: data");
+            return 2;
+        }
+    }
     map(DATA + 4096, 4096, PROT_READ);
     stack_t ss = {.ss_sp = malloc(1 << 16), .ss_size = 1 << 16};
     sigaltstack(&ss, NULL);
@@ -259,11 +299,25 @@ int main(int argc, char **argv) {
     // Not every kernel has the usual 0x23.
     struct user_desc d = {.entry_number = 0, .limit = 0xfffff, .limit_in_pages = 1, .seg_32bit = 1, .contents = 2, .useable = 1};
     cs32 = syscall(SYS_modify_ldt, 1, &d, sizeof d) ? 0x23 : 7;
+    uint64_t entries = 0;
+    for (; (int)entries < argc - 3; entries++) {
+        unsigned long base, limit, bits;
+        if (sscanf(argv[3 + entries], "%lu,%lu,%lu", &base, &limit, &bits) != 3) return 2;
+        struct user_desc e = {.entry_number = entries, .base_addr = base, .limit = limit, .seg_32bit = bits & 1, .contents = bits >> 1 & 3,
+                              .read_exec_only = bits >> 3 & 1, .limit_in_pages = bits >> 4 & 1, .useable = 1};
+        if (syscall(SYS_modify_ldt, 1, &e, sizeof e)) break;
+    }
+    // It takes FSGSBASE to set FS as it was.
+    if (getauxval(AT_HWCAP2) & 2) {
+        __asm__ volatile("rdfsbase %0" : "=r"(fs_base));
+    } else {
+        entries = 0;
+    }
     int pid = getpid(), tid = gettid();
     confine();
     // The parent needs an address to put behind the code, and the selector to compare.
-    uint64_t address[2] = {(uint64_t)leave_case, cs32};
-    if (write(1, address, 16) != 16) return 1;
+    uint64_t address[3] = {(uint64_t)leave_case, cs32, entries};
+    if (write(1, address, 24) != 24) return 1;
     uint32_t order[3];
     while (read(0, order, 12) == 12) {
         current = order[0];
@@ -272,6 +326,7 @@ int main(int argc, char **argv) {
             direct();
         } else {
             bits32 = order[2] == 2;
+            segmented = order[2] == 3;
             syscall(__NR_tgkill, pid, tid, SIGUSR1);
         }
         if (write(1, &order[1], 4) != 4) return 1;

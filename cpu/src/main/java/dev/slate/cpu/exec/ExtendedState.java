@@ -74,7 +74,13 @@ final class ExtendedState {
         }
         int seg = Insn.segment(w0);
         boolean write = op == Op.FXSAVE || op >= Op.XSAVE && op <= Op.XSAVEC || op == Op.XSAVES;
-        long la = o.address(w0, w1, fx ? LEGACY_BYTES : HEADER + 64, write);
+        if (fx && !cpu.mode64 && o.misaligned(w0, w1, 15)) {
+            throw o.protection();
+        }
+        // Intel's FXSAVE and FXRSTOR want no more than they use.
+        int fxBytes = cpu.intel ? 160 + 16 * xmmCount() : LEGACY_BYTES;
+        int extended = (gpr[RAX] & s.xcr0 & AVX) != 0 ? AVX_OFFSET + AVX_BYTES : HEADER + 64;
+        long la = o.address(w0, w1, fx ? fxBytes : extended, write);
         if (fx && cpu.mode64 && !cpu.canonical(la)) {
             // The XSAVE family looks at the alignment first.
             throw cpu.fault(seg == CpuState.SS ? GuestFault.SS : GuestFault.GP, 0);
@@ -86,7 +92,7 @@ final class ExtendedState {
         int wanted = (int) (gpr[RAX] & s.xcr0);
         switch (op) {
             case Op.FXSAVE -> {
-                cpu.probeWrite(seg, la, LEGACY_BYTES);
+                cpu.probeWrite(seg, la, fxBytes);
                 saveX87(seg, la, wide);
                 saveMxcsr(seg, la);
                 saveXmm(seg, la);
@@ -190,7 +196,7 @@ final class ExtendedState {
             throw o.protection();
         }
         // The last bytes too, before anything changes.
-        cpu.load64(seg, la + LEGACY_BYTES - 8);
+        cpu.load64(seg, la + (cpu.intel ? 152 + 16 * xmmCount() : LEGACY_BYTES - 8));
         s.mxcsr = v;
     }
 

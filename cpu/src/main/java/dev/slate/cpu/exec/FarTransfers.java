@@ -52,9 +52,8 @@ final class FarTransfers {
             case Op.JMP_FAR_RM, Op.CALL_FAR_RM -> {
                 int bytes = 1 << size;
                 int seg = Insn.segment(w0);
-                long la = o.address(w0, w1, bytes + 2, false);
-                long offset = cpu.load(seg, la, size);
-                int selector = cpu.load16(seg, cpu.wrap(la + bytes)) & 0xffff;
+                long offset = cpu.load(seg, o.part(w0, w1, 0, bytes, false), size);
+                int selector = cpu.load16(seg, o.part(w0, w1, bytes, 2, false)) & 0xffff;
                 return far(op == Op.CALL_FAR_RM, selector, offset, w0, w1);
             }
             case Op.RETF -> {
@@ -105,7 +104,8 @@ final class FarTransfers {
             }
             case Op.POP_SEG -> {
                 int seg = Insn.reg(w0);
-                segments.load(seg, (int) o.peek(size, 0));
+                // Intel's processors read no more than the selector.
+                segments.load(seg, (int) o.peek(cpu.intel ? 1 : size, 0));
                 o.release(1L << size);
                 return afterLoad(seg, w0, w1);
             }
@@ -151,9 +151,8 @@ final class FarTransfers {
         int size = Insn.size(w0);
         int bytes = 1 << size;
         int seg = Insn.segment(w0);
-        long la = o.address(w0, w1, bytes + 2, false);
-        long offset = cpu.load(seg, la, size);
-        int selector = cpu.load16(seg, cpu.wrap(la + bytes)) & 0xffff;
+        long offset = cpu.load(seg, o.part(w0, w1, 0, bytes, false), size);
+        int selector = cpu.load16(seg, o.part(w0, w1, bytes, 2, false)) & 0xffff;
         int target = switch (op) {
             case Op.LDS -> CpuState.DS;
             case Op.LES -> CpuState.ES;
@@ -192,14 +191,25 @@ final class FarTransfers {
             return gate(call, selector, d, attr, returnRip);
         }
         checkDirect(selector, attr);
-        long target = checkTarget(d, attr, offset);
-        if (call) {
+        long target = cpu.intel && call ? pushAndCheck(d, attr, offset, size, returnRip) : checkTarget(d, attr, offset);
+        if (call && !cpu.intel) {
             pushReturn(size, returnRip);
         }
         segments.setCode(selector, d, s.cpl);
         s.rip = target;
         cpu.modeChanged();
         return CpuExit.NONE;
+    }
+
+    /** Intel's order: the return address is on the stack, below its pointer, when the target's fault comes. */
+    private long pushAndCheck(long descriptor, int attr, long offset, int size, long returnRip) {
+        long sp = gpr[RSP];
+        pushReturn(size, returnRip);
+        long after = gpr[RSP];
+        gpr[RSP] = sp;
+        long target = checkTarget(descriptor, attr, offset);
+        gpr[RSP] = after;
+        return target;
     }
 
     private void pushReturn(int size, long returnRip) {
@@ -344,8 +354,9 @@ final class FarTransfers {
 
     private int farReturn(int size, int release) {
         int bytes = 1 << size;
+        // From the selector down: which of two bad words raises the fault shows it.
+        int selector = (int) o.peek(cpu.intel ? 1 : size, bytes) & 0xffff;
         long offset = o.peek(size, 0);
-        int selector = (int) o.peek(size, bytes) & 0xffff;
         if (!s.protectedMode() || s.virtual8086()) {
             if (offset > (s.segLimit[CS] & 0xffff_ffffL)) {
                 throw o.protection();

@@ -537,8 +537,8 @@ final class GeneralOps {
         long bp = gpr[RBP];
         long at = sp - bytes & mask;
         cpu.store(CpuState.SS, o.stackAddress(at, bytes, true), size, bp);
-        // What the stack pointer is now: with a 16-bit stack its upper half, too, goes into a 32-bit EBP.
-        long frameTemp = sp & ~mask | at;
+        // All of the stack pointer: with a 16-bit stack its upper half goes into a 32-bit EBP, borrow included.
+        long frameTemp = sp - bytes;
         for (int i = 1; i < level; i++) {
             bp = bp - bytes & mask;
             long v = cpu.load(CpuState.SS, o.stackAddress(bp, bytes, false), size);

@@ -51,9 +51,10 @@ final class InterruptReturn {
         if (s.virtual8086() && (s.flagsSystem & CpuState.IOPL) != CpuState.IOPL) {
             throw o.protection();
         }
-        long offset = o.peek(size, 0);
-        int selector = (int) o.peek(size, bytes) & 0xffff;
+        // From the flags down: which of several bad words raises the fault shows it.
         long image = o.peek(size, 2L * bytes);
+        int selector = (int) o.peek(cpu.intel ? 1 : size, bytes) & 0xffff;
+        long offset = o.peek(size, 0);
         if (!s.protectedMode() || s.virtual8086()) {
             if (offset > (s.segLimit[CS] & 0xffff_ffffL)) {
                 throw o.protection();

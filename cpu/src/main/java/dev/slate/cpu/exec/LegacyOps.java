@@ -85,12 +85,13 @@ final class LegacyOps {
             }
             case Op.SALC -> o.setReg(RAX, 0, s.flagCarry >> 63);
             case Op.BOUND -> {
-                long la = o.address(w0, w1, 2 << size, false);
+                int bytes = 1 << size;
                 int seg = Insn.segment(w0);
-                long low = IntegerOps.extend(cpu.load(seg, la, size), size);
-                long high = IntegerOps.extend(cpu.load(seg, cpu.wrap(la + (1L << size)), size), size);
+                long low = IntegerOps.extend(cpu.load(seg, o.part(w0, w1, 0, bytes, false), size), size);
                 long index = IntegerOps.extend(gpr[Insn.reg(w0)], size);
-                if (index < low || index > high) {
+                // Below the lower bound the upper one is not read.
+                if (index < low
+                        || index > IntegerOps.extend(cpu.load(seg, o.part(w0, w1, bytes, bytes, false), size), size)) {
                     throw cpu.fault(GuestFault.BR, 0);
                 }
                 s.rip = o.next(w0, w1);
@@ -122,9 +123,13 @@ final class LegacyOps {
 
     private void popAll(int size) {
         int bytes = 1 << size;
-        // Nothing is written before all of it can be read.
         for (int i = 0; i < 8; i++) {
-            popped[7 - i] = o.peek(size, (long) i * bytes);
+            int r = 7 - i;
+            popped[r] = o.peek(size, (long) i * bytes);
+            if (cpu.intel && r != CpuState.RSP) {
+                // Intel's processors do not wait until all of it can be read.
+                o.setReg(r, size, popped[r]);
+            }
         }
         for (int r = 0; r < 8; r++) {
             if (r != CpuState.RSP) {

@@ -43,6 +43,25 @@ final class Operands {
         return c.mode64 ? c.segmentBase[seg] + ea : c.linear(seg, ea, bytes, write);
     }
 
+    /**
+     * The linear address of a part of the rm operand, {@code at} bytes from its beginning: outside 64-bit mode each part has its own
+     * offset, which wraps as the address size says, and its own look at the limit.
+     */
+    long part(long w0, long w1, int at, int bytes, boolean write) {
+        int seg = Insn.segment(w0);
+        long ea = offset(w0, w1) + at;
+        return cpu.mode64
+                ? cpu.segmentBase[seg] + ea
+                : cpu.linear(seg, maskAddress(ea, Insn.addressSize(w0)), bytes, write);
+    }
+
+    /** Whether the rm operand's linear address has one of those low bits. */
+    boolean misaligned(long w0, long w1, int bits) {
+        int seg = Insn.segment(w0);
+        long base = cpu.mode64 ? cpu.segmentBase[seg] : s.segBase[seg];
+        return (base + offset(w0, w1) & bits) != 0;
+    }
+
     // ------------------------------------------------------------------ registers
 
     /** A register's value; bits above the size are whatever they are. */
@@ -203,16 +222,16 @@ final class Operands {
         int bytes = 1 << size;
         long sp = gpr[CpuState.RSP] - bytes & stackMask();
         long la = stackAddress(sp, bytes, true);
-        if (cpu.mode64 && !cpu.canonical(target)) {
-            if (cpu.intel) {
-                // The address has been pushed when the target's fault comes.
-                cpu.store(CpuState.SS, la, size, returnRip);
-            } else {
-                cpu.probeWrite(CpuState.SS, la, bytes);
-            }
+        if (cpu.intel) {
+            // The address has been pushed when the target's fault comes.
+            cpu.store(CpuState.SS, la, size, returnRip);
+        } else if (!cpu.mode64 || !cpu.canonical(target)) {
+            cpu.probeWrite(CpuState.SS, la, bytes);
         }
         long rip = target(target, size);
-        cpu.store(CpuState.SS, la, size, returnRip);
+        if (!cpu.intel) {
+            cpu.store(CpuState.SS, la, size, returnRip);
+        }
         setStackPointer(sp);
         s.rip = rip;
     }

@@ -59,7 +59,9 @@ final class Segments {
         if ((selector | 7) > limit) {
             throw fault(vector, selector);
         }
-        return cpu.wrap(base + (selector & 0xfff8));
+        // In long mode the tables' bases are 64 bits wide, to compatibility mode's code, too (SDM 3A 2.4.1).
+        long la = base + (selector & 0xfff8);
+        return s.longMode() ? la : la & 0xffff_ffffL;
     }
 
     long read(int selector, int vector) {

@@ -118,10 +118,10 @@ final class VectorAvx {
         int r = Insn.reg(w0) * 4;
         int bytes = wide ? 32 : 16;
         int seg = Insn.segment(w0);
-        long la = o.address(w0, w1, bytes, true);
-        if (aligned && (la & bytes - 1) != 0) {
+        if (aligned && o.misaligned(w0, w1, bytes - 1)) {
             throw o.protection();
         }
+        long la = o.address(w0, w1, bytes, true);
         if (wide) {
             v.cpu.probeWrite(seg, la, 32);
         }
@@ -309,7 +309,7 @@ final class VectorAvx {
             store(w0, w1, wide, aligned);
             return;
         }
-        if (memory && aligned && (o.address(w0, w1, wide ? 32 : 16, false) & (wide ? 31 : 15)) != 0) {
+        if (memory && aligned && o.misaligned(w0, w1, wide ? 31 : 15)) {
             throw o.protection();
         }
         int from = load ? fetch(w0, w1, wide) : Insn.reg(w0) * 4;

@@ -167,10 +167,11 @@ final class VectorOps {
             b1 = x[r + 1];
             return;
         }
-        long la = o.address(w0, w1, 16, false);
-        if (aligned && (la & 15) != 0 && !vex) {
+        // Before the segment's limit.
+        if (aligned && !vex && o.misaligned(w0, w1, 15)) {
             throw o.protection();
         }
+        long la = o.address(w0, w1, 16, false);
         cpu.load128(Insn.segment(w0), la, wide, 0);
         b0 = wide[0];
         b1 = wide[1];
@@ -194,10 +195,10 @@ final class VectorOps {
             set(Insn.rm(w0), low, high);
             return;
         }
-        long la = o.address(w0, w1, 16, true);
-        if (aligned && (la & 15) != 0 && !vex) {
+        if (aligned && !vex && o.misaligned(w0, w1, 15)) {
             throw o.protection();
         }
+        long la = o.address(w0, w1, 16, true);
         wide[0] = low;
         wide[1] = high;
         cpu.store128(Insn.segment(w0), la, wide, 0);

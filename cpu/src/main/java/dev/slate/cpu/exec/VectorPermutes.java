@@ -363,12 +363,12 @@ final class VectorPermutes {
             return;
         }
         int seg = Insn.segment(w0);
-        long la = o.address(w0, w1, wide ? 16 : 8, true);
         if (!v.cpu.intel) {
-            v.cpu.probeWrite(seg, la, wide ? 16 : 8);
+            v.cpu.probeWrite(seg, o.address(w0, w1, wide ? 16 : 8, true), wide ? 16 : 8);
         }
         // Intel's processors have noted what was inexact when the store faults.
         v.floats.end();
+        long la = o.address(w0, w1, wide ? 16 : 8, true);
         if (wide) {
             r[0] = low;
             r[1] = high;

@@ -58,15 +58,14 @@ final class X87Environment {
         int word = Insn.size(w0) != 1 ? 2 : 1;
         int bytes = 7 << word;
         int seg = Insn.segment(w0);
-        long la = o.address(w0, w1, bytes + (registers ? 80 : 0), true);
-        cpu.probeWrite(seg, la, bytes + (registers ? 80 : 0));
+        prove(w0, w1, word, registers, true);
         int tags = 0;
         for (int r = 0; r < 8; r++) {
             tags |= x.tag(r) << 2 * r;
         }
         fill(word == 2, tags);
         for (int i = 0; i < 7; i++) {
-            cpu.store(seg, cpu.wrap(la + ((long) i << word)), word, words[i]);
+            cpu.store(seg, o.part(w0, w1, i << word, 1 << word, true), word, words[i]);
         }
         if (!registers) {
             // All exceptions are masked afterwards.
@@ -76,10 +75,27 @@ final class X87Environment {
         }
         for (int i = 0; i < 8; i++) {
             int r = x.physical(i);
-            cpu.store64(seg, cpu.wrap(la + bytes + 10L * i), s.fpMantissa[r]);
-            cpu.store16(seg, cpu.wrap(la + bytes + 10L * i + 8), s.fpExponent[r]);
+            cpu.store64(seg, o.part(w0, w1, bytes + 10 * i, 8, true), s.fpMantissa[r]);
+            cpu.store16(seg, o.part(w0, w1, bytes + 10 * i + 8, 2, true), s.fpExponent[r]);
         }
         initialize();
+    }
+
+    /** Looks at every part of the image: it can be stored, or loaded. */
+    private void prove(long w0, long w1, int word, boolean registers, boolean write) {
+        int seg = Insn.segment(w0);
+        int at = 0;
+        for (int i = 0; i < (registers ? 23 : 7); i++) {
+            // The words, and of each register eight bytes and two.
+            int bytes = i < 7 ? 1 << word : (i & 1) != 0 ? 8 : 2;
+            long la = o.part(w0, w1, at, bytes, write);
+            if (write) {
+                cpu.probeWrite(seg, la, bytes);
+            } else {
+                cpu.load(seg, la, Integer.numberOfTrailingZeros(bytes));
+            }
+            at += bytes;
+        }
     }
 
     private final long[] words = new long[7];
@@ -118,20 +134,18 @@ final class X87Environment {
         int word = wide ? 2 : 1;
         int bytes = 7 << word;
         int seg = Insn.segment(w0);
-        long la = o.address(w0, w1, bytes + (registers ? 80 : 0), false);
-        int fcw = cpu.load16(seg, la);
-        int fsw = cpu.load16(seg, cpu.wrap(la + (1L << word)));
-        int tags = cpu.load16(seg, cpu.wrap(la + (2L << word)));
-        long ip = cpu.load(seg, cpu.wrap(la + (3L << word)), word);
-        long opcode = cpu.load(seg, cpu.wrap(la + (4L << word)), word);
-        long dp = cpu.load(seg, cpu.wrap(la + (5L << word)), word);
-        long data = cpu.load(seg, cpu.wrap(la + (6L << word)), word);
-        if (registers) {
-            // Every byte, in order, before anything changes.
-            for (int i = 0; i < 10; i++) {
-                cpu.load64(seg, cpu.wrap(la + bytes + 8L * i));
-            }
+        // Every byte, in order, before anything changes.
+        prove(w0, w1, word, registers, false);
+        for (int i = 0; i < 7; i++) {
+            words[i] = cpu.load(seg, o.part(w0, w1, i << word, 1 << word, false), word);
         }
+        int fcw = (int) words[0];
+        int fsw = (int) words[1];
+        int tags = (int) words[2];
+        long ip = words[3];
+        long opcode = words[4];
+        long dp = words[5];
+        long data = words[6];
         s.fcw = fcw & 0x1f3f | 0x40;
         s.fsw = fsw & 0xffff;
         x.summarize();
@@ -157,8 +171,8 @@ final class X87Environment {
         if (registers) {
             for (int i = 0; i < 8; i++) {
                 int r = x.physical(i);
-                s.fpMantissa[r] = cpu.load64(seg, cpu.wrap(la + bytes + 10L * i));
-                s.fpExponent[r] = cpu.load16(seg, cpu.wrap(la + bytes + 10L * i + 8)) & 0xffff;
+                s.fpMantissa[r] = cpu.load64(seg, o.part(w0, w1, bytes + 10 * i, 8, false));
+                s.fpExponent[r] = cpu.load16(seg, o.part(w0, w1, bytes + 10 * i + 8, 2, false)) & 0xffff;
             }
         }
     }

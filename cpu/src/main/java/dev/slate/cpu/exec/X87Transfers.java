@@ -39,9 +39,8 @@ final class X87Transfers {
     void load(int op, boolean memory, int i, long w0, long w1) {
         if (op == Op.FLD_M80) {
             int seg = Insn.segment(w0);
-            long la = o.address(w0, w1, 10, false);
-            long mantissa = cpu.load64(seg, la);
-            int exponent = cpu.load16(seg, cpu.wrap(la + 8)) & 0xffff;
+            long mantissa = cpu.load64(seg, o.part(w0, w1, 0, 8, false));
+            int exponent = cpu.load16(seg, o.part(w0, w1, 8, 2, false)) & 0xffff;
             x.begin();
             if (room()) {
                 x.set(0, exponent, mantissa);
@@ -145,26 +144,37 @@ final class X87Transfers {
     // the same, and comes first; to Intel it does not.
 
     /** Returns the status word, for {@link #store} to restore when it faults. */
-    private int provable(int seg, long la, int bytes) {
+    private int provable(long w0, long w1, int bytes) {
         if (!cpu.intel) {
-            cpu.probeWrite(seg, la, bytes);
+            prove(w0, w1, bytes);
         }
         return s.fsw;
     }
 
-    private void store(int before, int seg, long la, int size, long v) {
+    private void prove(long w0, long w1, int bytes) {
+        int seg = Insn.segment(w0);
+        if (bytes <= 8) {
+            cpu.probeWrite(seg, o.address(w0, w1, bytes, true), bytes);
+        } else {
+            cpu.probeWrite(seg, o.part(w0, w1, 0, 8, true), 8);
+            cpu.probeWrite(seg, o.part(w0, w1, 8, 2, true), 2);
+        }
+    }
+
+    private void store(int before, long w0, long w1, int size, long v) {
         int after = s.fsw;
         s.fsw = before;
-        cpu.store(seg, la, size, v);
+        o.storeMemory(w0, w1, size, v);
         s.fsw = after;
     }
 
-    private void store10(int before, int seg, long la, long low, int high) {
+    private void store10(int before, long w0, long w1, long low, int high) {
         int after = s.fsw;
         s.fsw = before;
-        cpu.probeWrite(seg, la, 10);
-        cpu.store64(seg, la, low);
-        cpu.store16(seg, cpu.wrap(la + 8), high);
+        prove(w0, w1, 10);
+        int seg = Insn.segment(w0);
+        cpu.store64(seg, o.part(w0, w1, 0, 8, true), low);
+        cpu.store16(seg, o.part(w0, w1, 8, 2, true), high);
         s.fsw = after;
     }
 
@@ -187,13 +197,11 @@ final class X87Transfers {
     void storeFloat(boolean pop, long w0, long w1) {
         int size = Insn.size(w0);
         int format = size == 2 ? SoftFloat.SINGLE : SoftFloat.DOUBLE;
-        long la = o.address(w0, w1, 1 << size, true);
-        int seg = Insn.segment(w0);
-        int before = provable(seg, la, 1 << size);
+        int before = provable(w0, w1, 1 << size);
         x.begin();
         if (x.empty(0)) {
             if (x.stackFault(false)) {
-                store(before, seg, la, size, size == 2 ? 0xffc0_0000L : 0xfff8_0000_0000_0000L);
+                store(before, w0, w1, size, size == 2 ? 0xffc0_0000L : 0xfff8_0000_0000_0000L);
                 x.pop(pop ? 1 : 0);
             }
             return;
@@ -214,15 +222,13 @@ final class X87Transfers {
             x.finish();
             return;
         }
-        store(before, seg, la, size, f.pack(format));
+        store(before, w0, w1, size, f.pack(format));
         x.finish();
         x.pop(pop ? 1 : 0);
     }
 
     void store80(long w0, long w1) {
-        int seg = Insn.segment(w0);
-        long la = o.address(w0, w1, 10, true);
-        int before = provable(seg, la, 10);
+        int before = provable(w0, w1, 10);
         s.fsw &= ~X87Stack.C1;
         long mantissa = 0xc000_0000_0000_0000L;
         int exponent = 0xffff;
@@ -233,15 +239,13 @@ final class X87Transfers {
         } else if (!x.stackFault(false)) {
             return;
         }
-        store10(before, seg, la, mantissa, exponent);
+        store10(before, w0, w1, mantissa, exponent);
         x.pop();
     }
 
     void storeInteger(long w0, long w1, boolean pop, boolean truncate) {
         int size = Insn.size(w0);
-        int seg = Insn.segment(w0);
-        long la = o.address(w0, w1, 1 << size, true);
-        int before = provable(seg, la, 1 << size);
+        int before = provable(w0, w1, 1 << size);
         x.begin();
         if (truncate) {
             f.rounding = SoftFloat.TRUNCATE;
@@ -262,7 +266,7 @@ final class X87Transfers {
             }
             x.finish();
         }
-        store(before, seg, la, size, v);
+        store(before, w0, w1, size, v);
         x.pop(pop ? 1 : 0);
     }
 
@@ -271,9 +275,8 @@ final class X87Transfers {
     /** FBLD: eighteen decimal digits and a sign. Digits above nine count as they are (the manuals leave the result undefined). */
     void loadDecimal(long w0, long w1) {
         int seg = Insn.segment(w0);
-        long la = o.address(w0, w1, 10, false);
-        long digits = cpu.load64(seg, la);
-        int top = cpu.load16(seg, cpu.wrap(la + 8));
+        long digits = cpu.load64(seg, o.part(w0, w1, 0, 8, false));
+        int top = cpu.load16(seg, o.part(w0, w1, 8, 2, false));
         x.begin();
         if (!room()) {
             return;
@@ -289,9 +292,7 @@ final class X87Transfers {
 
     /** FBSTP: st(0), rounded to an integer, as eighteen decimal digits and a sign. */
     void storeDecimal(long w0, long w1) {
-        int seg = Insn.segment(w0);
-        long la = o.address(w0, w1, 10, true);
-        int before = provable(seg, la, 10);
+        int before = provable(w0, w1, 10);
         x.begin();
         // The indefinite.
         long digits = 0xc000_0000_0000_0000L;
@@ -323,7 +324,7 @@ final class X87Transfers {
             }
             x.finish();
         }
-        store10(before, seg, la, digits, top);
+        store10(before, w0, w1, digits, top);
         x.pop();
     }
 }

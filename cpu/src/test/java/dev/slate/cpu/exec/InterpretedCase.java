@@ -17,6 +17,9 @@ final class InterpretedCase implements AutoCloseable {
     private static final long CODE_GPA = 0x50_0000;
     private static final int CODE_PAGES = 2 * SiliconHelper.BATCH * SiliconCase.CODE_BYTES / 4096;
     private static final long TABLES = 0x1000;
+    private static final long GDT = 0x60_0000;
+    private static final long LDT = 0x60_1000;
+    private static final long KERNEL = 0xffff_8000_0000_0000L;
 
     private final PhysicalMemory memory;
     final CpuState s;
@@ -53,6 +56,24 @@ final class InterpretedCase implements AutoCloseable {
         HostMemory.put64(memory.hva(TABLES + 8192) + 8 * (SiliconCase.DATA >>> 21), table | 7);
         HostMemory.put64(memory.hva(table), PAGE_GPA | 7);
         HostMemory.put64(memory.hva(table) + 8, PAGE_GPA + 4096 | 5);
+        HostMemory.put64(memory.hva(TABLES + 8192) + 8 * (SiliconSegments.ALIAS >>> 21), table + 8192 | 7);
+        HostMemory.put64(memory.hva(table + 8192) + 8 * (SiliconSegments.ALIAS >>> 12 & 511), PAGE_GPA | 7);
+        // The descriptor tables lie where no program's address can be.
+        HostMemory.put64(memory.hva(TABLES) + 8 * 256, table + 12288 | 3);
+        HostMemory.put64(memory.hva(table + 12288), table + 16384 | 3);
+        HostMemory.put64(memory.hva(table + 16384) + 8 * (GDT >>> 21), GDT & -0x20_0000L | 0x83);
+        for (int i = 0; i < SiliconSegments.count(); i++) {
+            HostMemory.put64(memory.hva(LDT) + 8L * i, SiliconSegments.descriptor(i));
+        }
+        // As Linux has them.
+        HostMemory.put64(memory.hva(GDT) + 0x20, 0x00cf_fb00_0000_ffffL);
+        HostMemory.put64(memory.hva(GDT) + 0x28, 0x00cf_f300_0000_ffffL);
+        HostMemory.put64(memory.hva(GDT) + 0x30, 0x00af_fb00_0000_ffffL);
+        s.gdtBase = KERNEL + GDT;
+        s.gdtLimit = 0x7f;
+        s.segBase[CpuState.LDTR] = KERNEL + LDT;
+        s.segLimit[CpuState.LDTR] = 8 * SiliconSegments.count() - 1;
+        s.segAttr[CpuState.LDTR] = 2 | CpuState.ATTR_P;
         if (codePages != 0) {
             HostMemory.put64(memory.hva(TABLES + 8192) + 8 * (SiliconCase.CODE >>> 21), table + 4096 | 7);
             for (int i = 0; i < CODE_PAGES; i++) {
@@ -60,13 +81,6 @@ final class InterpretedCase implements AutoCloseable {
                 HostMemory.put64(memory.nestedEntry(gpa), codePages + 4096L * i | 7);
                 HostMemory.put64(memory.hva(table + 4096) + 8L * i, gpa | 5);
             }
-        }
-        s.segSelector[CpuState.SS] = 0x2b;
-        for (int seg : new int[] {CpuState.ES, CpuState.DS}) {
-            s.segSelector[seg] = 0x2b;
-        }
-        for (int seg : new int[] {CpuState.FS, CpuState.GS}) {
-            s.segSelector[seg] = 0;
         }
         s.cr4 |= CpuState.CR4_OSFXSR | CpuState.CR4_OSXMMEXCPT | CpuState.CR4_OSXSAVE;
         s.xcr0 = 7;
@@ -77,6 +91,17 @@ final class InterpretedCase implements AutoCloseable {
 
     private void mode(int mode) {
         boolean bits64 = mode == Mode.BITS64;
+        for (int seg = 0; seg < 6; seg++) {
+            s.segSelector[seg] = seg < CpuState.FS ? SiliconSegments.GDT_DATA : 0;
+            s.segBase[seg] = 0;
+            s.segLimit[seg] = -1;
+            s.segAttr[seg] = 3
+                    | CpuState.ATTR_S
+                    | CpuState.ATTR_P
+                    | CpuState.ATTR_DB
+                    | CpuState.ATTR_G
+                    | 3 << CpuState.ATTR_DPL_SHIFT;
+        }
         s.segSelector[CpuState.CS] = bits64 ? 0x33 : code32;
         s.segAttr[CpuState.CS] = 0xb
                 | CpuState.ATTR_S
@@ -84,6 +109,30 @@ final class InterpretedCase implements AutoCloseable {
                 | CpuState.ATTR_G
                 | (bits64 ? CpuState.ATTR_L : CpuState.ATTR_DB)
                 | 3 << CpuState.ATTR_DPL_SHIFT;
+        memory.cpu.modeChanged();
+        segmented = false;
+    }
+
+    /** The segments are a case's, not the flat ones. */
+    private boolean segmented;
+
+    /** Loads a case's segments. */
+    private void segments(SiliconCase in) {
+        segmented = true;
+        for (int seg = 0; seg < 6; seg++) {
+            int selector = in.selector(seg);
+            s.segSelector[seg] = selector;
+            if (selector < 4) {
+                s.segBase[seg] = 0;
+                s.segLimit[seg] = 0;
+                s.segAttr[seg] = CpuState.ATTR_UNUSABLE;
+                continue;
+            }
+            long descriptor = HostMemory.get64(memory.hva((selector & 4) != 0 ? LDT : GDT) + (selector & ~7));
+            s.segBase[seg] = Segments.base(descriptor);
+            s.segLimit[seg] = Segments.limit(descriptor);
+            s.segAttr[seg] = Segments.attributes(descriptor) | 1;
+        }
         memory.cpu.modeChanged();
     }
 
@@ -141,7 +190,9 @@ final class InterpretedCase implements AutoCloseable {
         error = 0;
         address = 0;
         memory.cpu.stop = false;
-        if (block.mode == Mode.BITS64 != memory.cpu.mode64) {
+        if (in.segmented()) {
+            segments(in);
+        } else if (segmented || block.mode == Mode.BITS64 != memory.cpu.mode64) {
             mode(block.mode);
         } else {
             memory.cpu.modeChanged();

@@ -27,6 +27,7 @@ final class SiliconCase {
     private static final int BYTES = 168;
     private static final int INSTRUCTIONS = 172;
     static final int CODE_AT = 176;
+    private static final int SELECTORS = CODE_AT + 64;
     /** The XSAVE area, standard format: of its legacy part control words, MXCSR, x87 and XMM registers. */
     static final int FX = 256;
 
@@ -92,6 +93,26 @@ final class SiliconCase {
     /** Of the data page outside the window: 64-bit words, each times its odd number, added. */
     long sum() {
         return get(SUM);
+    }
+
+    /** Of one segment register, in 16- and 32-bit code; all are zero where the flat segments of 64-bit code are meant. */
+    int selector(int seg) {
+        return HostMemory.get16(at + SELECTORS + 2L * seg) & 0xffff;
+    }
+
+    void selector(int seg, int v) {
+        HostMemory.put16(at + SELECTORS + 2L * seg, v);
+    }
+
+    /** Whether {@link #selector} says which segments there are. */
+    boolean segmented() {
+        return selector(dev.slate.cpu.CpuState.CS) != 0;
+    }
+
+    void flat() {
+        for (int i = 0; i < 6; i++) {
+            selector(i, 0);
+        }
     }
 
     int codeBytes() {

@@ -96,7 +96,7 @@ final class SiliconGenerator {
     /** Rows that may stand in sequences. */
     private final int[] sequenceRows;
 
-    private final int[] turn = new int[3];
+    private final int[] turn = new int[4];
 
     /** The row of the case last made; the first one's of a sequence. */
     int row;
@@ -113,8 +113,16 @@ final class SiliconGenerator {
         List<Integer> sequence = new ArrayList<>();
         List<Integer> stepped = new ArrayList<>();
         List<Integer> stepped32 = new ArrayList<>();
+        List<Integer> segmented = new ArrayList<>();
         for (int r = 0; r < bytes.count(); r++) {
             int op = bytes.operation(r);
+            boolean outside64 = bytes.offered(r, Mode.BITS16, random) || bytes.offered(r, Mode.BITS32, random);
+            if (outside64 && (wanted(op) || loadsSegment(op))) {
+                segmented.add(r);
+                for (int i = usesAddress(op) ? 11 : 0; i > 0; i--) {
+                    segmented.add(r);
+                }
+            }
             if (!wanted(op)) {
                 continue;
             }
@@ -135,7 +143,7 @@ final class SiliconGenerator {
                 stepped32.add(r);
             }
         }
-        rows = new int[][] {ints(direct), ints(stepped), ints(stepped32)};
+        rows = new int[][] {ints(direct), ints(stepped), ints(stepped32), ints(segmented)};
         sequenceRows = ints(sequence);
     }
 
@@ -144,9 +152,9 @@ final class SiliconGenerator {
     }
 
     /** Rows that this compares at all, run in those ways. */
-    int rowsCompared(int ways) {
+    int rowsCompared(int first, int last) {
         BitSet all = new BitSet();
-        for (int how = 0; how < ways; how++) {
+        for (int how = first; how <= last; how++) {
             for (int r : rows[how]) {
                 all.set(r);
             }
@@ -160,6 +168,21 @@ final class SiliconGenerator {
                 || op >= Op.CALL_REL && op <= Op.RET_IMM
                 || op >= Op.LOOPNE && op <= Op.JCXZ
                 || op == Op.POPF;
+    }
+
+    /** Far transfers and loads of segment registers, but not of SS, which holds the single-step trap off. */
+    private static boolean loadsSegment(int op) {
+        return op >= Op.CALL_FAR_IMM && op <= Op.IRET || op == Op.POP_SEG || op >= Op.MOV_TO_SEG && op <= Op.LGS;
+    }
+
+    /** What touches the stack or forms an address by itself: of these there are to be many cases in segments. */
+    private static boolean usesAddress(int op) {
+        return switch (op) {
+            case Op.PUSH, Op.POP, Op.PUSHA, Op.POPA, Op.PUSHF, Op.POPF, Op.ENTER, Op.LEAVE, Op.PUSH_SEG -> true;
+            case Op.MOV_A_MOFFS, Op.MOV_MOFFS_A, Op.XLAT, Op.LEA, Op.MASKMOVQ, Op.MASKMOVDQU, Op.BOUND -> true;
+            case Op.FNSTENV, Op.FLDENV, Op.FNSAVE, Op.FRSTOR, Op.FXSAVE, Op.FXRSTOR -> true;
+            default -> jumps(op) || loadsSegment(op) || op >= Op.MOVS && op <= Op.SCAS;
+        };
     }
 
     /** What may stand in a sequence: its results are wholly defined. */
@@ -190,9 +213,12 @@ final class SiliconGenerator {
 
     /** Fills the image, whose code is to be at {@code address}; returns its decoded block. */
     Block next(SiliconCase c, int how, long address) {
-        int mode = how == SiliconHelper.STEPPED_32 ? Mode.BITS32 : Mode.BITS64;
         int[] from = rows[how];
         for (; ; ) {
+            int mode = how == SiliconHelper.DIRECT || how == SiliconHelper.STEPPED
+                    ? Mode.BITS64
+                    : how == SiliconHelper.STEPPED_32 || random.nextBoolean() ? Mode.BITS32 : Mode.BITS16;
+            boolean segments = how == SiliconHelper.SEGMENTED;
             row = from[turn[how]];
             turn[how] = turn[how] + 1 == from.length ? 0 : turn[how] + 1;
             int length = make(row, mode, 0);
@@ -210,10 +236,15 @@ final class SiliconGenerator {
             }
             c.code(code, length, instructions);
             Block b = interpreted.decode(c, mode);
-            if (b == null || b.count != instructions || unfit(b)) {
+            if (b == null || b.count != instructions || unfit(b, segments)) {
                 continue;
             }
-            c.rip(address);
+            if (segments) {
+                SiliconSegments.choose(c, mode == Mode.BITS16, address, random);
+            } else {
+                c.flat();
+                c.rip(address);
+            }
             state(c, mode);
             claimed = 0;
             patched = false;
@@ -239,12 +270,15 @@ final class SiliconGenerator {
         return 0;
     }
 
-    private boolean unfit(Block b) {
+    private boolean unfit(Block b, boolean segments) {
         for (int i = 0; i < b.count; i++) {
             long w0 = b.code[i * Insn.WORDS];
             int op = Insn.op(w0);
             boolean segmented = Insn.isMemory(w0) || op >= Op.MOVS && op <= Op.SCAS || op == Op.XLAT;
-            if (Insn.segment(w0) >= CpuState.FS && segmented) {
+            if (Insn.segment(w0) >= CpuState.FS && segmented && !segments) {
+                return true;
+            }
+            if ((op == Op.POP_SEG || op == Op.MOV_TO_SEG) && Insn.reg(w0) == CpuState.SS) {
                 return true;
             }
             if (op == Op.LOOPE || op == Op.LOOPNE || op == Op.FSTP) {
@@ -450,6 +484,9 @@ final class SiliconGenerator {
     private boolean point(SiliconCase c, Block b, int p) {
         long w0 = b.code[p];
         int op = Insn.op(w0);
+        if (c.segmented()) {
+            return pointSegmented(c, b, p);
+        }
         if (p == 0 && random.nextInt(40) != 0) {
             c.gpr(CpuState.RSP, SiliconCase.DATA + SiliconCase.WINDOW + 64 + 8 * random.nextInt(16));
             if (random.nextBoolean()) {
@@ -496,6 +533,100 @@ final class SiliconGenerator {
             claim(c, Insn.reg(w0), random.nextInt(-300, 300));
         }
         return pointMemory(c, b, p, op);
+    }
+
+    /** An offset in the segment that a register of the case names. */
+    private long offset(SiliconCase c, int seg, int addressSize) {
+        return SiliconSegments.offset(c.selector(seg), target(), addressSize, random) & 0xffff_ffffL;
+    }
+
+    /** The same in 16- and 32-bit code, whose segments have bases and limits. */
+    private boolean pointSegmented(SiliconCase c, Block b, int p) {
+        long w0 = b.code[p];
+        int op = Insn.op(w0);
+        int width = Insn.addressSize(w0);
+        int seg = Insn.segment(w0);
+        // The upper half of a 16-bit stack's pointer is anything, now and then that of a 32-bit stack, too.
+        int stack = random.nextInt(4) == 0 ? 2 : 1;
+        c.gpr(CpuState.RSP, offset(c, CpuState.SS, stack));
+        c.gpr(CpuState.RBP, offset(c, CpuState.SS, stack));
+        if (stack == 1 && random.nextBoolean()) {
+            c.gpr(CpuState.RSP, c.gpr(CpuState.RSP) & 0xffff);
+        }
+        for (int i = 0; i < 3; i++) {
+            // Selectors for what is popped.
+            HostMemory.put16(c.at + SiliconCase.WINDOW_AT + 2 * random.nextInt(128), SiliconSegments.any(random));
+        }
+        if (op >= Op.MOVS && op <= Op.SCAS) {
+            c.gpr(CpuState.RSI, offset(c, seg, width));
+            c.gpr(CpuState.RDI, offset(c, CpuState.ES, width));
+            int count = random.nextInt(random.nextInt(8) == 0 ? 80 : 4);
+            c.gpr(CpuState.RCX, width == 1 ? count | (long) random.nextInt(0x1_0000) << 16 : count);
+            return true;
+        }
+        switch (op) {
+            case Op.LOOP, Op.LOOPE, Op.LOOPNE, Op.JCXZ -> {
+                if (random.nextBoolean()) {
+                    c.gpr(CpuState.RCX, c.gpr(CpuState.RCX) & (width == 1 ? 0xffff_0000L : 0) | random.nextInt(3));
+                }
+                return true;
+            }
+            case Op.MASKMOVDQU, Op.MASKMOVQ -> {
+                c.gpr(CpuState.RDI, offset(c, seg, width));
+                return true;
+            }
+            case Op.XLAT -> {
+                c.gpr(CpuState.RBX, offset(c, seg, width));
+                return true;
+            }
+            case Op.MOV_A_MOFFS, Op.MOV_MOFFS_A -> {
+                patched = true;
+                put(c, Insn.length(w0) - (1 << width), 1 << width, offset(c, seg, width));
+                return true;
+            }
+            case Op.CALL_FAR_IMM, Op.JMP_FAR_IMM -> {
+                patched = true;
+                put(c, Insn.length(w0) - 2, 2, SiliconSegments.any(random));
+                return true;
+            }
+            case Op.MOV_TO_SEG -> {
+                if (!Insn.isMemory(w0)) {
+                    c.gpr(Insn.rm(w0), c.gpr(Insn.rm(w0)) & 0xffff_0000L | SiliconSegments.any(random));
+                    return true;
+                }
+            }
+            default -> {}
+        }
+        if (!Insn.isMemory(w0) || op >= Op.GATHERDPS && op <= Op.PGATHERQQ) {
+            return true;
+        }
+        if (op >= Op.BT && op <= Op.BTC && Insn.form(w0) == Insn.FORM_RM_R) {
+            c.gpr(Insn.reg(w0), random.nextInt(-300, 300) & 0xffff_ffffL);
+        }
+        long at = offset(c, seg, width);
+        if (op >= Op.FXSAVE && op <= Op.XRSTOR && random.nextInt(16) != 0) {
+            at -= at + SiliconSegments.base(c.selector(seg)) & 63;
+            c.gpr(CpuState.RAX, random.nextInt(8));
+            c.gpr(CpuState.RDX, 0);
+        }
+        int base = Insn.base(w0);
+        int index = Insn.index(w0);
+        if (op >= Op.XSAVE && op <= Op.XRSTOR && (base == CpuState.RAX || base == CpuState.RDX)) {
+            // It would choose components that the interpreter has not.
+            return false;
+        }
+        if (base != Insn.NO_REG && base != index) {
+            long rest = Insn.displacement(b.code[p + 1]) + (index == Insn.NO_REG ? 0 : c.gpr(index) << Insn.scale(w0));
+            c.gpr(base, at - rest & 0xffff_ffffL);
+        }
+        return true;
+    }
+
+    /** Overwrites bytes of the code. */
+    private static void put(SiliconCase c, int at, int bytes, long v) {
+        for (int i = 0; i < bytes; i++) {
+            HostMemory.put8(c.at + SiliconCase.CODE_AT + at + i, (int) (v >>> 8 * i));
+        }
     }
 
     private boolean pointMemory(SiliconCase c, Block b, int p, int op) {

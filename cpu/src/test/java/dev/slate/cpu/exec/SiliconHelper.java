@@ -13,6 +13,8 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -28,6 +30,8 @@ final class SiliconHelper implements AutoCloseable {
 
     static final int STEPPED = 1;
     static final int STEPPED_32 = 2;
+    /** 16- and 32-bit code in {@link SiliconSegments}. */
+    static final int SEGMENTED = 3;
 
     private final Process process;
     private final OutputStream to;
@@ -43,6 +47,9 @@ final class SiliconHelper implements AutoCloseable {
     /** Selector of 32-bit code. */
     final int code32;
 
+    /** Whether the kernel has taken the whole of {@link SiliconSegments}. */
+    final boolean segments;
+
     private final ByteBuffer order = ByteBuffer.allocate(12).order(ByteOrder.LITTLE_ENDIAN);
 
     private SiliconHelper(Path folder, Process process, MappedByteBuffer slots) throws IOException {
@@ -54,6 +61,7 @@ final class SiliconHelper implements AutoCloseable {
         this.base = MemorySegment.ofBuffer(slots).address();
         this.leave = Long.reverseBytes(from.readLong());
         this.code32 = (int) Long.reverseBytes(from.readLong());
+        this.segments = Long.reverseBytes(from.readLong()) == SiliconSegments.count();
     }
 
     /** Why there can be no helper here, or the empty string. */
@@ -78,6 +86,13 @@ final class SiliconHelper implements AutoCloseable {
         return "no C compiler 'cc' (Debian: apt install gcc)";
     }
 
+    /** Why 16- and 32-bit code cannot be run in segments of its own, or the empty string. */
+    static String withoutSegments() throws IOException, InterruptedException {
+        try (SiliconHelper h = start()) {
+            return h.segments ? "" : "the host's kernel refuses modify_ldt for 16-bit segments, or has no FSGSBASE";
+        }
+    }
+
     static SiliconHelper start() throws IOException, InterruptedException {
         Path source = Path.of("src/test/native/silicon.c");
         if (!Files.exists(source)) {
@@ -89,7 +104,15 @@ final class SiliconHelper implements AutoCloseable {
                 ? Files.createTempDirectory(memory, "slate-silicon")
                 : Files.createTempDirectory("slate-silicon");
         Path binary = folder.resolve("silicon");
-        Process cc = new ProcessBuilder("cc", "-O3", "-mno-red-zone", "-o", binary.toString(), source.toString())
+        Process cc = new ProcessBuilder(
+                        "cc",
+                        "-O3",
+                        "-mno-red-zone",
+                        "-mfsgsbase",
+                        "-fno-stack-protector",
+                        "-o",
+                        binary.toString(),
+                        source.toString())
                 .inheritIO()
                 .start();
         if (!cc.waitFor(60, TimeUnit.SECONDS) || cc.exitValue() != 0) {
@@ -101,7 +124,10 @@ final class SiliconHelper implements AutoCloseable {
                 FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
             slots = c.map(FileChannel.MapMode.READ_WRITE, 0, 2L * BATCH * (SLOT + SiliconCase.CODE_BYTES));
         }
-        Process p = new ProcessBuilder(binary.toString(), file.toString(), Integer.toString(2 * BATCH))
+        List<String> command =
+                new ArrayList<>(List.of(binary.toString(), file.toString(), Integer.toString(2 * BATCH)));
+        command.addAll(SiliconSegments.arguments());
+        Process p = new ProcessBuilder(command)
                 .redirectError(ProcessBuilder.Redirect.INHERIT)
                 .start();
         return new SiliconHelper(folder, p, slots);
@@ -129,7 +155,7 @@ final class SiliconHelper implements AutoCloseable {
     void placeCode(int i, SiliconCase c) {
         long at = codePages() + (long) i * SiliconCase.CODE_BYTES;
         int n = c.codeBytes();
-        HostMemory.copy(c.at + SiliconCase.CODE_AT, at, 80);
+        HostMemory.copy(c.at + SiliconCase.CODE_AT, at, 64);
         // jmp *0(%rip)
         HostMemory.put16(at + n, 0x25ff);
         HostMemory.put32(at + n + 2, 0);

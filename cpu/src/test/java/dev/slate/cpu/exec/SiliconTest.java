@@ -30,19 +30,31 @@ final class SiliconTest {
 
     @Test
     void randomInstructionsGiveWhatSiliconGives() throws Exception {
+        compare(false, Long.getLong("silicon.cases", 30_000));
+    }
+
+    @Test
+    void randomInstructionsOf16And32BitsInSegmentsGiveWhatSiliconGives() throws Exception {
+        compare(true, Long.getLong("silicon.segment.cases", 30_000));
+    }
+
+    private static void compare(boolean segments, long cases) throws Exception {
         String missing = SiliconHelper.missing();
         if (missing.isEmpty() && !HostProcessor.has("avx2")) {
             missing = "the host's processor has no AVX2";
+        }
+        if (missing.isEmpty() && segments) {
+            missing = SiliconHelper.withoutSegments();
         }
         if (!missing.isEmpty()) {
             System.out.println("silicon: skipped, " + missing);
         }
         assumeTrue(missing.isEmpty(), missing);
-        long cases = Long.getLong("silicon.cases", 30_000);
         // The build's own cases are the same every time; whoever asks for a number of cases gets fresh ones.
         long seed = Long.getLong("silicon.seed", Boolean.getBoolean("silicon.fresh") ? System.nanoTime() : 23);
-        System.out.println("silicon: " + cases + " cases, seed " + seed);
-        List<String> failures = new Run(seed).run(cases);
+        System.out.println("silicon: " + cases + (segments ? " cases in segments" : " cases") + ", seed " + seed + ", "
+                + HostProcessor.name());
+        List<String> failures = new Run(seed, segments).run(cases);
         assertThat(failures)
                 .as("differences (silicon/interpreter), seed " + seed)
                 .isEmpty();
@@ -57,6 +69,9 @@ final class SiliconTest {
 
     private static final class Run {
         private final long seed;
+        /** 16- and 32-bit code in {@link SiliconSegments}, not flat code of mostly 64 bits. */
+        private final boolean segments;
+
         private final RowBytes rows;
         private final long[] compared;
         private final long[] different;
@@ -69,9 +84,12 @@ final class SiliconTest {
         private final SiliconCase in = new SiliconCase();
         private final SiliconCase out = new SiliconCase();
         private long sequences;
+        /** Cases compared, by {@link Mode}. */
+        private final long[] byMode = new long[3];
 
-        Run(long seed) throws IOException {
+        Run(long seed, boolean segments) throws IOException {
             this.seed = seed;
+            this.segments = segments;
             rows = new RowBytes(features());
             compared = new long[rows.count()];
             different = new long[rows.count()];
@@ -85,17 +103,25 @@ final class SiliconTest {
                 boolean avx = (ImplementedFeatures.COMPLETE & Feature.bit(Feature.AVX)) != 0;
                 SiliconGenerator generator = new SiliconGenerator(seed, rows, interpreted, comparison, avx);
                 boolean bits32 = runs32(helper);
-                System.out.println("silicon: " + generator.rowsCompared(bits32 ? 3 : 2) + " of " + rows.count()
-                        + " rows" + (bits32 ? "" : ", none in 32-bit code: the host's kernel runs none"));
+                System.out.println("silicon: "
+                        + (segments
+                                ? generator.rowsCompared(SiliconHelper.SEGMENTED, SiliconHelper.SEGMENTED)
+                                : generator.rowsCompared(
+                                        SiliconHelper.DIRECT,
+                                        bits32 ? SiliconHelper.STEPPED_32 : SiliconHelper.STEPPED))
+                        + " of " + rows.count() + " rows"
+                        + (bits32 ? "" : ", none in 32-bit code: the host's kernel runs none"));
                 int before = -1;
                 long done = 0;
                 long told = start;
                 for (int batch = 0; done < cases; batch++) {
                     int first = (batch & 1) * BATCH;
                     // Most run at full speed; stepping costs signals.
-                    int how = batch % 32 == 3
-                            ? SiliconHelper.STEPPED
-                            : batch % 32 == 19 && bits32 ? SiliconHelper.STEPPED_32 : SiliconHelper.DIRECT;
+                    int how = segments
+                            ? SiliconHelper.SEGMENTED
+                            : batch % 32 == 3
+                                    ? SiliconHelper.STEPPED
+                                    : batch % 32 == 19 && bits32 ? SiliconHelper.STEPPED_32 : SiliconHelper.DIRECT;
                     boolean running = before >= 0;
                     if (doubtful != 0) {
                         helper.finish();
@@ -161,6 +187,7 @@ final class SiliconTest {
                     continue;
                 }
                 compared[row]++;
+                byMode[b.mode]++;
                 sequences += b.count > 1 ? 1 : 0;
                 String difference = comparison.difference(in, b, out, interpreted);
                 if (!difference.isEmpty() && doubtful < doubts.length) {
@@ -188,7 +215,7 @@ final class SiliconTest {
                 Block b = blocks[i];
                 String difference = "";
                 for (int attempt = 0; attempt < 3; attempt++) {
-                    helper.begin(i, 1, b.mode != Mode.BITS64 ? SiliconHelper.STEPPED_32 : stepped(i) ? 1 : 0);
+                    helper.begin(i, 1, howOf[i / BATCH]);
                     helper.finish();
                     interpreted.run(in, b, stepped(i));
                     difference = comparison.difference(in, b, out, interpreted);
@@ -207,7 +234,9 @@ final class SiliconTest {
         private void differs(int i, Block b, String difference) {
             int row = rowOf[i];
             if (different[row]++ < 3 && shown.size() < SHOWN) {
-                String text = rows.name(row) + (b.mode == Mode.BITS64 ? " " : " (32 bit) ") + in.bytes();
+                String text = rows.name(row)
+                        + (b.mode == Mode.BITS64 ? " " : b.mode == Mode.BITS32 ? " (32 bit) " : " (16 bit) ")
+                        + in.bytes();
                 shown.add(text + difference);
                 stored.add(Op.name(rows.operation(row)) + " " + kind(i, b) + " " + in.text() + " " + out.text());
                 System.out.println("silicon: " + text + difference);
@@ -222,7 +251,9 @@ final class SiliconTest {
         }
 
         private String kind(int i, Block b) {
-            String how = b.mode != Mode.BITS64 ? "stepped32" : stepped(i) ? "stepped" : "direct";
+            String how = segments
+                    ? b.mode == Mode.BITS16 ? "segmented16" : "segmented32"
+                    : b.mode != Mode.BITS64 ? "stepped32" : stepped(i) ? "stepped" : "direct";
             return HostProcessor.intel() ? "intel-" + how : how;
         }
 
@@ -247,9 +278,18 @@ final class SiliconTest {
                 }
             }
             System.out.printf(
-                    "silicon: compared %,d cases (%,d of them sequences) of %d rows, at least %,d of each, %,d a second;"
+                    "silicon: compared %,d cases (16 bits %,d, 32 bits %,d, 64 bits %,d; %,d sequences) of %d rows, at least %,d of each, %,d a second;"
                             + " answered otherwise when asked again: %d; different: %s%n",
-                    all, sequences, covered, least, all * 1_000_000_000L / nanos, unsteady, bad);
+                    all,
+                    byMode[Mode.BITS16],
+                    byMode[Mode.BITS32],
+                    byMode[Mode.BITS64],
+                    sequences,
+                    covered,
+                    least,
+                    all * 1_000_000_000L / nanos,
+                    unsteady,
+                    bad);
             StringBuilder lacks = new StringBuilder();
             StringBuilder bits = new StringBuilder();
             for (int op = 0; op < Op.COUNT; op++) {
@@ -278,6 +318,10 @@ final class SiliconTest {
                 }
             }
         }
+    }
+
+    private static int mode(String how) {
+        return how.endsWith("16") ? Mode.BITS16 : how.endsWith("32") ? Mode.BITS32 : Mode.BITS64;
     }
 
     private final Scratch before = new Scratch(SiliconCase.IMAGE_BYTES);
@@ -309,7 +353,7 @@ final class SiliconTest {
                 SiliconComparison comparison = comparisons[onIntel ? 1 : 0];
                 in.parse(words[2]);
                 silicon.parse(words[3]);
-                Block b = interpreted.decode(in, words[1].endsWith("stepped32") ? Mode.BITS32 : Mode.BITS64);
+                Block b = interpreted.decode(in, mode(words[1]));
                 assertThat(interpreted.run(in, b, !words[1].endsWith("direct")))
                         .as(words[0])
                         .isTrue();
