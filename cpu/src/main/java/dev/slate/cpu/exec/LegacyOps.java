@@ -108,10 +108,10 @@ final class LegacyOps {
         int bytes = 1 << size;
         long mask = o.stackMask();
         long sp = gpr[CpuState.RSP];
-        // In the order of the pushes. Once the first and the last can be stored, so can be what lies between: at
-        // most 32 bytes, two pages.
-        cpu.probeWrite(CpuState.SS, o.stackAddress(sp - bytes & mask, bytes, true), bytes);
-        cpu.probeWrite(CpuState.SS, o.stackAddress(sp - 8L * bytes & mask, bytes, true), bytes);
+        // In the order of the pushes: the first that cannot be made raises its fault, and none has been.
+        for (int i = 1; i <= 8; i++) {
+            cpu.probeWrite(CpuState.SS, o.stackAddress(sp - (long) i * bytes & mask, bytes, true), bytes);
+        }
         for (int r = 0; r < 8; r++) {
             long at = sp - (r + 1L) * bytes & mask;
             cpu.store(CpuState.SS, o.stackAddress(at, bytes, true), size, gpr[r]);

@@ -227,7 +227,7 @@ final class SiliconComparison {
             }
             // Which of several accesses meets a bad page first is not architectural.
             long distance = Math.abs((int) (silicon.address() - ours.address));
-            boolean ofMany = several(op) && distance < 1024
+            boolean ofMany = several(op) && distance < 2048
                     || masked(op) && distance < 32 && silicon.address() >>> 12 != SiliconCase.DATA >>> 12;
             if (distance != 0 && !ofMany) {
                 t.append(String.format(" cr2 %x/%x", silicon.address(), ours.address));
@@ -340,9 +340,12 @@ final class SiliconComparison {
         if (masked(op)) {
             return silicon.trap() != 1 || ours.trap != 1;
         }
+        long offset = operand(in, b, at) - SiliconSegments.base(in.selector(Insn.segment(b.code[at])));
+        boolean limit = silicon.trap() != ours.trap && (limit(silicon.trap()) || limit(ours.trap));
+        if (op == Op.FRSTOR || op == Op.FNSAVE || op == Op.FLDENV || op == Op.FNSTENV) {
+            return limit && Insn.addressSize(b.code[at]) == 1 && offset + 108 > 0x1_0000;
+        }
         if (op >= Op.FXSAVE && op <= Op.XRSTOR) {
-            boolean limit = silicon.trap() != ours.trap && (limit(silicon.trap()) || limit(ours.trap));
-            long offset = operand(in, b, at) - SiliconSegments.base(in.selector(Insn.segment(b.code[at])));
             return limit || Insn.addressSize(b.code[at]) == 1 && offset + 832 > 0x1_0000;
         }
         return several(op) && silicon.trap() != 1 && ours.trap != 1 && silicon.trap() != ours.trap;
@@ -416,7 +419,7 @@ final class SiliconComparison {
             }
         }
         long word = (operand(in, b, at) + 512 & 4095) >> 3;
-        return sums == 4 * (2 * word + 1);
+        return sums - 4 * (2 * word + 1) << 15 == 0;
     }
 
     private static boolean several(int op) {
