@@ -20,9 +20,6 @@ final class SoftFloat {
     static final int OE = 8;
     static final int UE = 16;
 
-    /** An underflow that is not masked is inexact, too, where the denormal result would have been: CVTPS2PH on Intel's processors. */
-    boolean asDenormal;
-
     static final int PE = 32;
 
     static final int NEAREST = 0;
@@ -214,7 +211,6 @@ final class SoftFloat {
         int e = exp + carry;
         if (e < min) {
             if ((masks & UE) == 0) {
-                inexact |= asDenormal && lostBelow(high, low, precision - (min - exp));
                 after |= inexact ? UE | PE : UE;
                 exponent = e;
                 significand = rounded;
@@ -271,11 +267,6 @@ final class SoftFloat {
         }
         exponent = e;
         significand = rounded;
-    }
-
-    /** Whether bits are set below the uppermost {@code kept}. */
-    private static boolean lostBelow(long high, long low, int kept) {
-        return kept <= 0 || low != 0 || kept < 64 && high << kept != 0;
     }
 
     private long rounded;

@@ -340,7 +340,6 @@ final class VectorPermutes {
     private void toHalf(int from, long w0, long w1, int control, boolean wide) {
         v.floats.begin();
         f.flushToZero = false;
-        f.asDenormal = v.cpu.intel;
         if ((control & 4) == 0) {
             f.rounding = control & 3;
         }
@@ -356,7 +355,6 @@ final class VectorPermutes {
                 high |= h << 16 * (i - 4);
             }
         }
-        f.asDenormal = false;
         if ((w0 & Insn.MEM) == 0) {
             v.floats.end();
             avx.set(Insn.rm(w0), low, wide ? high : 0, 0, 0);

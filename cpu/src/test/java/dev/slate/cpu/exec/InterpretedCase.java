@@ -69,6 +69,7 @@ final class InterpretedCase implements AutoCloseable {
         HostMemory.put64(memory.hva(GDT) + 0x20, 0x00cf_fb00_0000_ffffL);
         HostMemory.put64(memory.hva(GDT) + 0x28, 0x00cf_f300_0000_ffffL);
         HostMemory.put64(memory.hva(GDT) + 0x30, 0x00af_fb00_0000_ffffL);
+        HostMemory.put64(memory.hva(GDT) + 0x78, 0x0040_f500_0000_0000L);
         s.gdtBase = KERNEL + GDT;
         s.gdtLimit = 0x7f;
         s.segBase[CpuState.LDTR] = KERNEL + LDT;
