@@ -233,6 +233,11 @@ public final class Cpu {
         }
     }
 
+    /** Loads a far pointer, which is one access: an offset of {@code offsetBytes} (2 or 4) bytes below a selector. */
+    public long loadFarPointer(int seg, long la, int offsetBytes) {
+        return access.loadFarPointer(seg, la, offsetBytes, tlbMode);
+    }
+
     /** Stores the low {@code 1 << sizeLog2} bytes (0..3) of {@code v}. */
     public void store(int seg, long la, int sizeLog2, long v) {
         switch (sizeLog2) {
@@ -285,6 +290,14 @@ public final class Cpu {
         return access.cas(seg, la, sizeLog2, expected, v, tlbMode);
     }
 
+    /** After a {@link #loadForWrite} by which a locked comparison failed: see {@link Access#storeBack}. */
+    public void storeBack(int seg, long la, int sizeLog2, long v) {
+        Tlb t = tlb;
+        if (t.entries[t.index(la) + Tlb.WRITE] != Tlb.key(la, 1 << sizeLog2, tlbMode)) {
+            access.storeBack(seg, la, 1 << sizeLog2, v, tlbMode);
+        }
+    }
+
     /** A 16-byte load: low word to {@code to[index]}, high to {@code to[index + 1]}. Neither is written when it faults. */
     public void load128(int seg, long la, long[] to, int index) {
         Tlb t = tlb;
@@ -297,9 +310,7 @@ public final class Cpu {
             to[index] = low;
             return;
         }
-        long low = access.load(seg, la, 8, tlbMode);
-        to[index + 1] = access.load(seg, wrap(la + 8), 8, tlbMode);
-        to[index] = low;
+        access.load128(seg, la, to, index, tlbMode);
     }
 
     /** A 16-byte store; no byte of it happens when it faults. */
@@ -313,9 +324,7 @@ public final class Cpu {
             HostMemory.put64(hva + 8, from[index + 1]);
             return;
         }
-        access.probeWrite(seg, la, 16, tlbMode);
-        access.store(seg, la, 8, from[index], tlbMode);
-        access.store(seg, wrap(la + 8), 8, from[index + 1], tlbMode);
+        access.store128(seg, la, from[index], from[index + 1], tlbMode);
     }
 
     /**
@@ -567,6 +576,20 @@ public final class Cpu {
         stopRequested = true;
     }
 
+    /**
+     * For a call of the hypervisor's during an access: puts the bytes of the instruction that makes it into {@link #exit}.
+     *
+     * @return false: none does, but the delivery of an event
+     */
+    public boolean describeInstruction() {
+        return loop.describe();
+    }
+
+    /** Whether the running instruction has called for {@link CpuExit#STOPPED}. */
+    public boolean stopRequested() {
+        return stopRequested;
+    }
+
     /** The walker's way into the TLB: {@code rights} are {@link Tlb#READABLE} and its like. */
     public void fillTlb(long la, int mode, long hva, int rights) {
         int given = rights;
@@ -701,6 +724,7 @@ public final class Cpu {
      */
     public int inject(int vector, boolean hasErrorCode, int errorCode, boolean software, int instructionLength) {
         modeChanged();
+        loop.executing = false;
         return events.inject(vector, hasErrorCode, errorCode, software, instructionLength);
     }
 }

@@ -19,6 +19,11 @@ public interface Hypervisor {
      * called when it has been, with {@code cpu.answer.gpa}'s page.
      */
     int WATCHED = 4;
+    /**
+     * {@link #nestedPageFault} and {@link #pageFault} of a write: memory is there that can only be read. What an instruction stores goes to
+     * {@link #mmioWrite}; accessed and dirty bits of a guest's table there are not kept.
+     */
+    int READ_ONLY = 5;
     /** {@link #nestedPageFault}: leave guest mode with {@link CpuExit#NPF}, nothing of the instruction done. */
     int LEAVE = 2;
 
@@ -38,7 +43,7 @@ public interface Hypervisor {
      *
      * @param errorCode {@code NPF_*} bits
      * @param gva the linear address that the instruction used, for traces
-     * @return {@link #RETRY}, {@link #MMIO} or {@link #LEAVE}
+     * @return {@link #RETRY}, {@link #MMIO}, {@link #READ_ONLY} or {@link #LEAVE}
      */
     int nestedPageFault(long gpa, long errorCode, long gva);
 
@@ -52,7 +57,7 @@ public interface Hypervisor {
      * The walk of the hypervisor's tables for linear address {@code la} failed: the intercepted #PF.
      *
      * @param errorCode as silicon gives it, with {@link #PF_SMAP}
-     * @return {@link #RETRY}; {@link #MMIO} with {@code cpu.answer.gpa}; {@link #INJECT}, {@link #WATCHED} or {@link #LEAVE}
+     * @return {@link #RETRY}; {@link #MMIO} or {@link #READ_ONLY} with {@code cpu.answer.gpa}; {@link #INJECT}, {@link #WATCHED} or {@link #LEAVE}
      */
     default int pageFault(long la, long errorCode) {
         throw new IllegalStateException("a page fault was intercepted under nested paging");

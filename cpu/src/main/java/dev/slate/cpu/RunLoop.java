@@ -40,6 +40,9 @@ final class RunLoop {
         this.events = events;
     }
 
+    /** An instruction runs, or ran last: no event is being delivered. */
+    boolean executing;
+
     /** Runs until an exit. */
     int run() {
         long kick = cpu.kickAddress;
@@ -79,6 +82,7 @@ final class RunLoop {
                 return java.util.Objects.requireNonNull(translator).run(block);
             }
             int n = cpu.breakpoints.watchesCode ? Math.min(limit, untilBreakpoint(block)) : limit;
+            executing = true;
             int exit = interpreter.run(block, n);
             return cpu.stop && exit == CpuExit.NONE ? stopped() : exit;
         } catch (GuestFault f) {
@@ -153,6 +157,7 @@ final class RunLoop {
         int exit;
         try {
             block = code.find(st.rip);
+            executing = true;
             exit = interpreter.run(block, 1);
             if (cpu.stop && exit == CpuExit.NONE) {
                 exit = stopped();
@@ -207,6 +212,7 @@ final class RunLoop {
      *     breakpoint leaves that to its handler (SDM 3B 18.3.1.1)
      */
     int raiseDebug(long dr6Bits, boolean fault) {
+        executing = false;
         if ((controls.interceptedVectors & 1 << GuestFault.DB) != 0) {
             cpu.exit.info = GuestFault.DB;
             cpu.exit.info2 = dr6Bits;
@@ -215,7 +221,12 @@ final class RunLoop {
         s.dr6 = s.dr6 & ~0xfL | dr6Bits;
         s.dr7 &= ~DR7_GD;
         cpu.breakpoints.refresh();
-        return events.deliverDebug(fault);
+        return delivered(events.deliverDebug(fault));
+    }
+
+    /** What a delivery stored to MMIO goes out before the handler's first instruction. */
+    private int delivered(int exit) {
+        return cpu.stop && exit == CpuExit.NONE ? stopped() : exit;
     }
 
     /** Takes the debug traps that wait for the instruction boundary. */
@@ -227,8 +238,17 @@ final class RunLoop {
 
     /** Delivers a fault or trap of the guest's own; escalates to double and triple fault. */
     private int raise(int vector, int errorCode) {
+        executing = false;
         // A #DB has no error code: what it carries are DR6's bits.
-        return vector == GuestFault.DB ? raiseDebug(errorCode, true) : events.deliver(vector, errorCode);
+        return vector == GuestFault.DB ? raiseDebug(errorCode, true) : delivered(events.deliver(vector, errorCode));
+    }
+
+    /** See {@link Cpu#describeInstruction}. */
+    boolean describe() {
+        if (executing) {
+            interpreter.describe();
+        }
+        return executing;
     }
 
     /** See {@link Cpu#completeIns}. */

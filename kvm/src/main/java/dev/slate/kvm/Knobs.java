@@ -141,6 +141,14 @@ public final class Knobs {
             "How the rmap of a page is zapped: in one walk of its chain (since Linux 5.15), or entry by entry (before).",
             "004");
 
+    public static final Knob MMIO_EMULATION = choice(
+            "mmio.emulation",
+            "full",
+            List.of("full", "kvm"),
+            "Which instructions may access MMIO and write to read-only slots: all, or those that KVM 6.1's emulator knows; the others"
+                    + " end in its internal error.",
+            "");
+
     private static final List<Knob> ALL = List.of(
             CPU_MODEL,
             TRANSLATOR,
@@ -155,7 +163,8 @@ public final class Knobs {
             PTE_LIST_ENTRIES,
             PTE_LIST_FORM,
             RMAP_ZAP,
-            HALT_POLL_NS);
+            HALT_POLL_NS,
+            MMIO_EMULATION);
 
     private static final Knobs STANDARD = new Knobs(Map.of());
 

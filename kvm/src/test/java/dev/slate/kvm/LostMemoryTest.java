@@ -9,8 +9,11 @@ import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.FutureTask;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Guest memory that goes away under a running guest. */
 final class LostMemoryTest {
@@ -44,6 +47,46 @@ final class LostMemoryTest {
             guest.vm.hostInvalidateEnd(ram.address(), ram.address() + 4096);
             file.setLength(4096);
             assertThat(guest.run()).isInstanceOf(Exit.PortOut.class);
+            guest.vm.setUserMemoryRegion(1, 0, 0, 0, 0);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1})
+    void codeCutAwayUnderASpinningGuestEndsRunWithEfault(int knob) throws Exception {
+        Path path = Files.write(folder.resolve("code"), new byte[4096]);
+        try (RandomAccessFile file = new RandomAccessFile(path.toFile(), "rw");
+                Arena arena = Arena.ofShared();
+                // mov rax, GPA; jmp rax
+                Guest64 guest = new Guest64(
+                        Knobs.parse(knob == 0 ? "" : "tdp=off"),
+                        false,
+                        0x48,
+                        0xb8,
+                        0,
+                        0,
+                        0x40,
+                        0,
+                        0,
+                        0,
+                        0,
+                        0,
+                        0xff,
+                        0xe0)) {
+            MemorySegment ram = file.getChannel().map(MapMode.READ_WRITE, 0, 4096, arena);
+            // out 0x10, al; jmp here
+            ram.copyFrom(MemorySegment.ofArray(new byte[] {(byte) 0xe6, 0x10, (byte) 0xeb, (byte) 0xfe}));
+            guest.host.alsoPopulatesFrom = ram.address();
+            guest.host.alsoPopulatesTo = ram.address() + 4096;
+            guest.vm.setUserMemoryRegion(1, 0, GPA, 4096, ram.address());
+            assertThat(guest.run()).isInstanceOf(Exit.PortOut.class);
+            FutureTask<Integer> spin = new FutureTask<>(() -> guest.vcpu.run(false));
+            Thread thread = Thread.ofPlatform().start(spin);
+            Thread.sleep(200);
+            assertThat(spin.isDone()).isFalse();
+            file.setLength(0);
+            assertThat(spin.get()).isEqualTo((int) EFAULT);
+            thread.join();
             guest.vm.setUserMemoryRegion(1, 0, 0, 0, 0);
         }
     }

@@ -50,11 +50,8 @@ final class FarTransfers {
                 return far(op == Op.CALL_FAR_IMM, selector, IntegerOps.zeroExtend(imm & 0xffff_ffffL, size), w0, w1);
             }
             case Op.JMP_FAR_RM, Op.CALL_FAR_RM -> {
-                int bytes = 1 << size;
-                int seg = Insn.segment(w0);
-                long offset = cpu.load(seg, o.part(w0, w1, 0, bytes, false), size);
-                int selector = cpu.load16(seg, o.part(w0, w1, bytes, 2, false)) & 0xffff;
-                return far(op == Op.CALL_FAR_RM, selector, offset, w0, w1);
+                long offset = pointer(w0, w1);
+                return far(op == Op.CALL_FAR_RM, pointedSelector, offset, w0, w1);
             }
             case Op.RETF -> {
                 return farReturn(size, 0);
@@ -147,12 +144,29 @@ final class FarTransfers {
         return CpuExit.NONE;
     }
 
-    private int loadFarPointer(int op, long w0, long w1) {
+    /** Selector of the far pointer that {@link #pointer} loaded last. */
+    private int pointedSelector;
+
+    /** Loads the far pointer in memory, and returns its offset: one access, unless its parts lie apart or are more than eight bytes. */
+    private long pointer(long w0, long w1) {
         int size = Insn.size(w0);
         int bytes = 1 << size;
         int seg = Insn.segment(w0);
-        long offset = cpu.load(seg, o.part(w0, w1, 0, bytes, false), size);
-        int selector = cpu.load16(seg, o.part(w0, w1, bytes, 2, false)) & 0xffff;
+        long la = o.part(w0, w1, 0, bytes, false);
+        if (size != 3 && o.part(w0, w1, bytes, 2, false) == cpu.wrap(la + bytes)) {
+            long pointer = cpu.loadFarPointer(seg, la, bytes);
+            pointedSelector = (int) (pointer >>> 8 * bytes);
+            return IntegerOps.zeroExtend(pointer, size);
+        }
+        long offset = cpu.load(seg, la, size);
+        pointedSelector = cpu.load16(seg, o.part(w0, w1, bytes, 2, false)) & 0xffff;
+        return offset;
+    }
+
+    private int loadFarPointer(int op, long w0, long w1) {
+        int size = Insn.size(w0);
+        long offset = pointer(w0, w1);
+        int selector = pointedSelector;
         int target = switch (op) {
             case Op.LDS -> CpuState.DS;
             case Op.LES -> CpuState.ES;

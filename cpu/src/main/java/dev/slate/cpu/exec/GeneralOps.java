@@ -421,6 +421,7 @@ final class GeneralOps {
                         // Locked, it orders as much as one that stores.
                         HostMemory.fence();
                     }
+                    cpu.storeBack(seg, la, size, found);
                     break;
                 }
                 if ((w0 & Insn.LOCK) == 0) {
@@ -459,6 +460,7 @@ final class GeneralOps {
         s.flagZero = equal ? 0 : 1;
         if (!equal) {
             HostMemory.fence();
+            cpu.storeBack(seg, la, 3, found);
             gpr[RAX] = found & 0xffff_ffffL;
             gpr[RDX] = found >>> 32;
         }

@@ -32,6 +32,9 @@ public final class Interpreter {
 
     private static final Block NOTHING = new Block(new long[0], 0, 0, 0, 0, new long[0]);
 
+    /** Blocks that run one after the other before decoded code is looked at again: some tens of milliseconds. */
+    private static final int PATIENCE = 1 << 20;
+
     private final Cpu cpu;
     private final CpuState s;
     private final long[] gpr;
@@ -72,6 +75,7 @@ public final class Interpreter {
      * @throws LeaveGuest likewise
      */
     public int run(Block first, int maxInstructions) {
+        int patience = PATIENCE;
         final CpuState s = this.s;
         final long[] gpr = this.gpr;
         final Operands o = this.o;
@@ -556,6 +560,11 @@ public final class Interpreter {
             if (next == null) {
                 return CpuExit.NONE;
             }
+            if (--patience == 0) {
+                // Code whose memory has gone away must not run for ever on its decoded form.
+                cpu.serialize();
+                return CpuExit.NONE;
+            }
             running = next;
         }
     }
@@ -619,12 +628,21 @@ public final class Interpreter {
     }
 
     private int unimplemented(Block block, long w0, long w1) {
+        describe(block, w0, w1);
+        return o.exit(CpuExit.UNIMPLEMENTED, w0, w1);
+    }
+
+    /** Puts the running instruction's bytes into {@code cpu.exit}. */
+    public void describe() {
+        describe(block, block.code[at], block.code[at + 1]);
+    }
+
+    private void describe(Block block, long w0, long w1) {
         int offset = Insn.offset(w1);
         int n = Insn.length(w0);
         for (int i = 0; i < n; i++) {
             cpu.exit.bytes[i] = (byte) byteAt(block, offset + i);
         }
         cpu.exit.byteCount = n;
-        return o.exit(CpuExit.UNIMPLEMENTED, w0, w1);
     }
 }

@@ -92,8 +92,12 @@ final class StringOps {
             if (compares && (s.flagZero == 0) != whileEqual) {
                 return Interpreter.NEXT;
             }
-            if ((single || cpu.stop || --patience == 0 && HostMemory.get32(cpu.kickAddress) != 0)
-                    && Operands.maskAddress(gpr[CpuState.RCX], addressSize) != 0) {
+            boolean more = Operands.maskAddress(gpr[CpuState.RCX], addressSize) != 0;
+            // With its last item on the way to a device the instruction has still to find that none follows, as in
+            // KVM's
+            // emulator; but a trap behind it is the next instruction's.
+            boolean leaves = single || cpu.stop || --patience == 0 && HostMemory.get32(cpu.kickAddress) != 0;
+            if (leaves && (more || cpu.stopRequested() && !single)) {
                 s.rip = o.rip(w1);
                 // What comes between two iterations saves RF set (SDM 3B 18.3.1.1).
                 s.flagsSystem |= CpuState.RF;
@@ -244,7 +248,10 @@ final class StringOps {
                 o.setReg(CpuState.RCX, addressSize, gpr[CpuState.RCX] - 1);
             }
         }
-        finished(addressSize, n);
+        // A repeated one stays where it is, to find that the count is zero, as in KVM's emulator.
+        if (!cpu.io.rep && n != 0) {
+            s.rip = cpu.exit.nextRip;
+        }
         return n;
     }
 }

@@ -47,14 +47,30 @@ public final class Access {
         return locate(seg, la, bytes, Tlb.WRITE, mode);
     }
 
+    /** Loads a far pointer in one access: an offset of {@code offsetBytes} (2 or 4) bytes, and the selector above it. */
+    public long loadFarPointer(int seg, long la, int offsetBytes, int mode) {
+        check(seg, la, offsetBytes);
+        check(seg, cpu.wrap(la + offsetBytes), 2);
+        return find(la, offsetBytes + 2, Tlb.READ, mode);
+    }
+
     private long locate(int seg, long la, int bytes, int access, int mode) {
         check(seg, la, bytes);
+        return find(la, bytes, access, mode);
+    }
+
+    private long find(long la, int bytes, int access, int mode) {
         int first = PAGE - ((int) la & PAGE - 1);
         long value;
         if (first >= bytes) {
-            value = read(translate(la, access, mode), bytes);
+            long at = translate(la, access, mode);
+            value = read(readOnly(at) ? translate(la, Tlb.READ, mode) : at, bytes);
         } else {
-            translateBoth(la, first, access, mode);
+            translateBoth(la, first, access, access, mode);
+            if (readOnly(low) || readOnly(high)) {
+                // What can't be written can be read: only the write is the hypervisor's.
+                translateBoth(la, first, readOnly(low) ? Tlb.READ : access, readOnly(high) ? Tlb.READ : access, mode);
+            }
             value = read(low, first);
             value |= read(high, bytes - first) << 8 * first;
         }
@@ -63,10 +79,80 @@ public final class Access {
         return value;
     }
 
+    /** Whether a write's location is memory that can only be read. */
+    private static boolean readOnly(long at) {
+        return at < 0 && (~at & Walker.READ_ONLY) != 0;
+    }
+
     private void accessed(long la, int bytes, boolean write) {
         if (cpu.breakpoints.watchesData) {
             cpu.breakpoints.accessed(la, bytes, write);
         }
+    }
+
+    /**
+     * Loads 16 bytes as two words. MMIO comes in pieces of up to eight bytes; over a page's end in those of the first page, then those of
+     * the second.
+     */
+    public void load128(int seg, long la, long[] to, int index, int mode) {
+        int first = PAGE - ((int) la & PAGE - 1);
+        if (first >= 16) {
+            long word = load(seg, la, 8, mode);
+            to[index + 1] = load(seg, cpu.wrap(la + 8), 8, mode);
+            to[index] = word;
+            return;
+        }
+        check(seg, la, 8);
+        check(seg, cpu.wrap(la + 8), 8);
+        translateBoth(la, first, Tlb.READ, Tlb.READ, mode);
+        int lowBytes = Math.min(first, 8);
+        long a = read(low, lowBytes);
+        long b = first > 8 ? read(low < 0 ? low - 8 : low + 8, first - 8) : 0;
+        int rest = 16 - first;
+        int highBytes = Math.min(rest, 8);
+        long c = read(high, highBytes);
+        long d = rest > 8 ? read(high < 0 ? high - 8 : high + 8, rest - 8) : 0;
+        if (first >= 8) {
+            to[index] = a;
+            to[index + 1] = first == 8 ? c : b | c << 8 * (first - 8);
+        } else {
+            to[index] = a | c << 8 * first;
+            to[index + 1] = c >>> 64 - 8 * first | d << 8 * first;
+        }
+        accessed(la, 16, false);
+        tellLoad(la, 8, to[index]);
+        tellLoad(cpu.wrap(la + 8), 8, to[index + 1]);
+    }
+
+    /** Stores 16 bytes from two words, in the pieces of {@link #load128}. */
+    public void store128(int seg, long la, long low64, long high64, int mode) {
+        int first = PAGE - ((int) la & PAGE - 1);
+        if (first >= 16) {
+            probeWrite(seg, la, 16, mode);
+            store(seg, la, 8, low64, mode);
+            store(seg, cpu.wrap(la + 8), 8, high64, mode);
+            return;
+        }
+        check(seg, la, 8);
+        check(seg, cpu.wrap(la + 8), 8);
+        accessed(la, 16, true);
+        translateBoth(la, first, Tlb.WRITE, Tlb.WRITE, mode);
+        int lowBytes = Math.min(first, 8);
+        write(low, lowBytes, low64);
+        if (first > 8) {
+            write(low < 0 ? low - 8 : low + 8, first - 8, high64);
+        }
+        int rest = 16 - first;
+        int shift = 8 * (first & 7);
+        long next = first >= 8 ? high64 >>> shift : low64 >>> shift | high64 << 64 - shift;
+        write(high, Math.min(rest, 8), next);
+        if (rest > 8) {
+            write(high < 0 ? high - 8 : high + 8, rest - 8, high64 >>> shift);
+        }
+        walker.stored(la, first, mode);
+        walker.stored(cpu.wrap(la + first), rest, mode);
+        tellStore(la, 8, low64);
+        tellStore(cpu.wrap(la + 8), 8, high64);
     }
 
     /** Stores the low {@code bytes} (1..8) of {@code v}. */
@@ -78,7 +164,7 @@ public final class Access {
             write(translate(la, Tlb.WRITE, mode), bytes, v);
             walker.stored(la, bytes, mode);
         } else {
-            translateBoth(la, first, Tlb.WRITE, mode);
+            translateBoth(la, first, Tlb.WRITE, Tlb.WRITE, mode);
             write(low, first, v);
             write(high, bytes - first, v >>> 8 * first);
             walker.stored(la, first, mode);
@@ -94,23 +180,37 @@ public final class Access {
         if (first >= bytes) {
             translate(la, Tlb.WRITE, mode);
         } else {
-            translateBoth(la, first, Tlb.WRITE, mode);
+            translateBoth(la, first, Tlb.WRITE, Tlb.WRITE, mode);
         }
     }
 
-    /** Compare-and-set of {@code 1 << sizeLog2} bytes at any alignment. */
+    /**
+     * Stores what a locked comparison found and leaves: no processor makes a locked read without a write. Memory cannot tell; a device, and
+     * whoever looks at writes to ROM, can.
+     */
+    public void storeBack(int seg, long la, int bytes, long v, int mode) {
+        int first = Math.min(PAGE - ((int) la & PAGE - 1), bytes);
+        if (translate(la, Tlb.WRITE, mode) < 0
+                || first < bytes && translate(cpu.wrap(la + first), Tlb.WRITE, mode) < 0) {
+            store(seg, la, bytes, v, mode);
+        }
+    }
+
+    /** Compare-and-set of {@code 1 << sizeLog2} bytes at any alignment; of a device, a write: what was read before is what it held. */
     public boolean cas(int seg, long la, int sizeLog2, long expected, long v, int mode) {
         int bytes = 1 << sizeLog2;
         check(seg, la, bytes);
         accessed(la, bytes, true);
         int first = PAGE - ((int) la & PAGE - 1);
         if (first < bytes) {
-            needBus();
-            translateBoth(la, first, Tlb.WRITE, mode);
-            long found = read(low, first);
-            found |= read(high, bytes - first) << 8 * first;
-            if (found != expected) {
-                return false;
+            translateBoth(la, first, Tlb.WRITE, Tlb.WRITE, mode);
+            if (low >= 0 && high >= 0) {
+                needBus();
+                long found = read(low, first);
+                found |= read(high, bytes - first) << 8 * first;
+                if (found != expected) {
+                    return false;
+                }
             }
             write(low, first, v);
             write(high, bytes - first, v >>> 8 * first);
@@ -120,12 +220,9 @@ public final class Access {
             return true;
         }
         long at = translate(la, Tlb.WRITE, mode);
-        boolean done;
+        boolean done = true;
         if (at < 0) {
-            done = read(at, bytes) == expected;
-            if (done) {
-                write(at, bytes, v);
-            }
+            write(at, bytes, v);
         } else {
             done = casHost(at, bytes, expected, v);
             if (done) {
@@ -222,14 +319,16 @@ public final class Access {
                 cpu.storedTo(at, 16);
             }
         } else {
-            needBus();
-            long upper = at < 0 ? at - 8 : at + 8;
-            cpu.wide[0] = read(at, 8);
-            cpu.wide[1] = read(upper, 8);
+            if (at >= 0) {
+                needBus();
+            }
+            long from = readOnly(at) ? translate(la, Tlb.READ, mode) : at;
+            cpu.wide[0] = read(from, 8);
+            cpu.wide[1] = read(from < 0 ? from - 8 : from + 8, 8);
             equal = cpu.wide[0] == lo && cpu.wide[1] == hi;
-            if (equal) {
-                write(at, 8, newLo);
-                write(upper, 8, newHi);
+            if (equal || at < 0) {
+                write(at, 8, equal ? newLo : cpu.wide[0]);
+                write(at < 0 ? at - 8 : at + 8, 8, equal ? newHi : cpu.wide[1]);
             }
         }
         tellLoad(la, 8, cpu.wide[0]);
@@ -280,19 +379,19 @@ public final class Access {
     }
 
     /** Translates both pages of a crossing access into {@link #low} and {@link #high}, neither older than the last call made. */
-    private void translateBoth(long la, int first, int access, int mode) {
+    private void translateBoth(long la, int first, int lowAccess, int highAccess, int mode) {
         long second = cpu.wrap(la + first);
         for (; ; ) {
             // The lower page first: its fault is the one that silicon reports.
-            low = translate(la, access, mode);
+            low = translate(la, lowAccess, mode);
             int before = walker.calls;
-            high = translate(second, access, mode);
+            high = translate(second, highAccess, mode);
             if (before == walker.calls || low < 0) {
                 return;
             }
             if (high < 0) {
                 before = walker.calls;
-                low = translate(la, access, mode);
+                low = translate(la, lowAccess, mode);
                 if (before == walker.calls || low < 0) {
                     return;
                 }
@@ -315,7 +414,7 @@ public final class Access {
             writeHost(at, bytes, v);
             cpu.storedTo(at, bytes);
         } else {
-            cpu.hypervisor.mmioWrite(~at, bytes, v);
+            cpu.hypervisor.mmioWrite(~at & ~Walker.READ_ONLY, bytes, v);
         }
     }
 

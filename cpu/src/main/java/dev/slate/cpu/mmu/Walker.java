@@ -33,6 +33,10 @@ public final class Walker implements GuestWalk.Tables {
     private static final long NO_ADDRESS = 0x000f_0000_0000_0000L;
 
     private static final int TABLE_CACHE = 64;
+    private static final int ROM_TABLES = 8;
+
+    /** Set in the guest physical address, beside its complement, of a write to memory that can only be read. */
+    static final long READ_ONLY = 1L << 62;
 
     private final Cpu cpu;
     private final CpuState s;
@@ -58,6 +62,10 @@ public final class Walker implements GuestWalk.Tables {
 
     private boolean nestedExecutable;
 
+    // The guest's table pages that were last found in read-only memory, gpa | 1: more than one walk has levels.
+    private final long[] romTables = new long[ROM_TABLES];
+    private int romNext;
+
     // Nested translations of guest table pages: gpa page | 1, hva page.
     private final long[] tableCache = new long[TABLE_CACHE * 2];
 
@@ -80,6 +88,7 @@ public final class Walker implements GuestWalk.Tables {
     /** Forgets cached translations of the hypervisor's: whenever it has the TLB flushed. */
     public void flush() {
         java.util.Arrays.fill(tableCache, 0);
+        java.util.Arrays.fill(romTables, 0);
         watchedKey[0] = 0;
         watchedKey[1] = 0;
         watching = false;
@@ -91,7 +100,8 @@ public final class Walker implements GuestWalk.Tables {
      * @param access {@link Tlb#READ}, {@link Tlb#WRITE} or {@link Tlb#FETCH}
      * @param mode {@link Tlb#USER} | {@link Tlb#SMAP}, as the access is made
      * @param cache whether the TLB may keep it
-     * @return the host address, or the complement of the guest physical address when it is MMIO
+     * @return the host address, or the complement of the guest physical address when it is MMIO, of which bit 62 says (of a write) that
+     *     the memory there can be read
      * @throws GuestFault #PF
      * @throws dev.slate.cpu.LeaveGuest when the hypervisor leaves
      */
@@ -162,13 +172,24 @@ public final class Walker implements GuestWalk.Tables {
     @Override
     public boolean update(long slot, int bytes, long old, long entry, long la) {
         int before = calls;
+        for (long rom : romTables) {
+            if (rom == (slot & FRAME | 1)) {
+                // A table in ROM stays as it is.
+                return true;
+            }
+        }
         // The table page must be writable in the nested tables now.
         long hva = nested(slot, Tlb.WRITE, Hypervisor.NPF_GUEST_TABLE, la);
-        if (before != calls) {
+        if (hva < 0) {
+            if ((~hva & READ_ONLY) == 0) {
+                throw cpu.leave(CpuExit.NPF);
+            }
+            // Remembered, because the pass that counts makes no call.
+            romTables[romNext++ & ROM_TABLES - 1] = slot & FRAME | 1;
             return false;
         }
-        if (hva < 0) {
-            throw cpu.leave(CpuExit.NPF);
+        if (before != calls) {
+            return false;
         }
         return bytes == 8 ? HostMemory.cas64(hva, old, entry) : HostMemory.cas32(hva, (int) old, (int) entry);
     }
@@ -221,6 +242,9 @@ public final class Walker implements GuestWalk.Tables {
                 case Hypervisor.RETRY -> {}
                 case Hypervisor.MMIO -> {
                     return ~cpu.answer.gpa;
+                }
+                case Hypervisor.READ_ONLY -> {
+                    return ~(cpu.answer.gpa | READ_ONLY);
                 }
                 case Hypervisor.WATCHED -> watch(la, mode);
                 case Hypervisor.INJECT -> throw pageFault(la, cpu.answer.errorCode);
@@ -390,6 +414,9 @@ public final class Walker implements GuestWalk.Tables {
                 case Hypervisor.RETRY -> {}
                 case Hypervisor.MMIO -> {
                     return ~gpa;
+                }
+                case Hypervisor.READ_ONLY -> {
+                    return ~(gpa | READ_ONLY);
                 }
                 default -> throw cpu.leave(CpuExit.NPF);
             }

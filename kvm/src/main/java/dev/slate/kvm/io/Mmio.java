@@ -114,6 +114,11 @@ public final class Mmio {
         return true;
     }
 
+    /** What has been read is asked for once more, from the first piece on: OUTS reads its item where it leaves, and again to send it. */
+    public void replay() {
+        replayed = 0;
+    }
+
     /** The instruction is done, or was abandoned: its answers are no longer good. */
     public void forgetReads() {
         known = 0;

@@ -50,7 +50,8 @@ final class ExitHandlers {
     private ExitHandlers() {}
 
     static int handle(VcpuRun run, Cpu cpu, int code) {
-        if (code != CpuExit.MMIO) {
+        boolean readsGoOn = code == CpuExit.MMIO || code == CpuExit.IOIO && cpu.io.string && !cpu.io.in;
+        if (!readsGoOn) {
             run.mmio.forgetReads();
         }
         return HANDLERS[code].handle(run, cpu);

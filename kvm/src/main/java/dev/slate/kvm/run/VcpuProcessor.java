@@ -15,6 +15,7 @@ import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.io.DeviceBus;
+import dev.slate.kvm.io.EmulatorOpcodes;
 import dev.slate.kvm.io.Mmio;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mmu.Translations;
@@ -37,6 +38,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     // Why nestedPageFault said LEAVE.
     private static final int LEFT_FOR_ERRNO = 0;
     private static final int LEFT_FOR_EMULATION = 1;
+    private static final int LEFT_FOR_INSTRUCTION = 2;
 
     private static final long PDPTE_RESERVED = 0x1e6;
     /** The bits of a page-table entry that hold an address. */
@@ -70,6 +72,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     /** Before the next instruction PAE paging's directory pointers are loaded. */
     private boolean directoryPointersStale;
 
+    /** {@link Knobs#MMIO_EMULATION}: no more than KVM's emulator knows. */
+    private final boolean emulatorOnly;
+
     private int leftFor;
     private long faultGpa;
     private long faultError;
@@ -90,6 +95,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         apic = vcpu.apic;
         debug = vcpu.debug;
         mmio = vcpu.mmio;
+        emulatorOnly = "kvm".equals(vm.knobs().value(Knobs.MMIO_EMULATION));
         mmu = new VcpuMmu(vm.mmuContext(), mode, stats, this::flushTlb);
         ShadowMmu shadowMmu = vm.shadow();
         shadow = shadowMmu == null ? null : shadowMmu.vcpu(mmu, s, apic::ownsPage);
@@ -248,7 +254,12 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     /** After an exit because a call here said so: whether the instruction cannot be emulated where its bytes or tables lie. */
     boolean leftForEmulation() {
-        return leftFor == LEFT_FOR_EMULATION;
+        return leftFor != LEFT_FOR_ERRNO;
+    }
+
+    /** Of a fault that {@link #leftForEmulation}: the bytes of the instruction that {@code cpu.exit} holds, or 0. */
+    int faultBytes() {
+        return leftFor == LEFT_FOR_INSTRUCTION ? cpu().exit.byteCount : 0;
     }
 
     /** Of a fault that {@link #leftForEmulation}: the address. */
@@ -278,6 +289,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         }
         if (apic.ownsPage(gpa) && !codeOrTable) {
             // Counted as when an entry says that no memory is here.
+            if (unknownToEmulator()) {
+                return refused(gpa, errorCode);
+            }
             stats.add(VcpuStats.INSN_EMULATION);
             return MMIO;
         }
@@ -289,7 +303,10 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     }
 
     private int faultResult(int result, boolean needsMemory, long gpa, long errorCode) {
-        if (result == MMIO && !needsMemory && !mmio.begun()) {
+        if ((result == MMIO || result == READ_ONLY) && !needsMemory && unknownToEmulator()) {
+            return refused(gpa, errorCode);
+        }
+        if ((result == MMIO || result == READ_ONLY) && !needsMemory && !mmio.begun()) {
             stats.add(VcpuStats.INSN_EMULATION);
         }
         if (result == MMIO && needsMemory) {
@@ -303,6 +320,21 @@ public final class VcpuProcessor implements Hypervisor, Translations {
             leftFor = LEFT_FOR_ERRNO;
         }
         return result;
+    }
+
+    /** Whether the instruction under way, of which an access goes to no memory, is one that KVM's emulator lacks and that was asked for. */
+    private boolean unknownToEmulator() {
+        Cpu c = cpu();
+        return emulatorOnly
+                && c.describeInstruction()
+                && !EmulatorOpcodes.know(c.exit.bytes, c.exit.byteCount, c.mode64, c.codeMode);
+    }
+
+    private int refused(long gpa, long errorCode) {
+        leftFor = LEFT_FOR_INSTRUCTION;
+        faultGpa = gpa;
+        faultError = errorCode;
+        return LEAVE;
     }
 
     @Override

@@ -441,6 +441,7 @@ public final class VcpuRun {
         mmu.enterGuest();
         int code = CpuExit.NONE;
         boolean ready = false;
+        mmio.replay();
         try {
             pio.output(cpu);
             ready = true;
@@ -450,6 +451,7 @@ public final class VcpuRun {
             code = e.exit;
         }
         mmu.leaveGuest();
+        mmio.forgetReads();
         return ready ? Outcome.EXIT : ExitHandlers.handle(this, cpu, code);
     }
 
@@ -483,7 +485,8 @@ public final class VcpuRun {
         if (!p.leftForEmulation()) {
             return mmu.errno == 0 ? Outcome.RESUME : mmu.errno;
         }
-        return InternalErrors.emulationFailed(this, cpu, ExitTrace.NESTED_PAGE_FAULT, p.faultError(), p.faultGpa(), 0);
+        return InternalErrors.emulationFailed(
+                this, cpu, ExitTrace.NESTED_PAGE_FAULT, p.faultError(), p.faultGpa(), p.faultBytes());
     }
 
     /** Writes the native hypercall instruction over the foreign one: 0F 01 and {@code last}. The guest then runs it again. */

@@ -75,7 +75,7 @@ public final class TestVcpu {
                 continue;
             }
             lastOutcome = vm.mmu.fault(mmu, gpa, error | Hypervisor.NPF_FINAL, 0);
-            if (lastOutcome == Hypervisor.MMIO) {
+            if (lastOutcome == Hypervisor.MMIO || lastOutcome == Hypervisor.READ_ONLY) {
                 return MMIO;
             }
             if (lastOutcome == Hypervisor.LEAVE) {

@@ -42,6 +42,7 @@ final class ShadowTables implements GuestWalk.Tables {
 
     private static final long WRITABLE = 1;
     private static final long READ_ONLY = 2;
+    private static final long ACCESSED_DIRTY = 0x60;
 
     private Memslots slots;
     private long sequence;
@@ -244,6 +245,8 @@ final class ShadowTables implements GuestWalk.Tables {
         }
         long at = slot.hva(gpa >>> 12) | gpa & 4095;
         long now = walk.entryBytes == 8 ? HostMemory.get64(at) : HostMemory.get32(at) & 0xffff_ffffL;
-        return now == walk.entry[level];
+        // The walk takes accessed and dirty bits for set, which a table in ROM does not keep.
+        long kept = slot.readonly() ? ~ACCESSED_DIRTY : -1L;
+        return ((now ^ walk.entry[level]) & kept) == 0;
     }
 }

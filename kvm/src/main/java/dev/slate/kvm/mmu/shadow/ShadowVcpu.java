@@ -198,7 +198,7 @@ public final class ShadowVcpu implements AutoCloseable {
         int outcome = resolve(la, errorCode, mapped);
         v.enterGuest();
         switch (outcome) {
-            case Hypervisor.MMIO -> {
+            case Hypervisor.MMIO, Hypervisor.READ_ONLY -> {
                 processor.answer.gpa = faultGpa;
                 v.stats.add(VcpuStats.PF_EMULATE);
             }
@@ -294,8 +294,11 @@ public final class ShadowVcpu implements AutoCloseable {
             noMemory(la, access, (mode & Tlb.USER) != 0, slots);
             return Hypervisor.MMIO;
         }
-        if (mmio.owns(walk.gpa) || write && slot.readonly()) {
+        if (mmio.owns(walk.gpa)) {
             return Hypervisor.MMIO;
+        }
+        if (write && slot.readonly()) {
+            return Hypervisor.READ_ONLY;
         }
         long hva = slot.hva(gfn);
         // Only if the SPTE maps this very page: the guest may have changed its entry and not flushed.

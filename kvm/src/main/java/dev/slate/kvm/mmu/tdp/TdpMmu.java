@@ -227,7 +227,7 @@ public final class TdpMmu implements Mmu {
             }
             if (write && slot.readonly()) {
                 v.stats.add(VcpuStats.PF_EMULATE);
-                return Hypervisor.MMIO;
+                return Hypervisor.READ_ONLY;
             }
             long hva = slot.hva(gfn);
             if (invalidation.inProgress(hva, 4096)) {
