@@ -2,6 +2,7 @@ package dev.slate.layout;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.ToLongFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -10,18 +11,21 @@ import org.jspecify.annotations.Nullable;
  * for a last member without size.
  *
  * @param widest the widest alignment of a scalar, in bytes
- * @param packedInside whether structs inside that could have been declared packed were; no debug format says so
+ * @param doubtful the widest alignment, in bytes, of a struct inside that may be packed as a whole or in part: no debug format says so
  */
-public record Platform(long widest, boolean packedInside) {
+public record Platform(long widest, long doubtful) {
+    /** A struct that looks as if it were not packed is not. */
+    public static final long NATURAL = 1L << 40;
+
     /** The System V ABI of x86-64. */
-    public static final Platform SYSTEM_V = new Platform(16, false);
+    public static final Platform SYSTEM_V = new Platform(16, NATURAL);
 
     /** Members with their places, and what they add up to. */
     public record Placed(List<Member> members, long size, long alignment) {}
 
     /** The rules of the platform that a table's types were compiled for. */
     public static Platform of(TypeTable table) {
-        return new Platform(table.widestAlignment(), false);
+        return new Platform(table.widestAlignment(), NATURAL);
     }
 
     /**
@@ -87,9 +91,12 @@ public record Platform(long widest, boolean packedInside) {
                 crooked |= member.bitfieldSize() == 0 && member.byteOffset() % its != 0;
             }
         }
-        crooked |= aggregate.size() % natural != 0;
-        if (crooked) return greatest;
-        if (packedInside && stated == 0 && tight(aggregate)) return 1;
+        if (crooked || aggregate.size() % natural != 0) {
+            // Packed as a whole, or in part: then the rest decides, as far as the size allows it.
+            if (doubtful == NATURAL) return greatest;
+            return Math.max(greatest, Math.min(doubtful, Math.min(natural, Long.lowestOneBit(aggregate.size()))));
+        }
+        if (natural > doubtful && stated == 0 && tight(aggregate)) return doubtful;
         return Math.max(greatest, natural);
     }
 
@@ -109,15 +116,27 @@ public record Platform(long widest, boolean packedInside) {
      * @param atLeast the alignment that the whole was asked to have, in bytes, 0 or 1 for none
      */
     public Placed place(List<Member> members, long atLeast) {
-        return place(members, atLeast, TypeTable.Language.C, false);
+        return place(members, atLeast, TypeTable.Language.C, Reuse.NOTHING, this::alignmentOf);
+    }
+
+    /** Whose tail padding the next member may lie in (Itanium C++ ABI 2.4): classes that are not plain data, as bases or members. */
+    public enum Reuse {
+        BASES,
+        BASES_AND_MEMBERS,
+        NOTHING
     }
 
     /**
      * As the other one, by the rules of a language.
      *
-     * @param reuse whether base classes give up their tail padding
+     * @param alignments the alignment of each member, in bytes
      */
-    public Placed place(List<Member> members, long atLeast, TypeTable.Language language, boolean reuse) {
+    public Placed place(
+            List<Member> members,
+            long atLeast,
+            TypeTable.Language language,
+            Reuse reuse,
+            ToLongFunction<Member> alignments) {
         List<Member> placed = new ArrayList<>(members.size());
         long bit = 0;
         long greatest = Math.max(1, atLeast);
@@ -127,7 +146,7 @@ public record Platform(long widest, boolean packedInside) {
                 placed.add(member);
                 continue;
             }
-            long alignment = alignmentOf(member);
+            long alignment = alignments.applyAsLong(member);
             long size = member.byteSize();
             if (member.bitfieldSize() != 0) {
                 // A bit field lies within one storage unit of its type, behind the bits already taken there.
@@ -140,9 +159,10 @@ public record Platform(long widest, boolean packedInside) {
             } else {
                 bit = roundUp(bit, alignment * 8);
                 placed.add(member.at(bit / 8, bit, 0));
-                boolean gives =
-                        reuse && member.role() == Member.Role.BASE && Type.strip(member.type()) instanceof Aggregate;
-                bit += 8 * (gives && Type.strip(member.type()) instanceof Aggregate base ? end(base, size) : size);
+                boolean gives = reuse == Reuse.BASES_AND_MEMBERS
+                        || reuse == Reuse.BASES && member.role() == Member.Role.BASE;
+                Type type = gives ? Type.strip(member.type()) : null;
+                bit += 8 * (type instanceof Aggregate inner && size != 0 ? VirtualBases.baseSize(inner) : size);
             }
             greatest = Math.max(greatest, alignment);
             last = member;
@@ -150,10 +170,6 @@ public record Platform(long widest, boolean packedInside) {
         // Go: a pointer to a last member without size must not point behind the object.
         if (language == TypeTable.Language.GO && last != null && last.byteSize() == 0 && bit > 0) bit += 8;
         return new Placed(List.copyOf(placed), roundUp(bit, greatest * 8) / 8, greatest);
-    }
-
-    private static long end(Aggregate base, long size) {
-        return size == 0 ? 0 : VirtualBases.nonVirtualEnd(base, 0);
     }
 
     private static long roundUp(long bit, long to) {

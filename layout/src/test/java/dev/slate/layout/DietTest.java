@@ -132,7 +132,7 @@ final class DietTest {
                 .endsWith("aaaaaaaabbbbbbbbbbbbbbbbbbbbbbbbccccddddeeeeffffgggg....hhhhhhhh|");
         assertThat(text).contains("6669 bytes of members, 19 of holes (.), 0 of padding (_): 99.7% full");
         String svg = new DensitySvg(density, null, 64).svg();
-        assertThat(svg).startsWith("<svg ").endsWith("</svg>\n").contains("<title>guest_debug: 64, 8.0 bytes</title>");
+        assertThat(svg).startsWith("<svg ").endsWith("</svg>\n").contains("<title>guest_debug: 64, 8 bytes</title>");
         assertThat(new Density(vcpu("before"), true, true).count().holes())
                 .as("in bits, with the hole and the paddings of the structs inside")
                 .isEqualTo((19 + 4 + 14) * 8L);

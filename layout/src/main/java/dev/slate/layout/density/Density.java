@@ -21,6 +21,7 @@ public final class Density {
     private final boolean bits;
     private final List<Flat> members = new ArrayList<>();
     private final int[] owner;
+    private int lastUsed = -2;
 
     /**
      * @param bits whether a cell is a bit instead of a byte
@@ -82,6 +83,11 @@ public final class Density {
     }
 
     private int lastUsed() {
+        if (lastUsed == -2) lastUsed = findLastUsed();
+        return lastUsed;
+    }
+
+    private int findLastUsed() {
         int last = owner.length - 1;
         while (last >= 0 && owner[last] < 0) last--;
         return last;

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * How often each byte of a type is used. The file has one line for each place: {@code COUNT OFFSET}, {@code COUNT FIRST-LAST} (bytes, last one
@@ -92,5 +93,26 @@ public final class Heat {
         double sum = 0;
         for (int i = from; i < Math.min(to, counts.length); i++) sum += counts[i];
         return sum;
+    }
+
+    /** How often a byte is used. */
+    public double count(int offset) {
+        return counts[offset];
+    }
+
+    /** The least count of a level, written short. */
+    String from(int level) {
+        if (level == 0) return "0";
+        if (greatest <= 1) return level == 9 ? brief(greatest) : "";
+        double least = level == 1 ? 1 : Math.expm1((level - 1) / 8.0 * Math.log1p(greatest));
+        return brief(Math.ceil(least));
+    }
+
+    /** A count in at most six characters: 950, 12.3k, 4.5M. */
+    static String brief(double count) {
+        if (count < 10_000) return count == Math.rint(count) ? String.format(Locale.ROOT, "%.0f", count) : String.format(Locale.ROOT, "%.1f", count);
+        if (count < 1e6) return String.format(Locale.ROOT, "%.1fk", count / 1e3);
+        if (count < 1e9) return String.format(Locale.ROOT, "%.1fM", count / 1e6);
+        return String.format(Locale.ROOT, "%.1fG", count / 1e9);
     }
 }

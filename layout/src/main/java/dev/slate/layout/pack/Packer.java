@@ -105,7 +105,7 @@ public final class Packer {
         if (!rules.certain(proposed))
             return nothing(
                     struct,
-                    "whether a better order is smaller depends on whether a struct inside is packed, which the file does not tell");
+                    "what a better order comes to depends on whether a member or a struct inside is packed, which the file does not tell");
         return new Proposal(rules.build(proposed), true, List.copyOf(notes));
     }
 

@@ -7,36 +7,73 @@ import dev.slate.layout.Platform;
 import dev.slate.layout.Type;
 import dev.slate.layout.TypeTable;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Set;
 
 /**
- * The rules by which a struct was laid out, as far as its file tells. No debug format says whether an inner struct is packed, nor always
- * whether a base gives up its padding: each reading of that which reproduces the file's own layout stays, and a proposal must come
- * out the same under all of them.
+ * The rules by which a struct was laid out, as far as its file tells. No debug format says whether a member or an inner struct is packed,
+ * nor always whether a base gives up its padding: each reading of that which reproduces the file's own layout stays, and a proposal must
+ * come out the same under all of them.
  */
 final class Rules {
-    /** One reading. */
-    private record Reading(Platform platform, boolean reuse) {}
+    private static final long[] CAPS = {Platform.NATURAL, 1, 2, 4, 8, 16, 32, 64, 128};
+
+    /**
+     * One reading.
+     *
+     * @param reuse what gives up its tail padding
+     * @param packed whether every member that has no hole before it may lie anywhere
+     */
+    private record Reading(Platform platform, Platform.Reuse reuse, boolean packed) {}
 
     private final Aggregate struct;
     private final List<Reading> readings = new ArrayList<>();
+    /** Members of which no hole before them says that they are aligned. */
+    private final Set<Member> unproven = Collections.newSetFromMap(new IdentityHashMap<>());
+
+    private final boolean crooked;
 
     Rules(Aggregate struct, Platform platform, List<Member> members) {
         this.struct = struct;
-        for (boolean reuse : new boolean[] {true, false}) {
-            for (boolean packed : new boolean[] {false, true}) {
-                Reading reading = new Reading(new Platform(platform.widest(), packed), reuse);
-                if (reproduces(reading, members)) readings.add(reading);
+        TypeTable.Language language = struct.table().language();
+        boolean tells = language == TypeTable.Language.RUST || language == TypeTable.Language.GO;
+        Platform sure = new Platform(platform.widest(), 1);
+        boolean any = false;
+        long end = 0;
+        for (Member member : members) {
+            any |= member.bitfieldSize() == 0 && member.byteOffset() % sure.alignmentOf(member.type()) != 0;
+            if (member.byteOffset() == (end + 7) / 8) unproven.add(member);
+            end = Math.max(end, member.bitEnd());
+        }
+        crooked = any;
+        for (Platform.Reuse reuse : Platform.Reuse.values()) {
+            if (reuse != Platform.Reuse.NOTHING && !language.cxx()) continue;
+            for (long cap : CAPS) {
+                for (boolean packed : new boolean[] {false, true}) {
+                    if (tells && (packed || cap != Platform.NATURAL)) continue;
+                    Reading reading = new Reading(new Platform(platform.widest(), cap), reuse, packed);
+                    if (reproduces(reading, members)) readings.add(reading);
+                }
             }
         }
     }
 
     private Platform.Placed place(Reading reading, List<Member> members) {
-        return reading.platform()
-                .place(members, struct.statedAlignment(), struct.table().language(), reading.reuse());
+        Platform platform = reading.platform();
+        return platform.place(
+                members,
+                struct.statedAlignment(),
+                struct.table().language(),
+                reading.reuse(),
+                member -> reading.packed() && unproven.contains(member)
+                        ? Math.max(1, member.alignment())
+                        : platform.alignmentOf(member));
     }
 
     private boolean reproduces(Reading reading, List<Member> members) {
+        if (crooked) return false;
         Platform.Placed placed = place(reading, members);
         if (placed.size() != struct.size()) return false;
         for (int i = 0; i < members.size(); i++)
