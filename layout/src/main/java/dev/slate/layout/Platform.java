@@ -58,7 +58,7 @@ public record Platform(long widest, long doubtful) {
             case ArrayType a -> alignmentOf(a.element(), depth + 1);
             case BaseType b -> scalar(b.encoding() == BaseType.Encoding.COMPLEX ? b.size() / 2 : b.size());
             case EnumType e -> scalar(e.size());
-            case PointerType p -> scalar(p.table().addressSize());
+            case PointerType p -> scalar(Math.min(p.size(), p.table().addressSize()));
             case UnspecifiedType u -> scalar(u.size());
             case Aggregate a -> aggregate(a, depth);
             case FunctionType f -> scalar(f.size());
@@ -159,8 +159,8 @@ public record Platform(long widest, long doubtful) {
             } else {
                 bit = roundUp(bit, alignment * 8);
                 placed.add(member.at(bit / 8, bit, 0));
-                boolean gives = reuse == Reuse.BASES_AND_MEMBERS
-                        || reuse == Reuse.BASES && member.role() == Member.Role.BASE;
+                boolean gives =
+                        reuse == Reuse.BASES_AND_MEMBERS || reuse == Reuse.BASES && member.role() == Member.Role.BASE;
                 Type type = gives ? Type.strip(member.type()) : null;
                 bit += 8 * (type instanceof Aggregate inner && size != 0 ? VirtualBases.baseSize(inner) : size);
             }

@@ -16,10 +16,18 @@ public final class PointerType extends Type {
     private final long target;
     private final long containing;
     private final @Nullable String name;
+    private final long stated;
 
     /** @param containing the class of a pointer to member, 0 for every other kind */
     public PointerType(TypeTable table, long id, Kind kind, @Nullable String name, long target, long containing) {
+        this(table, id, kind, name, target, containing, 0);
+    }
+
+    /** @param stated bytes where the source states them: a pointer may be narrower than the addresses of the debug data; 0 if not */
+    public PointerType(
+            TypeTable table, long id, Kind kind, @Nullable String name, long target, long containing, long stated) {
         super(table, id);
+        this.stated = stated;
         this.kind = kind;
         this.name = name;
         this.target = target;
@@ -53,6 +61,6 @@ public final class PointerType extends Type {
     public long size() {
         // The Itanium C++ ABI (2.3): a pointer to data member is one ptrdiff_t, one to a member function two.
         if (kind == Kind.MEMBER && strip(target()) instanceof FunctionType) return 2L * table().addressSize();
-        return table().addressSize();
+        return stated > 0 ? stated : table().addressSize();
     }
 }

@@ -167,6 +167,11 @@ public record VirtualBases(List<Placed> placed, boolean known) {
         return true;
     }
 
+    /** Whether a class has nothing in it: an object of it takes a byte only where it must. */
+    public static boolean empty(Aggregate aggregate) {
+        return empty(aggregate, 0);
+    }
+
     private static boolean empty(Aggregate aggregate, int depth) {
         if (depth > DEEPEST || aggregate.size() != 1) return false;
         for (Member member : aggregate.members()) {

@@ -152,6 +152,67 @@ final class MutationTest {
         return section;
     }
 
+    private static void readAll(byte[] bytes) {
+        try (LayoutSource source = Dwarf.open(ElfFile.of(Image.of("mutant", bytes)), 1)) {
+            if (source == null) throw new LayoutException("mutant", "has no DWARF");
+            StringBuilder text = new StringBuilder();
+            PaholeText listing = new PaholeText(text, PaholeText.Options.DEFAULT);
+            int[] left = new int[1];
+            source.forEachAggregate(
+                    aggregate -> {
+                        listing.write(aggregate);
+                        aggregate.qualifiedName();
+                        if (!aggregate.isUnion() && !aggregate.members().isEmpty())
+                            dev.slate.layout.pack.Packer.pack(
+                                    aggregate, new dev.slate.layout.pack.Packer.Wish(false, Set.of(), 64));
+                        text.setLength(0);
+                    },
+                    problem -> {
+                        assertThat(problem.getMessage()).contains("mutant");
+                        left[0]++;
+                    });
+            source.find("Config");
+            if (left[0] > 0) throw new LayoutException("mutant", left[0] + " types left out");
+        }
+    }
+
+    /** What each language's compiler makes, in the sections that say what types there are. */
+    @Test
+    void mutatedObjectsOfEveryLanguageAreReadOrRefusedWithTheirName() throws Exception {
+        String truth = Tools.resource("truth/truth").toString();
+        String[][] compilers = {
+            {"g++", "g++ -std=c++20 -w -g -c " + truth + ".cpp -o m.o"},
+            {"clang++", "clang++ -std=c++20 -w -g -gsimple-template-names -c " + truth + ".cpp -o m.o"},
+            {"rustc", "rustc -g --cap-lints=allow --emit=obj " + truth + ".rs -o m.o"},
+            {"gfortran", "gfortran -w -ffree-line-length-none -g -c " + truth + ".f90 -o m.o"},
+            {"gnatmake", "gnatmake -q -f -g -c " + truth + ".adb"},
+            {"fpc", "fpc -v0 -g -gw3 -Cn -FE" + folder + " -om.o " + truth + ".pas"},
+            {"gdc", "gdc -w -g -c " + truth + ".d -o m.o"}
+        };
+        int share = Math.max(200, MUTATIONS / 8);
+        for (String[] compiler : compilers) {
+            if (!Tools.has(compiler[0]) || !Tools.succeeds(folder, compiler[1].split(" "))) {
+                System.out.println("SKIPPED mutations of what " + compiler[0] + " makes: it is not installed");
+                continue;
+            }
+            Path object =
+                    folder.resolve(compiler[0].equals("fpc") || compiler[0].equals("gnatmake") ? "truth.o" : "m.o");
+            if (!Files.exists(object)) continue;
+            byte[] good = Files.readAllBytes(object);
+            for (String name : new String[] {".debug_info", ".debug_abbrev"}) {
+                ElfFile.Section section = section(good, name);
+                int from = (int) section.offset();
+                storm(
+                        compiler[0] + "'s " + name,
+                        good,
+                        from,
+                        (int) (from + section.size()),
+                        share / 2,
+                        MutationTest::readAll);
+            }
+        }
+    }
+
     @Test
     void mutatedBtfIsReadOrRefusedWithItsName() throws Exception {
         Tools.need("pahole");

@@ -14,7 +14,11 @@ final class RandomSources {
         String source(String as, List<Field> order, String mark) {
             StringBuilder text = new StringBuilder(open.replace(mark, as)).append('\n');
             for (Field field : order) text.append("    ").append(field.text()).append('\n');
-            return text.append(close.replace(mark, as)).append('\n').append(after.replace(mark, as)).append('\n').toString();
+            return text.append(close.replace(mark, as))
+                    .append('\n')
+                    .append(after.replace(mark, as))
+                    .append('\n')
+                    .toString();
         }
     }
 
@@ -41,28 +45,78 @@ final class RandomSources {
             struct speaks { virtual ~speaks() {} int a; char b; };
             """;
     private static final String[] SCALARS = {
-        "char", "signed char", "short", "int", "long", "long long", "unsigned char", "unsigned short", "unsigned",
-        "unsigned long", "float", "double", "long double", "void *", "enum colour", "__int128"
+        "char",
+        "signed char",
+        "short",
+        "int",
+        "long",
+        "long long",
+        "unsigned char",
+        "unsigned short",
+        "unsigned",
+        "unsigned long",
+        "float",
+        "double",
+        "long double",
+        "void *",
+        "enum colour",
+        "__int128"
     };
     private static final String[] BIT_TYPES = {"unsigned char", "short", "int", "unsigned", "long", "unsigned long"};
     private static final int[] BIT_WIDTHS = {8, 16, 32, 32, 64, 64};
     private static final String[] C_ONLY = {
-        "_Bool", "double _Complex", "float _Complex", "long double _Complex", "vec4", "vec8", "vec2", "_Atomic int",
-        "_Atomic(pair)", "_Atomic(long)", "wide_int", "pair"
+        "_Bool",
+        "double _Complex",
+        "float _Complex",
+        "long double _Complex",
+        "vec4",
+        "vec8",
+        "vec2",
+        "_Atomic int",
+        "_Atomic(pair)",
+        "_Atomic(long)",
+        "wide_int",
+        "pair"
     };
     private static final String[] CXX_ONLY = {
-        "bool", "mode", "vec4", "empty", "pair", "made", "int pair::*", "int (pair::*)(int)", "speaks", "wchar_t", "char16_t"
+        "bool",
+        "mode",
+        "vec4",
+        "empty",
+        "pair",
+        "made",
+        "int pair::*",
+        "int (pair::*)(int)",
+        "speaks",
+        "wchar_t",
+        "char16_t"
     };
     private static final String[] RUST = {
-        "u8", "i16", "u32", "i64", "u128", "f32", "f64", "bool", "char", "usize", "(u8, u32)", "[u16; 3]", "Option<Box<u8>>",
-        "&'static str", "[(u8, u16); 2]", "Option<u8>", "()"
+        "u8",
+        "i16",
+        "u32",
+        "i64",
+        "u128",
+        "f32",
+        "f64",
+        "bool",
+        "char",
+        "usize",
+        "(u8, u32)",
+        "[u16; 3]",
+        "Option<Box<u8>>",
+        "&'static str",
+        "[(u8, u16); 2]",
+        "Option<u8>",
+        "()"
     };
 
     private RandomSources() {}
 
     private static String declare(String type, String name, SplittableRandom random) {
         if (type.contains("(pair::*)")) return "int (pair::*" + name + ")(int)";
-        if (type.equals("wide_int")) return type + " " + name; // its size is no multiple of its alignment: no arrays of it
+        if (type.equals("wide_int"))
+            return type + " " + name; // its size is no multiple of its alignment: no arrays of it
         if (random.nextInt(8) == 0) return type + " " + name + "[" + (1 + random.nextInt(4)) + "]";
         if (random.nextInt(24) == 0) return type + " " + name + "[2][" + (1 + random.nextInt(3)) + "]";
         if (random.nextInt(24) == 0) return "void (*" + name + "[2])(int)";
@@ -75,7 +129,8 @@ final class RandomSources {
     }
 
     /** A field of C or C++; the attributes are those of both. */
-    private static Field field(SplittableRandom random, String name, String[] special, List<String> earlier, boolean cxx) {
+    private static Field field(
+            SplittableRandom random, String name, String[] special, List<String> earlier, boolean cxx) {
         int kind = random.nextInt(20);
         if (kind < 3) {
             int type = random.nextInt(BIT_TYPES.length);
@@ -83,9 +138,14 @@ final class RandomSources {
             return new Field(name, BIT_TYPES[type] + " " + name + " : " + width + ";", true);
         }
         if (kind == 3 && random.nextInt(4) == 0) return new Field("", "int : " + random.nextInt(12) + ";", true);
-        if (kind == 4) return new Field("", "struct { " + scalar(random, SCALARS) + " x" + name + "; char y" + name + "; };", false);
-        if (kind == 5) return new Field("", "union { " + scalar(random, SCALARS) + " x" + name + "; short y" + name + "; };", false);
-        if (kind == 6) return new Field(name, "struct { char x; " + scalar(random, SCALARS) + " y; } " + name + ";", false);
+        if (kind == 4)
+            return new Field(
+                    "", "struct { " + scalar(random, SCALARS) + " x" + name + "; char y" + name + "; };", false);
+        if (kind == 5)
+            return new Field(
+                    "", "union { " + scalar(random, SCALARS) + " x" + name + "; short y" + name + "; };", false);
+        if (kind == 6)
+            return new Field(name, "struct { char x; " + scalar(random, SCALARS) + " y; } " + name + ";", false);
         if (kind == 7 && !earlier.isEmpty())
             return new Field(name, "struct " + earlier.get(random.nextInt(earlier.size())) + " " + name + ";", false);
         if (kind == 8 && random.nextInt(3) == 0) {
@@ -117,21 +177,33 @@ final class RandomSources {
             case 1 -> " __attribute__((aligned(32)))";
             default -> "";
         };
-        return new Made("s" + number, "struct " + MARK + " {", fields, "}" + attribute + ";", "struct " + MARK + " v_" + MARK + ";");
+        return new Made(
+                "s" + number,
+                "struct " + MARK + " {",
+                fields,
+                "}" + attribute + ";",
+                "struct " + MARK + " v_" + MARK + ";");
     }
 
     static Made cxx(SplittableRandom random, int number, List<String> earlier) {
         List<Field> fields = fields(random, CXX_ONLY, earlier, true);
         List<String> bases = new ArrayList<>();
-        for (String base : new String[] {"pair", "made", "speaks", "empty"}) if (random.nextInt(9) == 0) bases.add((random.nextInt(6) == 0 ? "virtual " : "") + base);
+        for (String base : new String[] {"pair", "made", "speaks", "empty"})
+            if (random.nextInt(9) == 0) bases.add((random.nextInt(6) == 0 ? "virtual " : "") + base);
         StringBuilder open = new StringBuilder("struct " + MARK);
-        for (int i = 0; i < bases.size(); i++) open.append(i == 0 ? " : " : ", ").append(bases.get(i));
+        for (int i = 0; i < bases.size(); i++)
+            open.append(i == 0 ? " : " : ", ").append(bases.get(i));
         open.append(" {");
         if (random.nextInt(5) == 0) open.append(" virtual void hear() {}");
         if (random.nextInt(4) == 0) open.append(" " + MARK + "() {}");
         String attribute = random.nextInt(14) == 0 && bases.isEmpty() ? " __attribute__((packed))" : "";
         String close = "}" + attribute + ";";
-        return new Made("s" + number, open.toString(), fields, close, "static " + MARK + " *v_" + MARK + " = new " + MARK + ";");
+        return new Made(
+                "s" + number,
+                open.toString(),
+                fields,
+                close,
+                "static " + MARK + " *v_" + MARK + " = new " + MARK + ";");
     }
 
     static Made rust(SplittableRandom random, int number, List<String> earlier) {

@@ -48,10 +48,21 @@ final class RandomTypesTest {
         public String program(String declarations, Map<String, List<String>> types) {
             StringBuilder text = new StringBuilder(head).append(declarations).append("int main() {\n");
             types.forEach((name, members) -> {
-                text.append("printf(\"").append(name).append(" %zu\\n\", sizeof(struct ").append(name).append("));\n");
+                text.append("printf(\"")
+                        .append(name)
+                        .append(" %zu\\n\", sizeof(struct ")
+                        .append(name)
+                        .append("));\n");
                 for (String member : members)
-                    text.append("printf(\"").append(name).append(' ').append(member).append(" %zu\\n\", offsetof(struct ")
-                            .append(name).append(", ").append(member).append("));\n");
+                    text.append("printf(\"")
+                            .append(name)
+                            .append(' ')
+                            .append(member)
+                            .append(" %zu\\n\", offsetof(struct ")
+                            .append(name)
+                            .append(", ")
+                            .append(member)
+                            .append("));\n");
             });
             return text.append("return 0; }\n").toString();
         }
@@ -70,15 +81,29 @@ final class RandomTypesTest {
 
         @Override
         public String program(String declarations, Map<String, List<String>> types) {
-            StringBuilder text = new StringBuilder("#![allow(dead_code, non_camel_case_types, unused_unsafe)]\nuse std::mem::MaybeUninit;\n")
+            StringBuilder text = new StringBuilder(
+                            "#![allow(dead_code, non_camel_case_types, unused_unsafe)]\nuse std::mem::MaybeUninit;\n")
                     .append(declarations);
             StringBuilder main = new StringBuilder("fn main() {\n");
             types.forEach((name, members) -> {
-                text.append("fn show_").append(name).append("() { let u = MaybeUninit::<").append(name).append(">::uninit(); let p = u.as_ptr();\n")
-                        .append("println!(\"").append(name).append(" {}\", std::mem::size_of::<").append(name).append(">());\n");
+                text.append("fn show_")
+                        .append(name)
+                        .append("() { let u = MaybeUninit::<")
+                        .append(name)
+                        .append(">::uninit(); let p = u.as_ptr();\n")
+                        .append("println!(\"")
+                        .append(name)
+                        .append(" {}\", std::mem::size_of::<")
+                        .append(name)
+                        .append(">());\n");
                 for (String member : members)
-                    text.append("println!(\"").append(name).append(' ').append(member)
-                            .append(" {}\", unsafe { std::ptr::addr_of!((*p).").append(member).append(") } as usize - p as usize);\n");
+                    text.append("println!(\"")
+                            .append(name)
+                            .append(' ')
+                            .append(member)
+                            .append(" {}\", unsafe { std::ptr::addr_of!((*p).")
+                            .append(member)
+                            .append(") } as usize - p as usize);\n");
                 text.append("}\n");
                 main.append("show_").append(name).append("();\n");
             });
@@ -140,7 +165,8 @@ final class RandomTypesTest {
             if (!proposal.made()) return null;
             RandomSources.Made made = all.get(aggregate.name());
             if (made == null) return null;
-            if (proposal.aggregate().size() >= aggregate.size()) wrong.add(aggregate.name() + ": a proposal that gains nothing");
+            if (proposal.aggregate().size() >= aggregate.size())
+                wrong.add(aggregate.name() + ": a proposal that gains nothing");
             String name = made.name() + "p";
             again.append(made.source(name, order(made, aggregate, proposal.aggregate()), RandomSources.MARK));
             packed.put(name, placed(made));
@@ -162,13 +188,17 @@ final class RandomTypesTest {
             if (wrong.size() > before && made != null)
                 wrong.add("its source: " + made.source(made.name(), made.fields(), RandomSources.MARK));
         });
-        System.out.println(label + ": " + count + " types read as laid out, " + proposals.size() + " proposals compiled again");
+        System.out.println(
+                label + ": " + count + " types read as laid out, " + proposals.size() + " proposals compiled again");
         assertThat(wrong).as(label + ", seed " + seed).isEmpty();
         assertThat(proposals.size()).isGreaterThan(count / 40);
     }
 
     private static List<String> placed(RandomSources.Made made) {
-        return made.fields().stream().filter(f -> !f.bits() && !f.name().isEmpty()).map(RandomSources.Field::name).toList();
+        return made.fields().stream()
+                .filter(f -> !f.bits() && !f.name().isEmpty())
+                .map(RandomSources.Field::name)
+                .toList();
     }
 
     /** The fields in the order of the proposal; a nameless one is known by the place of its type among the nameless ones. */
@@ -181,20 +211,21 @@ final class RandomTypesTest {
         }
         List<Type> types = new ArrayList<>();
         for (Member member : before.members())
-            if (member.name() == null && member.role() == Member.Role.FIELD && member.type() != null) types.add(member.type());
+            if (member.name() == null && member.role() == Member.Role.FIELD && member.type() != null)
+                types.add(member.type());
         List<RandomSources.Field> order = new ArrayList<>();
         for (Member member : after.members()) {
             if (member.role() != Member.Role.FIELD) continue;
-            RandomSources.Field field = member.name() == null
-                    ? nameless.get(types.indexOf(member.type()))
-                    : named.get(member.name());
+            RandomSources.Field field =
+                    member.name() == null ? nameless.get(types.indexOf(member.type())) : named.get(member.name());
             if (field != null) order.add(field);
         }
         return order;
     }
 
     /** Runs a program and compares what it prints with what is read from it. */
-    private void check(String program, Set<String> names, List<String> wrong, Function<Aggregate, @Nullable Void> each) throws Exception {
+    private void check(String program, Set<String> names, List<String> wrong, Function<Aggregate, @Nullable Void> each)
+            throws Exception {
         Map<String, Long> facts = new HashMap<>();
         for (String line : Tools.run(folder, folder.resolve(program).toString()).split("\n")) {
             int space = line.lastIndexOf(' ');
@@ -214,7 +245,8 @@ final class RandomTypesTest {
 
     private static void compare(Aggregate aggregate, String name, Map<String, Long> facts, List<String> wrong) {
         Long size = facts.get(name);
-        if (size == null || size != aggregate.size()) wrong.add(name + ": size is " + size + ", read: " + aggregate.size());
+        if (size == null || size != aggregate.size())
+            wrong.add(name + ": size is " + size + ", read: " + aggregate.size());
         for (Member member : aggregate.members()) {
             Long offset = facts.get(name + " " + member.name());
             if (offset != null && offset != member.byteOffset())
@@ -223,7 +255,8 @@ final class RandomTypesTest {
         Layout layout = aggregate.layout();
         for (int i = 0; i < aggregate.members().size(); i++)
             if (layout.hole(i) < 0 || layout.bitHole(i) < 0) wrong.add(name + ": a negative hole");
-        if (layout.padding() < 0 || layout.holeSum() > aggregate.size()) wrong.add(name + ": holes larger than the type");
+        if (layout.padding() < 0 || layout.holeSum() > aggregate.size())
+            wrong.add(name + ": holes larger than the type");
     }
 
     private static void claimed(String name, Aggregate claim, @Nullable Aggregate truth, List<String> wrong) {
@@ -231,8 +264,11 @@ final class RandomTypesTest {
         if (claim.size() != truth.size()) wrong.add(name + ": claimed " + claim.size() + ", compiled " + truth.size());
         for (Member member : claim.members()) {
             for (Member other : truth.members()) {
-                if (member.name() == null || !member.name().equals(other.name()) || member.bitOffset() == other.bitOffset()) continue;
-                wrong.add(name + "." + member.name() + ": claimed at bit " + member.bitOffset() + ", compiled at " + other.bitOffset());
+                if (member.name() == null
+                        || !member.name().equals(other.name())
+                        || member.bitOffset() == other.bitOffset()) continue;
+                wrong.add(name + "." + member.name() + ": claimed at bit " + member.bitOffset() + ", compiled at "
+                        + other.bitOffset());
             }
         }
     }

@@ -87,13 +87,13 @@ final class DiffCommand implements Callable<Integer> {
     }
 
     private boolean named(LayoutSource old, LayoutSource now, String type, PrintStream out, List<Object> json) {
-        return one(FileOptions.need(old, type), FileOptions.need(now, type), out, json, true);
+        return one(FileOptions.need(old, type), FileOptions.need(now, type), FileOptions.bare(type), out, json, true);
     }
 
     private boolean pair(SourceDiff.Pair pair, PrintStream out, List<Object> json) {
         Aggregate old = pair.before();
         Aggregate now = pair.after();
-        if (old != null && now != null) return one(old, now, out, json, false);
+        if (old != null && now != null) return one(old, now, pair.name(), out, json, false);
         Aggregate alone = old != null ? old : now;
         if (alone == null) return false;
         String line = pair.name() + ": a layout of " + alone.size() + " bytes ("
@@ -103,8 +103,8 @@ final class DiffCommand implements Callable<Integer> {
         return true;
     }
 
-    private boolean one(Aggregate old, Aggregate now, PrintStream out, List<Object> json, boolean always) {
-        TypeDiff diff = new TypeDiff(old, now, files.lineSize());
+    private boolean one(Aggregate old, Aggregate now, String name, PrintStream out, List<Object> json, boolean always) {
+        TypeDiff diff = new TypeDiff(old, now, files.lineSize(), name);
         if (!diff.any() && !always) return false;
         DiffText text = new DiffText(diff, alignment, cpus);
         if (files.json()) json.add(text.json());

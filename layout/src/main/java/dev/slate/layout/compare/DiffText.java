@@ -4,6 +4,7 @@ import dev.slate.layout.Aggregate;
 import dev.slate.layout.Flat;
 import dev.slate.layout.Layout;
 import dev.slate.layout.Locks;
+import dev.slate.layout.TypeTable;
 import dev.slate.layout.text.TypeNames;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -83,7 +84,13 @@ public final class DiffText {
         row(out, "sum of those", paddingsBefore[1], paddingsAfter[1]);
     }
 
+    /** The kernel's allocator serves the kernel's types: C, and not one that only a program's library has. */
+    private boolean kernel() {
+        return diff.after().table().language() == TypeTable.Language.C;
+    }
+
     private void slab(StringBuilder out) {
+        if (!kernel()) return;
         Slab before = Slab.of(diff.before().size(), cacheAlignment, cpus);
         Slab after = Slab.of(diff.after().size(), cacheAlignment, cpus);
         out.append("\nallocation\n");
@@ -264,7 +271,7 @@ public final class DiffText {
         out.put("locks_that_now_share_a_line", shared);
         int before = Slab.pageOrder(diff.before().size());
         int after = Slab.pageOrder(diff.after().size());
-        out.put("page_order_crossed", before != after);
+        if (kernel()) out.put("page_order_crossed", before != after);
         return out;
     }
 
@@ -287,10 +294,12 @@ public final class DiffText {
         out.put("holes", layout.holeCount());
         out.put("sum_holes", layout.holeSum());
         out.put("padding", layout.padding());
-        out.put("kmalloc", slab.className());
-        out.put("page_order", slab.order());
-        out.put("cache_order", slab.cacheOrder());
-        out.put("cache_objects", slab.objects());
+        if (kernel()) {
+            out.put("kmalloc", slab.className());
+            out.put("page_order", slab.order());
+            out.put("cache_order", slab.cacheOrder());
+            out.put("cache_objects", slab.objects());
+        }
         return out;
     }
 }

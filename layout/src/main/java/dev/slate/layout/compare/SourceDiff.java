@@ -1,7 +1,6 @@
 package dev.slate.layout.compare;
 
 import dev.slate.layout.Aggregate;
-import dev.slate.layout.Ambiguous;
 import dev.slate.layout.Flat;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
@@ -57,8 +56,11 @@ public final class SourceDiff {
         if (wantedBefore.isEmpty()) return;
         Map<String, List<Aggregate>> left = collect(before, wantedBefore);
         Map<String, List<Aggregate>> right = collect(after, wantedAfter);
-        for (String name : wantedBefore.keySet())
-            pair(name, left.getOrDefault(name, List.of()), right.getOrDefault(name, List.of()));
+        for (String name : wantedBefore.keySet()) {
+            boolean several = old.getOrDefault(name, Map.of()).size() > 1
+                    || now.getOrDefault(name, Map.of()).size() > 1;
+            pair(name, several, left.getOrDefault(name, List.of()), right.getOrDefault(name, List.of()));
+        }
     }
 
     /** The types that differ, in the order of the old file. */
@@ -95,13 +97,10 @@ public final class SourceDiff {
         return String.valueOf(aggregate.qualifiedName());
     }
 
-    private void pair(String name, List<Aggregate> before, List<Aggregate> after) {
+    private void pair(String name, boolean several, List<Aggregate> before, List<Aggregate> after) {
         List<Aggregate> rest = new ArrayList<>(after);
         List<Aggregate> alone = new ArrayList<>();
-        boolean several = before.size() > 1 || after.size() > 1;
-        List<String> keys = Ambiguous.keys(before);
-        for (int i = 0; i < before.size(); i++) {
-            Aggregate old = before.get(i);
+        for (Aggregate old : before) {
             Aggregate like = null;
             for (Aggregate candidate : rest) if (like == null && sameUnit(old, candidate)) like = candidate;
             if (like == null) {
@@ -109,13 +108,18 @@ public final class SourceDiff {
                 continue;
             }
             rest.remove(like);
-            differing.add(new Pair(several ? keys.get(i) : name, old, like));
+            differing.add(new Pair(several ? inUnit(name, old) : name, old, like));
         }
         for (Aggregate old : alone) {
             Aggregate like = rest.isEmpty() ? null : rest.removeFirst();
             differing.add(new Pair(name, old, like));
         }
         for (Aggregate now : rest) differing.add(new Pair(name, null, now));
+    }
+
+    private static String inUnit(String name, Aggregate aggregate) {
+        String unit = aggregate.where().unit();
+        return unit == null ? name : unit + ":" + name;
     }
 
     private static boolean sameUnit(Aggregate a, Aggregate b) {

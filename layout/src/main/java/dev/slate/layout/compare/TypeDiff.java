@@ -64,9 +64,16 @@ public final class TypeDiff {
     private final Aggregate before;
     private final Aggregate after;
     private final int lineSize;
+    private final String name;
     private final List<Change> changes;
 
     public TypeDiff(Aggregate before, Aggregate after, int lineSize) {
+        this(before, after, lineSize, String.valueOf(after.qualifiedName()));
+    }
+
+    /** @param name what to call them: the name that means them and no other types */
+    public TypeDiff(Aggregate before, Aggregate after, int lineSize, String name) {
+        this.name = name;
         this.before = before;
         this.after = after;
         this.lineSize = lineSize;
@@ -153,8 +160,6 @@ public final class TypeDiff {
 
     /** The name, with its keyword where it has one. */
     public String title() {
-        Type type = after;
-        String name = type.qualifiedName();
-        return after.kind().word() + " " + (name == null ? "{...}" : name);
+        return after.kind().word() + " " + (((Type) after).name() == null ? "{...}" : name);
     }
 }

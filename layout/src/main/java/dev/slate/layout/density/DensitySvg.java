@@ -70,7 +70,10 @@ public final class DensitySvg {
                 height,
                 width,
                 height));
-        out.append("<title>").append(escape(density.title())).append("</title>\n").append(STYLE);
+        out.append("<title>")
+                .append(escape(density.title()))
+                .append("</title>\n")
+                .append(STYLE);
         out.append("<rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n");
         text(out, 8, 20, "ink", 14, density.title());
         ruler(out, rows.size());
@@ -222,7 +225,8 @@ public final class DensitySvg {
             Flat flat = density.members().get(owner);
             title += ": " + flat.offset() + ", " + bytes(flat);
             Heat counts = heat;
-            if (counts != null) title += ", used " + Heat.brief(counts.count(density.bits() ? cell / 8 : cell)) + " times";
+            if (counts != null)
+                title += ", used " + Heat.brief(counts.count(density.bits() ? cell / 8 : cell)) + " times";
         }
         out.append(String.format(
                 Locale.ROOT,
@@ -310,13 +314,19 @@ public final class DensitySvg {
         int i = 0;
         Heat counts = heat;
         for (Flat flat : density.members()) {
-            rows.append("<tr><td class=\"c\" style=\"background:").append(colourOf(i++)).append("\"></td><td>")
+            rows.append("<tr><td class=\"c\" style=\"background:")
+                    .append(colourOf(i++))
+                    .append("\"></td><td>")
                     .append(escape(flat.path()))
-                    .append("</td><td class=\"n\">").append(flat.offset())
-                    .append("</td><td class=\"n\">").append(bytes(flat))
-                    .append("</td><td class=\"n\">").append(flat.offset() / lineSize);
+                    .append("</td><td class=\"n\">")
+                    .append(flat.offset())
+                    .append("</td><td class=\"n\">")
+                    .append(bytes(flat))
+                    .append("</td><td class=\"n\">")
+                    .append(flat.offset() / lineSize);
             if (counts != null)
-                rows.append("</td><td class=\"n\">").append(Heat.brief(counts.sum((int) flat.offset(), (int) flat.end())));
+                rows.append("</td><td class=\"n\">")
+                        .append(Heat.brief(counts.hottest((int) flat.offset(), (int) flat.end())));
             rows.append("</td></tr>\n");
         }
         return """
@@ -336,9 +346,7 @@ public final class DensitySvg {
                 <div class="members"><table><thead><tr><th></th><th>member</th><th class="n">offset</th><th class="n">size</th><th class="n">line</th>%s</tr></thead><tbody>
                 %s</tbody></table></div>
                 </main></body></html>
-                """
-                .formatted(
-                        escape(density.title()), svg(), counts == null ? "" : "<th class=\"n\">used</th>", rows);
+                """.formatted(escape(density.title()), svg(), counts == null ? "" : "<th class=\"n\">used</th>", rows);
     }
 
     private static String escape(String text) {

@@ -95,6 +95,13 @@ public final class Heat {
         return sum;
     }
 
+    /** The greatest count in a stretch of bytes. */
+    double hottest(int from, int to) {
+        double most = 0;
+        for (int i = from; i < Math.min(to, counts.length); i++) most = Math.max(most, counts[i]);
+        return most;
+    }
+
     /** How often a byte is used. */
     public double count(int offset) {
         return counts[offset];
@@ -110,7 +117,10 @@ public final class Heat {
 
     /** A count in at most six characters: 950, 12.3k, 4.5M. */
     static String brief(double count) {
-        if (count < 10_000) return count == Math.rint(count) ? String.format(Locale.ROOT, "%.0f", count) : String.format(Locale.ROOT, "%.1f", count);
+        if (count < 10_000)
+            return count == Math.rint(count)
+                    ? String.format(Locale.ROOT, "%.0f", count)
+                    : String.format(Locale.ROOT, "%.1f", count);
         if (count < 1e6) return String.format(Locale.ROOT, "%.1fk", count / 1e3);
         if (count < 1e9) return String.format(Locale.ROOT, "%.1fM", count / 1e6);
         return String.format(Locale.ROOT, "%.1fG", count / 1e9);

@@ -94,7 +94,10 @@ final class Entries {
     }
 
     private PointerType pointer(Die die, long id, PointerType.Kind kind) {
-        return new PointerType(unit, id, kind, die.name(), die.reference(At.TYPE), die.reference(At.CONTAINING_TYPE));
+        long size = kind != PointerType.Kind.MEMBER && die.constant(At.BYTE_SIZE) ? die.number(At.BYTE_SIZE) : 0;
+        if (size < 0 || size > 32) throw unit.broken(die.offset, "a pointer of " + size + " bytes");
+        return new PointerType(
+                unit, id, kind, die.name(), die.reference(At.TYPE), die.reference(At.CONTAINING_TYPE), size);
     }
 
     private QualifiedType qualified(Die die, long id, QualifiedType.Kind kind) {

@@ -70,7 +70,7 @@ final class Names {
                     Skip.form(form, in, unit.head);
                 }
                 case At.DECLARATION -> {
-                    declared |= form == Form.FLAG_PRESENT || in.in.get(in.at) != 0;
+                    declared |= form == Form.FLAG_PRESENT || in.peek() != 0;
                     Skip.form(form, in, unit.head);
                 }
                 default -> Skip.form(form, in, unit.head);

@@ -34,6 +34,13 @@ final class Reader {
         }
     }
 
+    /** The next byte, which stays the next. */
+    int peek() {
+        int value = byte1();
+        at--;
+        return value;
+    }
+
     int byte2() {
         try {
             int value = Short.toUnsignedInt(in.getShort(at));

@@ -145,7 +145,7 @@ final class Scan {
                     Skip.form(form, in, unit.head);
                 }
                 case At.DECLARATION -> {
-                    declared |= form == Form.FLAG_PRESENT || in.in.get(in.at) != 0;
+                    declared |= form == Form.FLAG_PRESENT || in.peek() != 0;
                     Skip.form(form, in, unit.head);
                 }
                 case At.BYTE_SIZE -> print = mix(print, plain(form, abbrev.constants[i]));

@@ -62,6 +62,11 @@ final class Machine {
         return machine == SPARCV9;
     }
 
+    /** Whether a relocation adds to what lies at its place even where its table has an addend. */
+    static boolean addsInPlace(int machine) {
+        return machine == SH || machine == XTENSA;
+    }
+
     /** Bytes that an absolute relocation writes, {@link #UNNEEDED} or {@link #UNKNOWN}. From the psABI of each machine. */
     static int width(int machine, int type) {
         if (type == 0) return UNNEEDED; // R_*_NONE, everywhere
@@ -176,7 +181,7 @@ final class Machine {
                 };
             case ARC, ARC_V2 -> type == 2 ? 2 : plain(type, 4, 49, 70); // R_ARC_32, 16; PC32, TLS_DTPOFF
             case HEXAGON -> plain(type, 6, 31, 31); // R_HEX_32; 32_PCREL
-            case LANAI -> plain(type, 2, 2, 2); // R_LANAI_32
+            case LANAI -> plain(type, 4, 4, 4); // R_LANAI_32
             case CSKY -> plain(type, 1, 9, 9); // R_CKCORE_ADDR32; PCREL32
             case H8_300 ->
                 switch (type) {

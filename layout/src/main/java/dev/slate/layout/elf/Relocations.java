@@ -73,10 +73,9 @@ final class Relocations {
             int symbolAt = (int) symbol * symbolSize;
             long value = wide ? symbols.getLong(symbolAt + 8) : Integer.toUnsignedLong(symbols.getInt(symbolAt + 4));
             int to = (int) offset;
-            long addend;
-            if (addends) addend = wide ? in.getLong(at + 16) : in.getInt(at + 8);
-            else
-                addend = switch (width) {
+            long addend = addends ? wide ? in.getLong(at + 16) : in.getInt(at + 8) : 0;
+            if (!addends || Machine.addsInPlace(file.machine()))
+                addend += switch (width) {
                     case 8 -> out.getLong(to);
                     case 4 -> out.getInt(to);
                     case 2 -> out.getShort(to);

@@ -102,10 +102,11 @@ public final class Packer {
         Platform.Placed placed = rules.place(proposed);
         if (wish.hot().isEmpty() && placed.size() >= struct.size())
             return nothing(struct, "no order of these members is smaller");
-        if (!rules.certain(proposed))
-            return nothing(
-                    struct,
-                    "what a better order comes to depends on whether a member or a struct inside is packed, which the file does not tell");
+        if (!rules.certain(proposed)) {
+            String doubt = "depends on whether a member or a struct inside is packed, which the file does not tell";
+            if (wish.hot().isEmpty()) return nothing(struct, "what a better order comes to " + doubt);
+            notes.add("where the members come to lie " + doubt + "; here none is");
+        }
         return new Proposal(rules.build(proposed), true, List.copyOf(notes));
     }
 

@@ -6,6 +6,7 @@ import dev.slate.layout.MemoryTable;
 import dev.slate.layout.Platform;
 import dev.slate.layout.Type;
 import dev.slate.layout.TypeTable;
+import dev.slate.layout.VirtualBases;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
@@ -138,6 +139,8 @@ final class Rules {
             if (member.role() == Member.Role.BASE && member.virtual())
                 return "it has virtual bases, which the most derived class places";
             if (member.role() == Member.Role.DYNAMIC) return "the running program places " + member.name();
+            if (language.cxx() && Type.strip(member.type()) instanceof Aggregate inner && VirtualBases.empty(inner))
+                return "it holds or is an empty class, which may share its place with others";
             if (!member.sizeKnown()) {
                 Type type = Type.strip(member.type());
                 return "the size of "
