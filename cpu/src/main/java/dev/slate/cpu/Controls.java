@@ -11,7 +11,7 @@ public final class Controls {
     /** {@link CpuExit#IRQ_WINDOW} is wanted as soon as an interrupt could be taken. */
     public boolean irqWindow;
 
-    /** {@link CpuExit#NMI_WINDOW} is wanted as soon as IRET has unblocked NMIs. */
+    /** {@link CpuExit#NMI_WINDOW} is wanted as soon as an NMI could be taken: no NMI is blocked, and no shadow is on. */
     public boolean nmiWindow;
 
     /** Vectors ({@code 1 << vector}; #DB and #BP) that leave with {@link CpuExit#DEBUG} instead of being delivered (KVM_SET_GUEST_DEBUG). */
@@ -43,6 +43,12 @@ public final class Controls {
             | CpuState.CR4_SMEP
             | CpuState.CR4_SMAP
             | CpuState.CR4_PKE;
+
+    /**
+     * A null selector that is loaded into ES, DS, FS or GS leaves base and limit as they were: AMD's processors, but for those that say
+     * otherwise in CPUID 8000_0021h (NullSelectorClearsBase).
+     */
+    public boolean nullKeepsBase;
 
     Controls() {}
 }

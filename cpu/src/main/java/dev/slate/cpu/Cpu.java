@@ -116,6 +116,7 @@ public final class Cpu {
     public Cpu(CpuState state, Hypervisor hypervisor, long kickAddress, long features) {
         this.features = features & (FEATURES | Feature.bit(Feature.INTEL));
         this.intel = (features >>> Feature.INTEL & 1) != 0;
+        controls.nullKeepsBase = !intel;
         this.s = state;
         this.hypervisor = hypervisor;
         this.kickAddress = kickAddress;

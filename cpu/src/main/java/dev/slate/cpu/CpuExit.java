@@ -44,7 +44,7 @@ public final class CpuExit {
     public static final int INVD = 17;
     /** A completed instruction asked for a stop ({@code Cpu.stop}): MMIO writes went out. rip is the next instruction. */
     public static final int STOPPED = 18;
-    /** IRET executed while NMIs were blocked and the hypervisor waits for that. rip is the next instruction. */
+    /** The guest can take an NMI and the hypervisor had asked to be told. rip is the next instruction. */
     public static final int NMI_WINDOW = 19;
 
     /**

@@ -67,6 +67,7 @@ final class RunLoop {
         return (s.flagsSystem & (CpuState.TF | CpuState.RF)) != 0
                 || s.interruptShadow != 0
                 || controls.irqWindow
+                || controls.nmiWindow
                 || controls.singleStep
                 || debug.pending != 0
                 || cpu.breakpoints.watchesCode;
@@ -128,19 +129,26 @@ final class RunLoop {
         CpuState st = s;
         int shadow = st.interruptShadow;
         // A load of SS holds traps and breakpoints off until the instruction after it is over (SDM 3A 6.8.3).
-        boolean held = shadow == CpuState.SHADOW_SS;
-        if (debug.pending != 0 && !held) {
+        boolean held = (shadow & CpuState.SHADOW_SS) != 0;
+        long pending = debug.pending;
+        if (pending != 0 && !held) {
             return raisePending();
+        }
+        if (controls.nmiWindow && shadow == 0 && !st.nmiBlocked) {
+            return CpuExit.NMI_WINDOW;
         }
         int flags = st.flagsSystem;
         if (controls.irqWindow && shadow == 0 && (flags & CpuState.IF) != 0) {
             return CpuExit.IRQ_WINDOW;
         }
         if (cpu.breakpoints.watchesCode) {
-            if ((flags & CpuState.RF) == 0 && !held) {
+            // AMD's take an instruction breakpoint even there.
+            if ((flags & CpuState.RF) == 0 && !(held && cpu.intel)) {
                 int hits = cpu.breakpoints.code(linearRip());
                 if (hits != 0) {
-                    return raiseDebug(hits, false);
+                    // What was put off is reported with it.
+                    debug.pending = 0;
+                    return raiseDebug(hits | pending, false);
                 }
             }
         }
@@ -164,17 +172,14 @@ final class RunLoop {
             }
         } catch (GuestFault f) {
             rewind(block);
-            return raise(f.vector, f.errorCode);
+            exit = raise(f.vector, f.errorCode);
+            return exit == CpuExit.NONE ? exit : again(exit, shadow, flags, pending);
         } catch (LeaveGuest e) {
             rewind(block);
-            // Nothing happened, so the shadow still stands.
-            st.interruptShadow = shadow;
-            st.flagsSystem |= flags & CpuState.RF;
-            return e.exit;
+            return again(e.exit, shadow, flags, pending);
         }
-        if (exit != CpuExit.NONE && exit != CpuExit.STOPPED && exit != CpuExit.NMI_WINDOW) {
-            st.flagsSystem |= flags & CpuState.RF;
-            return exit;
+        if (exit != CpuExit.NONE && exit != CpuExit.STOPPED && exit != CpuExit.CR8_WRITE) {
+            return again(exit, shadow, flags, debug.pending);
         }
         if (st.interruptShadow == CpuState.SHADOW_SS) {
             return exit;
@@ -182,10 +187,15 @@ final class RunLoop {
         if (controls.singleStep || trap && !debug.stepDone) {
             debug.pending |= DR6_BS;
         }
-        if (debug.pending != 0) {
-            int taken = raisePending();
-            return taken != CpuExit.NONE ? taken : exit;
-        }
+        // Behind an exit the hypervisor takes the trap, when it has done what the exit asks of it.
+        return exit == CpuExit.NONE && debug.pending != 0 ? raisePending() : exit;
+    }
+
+    /** An exit before the instruction is over: the hypervisor ends it, or it runs again. What was on before it still is. */
+    private int again(int exit, int shadow, int flags, long pending) {
+        s.interruptShadow = shadow;
+        s.flagsSystem |= flags & CpuState.RF;
+        debug.pending = pending;
         return exit;
     }
 

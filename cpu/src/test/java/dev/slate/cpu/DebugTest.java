@@ -91,15 +91,6 @@ final class DebugTest {
     }
 
     @Test
-    void aBreakpointBehindALoadOfSsIsHeldOff() {
-        // mov ss,eax; inc ecx; hlt
-        p.start("8ed0 41 f4");
-        s.gpr[CpuState.RAX] = Protected32.DATA0;
-        watch(0, CODE + 2, 0, 0);
-        halts(CODE + 3);
-    }
-
-    @Test
     void aFaultSavesRfSoThatItsInstructionsBreakpointStrikesOnce() {
         countTraps();
         // div by zero whose handler makes the divisor one and returns

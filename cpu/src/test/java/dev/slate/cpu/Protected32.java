@@ -28,11 +28,19 @@ public final class Protected32 implements AutoCloseable {
     /** First selector of the table that is free for a test. */
     public static final int FREE = 0x30;
 
-    public final PhysicalMemory memory = new PhysicalMemory(8 << 20);
-    public final Cpu cpu = memory.cpu;
-    public final CpuState s = cpu.s;
+    public final PhysicalMemory memory;
+    public final Cpu cpu;
+    public final CpuState s;
 
+    /** With a processor of AMD's. */
     public Protected32() {
+        this(Vendor.AMD);
+    }
+
+    public Protected32(Vendor vendor) {
+        memory = new PhysicalMemory(8 << 20, vendor.features());
+        cpu = memory.cpu;
+        s = cpu.s;
         memory.mapAll();
         descriptor(CODE0, 0, 0xfffff, 0x9b, 0xc);
         descriptor(DATA0, 0, 0xfffff, 0x93, 0xc);

@@ -60,6 +60,12 @@ public final class Knobs {
             List.of("off", "on", "eager"),
             "Run hot 64-bit guest code as machine code of the host; eager: all of it, at its first entry.",
             "");
+    public static final Knob CPU_VENDOR = choice(
+            "cpu.vendor",
+            "host",
+            List.of("host", "amd", "intel"),
+            "Whose processor KVM_GET_SUPPORTED_CPUID names; where AMD and Intel differ a guest gets what its CPUID says.",
+            "");
     public static final Knob EAGER_PAGE_SPLIT = toggle(
             "mmu.eager-page-split",
             true,
@@ -152,6 +158,7 @@ public final class Knobs {
     private static final List<Knob> ALL = List.of(
             CPU_MODEL,
             TRANSLATOR,
+            CPU_VENDOR,
             TDP,
             EAGER_PAGE_SPLIT,
             HUGE_PAGES,

@@ -62,7 +62,11 @@ public final class Kvm {
         this.parameters = new ModuleParameters(knobs);
         this.features = ProcessorFeatures.ofModel(knobs.value(Knobs.CPU_MODEL), host);
         this.supported = new SupportedCpuid(
-                host, ProcessorFeatures.offered(features), MsrFile.PV_FEATURES, ProcessorFeatures.xcr0(features));
+                host,
+                knobs.value(Knobs.CPU_VENDOR),
+                ProcessorFeatures.offered(features),
+                MsrFile.PV_FEATURES,
+                ProcessorFeatures.xcr0(features));
     }
 
     /** Whoever watches the runs of vCPUs made from here on; before the first VM. */

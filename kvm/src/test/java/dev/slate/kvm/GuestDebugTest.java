@@ -42,12 +42,12 @@ class GuestDebugTest {
     }
 
     @Test
-    void aStoreToMmioUnderSingleStepStopsAndThenGoesOut() {
+    void aStoreToMmioUnderSingleStepGoesOutAndThenStops() {
         // mov %al,0x10000000; nop; hlt
         try (Guest64 g = new Guest64(0x88, 0x04, 0x25, 0, 0, 0, 0x10, 0x90, 0xf4)) {
             debug(g, GuestDebug.ENABLE | GuestDebug.SINGLESTEP);
-            stops(g, 1, Guest64.CODE + 7, IDLE | BS);
             assertThat(g.run()).isInstanceOf(Exit.MmioWrite.class);
+            stops(g, 1, Guest64.CODE + 7, IDLE | BS);
             stops(g, 1, Guest64.CODE + 8, IDLE | BS);
         }
     }

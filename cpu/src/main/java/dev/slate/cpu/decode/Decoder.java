@@ -571,7 +571,8 @@ public final class Decoder {
         boolean memory = hasModrm && modrm < 0xc0;
         int reg = modrm >> 3 & 7 | (rex & 4) << 1;
         if (lock) {
-            boolean cr8 = (word & ROW_LOCK_CR8) != 0 && reg == 0 && (offered >>> Feature.CR8_LEGACY & 1) != 0;
+            boolean cr8 =
+                    (word & ROW_LOCK_CR8) != 0 && reg == 0 && fixed64 == 0 && (offered >>> Feature.CR8_LEGACY & 1) != 0;
             if (!cr8 && ((word & ROW_LOCK) == 0 || !memory)) {
                 return false;
             }

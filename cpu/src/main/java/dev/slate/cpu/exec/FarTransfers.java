@@ -47,11 +47,12 @@ final class FarTransfers {
         switch (op) {
             case Op.JMP_FAR_IMM, Op.CALL_FAR_IMM -> {
                 int selector = (int) (imm >>> 32) & 0xffff;
-                return far(op == Op.CALL_FAR_IMM, selector, IntegerOps.zeroExtend(imm & 0xffff_ffffL, size), w0, w1);
+                return far(
+                        op == Op.CALL_FAR_IMM, size, selector, IntegerOps.zeroExtend(imm & 0xffff_ffffL, size), w0, w1);
             }
             case Op.JMP_FAR_RM, Op.CALL_FAR_RM -> {
                 long offset = pointer(w0, w1);
-                return far(op == Op.CALL_FAR_RM, pointedSelector, offset, w0, w1);
+                return far(op == Op.CALL_FAR_RM, pointerSize(size), pointedSelector, offset, w0, w1);
             }
             case Op.RETF -> {
                 return farReturn(size, 0);
@@ -78,6 +79,8 @@ final class FarTransfers {
                 return interrupt(GuestFault.BP, Events.SOFTWARE, w0, w1);
             }
             case Op.INT1 -> {
+                // A trap that a load of SS has put off is lost (SDM 3C 27.7.3: with a privileged software exception).
+                cpu.debug.pending = 0;
                 return interrupt(GuestFault.DB, Events.PRIVILEGED_SOFTWARE, w0, w1);
             }
             case Op.INTO -> {
@@ -144,12 +147,17 @@ final class FarTransfers {
         return CpuExit.NONE;
     }
 
+    /** To AMD, REX.W makes no far pointer of ten bytes (APM 3 JMP, CALL, LSS). */
+    private int pointerSize(int size) {
+        return cpu.intel ? size : Math.min(size, 2);
+    }
+
     /** Selector of the far pointer that {@link #pointer} loaded last. */
     private int pointedSelector;
 
     /** Loads the far pointer in memory, and returns its offset: one access, unless its parts lie apart or are more than eight bytes. */
     private long pointer(long w0, long w1) {
-        int size = Insn.size(w0);
+        int size = pointerSize(Insn.size(w0));
         int bytes = 1 << size;
         int seg = Insn.segment(w0);
         long la = o.part(w0, w1, 0, bytes, false);
@@ -164,7 +172,7 @@ final class FarTransfers {
     }
 
     private int loadFarPointer(int op, long w0, long w1) {
-        int size = Insn.size(w0);
+        int size = pointerSize(Insn.size(w0));
         long offset = pointer(w0, w1);
         int selector = pointedSelector;
         int target = switch (op) {
@@ -181,8 +189,7 @@ final class FarTransfers {
 
     // ------------------------------------------------------------------ far jump and call
 
-    private int far(boolean call, int selector, long offset, long w0, long w1) {
-        int size = Insn.size(w0);
+    private int far(boolean call, int size, int selector, long offset, long w0, long w1) {
         long returnRip = o.next(w0, w1);
         if (!s.protectedMode() || s.virtual8086()) {
             if (offset > (s.segLimit[CS] & 0xffff_ffffL)) {
@@ -393,14 +400,25 @@ final class FarTransfers {
         switch (op) {
             case Op.SYSCALL -> {
                 sysCall(o.next(w0, w1));
-                cpu.debug.stepDone = (s.flagsSystem & CpuState.TF) == 0;
+                trapAtTarget();
             }
-            case Op.SYSRET -> sysReturn(Insn.size(w0));
+            case Op.SYSRET -> {
+                sysReturn(Insn.size(w0));
+                trapAtTarget();
+            }
             case Op.SYSENTER -> sysEnter();
             default -> sysExit(Insn.size(w0));
         }
         cpu.modeChanged();
         return CpuExit.NONE;
+    }
+
+    /** Of these two instructions the TF counts that they leave behind, not the one that they found: the trap is taken at the target. */
+    private void trapAtTarget() {
+        cpu.debug.stepDone = true;
+        if ((s.flagsSystem & CpuState.TF) != 0) {
+            cpu.debug.pending |= DR6_BS;
+        }
     }
 
     private void flat(int seg, int selector, int attr) {
@@ -410,11 +428,12 @@ final class FarTransfers {
         s.segAttr[seg] = attr | ATTR_S | ATTR_P | CpuState.ATTR_G;
     }
 
+    private static final long DR6_BS = 1 << 14;
     private static final int CODE_TYPE = 0xb;
     private static final int DATA_TYPE = 0x3;
 
     private void sysCall(long returnRip) {
-        if ((s.efer & CpuState.EFER_SCE) == 0) {
+        if ((s.efer & CpuState.EFER_SCE) == 0 || cpu.intel && !cpu.mode64) {
             throw o.undefined();
         }
         long flags = s.rflags();
@@ -433,12 +452,12 @@ final class FarTransfers {
             s.rip = s.star & 0xffff_ffffL;
             flat(CS, selector, CODE_TYPE | ATTR_DB);
         }
-        flat(SS, selector + 8, DATA_TYPE | ATTR_DB);
+        flat(SS, (int) (s.star >>> 32) + 8 & 0xffff, DATA_TYPE | ATTR_DB);
         s.cpl = 0;
     }
 
     private void sysReturn(int size) {
-        if ((s.efer & CpuState.EFER_SCE) == 0) {
+        if ((s.efer & CpuState.EFER_SCE) == 0 || cpu.intel && !cpu.mode64) {
             throw o.undefined();
         }
         if (!s.protectedMode() || s.cpl != 0) {
@@ -446,10 +465,11 @@ final class FarTransfers {
         }
         int selector = (int) (s.star >>> 48) & 0xffff;
         int user = 3 << CpuState.ATTR_DPL_SHIFT;
-        if (s.longMode()) {
+        if (cpu.mode64) {
             long target = gpr[RCX];
             if (size == 3) {
-                if (!cpu.canonical(target)) {
+                // AMD's goes there, and faults with the user's privilege.
+                if (cpu.intel && !cpu.canonical(target)) {
                     throw o.protection();
                 }
                 flat(CS, selector + 16 & 0xffff | 3, CODE_TYPE | ATTR_L | user);
@@ -466,11 +486,24 @@ final class FarTransfers {
             s.flagsSystem |= CpuState.IF;
             s.rip = gpr[RCX] & 0xffff_ffffL;
         }
-        flat(SS, selector + 8 & 0xffff | 3, DATA_TYPE | ATTR_DB | user);
+        if (cpu.intel) {
+            flat(SS, selector + 8 & 0xffff | 3, DATA_TYPE | ATTR_DB | user);
+        } else {
+            // Base, limit and attributes stay what the kernel's were.
+            s.segSelector[SS] = selector + 8 & 0xffff;
+        }
         s.cpl = 3;
     }
 
+    /** AMD's long mode has no SYSENTER and no SYSEXIT. */
+    private void checkEnterExit() {
+        if (s.longMode() && !cpu.intel) {
+            throw o.undefined();
+        }
+    }
+
     private void sysEnter() {
+        checkEnterExit();
         if (!s.protectedMode() || (s.sysenterCs & 0xfffc) == 0) {
             throw o.protection();
         }
@@ -485,6 +518,7 @@ final class FarTransfers {
     }
 
     private void sysExit(int size) {
+        checkEnterExit();
         if (!s.protectedMode() || (s.sysenterCs & 0xfffc) == 0 || s.cpl != 0) {
             throw o.protection();
         }

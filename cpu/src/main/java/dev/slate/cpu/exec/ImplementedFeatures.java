@@ -53,7 +53,8 @@ public final class ImplementedFeatures {
             | Feature.bit(Feature.XSAVEERPTR)
             | Feature.bit(Feature.MOVDIRI)
             | Feature.bit(Feature.SERIALIZE)
-            | Feature.bit(Feature.WBNOINVD);
+            | Feature.bit(Feature.WBNOINVD)
+            | Feature.bit(Feature.CR8_LEGACY);
 
     private ImplementedFeatures() {}
 }

@@ -28,6 +28,19 @@ final class InterruptReturn {
     }
 
     int execute(long w0, long w1) {
+        try {
+            back(w0, w1);
+        } catch (GuestFault f) {
+            // To Intel an IRET unblocks NMIs even when it faults (SDM 3C 28.2.3, bit 12); AMD's must be over.
+            s.nmiBlocked &= !cpu.intel;
+            throw f;
+        }
+        cpu.serialize();
+        s.nmiBlocked = false;
+        return CpuExit.NONE;
+    }
+
+    private void back(long w0, long w1) {
         if (s.protectedMode() && !s.virtual8086() && (s.flagsSystem & CpuState.NT) != 0) {
             if (s.longMode()) {
                 throw o.protection();
@@ -36,14 +49,6 @@ final class InterruptReturn {
         } else {
             toFrame(Insn.size(w0));
         }
-        cpu.serialize();
-        if (s.nmiBlocked) {
-            s.nmiBlocked = false;
-            if (cpu.controls.nmiWindow) {
-                return CpuExit.NMI_WINDOW;
-            }
-        }
-        return CpuExit.NONE;
     }
 
     private void toFrame(int size) {

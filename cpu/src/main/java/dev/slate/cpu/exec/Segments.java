@@ -99,6 +99,16 @@ final class Segments {
         s.segAttr[seg] = attributes(descriptor) | (seg < CpuState.LDTR ? ACCESSED : 0);
     }
 
+    /** A null selector comes into ES, DS, FS or GS by a load. */
+    private void loadNull(int seg, int selector) {
+        if (cpu.controls.nullKeepsBase) {
+            s.segSelector[seg] = selector;
+            s.segAttr[seg] = ATTR_UNUSABLE;
+        } else {
+            setNull(seg, selector);
+        }
+    }
+
     void setNull(int seg, int selector) {
         s.segSelector[seg] = selector;
         s.segBase[seg] = 0;
@@ -134,7 +144,7 @@ final class Segments {
     /** Loads ES, DS, FS or GS in protected mode; {@code vector} (selector) when the descriptor does not fit: #GP, or #TS in a task switch. */
     void loadData(int seg, int selector, int vector) {
         if ((selector & ~3) == 0) {
-            setNull(seg, selector);
+            loadNull(seg, selector);
             return;
         }
         long d = read(selector, vector);
@@ -190,13 +200,17 @@ final class Segments {
         setStack(selector, d, cpl);
     }
 
-    /** What a return to an outer level does: data segments that the new level may not use become null (SDM 2B RET). */
+    /**
+     * What a return to an outer level does: data segments that the new level may not use become null (SDM 2B RET, APM 3 RETF). Selector
+     * and attributes alone do: base and limit stay, which 64-bit mode then uses for FS and GS.
+     */
     void dropInaccessible(int cpl) {
         for (int seg : DATA) {
             int attr = s.segAttr[seg];
             boolean conforming = (attr & (CODE | CONFORMING)) == (CODE | CONFORMING);
             if ((attr & ATTR_UNUSABLE) == 0 && !conforming && dpl(attr) < cpl) {
-                setNull(seg, 0);
+                s.segSelector[seg] = 0;
+                s.segAttr[seg] = ATTR_UNUSABLE;
             }
         }
     }

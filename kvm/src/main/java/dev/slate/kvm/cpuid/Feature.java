@@ -104,6 +104,9 @@ public final class Feature {
     public static final int RDTSCP = bit(0x80000001, 0, EDX, 27);
     public static final int LM = bit(0x80000001, 0, EDX, 29);
 
+    // Leaf 8000_0021h: AMD's NullSelectorClearsBase
+    public static final int NULL_CLEARS_BASE = bit(0x80000021, 0, EAX, 6);
+
     private Feature() {}
 
     private static int bit(int leaf, int subleaf, int register, int bit) {

@@ -144,7 +144,8 @@ public final class ProcessorFeatures {
             dev.slate.cpu.decode.Feature.XSAVE,
             dev.slate.cpu.decode.Feature.XSAVEOPT,
             dev.slate.cpu.decode.Feature.XSAVEC,
-            dev.slate.cpu.decode.Feature.XSAVES);
+            dev.slate.cpu.decode.Feature.XSAVES,
+            dev.slate.cpu.decode.Feature.CR8_LEGACY);
 
     private static long bits(int... features) {
         long set = 0;

@@ -2,6 +2,7 @@ package dev.slate.kvm.cpuid;
 
 import dev.slate.kvm.host.HostServices;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -18,6 +19,10 @@ public final class SupportedCpuid {
 
     // Of a host that is no x86: an AMD family 17h processor, the first with everything offered here.
     private static final int GENERIC_SIGNATURE = 0x0080_0f12;
+    /** A Xeon of family 6, model 85. */
+    private static final int INTEL_SIGNATURE = 0x0005_0654;
+
+    private static final int INTEL_EBX = 0x756e6547;
     private static final int GENERIC_ADDRESS_BITS = 48 << 8 | 48;
 
     // Leaf 1 EBX: CLFLUSH line of 64 bytes, in units of 8.
@@ -25,6 +30,10 @@ public final class SupportedCpuid {
     private static final int INVARIANT_TSC = 1 << 8;
 
     private final HostServices host;
+    private final boolean intel;
+    /** The host's own identity is told. */
+    private final boolean asHost;
+
     private final int[] offered;
     private final int kvmFeatures;
     private final long xcr0;
@@ -34,13 +43,21 @@ public final class SupportedCpuid {
     /**
      * The answer for a machine.
      *
+     * @param vendor whose processor the guest is told: the host's, or "amd" or "intel" ({@code cpu.vendor})
      * @param offered features ({@link Feature}) of processor and hypervisor
      * @param kvmFeatures KVM_FEATURE_* bits
      * @param xcr0 components that XSAVE can hold; 0 without XSAVE
      */
-    public SupportedCpuid(HostServices host, int[] offered, int kvmFeatures, long xcr0) {
+    public SupportedCpuid(HostServices host, String vendor, int[] offered, int kvmFeatures, long xcr0) {
         this.host = host;
-        this.offered = offered.clone();
+        int[] first = host.cpuid(0, 0);
+        boolean hostIntel = first != null && first[1] == INTEL_EBX;
+        this.intel = vendor.equals("host") ? hostIntel : vendor.equals("intel");
+        this.asHost = first != null && intel == hostIntel;
+        // LOCK MOV CR0 is AMD's.
+        this.offered = Arrays.stream(offered)
+                .filter(f -> !intel || f != Feature.CR8_LEGACY)
+                .toArray();
         this.kvmFeatures = kvmFeatures;
         this.xcr0 = xcr0;
         this.cr4Reserved = ControlRegisters.cr4Reserved(offered);
@@ -88,22 +105,44 @@ public final class SupportedCpuid {
 
     /** Whether the host's processor is Intel's: VMCALL is its hypercall; else VMMCALL is. */
     public boolean intel() {
-        return leaf(0, 0)[1] == 0x756e6547;
+        return intel;
     }
 
     private int[] leaf(int function, int index) {
-        int[] values = host.cpuid(function, index);
+        int[] values = asHost ? host.cpuid(function, index) : null;
         if (values != null) {
             return values;
         }
+        return intel ? genericIntel(function, index) : genericAmd(function, index);
+    }
+
+    private int[] genericIntel(int function, int index) {
+        return switch (function) {
+            case 0 -> new int[] {HIGHEST_BASIC, INTEL_EBX, 0x6c65746e, 0x49656e69};
+            case 1 -> new int[] {INTEL_SIGNATURE, 0, 0, 0};
+            case 0x8000_0000 -> new int[] {HIGHEST_EXTENDED, 0, 0, 0};
+            case 0x8000_0001 -> new int[4];
+            default -> sizes(function, index);
+        };
+    }
+
+    private int[] genericAmd(int function, int index) {
         return switch (function) {
             case 0 -> new int[] {HIGHEST_BASIC, 0x68747541, 0x444d4163, 0x69746e65};
             case 1 -> new int[] {GENERIC_SIGNATURE, 0, 0, 0};
             case 0x8000_0000 -> new int[] {HIGHEST_EXTENDED, 0x68747541, 0x444d4163, 0x69746e65};
             case 0x8000_0001 -> new int[] {GENERIC_SIGNATURE, 0, 0, 0};
+            default -> sizes(function, index);
+        };
+    }
+
+    /** What has nothing to do with the vendor: of the host's, only the size of physical addresses. */
+    private int[] sizes(int function, int index) {
+        int[] values = host.cpuid(function, index);
+        return switch (function) {
             case 0x8000_0002 -> new int[] {0x74616c53, 0x72702065, 0x7365636f, 0x00726f73};
             case 0x8000_0007 -> new int[] {0, 0, 0, INVARIANT_TSC};
-            case 0x8000_0008 -> new int[] {GENERIC_ADDRESS_BITS, 0, 0, 0};
+            case 0x8000_0008 -> values != null ? values : new int[] {GENERIC_ADDRESS_BITS, 0, 0, 0};
             default -> new int[4];
         };
     }

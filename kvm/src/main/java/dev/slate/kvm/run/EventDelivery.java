@@ -101,7 +101,7 @@ public final class EventDelivery {
                 return code;
             }
         }
-        if (cpu.debug.pending != 0 && s.interruptShadow != CpuState.SHADOW_SS) {
+        if (cpu.debug.pending != 0 && (s.interruptShadow & CpuState.SHADOW_SS) == 0) {
             // A trap of the last instruction, or of the task switch that an event above was.
             int code = cpu.raisePendingDebug();
             if (code != CpuExit.NONE) {

@@ -11,6 +11,7 @@ import dev.slate.kvm.Knobs;
 import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.ControlRegisters;
 import dev.slate.kvm.cpuid.CpuidTable;
+import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.host.HostServices;
@@ -110,8 +111,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     Cpu cpu() {
         Cpu c = processor;
         if (c == null) {
-            c = new Cpu(s, this, mode.kickWordHva(), vm.processorFeatures());
+            c = new Cpu(s, this, mode.kickWordHva(), vm.processorFeatures() | vendor());
             processor = c;
+            c.controls.nullKeepsBase &= !cpuid.has(Feature.NULL_CLEARS_BASE);
             debug.apply(c);
             c.walker.nestedAccessedDirty = vm.tdp() == null || vm.knobs().on(Knobs.AD_BITS);
             c.controls.cr4Allowed = ~(vm.supported().cr4Reserved() | ControlRegisters.cr4Reserved(cpuid));
@@ -126,6 +128,12 @@ public final class VcpuProcessor implements Hypervisor, Translations {
             }
         }
         return c;
+    }
+
+    /** The processor is what the guest is told that it is; while the guest is told nothing, what is offered. */
+    private long vendor() {
+        boolean intel = cpuid.size() == 0 ? vm.supported().intel() : !cpuid.amd();
+        return intel ? dev.slate.cpu.decode.Feature.bit(dev.slate.cpu.decode.Feature.INTEL) : 0;
     }
 
     /** The processor, if there is one yet: from then on the guest's CPUID stands. */
