@@ -195,6 +195,7 @@ public final class Vcpu implements AutoCloseable {
         try {
             RegisterTransfer.setRegs(state, from);
             events.exceptionPending = false;
+            events.trapsVoid = true;
         } finally {
             mutex.unlock();
         }

@@ -55,6 +55,9 @@ public final class EventQueue {
     // ---- SMI ----
     public volatile boolean smiPending;
 
+    /** The state was set anew, so that debug traps of the instruction before are void. */
+    public boolean trapsVoid;
+
     /** The next entry ends in shutdown. */
     public boolean tripleFault;
 
@@ -71,6 +74,7 @@ public final class EventQueue {
         ARRIVED_NMIS.setVolatile(this, 0);
         smiPending = false;
         tripleFault = false;
+        trapsVoid = true;
     }
 
     /** Queues a fault or trap without error code; see {@link #queue}. */

@@ -16,6 +16,9 @@ final class ApicTimer extends Timers.Timer {
     /** {@code min_timer_period_us}: a guest can't have the host do nothing but its ticks. */
     private static final long SHORTEST_PERIOD = 200_000;
 
+    /** Most nanoseconds from now, some 146 years: times are compared by their difference. */
+    private static final double FARTHEST = 1L << 62;
+
     private final LocalApic apic;
     private final TimerThread thread;
     private final LongSupplier tsc;
@@ -109,11 +112,10 @@ final class ApicTimer extends Timers.Timer {
         if (period == 0) {
             return;
         }
+        // One shot with nothing left was over, but its interrupt may not have been in what was saved: it comes now, as
+        // KVM has it.
         long left = Math.min(nanos(count), period);
-        if (left == 0 && !periodic) {
-            return;
-        }
-        arm(System.nanoTime() + (left == 0 ? period : left));
+        arm(System.nanoTime() + (left == 0 && periodic ? period : left));
     }
 
     int currentCount() {
@@ -140,16 +142,22 @@ final class ApicTimer extends Timers.Timer {
         cancel();
         tscDeadline = value;
         if (value != 0) {
-            long ticks = value - tsc.getAsLong();
-            arm(System.nanoTime() + (ticks <= 0 ? 0 : (long) (ticks * (1e6 / tscKhz.getAsInt()))));
+            long now = tsc.getAsLong();
+            double nanos = Long.compareUnsigned(value, now) <= 0 ? 0 : (value - now >>> 1) * (2e6 / tscKhz.getAsInt());
+            arm(System.nanoTime() + (long) Math.min(nanos, FARTHEST));
         }
     }
 
+    /** Sets the target; one that is over already is pending when this returns. */
     private void arm(long at) {
         synchronized (this) {
             target = at;
         }
-        thread.arm(this, at);
+        long now = System.nanoTime();
+        long next = at - now <= 0 ? expire(now) : at;
+        if (next != Timers.NEVER) {
+            thread.arm(this, next);
+        }
     }
 
     void cancel() {
@@ -159,6 +167,7 @@ final class ApicTimer extends Timers.Timer {
         thread.cancel(this);
     }
 
+    /** Delivers when due: on the timer's thread, and on the vCPU's what is over when it is set. */
     @Override
     long expire(long now) {
         synchronized (this) {

@@ -30,6 +30,7 @@ public final class EventDelivery {
     private final GuestDebug debug;
     private final VcpuReset reset;
     private final Irqchip irqchip;
+    private final VcpuProcessor processor;
 
     EventDelivery(VcpuParts vcpu) {
         this.s = vcpu.state;
@@ -42,11 +43,16 @@ public final class EventDelivery {
         this.debug = vcpu.debug;
         this.reset = vcpu.reset;
         this.irqchip = vcpu.vm.irqchip();
+        this.processor = vcpu.processor;
     }
 
     /** Whether the client could inject an external interrupt now and have it taken at once. */
     boolean readyForInterrupt() {
-        return interruptsAllowed() && !events.exceptionPending && !events.needsReinjection();
+        Cpu cpu = processor.orNull();
+        return interruptsAllowed()
+                && !events.exceptionPending
+                && !events.needsReinjection()
+                && (cpu == null || cpu.debug.pending == 0);
     }
 
     boolean interruptsAllowed() {
@@ -74,6 +80,16 @@ public final class EventDelivery {
     int deliver(Cpu cpu) {
         EventQueue e = events;
         cpu.controls.irqWindow = false;
+        cpu.controls.nmiWindow = false;
+        if (e.exceptionInjected || e.exceptionPending) {
+            // A trap that MOV SS has put off is lost when an exception comes before it (SDM 3C 27.7.3).
+            cpu.debug.pending = 0;
+        } else {
+            int code = takeTraps(cpu);
+            if (code != CpuExit.NONE) {
+                return code;
+            }
+        }
         if (e.exceptionInjected) {
             int code = injectException(cpu);
             if (code != CpuExit.NONE) {
@@ -101,14 +117,23 @@ public final class EventDelivery {
                 return code;
             }
         }
-        if (cpu.debug.pending != 0 && (s.interruptShadow & CpuState.SHADOW_SS) == 0) {
-            // A trap of the last instruction, or of the task switch that an event above was.
-            int code = cpu.raisePendingDebug();
-            if (code != CpuExit.NONE) {
-                return code;
-            }
+        // Of the task switch that an event above was.
+        int code = takeTraps(cpu);
+        if (code != CpuExit.NONE) {
+            return code;
         }
-        return debug.blocksInterrupts() ? CpuExit.NONE : deliverInterrupts(cpu);
+        // SMI goes before NMI and interrupts (SDM 3A table 6-2).
+        return debug.blocksInterrupts() || smm.takesSmi() ? CpuExit.NONE : deliverInterrupts(cpu);
+    }
+
+    /** Debug traps that wait and that no load of SS holds off. */
+    private int takeTraps(Cpu cpu) {
+        return cpu.debug.pending != 0 && !holdsTraps() ? cpu.raisePendingDebug() : CpuExit.NONE;
+    }
+
+    /** Whether MOV SS or POP SS was the last instruction. */
+    boolean holdsTraps() {
+        return (s.interruptShadow & CpuState.SHADOW_SS) != 0;
     }
 
     private int deliverInterrupts(Cpu cpu) {

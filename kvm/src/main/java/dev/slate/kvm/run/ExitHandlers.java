@@ -211,7 +211,11 @@ final class ExitHandlers {
         if (!run.vcpu.smm.active()) {
             return undefined(run);
         }
-        return run.vcpu.smm.resume() ? Outcome.RESUME : InternalErrors.emulationFailed(run, cpu, 0, 0, 0, 0);
+        if (!run.vcpu.smm.resume()) {
+            return InternalErrors.emulationFailed(run, cpu, 0, 0, 0, 0);
+        }
+        run.resumed(cpu);
+        return Outcome.RESUME;
     }
 
     /** A triple fault leaves the processor's state undefined; KVM on AMD puts it through INIT. */

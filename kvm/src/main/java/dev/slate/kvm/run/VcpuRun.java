@@ -48,6 +48,9 @@ public final class VcpuRun {
     /** A {@link Completion}. */
     int completion = Completion.NONE;
 
+    /** DR6 bits of traps that MOV SS held off when an SMI came. */
+    private long putOffBySmi;
+
     /** @param observer who watches this vCPU, or null */
     public VcpuRun(VcpuParts vcpu, @Nullable RunObserver observer) {
         this.vcpu = vcpu;
@@ -207,11 +210,25 @@ public final class VcpuRun {
                 return outcome;
             }
         }
+        if (vcpu.apic.hasPendingInitOrSipi()) {
+            vcpu.reset.acceptInitAndSipi();
+            if (mode.mpState != MpState.RUNNABLE) {
+                return Outcome.RESUME;
+            }
+        }
         if (mmu.dirtyRingSoftFull()) {
             exit.reason = VcpuExit.DIRTY_RING_FULL;
             return Outcome.EXIT;
         }
-        if (delivery.takesSmi() && cpu.debug.pending == 0) {
+        if (events.trapsVoid) {
+            events.trapsVoid = false;
+            cpu.debug.pending = 0;
+            putOffBySmi = 0;
+        }
+        if (delivery.takesSmi() && (cpu.debug.pending == 0 || delivery.holdsTraps())) {
+            // The shadow goes into SMRAM, what it holds off waits here.
+            putOffBySmi = cpu.debug.pending;
+            cpu.debug.pending = 0;
             vcpu.smm.enter();
         }
         processor.loadDirectoryPointers();
@@ -260,9 +277,6 @@ public final class VcpuRun {
         if (mode.check(Request.CLOCK_UPDATE)) {
             vcpu.clock.update();
         }
-        if (vcpu.reset.startUpPending()) {
-            vcpu.reset.acceptInitAndSipi();
-        }
         if (mode.check(Request.IOAPIC_EOI_EXIT)) {
             int vector = vcpu.apic.takeEndedVector();
             if (vector >= 0) {
@@ -272,6 +286,12 @@ public final class VcpuRun {
             }
         }
         return Outcome.RESUME;
+    }
+
+    /** RSM is over. */
+    void resumed(Cpu cpu) {
+        cpu.debug.pending |= putOffBySmi;
+        putOffBySmi = 0;
     }
 
     /** HLT, and other states in which no instruction runs: waits for something to do. */

@@ -44,6 +44,9 @@ final class SmmStateMap {
 
     private static final int SMBASE_32 = 0xf8;
     private static final int CR4_32 = 0x114;
+    /** As {@link #INTERRUPT_SHADOW}. */
+    private static final int INTERRUPT_SHADOW_32 = 0x11a;
+
     private static final int IDTR_32 = 0x154;
     private static final int TR_32 = 0x15c;
     private static final int GDTR_32 = 0x170;
@@ -178,6 +181,7 @@ final class SmmStateMap {
         put32(CR4_32, (int) s.cr4);
         put32(SMBASE_32, smbase);
         put32(REVISION, REVISION_32);
+        map[INTERRUPT_SHADOW_32] = (byte) s.interruptShadow;
         for (int i = 0; i < 6; i++) {
             put32(SELECTORS_32 + 4 * i, s.segSelector[i]);
             saveHidden(hidden32(i), s, i);
@@ -214,6 +218,7 @@ final class SmmStateMap {
                 physicalBits)) {
             return false;
         }
+        s.interruptShadow = map[INTERRUPT_SHADOW_32] & 3;
         for (int i = 0; i < 8; i++) {
             s.gpr[i] = int32(EAX_32 + 4 * i) & 0xffff_ffffL;
         }

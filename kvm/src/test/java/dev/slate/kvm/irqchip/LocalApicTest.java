@@ -6,6 +6,8 @@ import java.util.concurrent.CountDownLatch;
 import java.util.function.LongSupplier;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class LocalApicTest {
     private static final long PAGE = 0xfee0_0000L;
@@ -235,5 +237,62 @@ class LocalApicTest {
         bus.send(apics[0], 2 << 8 | 1 << 14, 1 << 24);
         assertThat(owners[1].smis).isEqualTo(1);
         assertThat(owners[0].smis + owners[2].smis).isZero();
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {1, 1000, Long.MAX_VALUE, -1})
+    void aDeadlineThatIsOverIsPendingWhenTheWriteIs(long ago) {
+        apics[0].tscDeadlineOffered(true);
+        write(0, LVTT, 2 << 17 | 0x32);
+        // The last two lie in the future: deadlines are unsigned.
+        boolean over = ago > 0 && ago < Long.MAX_VALUE;
+        apics[0].setTscDeadline(over ? host.readTsc() - ago : ago);
+        assertThat(apics[0].pendingVector()).isEqualTo(over ? 0x32 : -1);
+        assertThat(apics[0].tscDeadline()).isEqualTo(over ? 0 : ago);
+    }
+
+    @Test
+    void aDeadlineThatIsOverComesOnceAndMaskedNotAtAll() {
+        apics[0].tscDeadlineOffered(true);
+        write(0, LVTT, 1 << 16 | 2 << 17 | 0x32);
+        apics[0].setTscDeadline(1);
+        assertThat(apics[0].pendingVector()).isEqualTo(-1);
+        assertThat(apics[0].tscDeadline()).isZero();
+        write(0, LVTT, 2 << 17 | 0x32);
+        assertThat(apics[0].pendingVector()).isEqualTo(-1);
+        apics[0].setTscDeadline(0);
+        assertThat(apics[0].pendingVector()).isEqualTo(-1);
+        apics[0].setTscDeadline(1);
+        assertThat(apics[0].acknowledge()).isEqualTo(0x32);
+        write(0, EOI, 0);
+        assertThat(apics[0].pendingVector()).isEqualTo(-1);
+    }
+
+    @Test
+    void anInitialCountOfZeroStopsTheTimerAndOneOfOneIsOverAtOnce() {
+        write(0, LVTT, 0x31);
+        write(0, TMICT, 0);
+        assertThat(apics[0].pendingVector()).isEqualTo(-1);
+        write(0, TMICT, 1);
+        long until = System.nanoTime() + 100_000_000_000L;
+        while (apics[0].pendingVector() < 0 && System.nanoTime() < until) {
+            Thread.onSpinWait();
+        }
+        assertThat(apics[0].pendingVector()).isEqualTo(0x31);
+    }
+
+    /** What was saved may be of the moment between a timer's end and its interrupt. */
+    @Test
+    void aOneShotTimerRestoredWithNothingLeftInterrupts() {
+        write(0, LVTT, 0x31);
+        byte[] state = new byte[LocalApic.STATE_BYTES];
+        apics[0].get(state);
+        // TMICT 1,000,000, TMCCT 0
+        state[0x380] = 0x40;
+        state[0x381] = 0x42;
+        state[0x382] = 0x0f;
+        apics[0].set(state);
+        assertThat(apics[0].pendingVector()).isEqualTo(0x31);
+        assertThat(read(0, 0x390)).isZero();
     }
 }
