@@ -552,7 +552,9 @@ class EventWindowsTest {
                                             begun,
                                             when,
                                             events);
-                                    if (when == When.AT_EXIT && !insn.exits || impossible(c) || number++ % stride != first % stride) {
+                                    if (when == When.AT_EXIT && !insn.exits
+                                            || impossible(c)
+                                            || number++ % stride != first % stride) {
                                         continue;
                                     }
                                     List<String> right = new Model(c, irqchip, 0).run();

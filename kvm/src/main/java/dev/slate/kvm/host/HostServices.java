@@ -1,5 +1,8 @@
 package dev.slate.kvm.host;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -76,4 +79,15 @@ public interface HostServices {
 
     /** Gives back what {@link #allocate} gave, with the same {@code bytes}. */
     void free(long hva, long bytes);
+
+    /** Number of the host's processor on which the calling thread runs; -1 when that can't be known. */
+    default int currentCpu() {
+        try {
+            String stat = Files.readString(Path.of("/proc/thread-self/stat"));
+            // Behind the name in parentheses, which may hold anything, it is the 37th word (proc(5)).
+            return Integer.parseInt(stat.substring(stat.lastIndexOf(')') + 2).split(" ")[36]);
+        } catch (IOException | RuntimeException e) {
+            return -1;
+        }
+    }
 }

@@ -5,9 +5,21 @@ import dev.slate.cpu.GuestFault;
 import dev.slate.kvm.VcpuExit;
 import dev.slate.kvm.stats.VcpuStats;
 
-/** KVM_EXIT_INTERNAL_ERROR: what Slate can't do for a guest, with what the client needs to say what it was. */
+/** KVM_EXIT_INTERNAL_ERROR and KVM_EXIT_FAIL_ENTRY: what can't be done for a guest, with what the client needs to say what it was. */
 final class InternalErrors {
+    /** SVM_EXIT_ERR, -1, in the 32 bits that the VMCB has for it. */
+    private static final long SVM_EXIT_ERR = 0xffff_ffffL;
+
     private InternalErrors() {}
+
+    /** The state is one that VMRUN refuses; it stays as it is, and so do the events that wait. */
+    static int entryFailed(VcpuRun run) {
+        run.stats.add(VcpuStats.EXITS);
+        run.exit.reason = VcpuExit.FAIL_ENTRY;
+        run.exit.hardwareReason = SVM_EXIT_ERR;
+        run.exit.failEntryCpu = run.vm.host().currentCpu();
+        return Outcome.EXIT;
+    }
 
     /**
      * An instruction that can't be emulated: #UD, and at privilege 0 KVM_EXIT_INTERNAL_ERROR with it.

@@ -2,6 +2,7 @@ package dev.slate.kvm.run;
 
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.EntryState;
 import dev.slate.cpu.Hypervisor;
 import dev.slate.cpu.mem.FaultGuard;
 import dev.slate.cpu.mem.LittleEndian;
@@ -75,6 +76,11 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     /** {@link Knobs#MMIO_EMULATION}: no more than KVM's emulator knows. */
     private final boolean emulatorOnly;
+
+    /** Whether {@link #legal} is of the state as it stands. */
+    private boolean checked;
+
+    private boolean legal;
 
     private int leftFor;
     private long faultGpa;
@@ -168,6 +174,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     @Override
     public void changed() {
+        checked = false;
         if (shadow != null) {
             shadow.translationsChanged();
         }
@@ -178,6 +185,15 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     public void pageTablesReplaced() {
         changed();
         directoryPointersStale = true;
+    }
+
+    /** Whether VMRUN would enter the state; looked at anew only when it was set from outside. */
+    boolean enterable() {
+        if (!checked) {
+            legal = EntryState.legal(s, ~vm.supported().cr4Reserved());
+            checked = true;
+        }
+        return legal;
     }
 
     /** {@code KVM_REQ_MMU_FREE_OBSOLETE_ROOTS}. */

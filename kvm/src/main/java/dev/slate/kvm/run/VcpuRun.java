@@ -231,6 +231,9 @@ public final class VcpuRun {
             cpu.debug.pending = 0;
             vcpu.smm.enter();
         }
+        if (!processor.enterable()) {
+            return InternalErrors.entryFailed(this);
+        }
         processor.loadDirectoryPointers();
         int error = processor.loadRoot(cpu);
         if (error != 0) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.concurrent.CountDownLatch;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -29,6 +30,7 @@ class LocalApicTest {
 
     private static final class Owner implements LocalApic.Owner {
         volatile int events;
+        volatile @Nullable Thread by;
         int nmis;
         int smis;
         int unhalts;
@@ -36,6 +38,7 @@ class LocalApicTest {
 
         @Override
         public void eventArrived() {
+            by = Thread.currentThread();
             events++;
             arrived.countDown();
         }
@@ -248,6 +251,7 @@ class LocalApicTest {
         boolean over = ago > 0 && ago < Long.MAX_VALUE;
         apics[0].setTscDeadline(over ? host.readTsc() - ago : ago);
         assertThat(apics[0].pendingVector()).isEqualTo(over ? 0x32 : -1);
+        assertThat(owners[0].by).isSameAs(over ? Thread.currentThread() : null);
         assertThat(apics[0].tscDeadline()).isEqualTo(over ? 0 : ago);
     }
 

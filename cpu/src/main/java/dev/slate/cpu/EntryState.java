@@ -1,0 +1,34 @@
+package dev.slate.cpu;
+
+/**
+ * Which states VMRUN refuses (APM 2 15.5.1, "Canonicalization and Consistency Checks"): those that no processor can be in. Pure
+ * functions. What the list says of the intercepts, the ASID and the permission maps does not arise here.
+ */
+public final class EntryState {
+    /** Reserved bits of EFER; bits 1 to 7 are ignored. */
+    private static final long EFER_RESERVED = 0xffff_ffff_ffff_0200L;
+
+    private static final long CR3_RESERVED = 0xfff0_0000_0000_0000L;
+    private static final long UPPER = 0xffff_ffff_0000_0000L;
+
+    private EntryState() {}
+
+    /**
+     * Whether the processor can be entered.
+     *
+     * @param cr4Allowed bits that CR4 can have on this processor
+     */
+    public static boolean legal(CpuState s, long cr4Allowed) {
+        boolean paging = (s.cr0 & CpuState.CR0_PG) != 0;
+        boolean wide = paging && (s.efer & CpuState.EFER_LME) != 0;
+        boolean both =
+                (s.segAttr[CpuState.CS] & (CpuState.ATTR_L | CpuState.ATTR_DB)) == (CpuState.ATTR_L | CpuState.ATTR_DB);
+        return (s.efer & EFER_RESERVED) == 0
+                && ((s.cr0 & CpuState.CR0_NW) == 0 || (s.cr0 & CpuState.CR0_CD) != 0)
+                && (s.cr0 & UPPER) == 0
+                && (s.cr4 & ~cr4Allowed) == 0
+                && ((s.dr6 | s.dr7) & UPPER) == 0
+                && !(wide && ((s.cr4 & CpuState.CR4_PAE) == 0 || (s.cr0 & CpuState.CR0_PE) == 0))
+                && !(wide && ((s.cr3 & CR3_RESERVED) != 0 || both));
+    }
+}
