@@ -103,16 +103,19 @@ public final class CodeLines {
         hva = table.hva();
         pages = 2 * count;
         taken = 1;
-        for (long pair = from; pair < from + (long) count * PAIR; pair += PAIR) {
-            long lines = HostMemory.get64(pair + 8);
-            if (lines != 0) {
-                long page = HostMemory.get64(pair);
-                long to = find(page);
-                HostMemory.put64(to, page);
-                HostMemory.put64(to + 8, lines);
-                taken++;
+        try {
+            for (long pair = from; pair < from + (long) count * PAIR; pair += PAIR) {
+                long lines = HostMemory.get64(pair + 8);
+                if (lines != 0) {
+                    long page = HostMemory.get64(pair);
+                    long to = find(page);
+                    HostMemory.put64(to, page);
+                    HostMemory.put64(to + 8, lines);
+                    taken++;
+                }
             }
+        } finally {
+            java.lang.ref.Reference.reachabilityFence(old);
         }
-        java.lang.ref.Reference.reachabilityFence(old);
     }
 }

@@ -141,8 +141,8 @@ public final class OpSource {
 
     private static int set(String letters) {
         int set = 0;
-        for (char c : letters.toCharArray()) {
-            int i = "oszapc".indexOf(c);
+        for (int n = 0; n < letters.length(); n++) {
+            int i = "oszapc".indexOf(letters.charAt(n));
             set |= i < 0 ? 0 : 1 << i;
         }
         return set;

@@ -39,7 +39,7 @@ final class InvalidationTest {
      * @param expected what is read of small, small global, large, large global in PCID 1, then in PCID 2: O as it was, N as it is now mapped
      *     (which Slate must see, or sees where it may), '.' either; PCID 2 only where there is one
      */
-    private record Row(String name, long control, String code, long rax, long rcx, long address, String expected) {
+    record Row(String name, long control, String code, long rax, long rcx, long address, String expected) {
         @Override
         public String toString() {
             return name;

@@ -31,7 +31,7 @@ final class ApicTimer extends Timers.Timer {
     private long tscDeadline;
 
     /** When to expire, in {@link System#nanoTime}'s count; {@link TimerThread#NEVER} when off. Guarded by this. */
-    private long target = Timers.NEVER;
+    private long expiry = Timers.NEVER;
 
     ApicTimer(LocalApic apic, TimerThread thread, LongSupplier tsc, IntSupplier tscKhz) {
         this.apic = apic;
@@ -125,7 +125,7 @@ final class ApicTimer extends Timers.Timer {
         }
         long t;
         synchronized (this) {
-            t = target;
+            t = expiry;
         }
         long left = t == Timers.NEVER ? 0 : Math.max(0, t - System.nanoTime());
         return (int) (left % p / divisor());
@@ -151,7 +151,7 @@ final class ApicTimer extends Timers.Timer {
     /** Sets the target; one that is over already is pending when this returns. */
     private void arm(long at) {
         synchronized (this) {
-            target = at;
+            expiry = at;
         }
         long now = System.nanoTime();
         long next = at - now <= 0 ? expire(now) : at;
@@ -162,7 +162,7 @@ final class ApicTimer extends Timers.Timer {
 
     void cancel() {
         synchronized (this) {
-            target = Timers.NEVER;
+            expiry = Timers.NEVER;
         }
         thread.cancel(this);
     }
@@ -171,23 +171,23 @@ final class ApicTimer extends Timers.Timer {
     @Override
     long expire(long now) {
         synchronized (this) {
-            if (target == Timers.NEVER || target - now > 0) {
-                return target;
+            if (expiry == Timers.NEVER || expiry - now > 0) {
+                return expiry;
             }
             if (periodic) {
                 // Ticks that were missed are lost, as with a host that is too slow for them.
-                target += period;
-                if (target - now <= 0) {
-                    target = now + period;
+                expiry += period;
+                if (expiry - now <= 0) {
+                    expiry = now + period;
                 }
             } else {
-                target = Timers.NEVER;
+                expiry = Timers.NEVER;
                 tscDeadline = 0;
             }
         }
         apic.timerExpired();
         synchronized (this) {
-            return target;
+            return expiry;
         }
     }
 }

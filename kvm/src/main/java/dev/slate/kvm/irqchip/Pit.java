@@ -28,7 +28,6 @@ public final class Pit {
     private static final int CHANNEL_BYTES = 24;
 
     // How a 16-bit count goes through an 8-bit port.
-    private static final int LOW = 1;
     private static final int HIGH = 2;
     private static final int WORD_LOW = 3;
     private static final int WORD_HIGH = 4;
