@@ -21,6 +21,7 @@ void *slate_libc(const char *name) {
 /* Whether Slate answers this open; *fd is the answer. */
 static bool opens(int dirfd, const char *path, int flags, int *fd) {
     const char *pseudo;
+    if (flags & O_PATH) return false; /* a name and no device: bubblewrap asks the kernel about it */
     switch (path_kind(dirfd, path, &pseudo)) {
     case PATH_KVM: *fd = path_open_kvm(flags); return true;
     case PATH_PSEUDO: *fd = path_open_pseudo(pseudo, flags); return true;

@@ -80,6 +80,17 @@ NATIVE(void, native_await, jlong word, jint expected, jlong nanos) {
     struct timespec t = {.tv_sec = nanos / 1000000000, .tv_nsec = nanos % 1000000000};
     raw(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nanos == INT64_MAX ? 0 : (long)&t, 0, 0);
 }
+/* How long this thread has been ready and not running: the second number of its schedstat. */
+NATIVE(jlong, native_run_delay) {
+    UNUSED;
+    if (!self.schedstat) self.schedstat = 1 + (int)raw(SYS_openat, AT_FDCWD, (long)"/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    char text[96];
+    long n = self.schedstat > 0 ? raw(SYS_pread64, self.schedstat - 1, (long)text, sizeof text - 1, 0, 0, 0) : 0;
+    if (n <= 0) return 0;
+    text[n] = 0;
+    const char *space = strchr(text, ' ');
+    return space ? strtoll(space, NULL, 10) : 0;
+}
 NATIVE(void, native_wake, jlong word) {
     UNUSED;
     raw(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
@@ -267,6 +278,7 @@ static const JNINativeMethod natives[] = {
     ROW("cpuid", "(IIJ)J", native_cpuid),
     ROW("await", "(JIJ)V", native_await),
     ROW("wake", "(J)V", native_wake),
+    ROW("runDelay", "()J", native_run_delay),
     ROW("map", "(JJ)J", native_map),
     ROW("unmap", "(JJ)V", native_unmap),
     ROW("addCode", "(JJJ)I", native_addCode),
@@ -392,6 +404,8 @@ static void detach(void *unused) {
     free(scratch);
     if (self.env && state == RUNNING) (*vm)->DetachCurrentThread(vm);
     self.env = NULL;
+    if (self.schedstat > 0) raw(SYS_close, self.schedstat - 1, 0, 0, 0, 0, 0);
+    self.schedstat = 0;
     leave();
 }
 
@@ -624,6 +638,7 @@ static void in_child(void) {
     self.env = NULL;
     self.depth = 0;
     self.serving = 0;
+    self.schedstat = 0; /* the parent's thread's */
 }
 
 __attribute__((constructor)) static void load(void) {

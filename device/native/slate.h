@@ -120,6 +120,7 @@ struct thread {
     JNIEnv *env;                    /* not null: attached */
     char *scratch;                  /* SCRATCH_BYTES for the ioctl's arguments, then the mailbox */
     struct registration *registration;
+    int schedstat;                  /* descriptor of its /proc/thread-self/schedstat, plus 1; 0: none yet */
 };
 extern __thread struct thread self __attribute__((tls_model("initial-exec")));
 

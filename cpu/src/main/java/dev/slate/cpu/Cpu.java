@@ -663,6 +663,11 @@ public final class Cpu {
         }
     }
 
+    /** rip of the instruction that makes the call: for the {@link Hypervisor}, in calls that a guest's data access makes. */
+    public long runningRip() {
+        return loop.runningRip();
+    }
+
     /** For a translator: what changes with every event after which code must be looked at again, and with the mode. */
     public long generation() {
         return generation;

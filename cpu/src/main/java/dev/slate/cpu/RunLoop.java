@@ -104,6 +104,15 @@ final class RunLoop {
         return CpuExit.NONE;
     }
 
+    /** rip of the instruction that is running. */
+    long runningRip() {
+        if (cpu.atNewRip) {
+            return s.rip;
+        }
+        long rip = s.rip + Insn.offset(interpreter.block.code[interpreter.at + 1]);
+        return cpu.mode64 ? rip : rip & 0xffff_ffffL;
+    }
+
     /** rip of the instruction that was running, not of its block. */
     private void rewind(@Nullable Block found) {
         if (cpu.atNewRip) {

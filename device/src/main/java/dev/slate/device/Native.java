@@ -33,6 +33,9 @@ final class Native {
 
     static native void wake(long word);
 
+    /** As {@link dev.slate.kvm.host.HostServices#runDelayNanos}. */
+    static native long runDelay();
+
     /** Zeroed pages of the process's own, or a negative errno. */
     static native long map(long bytes, long alignment);
 

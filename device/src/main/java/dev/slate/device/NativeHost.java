@@ -157,6 +157,11 @@ final class NativeHost implements HostServices {
     }
 
     @Override
+    public long runDelayNanos() {
+        return Native.runDelay();
+    }
+
+    @Override
     public synchronized void free(long hva, long bytes) {
         if (bytes > LARGE) {
             Native.unmap(hva, bytes);

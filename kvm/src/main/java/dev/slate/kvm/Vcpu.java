@@ -479,22 +479,39 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
-    /** {@code KVM_SET_VAPIC_ADDR}. @throws KvmException EINVAL without an in-kernel APIC */
+    /** {@code KVM_SET_VAPIC_ADDR}; 0: none. @throws KvmException EINVAL: no in-kernel APIC, or no memory there */
     public void setVapicAddress(long gpa) {
         mutex.lock();
         try {
             apic.required();
+            if (!parts.vapic.place(gpa)) {
+                throw Errno.EINVAL.raise();
+            }
         } finally {
             mutex.unlock();
         }
     }
 
-    /** {@code KVM_TPR_ACCESS_REPORTING}. */
-    public void reportTaskPriority(boolean on) {}
+    /** {@code KVM_TPR_ACCESS_REPORTING}: whether {@link VcpuExit#TPR_ACCESS} tells of accesses to the task priority. */
+    public void reportTaskPriority(boolean on) {
+        mutex.lock();
+        try {
+            apic.reportTaskPriority(on);
+        } finally {
+            mutex.unlock();
+        }
+    }
 
-    /** {@code KVMCLOCK_CTRL}. */
+    /** {@code KVM_KVMCLOCK_CTRL}: the guest's watchdogs are told that it stood still. @throws KvmException EINVAL: it has no kvmclock */
     public void guestStopped() {
-        throw Errno.EINVAL.raise();
+        mutex.lock();
+        try {
+            if (!parts.clock.guestStopped()) {
+                throw Errno.EINVAL.raise();
+            }
+        } finally {
+            mutex.unlock();
+        }
     }
 
     // ------------------------------------------------------------------ time

@@ -134,6 +134,10 @@ public final class VcpuExit {
     // ---- SYSTEM_EVENT ----
     public int systemEventType;
 
+    // ---- TPR_ACCESS ----
+    public long tprRip;
+    public boolean tprIsWrite;
+
     // ---- IOAPIC_EOI ----
     public int eoiVector;
 

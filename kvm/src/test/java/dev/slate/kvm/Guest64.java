@@ -1,6 +1,7 @@
 package dev.slate.kvm;
 
 import dev.slate.cpu.mem.HostMemory;
+import java.util.function.Consumer;
 
 /**
  * A VM with one vCPU in 64-bit mode at privilege 0: 2 MiB of memory at 0, mapped one to one with the GiB above it by large pages, so that
@@ -36,11 +37,14 @@ final class Guest64 implements AutoCloseable {
     }
 
     Guest64(Knobs knobs, boolean irqchip, int... code) {
+        this(knobs, irqchip ? Vm::createIrqchip : vm -> {}, code);
+    }
+
+    /** @param machine what is done to the VM before it has a vCPU */
+    Guest64(Knobs knobs, Consumer<Vm> machine, int... code) {
         kvm = new Kvm(host, knobs);
         vm = kvm.createVm(0);
-        if (irqchip) {
-            vm.createIrqchip();
-        }
+        machine.accept(vm);
         hva = host.allocate(MEMORY, 4096);
         HostMemory.put64(hva + PML4, PDPT | 3);
         HostMemory.put64(hva + PDPT, DIRECTORY | 3);

@@ -197,7 +197,8 @@ class VcpuStateTest {
         long[] value = new long[1];
         for (int index : kvm.msrIndexList()) {
             assertThat(vcpu.getMsr(index, value)).as("read %x", index).isTrue();
-            assertThat(vcpu.setMsr(index, value[0])).as("write %x", index).isTrue();
+            boolean needsApic = index == 0x4b564d06;
+            assertThat(vcpu.setMsr(index, value[0])).as("write %x", index).isEqualTo(!needsApic);
         }
         for (int index : kvm.msrFeatureIndexList()) {
             assertThat(kvm.getFeatureMsr(index, value)).as("feature %x", index).isTrue();

@@ -46,6 +46,7 @@ public final class KvmRun {
                     inner("debug", inner("arch", u32("exception"), u32("pad"), u64("pc"), u64("dr6"), u64("dr7"))),
                     inner("mmio", u64("phys_addr"), u8s("data", 8), u32("len"), u8("is_write"), gap(3)),
                     inner("hypercall", u64("nr"), u64s("args", 6), u64("ret"), u32("longmode"), gap(4)),
+                    inner("tpr_access", u64("rip"), u32("is_write"), u32("pad")),
                     inner("internal", u32("suberror"), u32("ndata"), u64s("data", 16)),
                     inner("system_event", u32("type"), u32("ndata"), u64s("data", 16)),
                     inner("eoi", u8("vector")),
@@ -82,6 +83,8 @@ public final class KvmRun {
     private static final long HYPERCALL_ARGS = LAYOUT.at("hypercall.args");
     private static final long HYPERCALL_RET = LAYOUT.at("hypercall.ret");
     private static final long HYPERCALL_LONGMODE = LAYOUT.at("hypercall.longmode");
+    private static final long TPR_RIP = LAYOUT.at("tpr_access.rip");
+    private static final long TPR_IS_WRITE = LAYOUT.at("tpr_access.is_write");
     private static final long INTERNAL_SUBERROR = LAYOUT.at("internal.suberror");
     private static final long INTERNAL_NDATA = LAYOUT.at("internal.ndata");
     private static final long INTERNAL_DATA = LAYOUT.at("internal.data");
@@ -200,6 +203,10 @@ public final class KvmRun {
             case VcpuExit.SYSTEM_EVENT -> {
                 put32(run + SYSTEM_EVENT_TYPE, exit.systemEventType);
                 put32(run + SYSTEM_EVENT_NDATA, 0);
+            }
+            case VcpuExit.TPR_ACCESS -> {
+                put64(run + TPR_RIP, exit.tprRip);
+                put32(run + TPR_IS_WRITE, exit.tprIsWrite ? 1 : 0);
             }
             case VcpuExit.IOAPIC_EOI -> put8(run + EOI_VECTOR, exit.eoiVector);
             default -> {}

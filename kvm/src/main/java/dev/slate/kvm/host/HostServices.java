@@ -47,6 +47,11 @@ public interface HostServices {
     /** Wakes every thread that waits on the word. */
     void wake(long wordHva);
 
+    /** How long the calling thread has been ready to run and did not, in nanoseconds; 0 where that can't be known. */
+    default long runDelayNanos() {
+        return 0;
+    }
+
     /** Whether the process could reboot the machine ({@code capable(CAP_SYS_BOOT)}): KVM asks it before it gives up a protection of the host. */
     default boolean mayReboot() {
         return false;

@@ -310,15 +310,27 @@ public final class Irqchip implements Pic.Owner, IoApic.Owner, Pit.Output, ApicB
             }
             return;
         }
+        if (isClientLevel(apic, vector)) {
+            apic.clientIoApicEoi(vector);
+        }
+    }
+
+    /** Whether anybody here or at the client's waits for the end of an APIC's interrupt. Takes no lock. */
+    public boolean endMatters(LocalApic apic, int vector) {
+        IoApic io = ioApic;
+        return io != null ? io.watches(vector) : isClientLevel(apic, vector);
+    }
+
+    private boolean isClientLevel(LocalApic apic, int vector) {
         GsiRouting.Table t = routing.table();
         int end = t.start[Math.min(clientPins, t.gsis())];
         for (int i = 0; i < end; i++) {
             GsiRoute r = t.routes[i];
             if (bus.levelMsiFor(apic, vector, r.first(), r.second(), r.third())) {
-                apic.clientIoApicEoi(vector);
-                return;
+                return true;
             }
         }
+        return false;
     }
 
     /** The VM is gone. */

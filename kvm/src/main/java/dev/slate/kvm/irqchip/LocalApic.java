@@ -403,7 +403,11 @@ public final class LocalApic {
         setTaskPriority((int) value << 4);
     }
 
-    private void setTaskPriority(int value) {
+    int taskPriority() {
+        return r[TASKPRI] & 0xff;
+    }
+
+    void setTaskPriority(int value) {
         boolean lower = value < r[TASKPRI];
         r[TASKPRI] = value;
         if (lower) {
@@ -466,6 +470,26 @@ public final class LocalApic {
     /** Ends the interrupt in service of the highest priority, as a write to the EOI register does. */
     public void end() {
         endOfInterrupt();
+    }
+
+    /** The vector that the processor will take, if nothing else is requested or in service; else -1. */
+    public int loneVector() {
+        int vector = pendingVector();
+        if (vector < 0 || highest(ISR) >= 0) {
+            return -1;
+        }
+        for (int i = 0; i < 8; i++) {
+            int only = i == vector >>> 5 ? 1 << vector : 0;
+            if ((int) WORDS.getVolatile(r, IRR + i) != only) {
+                return -1;
+            }
+        }
+        return vector;
+    }
+
+    /** A fixed interrupt of the hypervisor's own. */
+    public void request(int vector) {
+        accept(ApicBus.MODE_FIXED, vector, true, false);
     }
 
     /** Vector in service of the highest priority, or -1. */

@@ -36,6 +36,9 @@ public final class VcpuApic implements LocalApic.Owner {
 
     private volatile boolean pvUnhalted;
 
+    private boolean reportsTaskPriority;
+    private boolean taskPriorityWritten;
+
     /** With a split irqchip: the vector that the client's 8259s gave, or -1. */
     private int clientVector = -1;
 
@@ -277,8 +280,24 @@ public final class VcpuApic implements LocalApic.Owner {
         mode.kick();
     }
 
+    /** {@code KVM_TPR_ACCESS_REPORTING}: whether the client hears of accesses to the task priority's register. */
+    public void reportTaskPriority(boolean on) {
+        reportsTaskPriority = on;
+    }
+
     @Override
-    public void taskPriorityAccessed(boolean write) {}
+    public void taskPriorityAccessed(boolean write) {
+        if (reportsTaskPriority) {
+            taskPriorityWritten = write;
+            mode.request(Request.REPORT_TPR_ACCESS);
+            mode.kick();
+        }
+    }
+
+    /** Of the access that {@link Request#REPORT_TPR_ACCESS} tells of: whether it was a write. */
+    public boolean taskPriorityWritten() {
+        return taskPriorityWritten;
+    }
 
     @Override
     public void nmiArrived() {

@@ -9,6 +9,9 @@ public final class Request {
     /** Leave HLT and look at what is pending. */
     public static final int UNBLOCK = 2;
 
+    /** The client is to hear of an access to the task priority. */
+    public static final int REPORT_TPR_ACCESS = 9;
+
     public static final int TRIPLE_FAULT = 10;
     public static final int CLOCK_UPDATE = 12;
     /** An event (exception, interrupt, NMI) waits to be injected. */

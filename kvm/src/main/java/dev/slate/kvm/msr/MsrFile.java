@@ -29,6 +29,8 @@ public final class MsrFile {
     public static final int PV_STEAL_TIME = 1 << 5;
     public static final int PV_EOI = 1 << 6;
     public static final int PV_UNHALT = 1 << 7;
+    public static final int PV_TLB_FLUSH = 1 << 9;
+    public static final int PV_ASYNC_PF_VMEXIT = 1 << 10;
     public static final int PV_SEND_IPI = 1 << 11;
     public static final int PV_POLL_CONTROL = 1 << 12;
     public static final int PV_SCHED_YIELD = 1 << 13;
@@ -41,10 +43,16 @@ public final class MsrFile {
             | PV_NOP_IO_DELAY
             | PV_CLOCKSOURCE2
             | PV_CLOCKSOURCE_STABLE
+            | PV_ASYNC_PF
+            | PV_STEAL_TIME
+            | PV_EOI
             | PV_UNHALT
+            | PV_TLB_FLUSH
+            | PV_ASYNC_PF_VMEXIT
             | PV_SEND_IPI
             | PV_POLL_CONTROL
-            | PV_SCHED_YIELD;
+            | PV_SCHED_YIELD
+            | PV_ASYNC_PF_INT;
 
     private static final long MISC_ENABLE_MWAIT = 1 << 18;
     private static final long MISC_ENABLE_EMON = 1 << 3;
@@ -87,6 +95,12 @@ public final class MsrFile {
 
         /** What a kvmclock MSR holds. */
         long readClock(int index);
+
+        /** What an MSR of a paravirtual feature that the guest has holds. */
+        long readPv(int index);
+
+        /** False: refused. */
+        boolean writePv(int index, long value);
 
         /** 32 bits. */
         long smbase();
@@ -229,6 +243,16 @@ public final class MsrFile {
                     return UNKNOWN;
                 }
                 value = processor.readClock(index);
+            }
+            case Msr.KVM_ASYNC_PF_EN,
+                    Msr.KVM_ASYNC_PF_INT,
+                    Msr.KVM_ASYNC_PF_ACK,
+                    Msr.KVM_STEAL_TIME,
+                    Msr.KVM_PV_EOI_EN -> {
+                if (!processor.pvFeature(pvFeatureOf(index))) {
+                    return UNKNOWN;
+                }
+                value = processor.readPv(index);
             }
             case Msr.KVM_POLL_CONTROL -> {
                 if (!processor.pvFeature(PV_POLL_CONTROL)) {
@@ -425,6 +449,16 @@ public final class MsrFile {
                 }
                 processor.writeClock(index, v);
             }
+            case Msr.KVM_ASYNC_PF_EN,
+                    Msr.KVM_ASYNC_PF_INT,
+                    Msr.KVM_ASYNC_PF_ACK,
+                    Msr.KVM_STEAL_TIME,
+                    Msr.KVM_PV_EOI_EN -> {
+                if (!processor.pvFeature(pvFeatureOf(index))) {
+                    return UNKNOWN;
+                }
+                return processor.writePv(index, v) ? OK : REFUSED;
+            }
             case Msr.KVM_POLL_CONTROL -> {
                 if (!processor.pvFeature(PV_POLL_CONTROL)) {
                     return UNKNOWN;
@@ -455,6 +489,15 @@ public final class MsrFile {
             }
         }
         return OK;
+    }
+
+    private static int pvFeatureOf(int index) {
+        return switch (index) {
+            case Msr.KVM_ASYNC_PF_EN -> PV_ASYNC_PF;
+            case Msr.KVM_STEAL_TIME -> PV_STEAL_TIME;
+            case Msr.KVM_PV_EOI_EN -> PV_EOI;
+            default -> PV_ASYNC_PF_INT;
+        };
     }
 
     private void writeAddress(int index, long v) {

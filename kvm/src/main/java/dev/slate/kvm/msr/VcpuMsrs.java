@@ -7,7 +7,10 @@ import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mmu.Translations;
+import dev.slate.kvm.pv.AsyncPageFault;
 import dev.slate.kvm.pv.KvmClock;
+import dev.slate.kvm.pv.PvEoi;
+import dev.slate.kvm.pv.StealTime;
 import dev.slate.kvm.setting.VmSettings;
 import dev.slate.kvm.smm.Smm;
 
@@ -19,6 +22,9 @@ public final class VcpuMsrs implements MsrFile.Processor {
     private final VmSettings settings;
     private final CpuidTable cpuid;
     private final KvmClock clock;
+    private final StealTime stealTime;
+    private final PvEoi pvEoi;
+    private final AsyncPageFault asyncPageFault;
     private final Smm smm;
     private final Translations translations;
 
@@ -29,6 +35,9 @@ public final class VcpuMsrs implements MsrFile.Processor {
             VmSettings settings,
             CpuidTable cpuid,
             KvmClock clock,
+            StealTime stealTime,
+            PvEoi pvEoi,
+            AsyncPageFault asyncPageFault,
             Smm smm,
             Translations translations) {
         this.apic = apic;
@@ -37,6 +46,9 @@ public final class VcpuMsrs implements MsrFile.Processor {
         this.settings = settings;
         this.cpuid = cpuid;
         this.clock = clock;
+        this.stealTime = stealTime;
+        this.pvEoi = pvEoi;
+        this.asyncPageFault = asyncPageFault;
         this.smm = smm;
         this.translations = translations;
     }
@@ -118,6 +130,33 @@ public final class VcpuMsrs implements MsrFile.Processor {
 
     private static boolean isWallClock(int index) {
         return index == Msr.KVM_WALL_CLOCK || index == Msr.KVM_WALL_CLOCK_NEW;
+    }
+
+    @Override
+    public long readPv(int index) {
+        return switch (index) {
+            case Msr.KVM_STEAL_TIME -> stealTime.msr();
+            case Msr.KVM_PV_EOI_EN -> pvEoi.msr();
+            case Msr.KVM_ASYNC_PF_EN -> asyncPageFault.enable();
+            case Msr.KVM_ASYNC_PF_INT -> asyncPageFault.interrupt();
+            default -> 0;
+        };
+    }
+
+    @Override
+    public boolean writePv(int index, long value) {
+        return switch (index) {
+            case Msr.KVM_STEAL_TIME -> stealTime.write(value);
+            case Msr.KVM_PV_EOI_EN -> pvEoi.write(value);
+            case Msr.KVM_ASYNC_PF_EN ->
+                asyncPageFault.writeEnable(
+                        value, pvFeature(MsrFile.PV_ASYNC_PF_VMEXIT), pvFeature(MsrFile.PV_ASYNC_PF_INT));
+            case Msr.KVM_ASYNC_PF_INT -> asyncPageFault.writeInterrupt(value);
+            default -> {
+                asyncPageFault.acknowledge(value);
+                yield true;
+            }
+        };
     }
 
     @Override

@@ -12,6 +12,8 @@ import java.time.Instant;
 public final class KvmClock {
     private static final long ENABLED = 1;
     private static final long NANOS = 1_000_000_000L;
+    private static final int FLAGS = 29;
+    private static final byte GUEST_STOPPED = 2;
 
     private final VmClock clock;
     private final VcpuTsc tsc;
@@ -22,6 +24,9 @@ public final class KvmClock {
 
     /** Where the wall-clock time is still to be written, or 0. */
     private long wallClockWanted;
+
+    /** {@code KVM_KVMCLOCK_CTRL}: the guest is to hear that it stood still. */
+    private boolean stopped;
 
     private int version;
     private byte[] page = new byte[0];
@@ -54,6 +59,16 @@ public final class KvmClock {
         mode.request(Request.CLOCK_UPDATE);
     }
 
+    /** {@code KVM_KVMCLOCK_CTRL}: the guest stood still, and its watchdogs shall know; false: it has no clock. */
+    public boolean guestStopped() {
+        if ((systemTime & ENABLED) == 0) {
+            return false;
+        }
+        stopped = true;
+        mode.request(Request.CLOCK_UPDATE);
+        return true;
+    }
+
     /** Writes what the guest has asked for; before the guest is entered. */
     public void update() {
         if (wallClockWanted != 0) {
@@ -70,7 +85,14 @@ public final class KvmClock {
         if (page.length == 0) {
             page = new byte[VmClock.PAGE_BYTES];
         }
+        // The guest takes the flag back when it has heard.
+        boolean told = mmu.read(gpa + FLAGS, page, FLAGS, 1) && (page[FLAGS] & GUEST_STOPPED) != 0;
         clock.fill(tsc, version + 1, page);
+        if (stopped || told) {
+            page[FLAGS] |= GUEST_STOPPED;
+            stopped = false;
+        }
+        // Each write is whole before the next begins: the window on the page is closed in between.
         mmu.write(gpa, page, 0, 4);
         mmu.write(gpa + 4, page, 4, VmClock.PAGE_BYTES - 4);
         version += 2;

@@ -55,6 +55,11 @@ public final class EventDelivery {
                 && (cpu == null || cpu.debug.pending == 0);
     }
 
+    /** Whether the interrupt that the APIC has will be delivered at the next entry, with nothing before it. */
+    boolean takesInterruptNext() {
+        return readyForInterrupt() && !events.nmiWaits() && !debug.blocksInterrupts() && apic.hasInterrupt();
+    }
+
     boolean interruptsAllowed() {
         return (s.flagsSystem & CpuState.IF) != 0 && s.interruptShadow == 0;
     }
@@ -161,7 +166,7 @@ public final class EventDelivery {
                 }
             }
             cpu.controls.irqWindow = apic.hasInterrupt();
-        } else if (exit.requestInterruptWindow && !irqchip.hasControllers()) {
+        } else if (exit.requestInterruptWindow && !irqchip.hasControllers() && apic.takesClientVectors()) {
             cpu.controls.irqWindow = true;
         }
         return CpuExit.NONE;

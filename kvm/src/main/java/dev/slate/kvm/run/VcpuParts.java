@@ -8,12 +8,16 @@ import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.io.Mmio;
 import dev.slate.kvm.io.PortIo;
+import dev.slate.kvm.irqchip.VapicPage;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mmu.VcpuMmu;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.msr.VcpuMsrs;
+import dev.slate.kvm.pv.AsyncPageFault;
 import dev.slate.kvm.pv.KvmClock;
+import dev.slate.kvm.pv.PvEoi;
+import dev.slate.kvm.pv.StealTime;
 import dev.slate.kvm.smm.Smm;
 import dev.slate.kvm.state.GuestCpuid;
 import dev.slate.kvm.state.GuestDebug;
@@ -42,6 +46,10 @@ public final class VcpuParts {
     public final VcpuProcessor processor;
     public final VcpuMmu mmu;
     public final KvmClock clock;
+    public final StealTime stealTime;
+    public final PvEoi pvEoi;
+    public final VapicPage vapic;
+    public final AsyncPageFault asyncPageFault;
     public final Smm smm;
     public final MsrFile msrs;
     public final GuestCpuid guestCpuid;
@@ -73,11 +81,30 @@ public final class VcpuParts {
         processor = new VcpuProcessor(this, runAreaHva);
         mmu = processor.mmu;
         clock = new KvmClock(vm.clock(), tsc, mode, mmu);
+        stealTime = new StealTime(vm.host(), mmu, processor);
+        vapic = new VapicPage(apic.lapic(), mmu);
+        pvEoi = new PvEoi(vm.irqchip(), apic.lapic(), mmu);
+        asyncPageFault = new AsyncPageFault(apic.lapic(), mmu);
         smm = new Smm(state, events, cpuid, mode, mmu, processor, vm.supported().cr4Reserved());
         msrs = new MsrFile(
-                state, cpuid, tsc, new VcpuMsrs(apic, tsc, vm.tscSync(), vm.settings(), cpuid, clock, smm, processor));
+                state,
+                cpuid,
+                tsc,
+                new VcpuMsrs(
+                        apic,
+                        tsc,
+                        vm.tscSync(),
+                        vm.settings(),
+                        cpuid,
+                        clock,
+                        stealTime,
+                        pvEoi,
+                        asyncPageFault,
+                        smm,
+                        processor));
         guestCpuid = new GuestCpuid(cpuid, vm.supported(), state, apic, msrs, vm.settings());
-        reset = new VcpuReset(state, cpuid, events, mode, apic, smm, clock, msrs, processor);
+        reset = new VcpuReset(
+                state, cpuid, events, mode, apic, smm, clock, stealTime, pvEoi, asyncPageFault, msrs, processor);
         delivery = new EventDelivery(this);
         halt = new HaltPoll(mode, stats, vm.settings(), msrs, delivery);
         mode.mpState = !apic.inKernel() || apic.isBootCpu() ? MpState.RUNNABLE : MpState.UNINITIALIZED;

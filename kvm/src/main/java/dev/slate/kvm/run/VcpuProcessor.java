@@ -26,6 +26,7 @@ import dev.slate.kvm.mmu.shadow.ShadowMmu;
 import dev.slate.kvm.mmu.shadow.ShadowVcpu;
 import dev.slate.kvm.mmu.tdp.TdpMmu;
 import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.state.GuestDebug;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.tracepoint.Tracepoints;
@@ -85,6 +86,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     private int leftFor;
     private long faultGpa;
     private long faultError;
+    private long reportedRip;
 
     // Of the last nested page fault, for kvm_exit.
     long tracedGpa;
@@ -401,10 +403,24 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         return v;
     }
 
+    /** Of {@link Request#REPORT_TPR_ACCESS}: the instruction. */
+    long reportedRip() {
+        return reportedRip;
+    }
+
+    /** The client that wants to hear of this access hears of it before the next instruction. */
+    private void stopForReport() {
+        if (mode.test(Request.REPORT_TPR_ACCESS)) {
+            reportedRip = cpu().runningRip();
+            cpu().stopAfterInstruction();
+        }
+    }
+
     @Override
     public boolean mmioRead(long gpa, int bytes) {
         if (apic.ownsPage(gpa)) {
             cpu().answer.mmioData = apic.readPage(gpa, bytes);
+            stopForReport();
             return true;
         }
         long answer = vm.memoryBus().read(gpa, bytes);
@@ -423,6 +439,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     public void mmioWrite(long gpa, int bytes, long data) {
         if (apic.ownsPage(gpa)) {
             apic.writePage(gpa, bytes, data);
+            stopForReport();
             return;
         }
         if (vm.memoryBus().write(gpa, bytes, data)) {

@@ -125,7 +125,13 @@ public final class VcpuRun {
                 return outcome;
             }
         }
-        return immediateExit ? Errno.EINTR.number() : loop();
+        if (immediateExit) {
+            return Errno.EINTR.number();
+        }
+        vcpu.stealTime.enter();
+        int outcome = loop();
+        vcpu.stealTime.leave();
+        return outcome;
     }
 
     /** An application processor before INIT and SIPI: waits, then tells the client to come again. */
@@ -247,6 +253,8 @@ public final class VcpuRun {
         if (Tracepoints.ON) {
             Tracepoints.entry(vcpu.id, s.rip, false);
         }
+        vcpu.vapic.store();
+        vcpu.pvEoi.offer(delivery.takesInterruptNext());
         // Whatever is requested from here on finds the kick word set: the processor comes out at once.
         mmu.enterGuest();
         int code = delivery.deliver(cpu);
@@ -256,6 +264,10 @@ public final class VcpuRun {
             code = observer == null ? cpu.run() : observer.run(cpu, false);
         }
         mmu.leaveGuest();
+        vcpu.pvEoi.collect();
+        if (vcpu.vapic.load()) {
+            vcpu.apic.syncCr8();
+        }
         stats.add(VcpuStats.EXITS);
         if (Tracepoints.ON) {
             ExitTrace.exit(vcpu.id, s, cpu, code, processor);
@@ -280,6 +292,12 @@ public final class VcpuRun {
         if (mode.check(Request.CLOCK_UPDATE)) {
             vcpu.clock.update();
         }
+        if (mode.check(Request.REPORT_TPR_ACCESS)) {
+            exit.reason = VcpuExit.TPR_ACCESS;
+            exit.tprRip = processor.reportedRip();
+            exit.tprIsWrite = vcpu.apic.taskPriorityWritten();
+            return Outcome.EXIT;
+        }
         if (mode.check(Request.IOAPIC_EOI_EXIT)) {
             int vector = vcpu.apic.takeEndedVector();
             if (vector >= 0) {
@@ -300,7 +318,9 @@ public final class VcpuRun {
     /** HLT, and other states in which no instruction runs: waits for something to do. */
     private int block() {
         if (!delivery.runnable()) {
+            vcpu.stealTime.leave();
             boolean slept = mode.mpState == MpState.HALTED ? halt.halt() : halt.block();
+            vcpu.stealTime.enter();
             mode.check(Request.UNBLOCK);
             if (!delivery.runnable()) {
                 return Outcome.RESUME;

@@ -10,7 +10,10 @@ import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mmu.Translations;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.msr.MsrFile;
+import dev.slate.kvm.pv.AsyncPageFault;
 import dev.slate.kvm.pv.KvmClock;
+import dev.slate.kvm.pv.PvEoi;
+import dev.slate.kvm.pv.StealTime;
 import dev.slate.kvm.smm.Smm;
 
 /** The state of a processor after RESET and after INIT (SDM 3A 9.1, APM 2 14.1). Under the vCPU's mutex. */
@@ -22,6 +25,9 @@ public final class VcpuReset {
     private final VcpuApic apic;
     private final Smm smm;
     private final KvmClock clock;
+    private final StealTime stealTime;
+    private final PvEoi pvEoi;
+    private final AsyncPageFault asyncPageFault;
     private final MsrFile msrs;
     private final Translations translations;
 
@@ -33,6 +39,9 @@ public final class VcpuReset {
             VcpuApic apic,
             Smm smm,
             KvmClock clock,
+            StealTime stealTime,
+            PvEoi pvEoi,
+            AsyncPageFault asyncPageFault,
             MsrFile msrs,
             Translations translations) {
         this.s = state;
@@ -42,6 +51,9 @@ public final class VcpuReset {
         this.apic = apic;
         this.smm = smm;
         this.clock = clock;
+        this.stealTime = stealTime;
+        this.pvEoi = pvEoi;
+        this.asyncPageFault = asyncPageFault;
         this.msrs = msrs;
         this.translations = translations;
     }
@@ -152,6 +164,9 @@ public final class VcpuReset {
         smm.reset(init);
         apic.reset(init);
         clock.reset();
+        stealTime.reset();
+        pvEoi.reset();
+        asyncPageFault.reset();
         if (!init) {
             s.xcr0 = 1;
             s.pat = 0x0007040600070406L;
