@@ -227,7 +227,7 @@ final class SiliconComparison {
             }
             // Which of several accesses meets a bad page first is not architectural.
             long distance = Math.abs((int) (silicon.address() - ours.address));
-            boolean ofMany = several(op) && distance < 2048
+            boolean ofMany = several(op) && distance < 1024
                     || masked(op) && distance < 32 && silicon.address() >>> 12 != SiliconCase.DATA >>> 12;
             if (distance != 0 && !ofMany) {
                 t.append(String.format(" cr2 %x/%x", silicon.address(), ours.address));
@@ -350,9 +350,7 @@ final class SiliconComparison {
             return limit && Insn.addressSize(b.code[at]) == 1 && offset + 108 > 0x1_0000;
         }
         if (op >= Op.FXSAVE && op <= Op.XRSTOR) {
-            // Whether components that are not asked for must be storable.
-            boolean more = silicon.trap() == GuestFault.PF && silicon.address() >= operand(in, b, at) + 576;
-            return more && ours.trap == 1 || limit || Insn.addressSize(b.code[at]) == 1 && offset + 832 > 0x1_0000;
+            return limit || Insn.addressSize(b.code[at]) == 1 && offset + 832 > 0x1_0000;
         }
         return several(op) && silicon.trap() != 1 && ours.trap != 1 && silicon.trap() != ours.trap;
     }

@@ -604,8 +604,8 @@ final class SiliconGenerator {
             c.gpr(Insn.reg(w0), random.nextInt(-300, 300) & 0xffff_ffffL);
         }
         long at = offset(c, seg, width);
-        if (op >= Op.FXSAVE && op <= Op.XRSTOR && random.nextInt(16) != 0) {
-            at -= at + SiliconSegments.base(c.selector(seg)) & 63;
+        if (op >= Op.FXSAVE && op <= Op.XRSTOR) {
+            at -= random.nextInt(16) != 0 ? at + SiliconSegments.base(c.selector(seg)) & 63 : 0;
             c.gpr(CpuState.RAX, random.nextInt(8));
             c.gpr(CpuState.RDX, 0);
         }

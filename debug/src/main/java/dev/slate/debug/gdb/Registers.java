@@ -222,7 +222,9 @@ final class Registers {
             case 0 -> s.fcw;
             case 1 -> s.fsw;
             case 2 -> tags(s);
+            case 3 -> s.fpCs;
             case 4 -> s.fpIp;
+            case 5 -> s.fpDs;
             case 6 -> s.fpDp;
             case 7 -> s.fpOpcode;
             default -> 0;

@@ -124,7 +124,9 @@ public final class RegisterTransfer {
         s.fcw = from.fcw & 0xffff;
         s.fsw = from.fsw & 0xffff;
         s.ftwValid = from.ftwx & 0xff;
-        s.fpOpcode = from.lastOpcode & 0xffff;
+        s.fpOpcode = from.lastOpcode & 0x7ff;
+        s.fpCs = 0;
+        s.fpDs = 0;
         s.fpIp = from.lastIp;
         s.fpDp = from.lastDp;
         for (int i = 0; i < 8; i++) {

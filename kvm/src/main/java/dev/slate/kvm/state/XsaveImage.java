@@ -71,7 +71,10 @@ public final class XsaveImage {
         s.fcw = x87 ? LittleEndian.getInt(from, 0) & 0xffff : 0x37f;
         s.fsw = x87 ? LittleEndian.getInt(from, 0) >>> 16 : 0;
         s.ftwValid = x87 ? from[4] & 0xff : 0;
-        s.fpOpcode = x87 ? LittleEndian.getInt(from, 4) >>> 16 : 0;
+        s.fpOpcode = x87 ? LittleEndian.getInt(from, 4) >>> 16 & 0x7ff : 0;
+        // The 64-bit form has no selectors.
+        s.fpCs = 0;
+        s.fpDs = 0;
         s.fpIp = x87 ? LittleEndian.getLong(from, 8) : 0;
         s.fpDp = x87 ? LittleEndian.getLong(from, 16) : 0;
         for (int i = 0; i < 8; i++) {
