@@ -78,6 +78,6 @@ public final class ArrayType extends Type {
 
     @Override
     public boolean sizeKnown() {
-        return known && (counts.length == 0 || counts[0] == 0 || sizeKnown(element()));
+        return known && (counts.length == 0 || counts[0] == 0 || knowsSize(element()));
     }
 }

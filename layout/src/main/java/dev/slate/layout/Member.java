@@ -50,7 +50,7 @@ public record Member(
 
     /** Whether {@link #byteSize()} is the truth; see {@link Type#sizeKnown()}. */
     public boolean sizeKnown() {
-        return bitfieldSize != 0 || byteSize != 0 || Type.sizeKnown(type);
+        return bitfieldSize != 0 || byteSize != 0 || Type.knowsSize(type);
     }
 
     /** The same member somewhere else. */

@@ -42,6 +42,6 @@ public final class QualifiedType extends Type {
 
     @Override
     public boolean sizeKnown() {
-        return sizeKnown(strip(this));
+        return knowsSize(strip(this));
     }
 }

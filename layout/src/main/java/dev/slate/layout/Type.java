@@ -47,7 +47,7 @@ public abstract sealed class Type
     }
 
     /** As {@link #sizeKnown()}, of a type that may be void. */
-    public static boolean sizeKnown(@Nullable Type type) {
+    public static boolean knowsSize(@Nullable Type type) {
         return type == null || type.sizeKnown();
     }
 

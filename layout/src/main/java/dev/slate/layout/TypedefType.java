@@ -41,6 +41,6 @@ public final class TypedefType extends Type {
 
     @Override
     public boolean sizeKnown() {
-        return sizeKnown(strip(this));
+        return knowsSize(strip(this));
     }
 }

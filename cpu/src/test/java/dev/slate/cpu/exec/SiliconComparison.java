@@ -413,7 +413,6 @@ final class SiliconComparison {
      * processors do after they have loaded it. {@code sums} is the difference of {@link SiliconCase#sum}.
      */
     private static boolean avxInUse(int op, SiliconCase in, Block b, int at, long sums, CpuState s) {
-        long w0 = b.code[at];
         if (op != Op.XSAVE && op != Op.XSAVEC || b.count != 1) {
             return false;
         }

@@ -24,7 +24,6 @@ final class SiliconSegments {
     private static final int CODE16 = 1;
     private static final int CODE32 = 5;
     private static final int FIRST_STACK = 6;
-    private static final int FIRST_DATA = 10;
     private static final int CODES_END = 22;
 
     private record Entry(long base, int limit, int contents, boolean big, boolean readOnly, boolean pages) {

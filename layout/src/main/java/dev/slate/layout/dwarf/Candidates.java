@@ -37,9 +37,11 @@ final class Candidates {
         found.forEach((name, types) -> {
             String wanted = anyCase ? name.toLowerCase(Locale.ROOT) : name;
             if (!Name.means(wanted, spelled, where.unit(), where.line())) return;
+            Distinct aggregates = distinct.get(name);
+            Set<String> seen = others.get(name);
             boolean first = type instanceof Aggregate a
-                    ? distinct.get(name) instanceof Distinct d && d.first(a)
-                    : others.get(name) instanceof Set<String> seen && seen.add(qualified + " " + type.size());
+                    ? aggregates != null && aggregates.first(a)
+                    : seen != null && seen.add(qualified + " " + type.size());
             if (first) types.add(type);
         });
     }
