@@ -16,16 +16,13 @@ import java.util.Set;
 
 /** The types that some names may mean, each distinct one once. */
 final class Candidates {
-    private final Map<String, List<Type>> found = new LinkedHashMap<>();
-    private final Map<String, Distinct> distinct = new LinkedHashMap<>();
-    private final Map<String, Set<String>> others = new LinkedHashMap<>();
+    /** What was found for one name. */
+    private record Found(List<Type> types, Distinct distinct, Set<String> others) {}
+
+    private final Map<String, Found> found = new LinkedHashMap<>();
 
     Candidates(Collection<String> wanted) {
-        for (String name : wanted) {
-            found.put(name, new ArrayList<>());
-            distinct.put(name, new Distinct());
-            others.put(name, new HashSet<>());
-        }
+        for (String name : wanted) found.put(name, new Found(new ArrayList<>(), new Distinct(), new HashSet<>()));
     }
 
     void add(Type type) {
@@ -34,22 +31,21 @@ final class Candidates {
         TypeTable.Where where = type.where();
         boolean anyCase = type.table().language().anyCase();
         String spelled = anyCase ? qualified.toLowerCase(Locale.ROOT) : qualified;
-        found.forEach((name, types) -> {
+        found.forEach((name, one) -> {
             String wanted = anyCase ? name.toLowerCase(Locale.ROOT) : name;
             if (!Name.means(wanted, spelled, where.unit(), where.line())) return;
-            Distinct aggregates = distinct.get(name);
-            Set<String> seen = others.get(name);
             boolean first = type instanceof Aggregate a
-                    ? aggregates != null && aggregates.first(a)
-                    : seen != null && seen.add(qualified + " " + type.size());
-            if (first) types.add(type);
+                    ? one.distinct().first(a)
+                    : one.others().add(qualified + " " + type.size());
+            if (first) one.types().add(type);
         });
     }
 
     /** What is left when a name that is written in full beats one that is not, and a struct beats a typedef of its name. */
     Map<String, List<Type>> found() {
         Map<String, List<Type>> all = new LinkedHashMap<>();
-        found.forEach((name, types) -> {
+        found.forEach((name, one) -> {
+            List<Type> types = one.types();
             List<Type> full =
                     types.stream().filter(t -> name.equals(t.qualifiedName())).toList();
             List<Type> left = full.isEmpty() ? types : full;

@@ -9,7 +9,6 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 
 /** Locks in one line would fight for it: each that meets an earlier one moves behind enough others. */
@@ -19,7 +18,7 @@ final class LocksApart {
 
     private final Packer packer;
     private final List<String> notes;
-    private final Map<Aggregate, List<Flat>> inside = new IdentityHashMap<>();
+    private final IdentityHashMap<Aggregate, List<Flat>> inside = new IdentityHashMap<>();
 
     LocksApart(Packer packer, List<String> notes) {
         this.packer = packer;
