@@ -109,7 +109,7 @@ final class NamesTest {
             assertThat(source.find(List.of("Config")).getOrDefault("Config", List.of()))
                     .hasSize(3);
             assertThat(source.find("Outer::Config"))
-                    .extracting(t -> ((Type) t).size())
+                    .extracting(Type::size)
                     .isEqualTo(1L);
             assertThat(source.similar("config")).contains("net::Config");
         }
