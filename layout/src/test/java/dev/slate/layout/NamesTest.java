@@ -108,9 +108,7 @@ final class NamesTest {
         try (LayoutSource source = open("before")) {
             assertThat(source.find(List.of("Config")).getOrDefault("Config", List.of()))
                     .hasSize(3);
-            assertThat(source.find("Outer::Config"))
-                    .extracting(Type::size)
-                    .isEqualTo(1L);
+            assertThat(source.find("Outer::Config")).extracting(Type::size).isEqualTo(1L);
             assertThat(source.similar("config")).contains("net::Config");
         }
     }
