@@ -245,7 +245,7 @@ final class MmioTableTest {
         String end = "";
     }
 
-    private final class Machine implements AutoCloseable {
+    private static final class Machine implements AutoCloseable {
         final Guest64 guest;
         final long ram;
         final long rom;
@@ -277,8 +277,16 @@ final class MmioTableTest {
             };
         }
 
+        private static int number(Kind kind) {
+            return switch (kind) {
+                case RAM -> 0;
+                case ROM -> 1;
+                case DEVICE -> 2;
+            };
+        }
+
         private static long pages(Kind first, Kind second) {
-            return LINEAR + (3 * first.ordinal() + second.ordinal()) * 8192L;
+            return LINEAR + (3 * number(first) + number(second)) * 8192L;
         }
 
         /** Runs the instruction with its operand at an offset in the first page, to HLT or an error. */

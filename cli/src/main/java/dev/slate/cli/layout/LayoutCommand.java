@@ -62,7 +62,7 @@ public final class LayoutCommand implements Runnable {
             System.err.println("slate: " + e.getMessage());
             return UNABLE;
         } catch (UncheckedIOException e) {
-            return unable(e.getCause());
+            return unable(java.util.Objects.requireNonNull(e.getCause()));
         } catch (IOException e) {
             return unable(e);
         } catch (RuntimeException e) {

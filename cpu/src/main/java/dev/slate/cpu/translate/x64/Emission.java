@@ -1,0 +1,430 @@
+package dev.slate.cpu.translate.x64;
+
+import static dev.slate.cpu.translate.x64.Registers.IN_BLOCK;
+import static dev.slate.cpu.translate.x64.Registers.R15;
+import static dev.slate.cpu.translate.x64.Registers.RAX;
+import static dev.slate.cpu.translate.x64.Registers.RCX;
+
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.decode.Encoding;
+import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Op;
+import dev.slate.cpu.decode.OpFlags;
+
+/**
+ * What every translated instruction is made of: the flags' whereabouts, ways to leave, accesses to memory, guest registers.
+ *
+ * <p>The status flags are in EFLAGS ({@link #flagsHere}), in the state block ({@link #flagsSaved}), or in both. Whatever clobbers
+ * EFLAGS and may leave saves them first. RAX and RCX are free between instructions.
+ */
+abstract class Emission {
+    static final int READ = 0;
+    static final int WRITE = 8;
+
+    final Assembler a = new Assembler();
+    final Stubs stubs;
+    final Sites sites;
+    final Encoding e;
+    final Shapes shapes;
+    final OutOfLine later = new OutOfLine();
+
+    // The unit at hand.
+    TranslatedPage page = new TranslatedPage(0, 0, 0);
+    int tlb;
+    boolean flagsHere;
+    boolean flagsSaved;
+    boolean vectorsLoaded;
+    final byte[] bytes = new byte[4096 + 16];
+
+    // The instruction at hand.
+    long w0;
+    long w1;
+    long imm;
+    int op;
+    long rip;
+    long next;
+    long blockRip;
+    /** Where it is tried again. */
+    long retry;
+
+    Emission(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes) {
+        this.stubs = stubs;
+        this.sites = sites;
+        this.e = new Encoding(guestFeatures);
+        this.shapes = shapes;
+    }
+
+    /** What was not worth a place between two instructions, emitted behind the last. */
+    final class OutOfLine {
+        private static final int MISS = 0;
+        private static final int INTERPRET = 1;
+        private static final int KICK = 2;
+        private static final int EDGE = 3;
+        private static final int CROSS = 4;
+        private static final int VECTORS = 5;
+
+        private int[] what = new int[256];
+        private int[] place = new int[256];
+        private long[] target = new long[256];
+        private int[] detail = new int[256];
+        private int count;
+
+        private void add(int kind, int jumpPlace, long address, int more) {
+            if (count == what.length) {
+                what = java.util.Arrays.copyOf(what, count * 2);
+                place = java.util.Arrays.copyOf(place, count * 2);
+                target = java.util.Arrays.copyOf(target, count * 2);
+                detail = java.util.Arrays.copyOf(detail, count * 2);
+            }
+            what[count] = kind;
+            place[count] = jumpPlace;
+            target[count] = address;
+            detail[count++] = more;
+        }
+
+        /** {@code access} is {@link #READ} or {@link #WRITE}. */
+        void miss(int jumpPlace, int access, int site) {
+            add(MISS, jumpPlace, access, site);
+        }
+
+        void interpret(int jumpPlace, int site) {
+            add(INTERPRET, jumpPlace, 0, site);
+        }
+
+        void kick(int jumpPlace, int site, boolean saveFlags) {
+            add(KICK, jumpPlace, saveFlags ? 1 : 0, site);
+        }
+
+        /** A jump to elsewhere on the page, until the code there exists. */
+        void edge(int jumpPlace, long targetRip, boolean saveFlags) {
+            add(EDGE, jumpPlace, targetRip, saveFlags ? 1 : 0);
+        }
+
+        void cross(int jumpPlace, long targetRip, boolean saveFlags) {
+            add(CROSS, jumpPlace, targetRip, saveFlags ? 1 : 0);
+        }
+
+        void vectors(int jumpPlace, long back) {
+            add(VECTORS, jumpPlace, back, 0);
+        }
+
+        void emit() {
+            for (int i = 0; i < count; i++) {
+                a.bind(place[i]);
+                switch (what[i]) {
+                    case MISS -> {
+                        a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + (int) target[i]);
+                        a.movConstant(RAX, detail[i]);
+                        a.jump(stubs.miss);
+                    }
+                    case INTERPRET -> {
+                        a.movConstant(RAX, detail[i]);
+                        a.jump(stubs.interpret);
+                    }
+                    case KICK -> {
+                        if (target[i] != 0) {
+                            storeFlags();
+                        }
+                        a.movConstant(RAX, detail[i]);
+                        a.jump(stubs.kick);
+                    }
+                    case EDGE -> {
+                        if (detail[i] != 0) {
+                            storeFlags();
+                        }
+                        a.movConstant(RAX, sites.add(target[i], 0, 0, 0));
+                        a.jump(stubs.link);
+                    }
+                    case CROSS -> {
+                        if (detail[i] != 0) {
+                            storeFlags();
+                        }
+                        crossJump(target[i]);
+                    }
+                    default -> {
+                        a.movConstant(RCX, target[i]);
+                        a.store(R15, StateBlock.TARGET, RCX);
+                        a.jump(stubs.vectors);
+                    }
+                }
+            }
+            count = 0;
+        }
+    }
+
+    /** Whether the flags from before it are read by it or survive it in part. */
+    boolean needsFlags() {
+        int written = OpFlags.written(op);
+        if (OpFlags.read(op) != 0) {
+            return true;
+        }
+        if (written == 0) {
+            return false;
+        }
+        if (op >= Op.SHL && op <= Op.RCR || op == Op.SAR || op == Op.SHLD || op == Op.SHRD) {
+            // A count of zero changes no flag.
+            int form = Insn.form(w0);
+            boolean byCl = form == Insn.FORM_RM_CL || form == Insn.FORM_RM_R_CL;
+            return byCl || (imm & (Insn.size(w0) == 3 ? 63 : 31)) == 0 || written != OpFlags.ALL;
+        }
+        return written != OpFlags.ALL;
+    }
+
+    // ------------------------------------------------------------------ flags
+
+    void storeFlags() {
+        a.flagsToRax();
+        a.store32(R15, StateBlock.FLAGS, RAX);
+    }
+
+    void loadFlags() {
+        a.load32(RAX, R15, StateBlock.FLAGS);
+        a.flagsFromRax();
+    }
+
+    /** Before EFLAGS is clobbered. */
+    void saveFlags() {
+        if (!flagsSaved) {
+            storeFlags();
+            flagsSaved = true;
+        }
+        flagsHere = false;
+    }
+
+    void needFlags() {
+        if (!flagsHere) {
+            loadFlags();
+            flagsHere = true;
+        }
+    }
+
+    void wroteFlags() {
+        if (OpFlags.written(op) != 0) {
+            flagsHere = true;
+            flagsSaved = false;
+        }
+    }
+
+    // ------------------------------------------------------------------ leaving
+
+    int facts() {
+        return vectorsLoaded ? Sites.VECTORS : 0;
+    }
+
+    int site(long resume, long nextRip, int more) {
+        return sites.add(rip, resume, nextRip, facts() | more);
+    }
+
+    /** The interpreter executes the instruction at hand, and code goes on behind it. */
+    void interpret(boolean last) {
+        saveFlags();
+        int place = a.at;
+        // The site's number decides how long the move is, its resume address how far it is: fixed by the longest move.
+        int site = site(0, next, 0);
+        a.movConstant(RAX, site);
+        a.jump(stubs.interpret);
+        if (!last) {
+            sites.resume[site] = a.here();
+        }
+        assert a.at > place;
+    }
+
+    /** Goes on at a rip that is known. */
+    void leaveTo(long target) {
+        if (samePage(target)) {
+            edge(a.jumpForward(), target);
+        } else {
+            saveFlags();
+            crossJump(target);
+        }
+    }
+
+    boolean samePage(long target) {
+        return (target ^ page.linear) >>> 12 == 0;
+    }
+
+    /** Lets the jump at {@code place} lead to the code at {@code target} on this page, once that exists. */
+    void edge(int place, long target) {
+        boolean here = !flagsSaved;
+        Unit unit = page.unit(target);
+        if (unit != null) {
+            bindTo(place, here ? unit.withFlags : unit.withoutFlags);
+        } else {
+            page.await(target, new TranslatedPage.Edge(a.here() - a.at + place, here));
+            later.edge(place, target, here);
+        }
+    }
+
+    void bindTo(int place, long target) {
+        long distance = target - (a.here() - a.at + place + 4);
+        a.buffer[place] = (byte) distance;
+        a.buffer[place + 1] = (byte) (distance >> 8);
+        a.buffer[place + 2] = (byte) (distance >> 16);
+        a.buffer[place + 3] = (byte) (distance >> 24);
+    }
+
+    /** Jumps through the jump cache to a rip that is known; flags are saved. */
+    void crossJump(long target) {
+        int entry = StateBlock.JUMPS + StateBlock.jump(target);
+        a.movConstant(RAX, target);
+        a.arithmeticMemory(Assembler.CMP, RAX, R15, entry);
+        int other = a.jumpForwardIf(Assembler.NE);
+        a.load(RCX, R15, entry + 16);
+        a.arithmeticMemory(Assembler.CMP, RCX, R15, StateBlock.EPOCH);
+        int old = a.jumpForwardIf(Assembler.NE);
+        a.jumpMemory(R15, entry + 8);
+        a.bind(other);
+        a.bind(old);
+        a.store(R15, StateBlock.RIP, RAX);
+        a.jump(stubs.dispatch);
+    }
+
+    /**
+     * Looks the rip in RAX up in the jump cache; a miss leaves to the interpreter, before the instruction at hand has done anything.
+     * Then RCX is the offset of the entry. Flags are saved.
+     */
+    void lookUp(int missSite) {
+        a.mov32(RCX, RAX);
+        a.shiftRight32(RCX, 12);
+        a.arithmetic32(Assembler.XOR, RCX, RAX);
+        a.arithmeticConstant32(Assembler.AND, RCX, StateBlock.JUMP_COUNT - 1);
+        a.shiftLeft32(RCX, 5);
+        a.arithmeticIndexed(Assembler.CMP, RAX, R15, RCX, StateBlock.JUMPS);
+        later.interpret(a.jumpForwardIf(Assembler.NE), missSite);
+        a.loadIndexed(RAX, R15, RCX, StateBlock.JUMPS + 16);
+        a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
+        later.interpret(a.jumpForwardIf(Assembler.NE), missSite);
+    }
+
+    /** Leaves when the kick word is set, at the instruction at hand. */
+    void poll() {
+        a.load(RCX, R15, StateBlock.KICK);
+        int site = site(0, 0, 0);
+        if (flagsHere && !flagsSaved) {
+            a.load32(RCX, RCX, 0);
+            int none = a.jumpForwardIfEcxZero();
+            later.kick(a.jumpForward(), site, true);
+            a.bindShort(none);
+        } else {
+            flagsHere = false;
+            a.compare32Constant(RCX, 0, 0);
+            later.kick(a.jumpForwardIf(Assembler.NE), site, false);
+        }
+    }
+
+    // ------------------------------------------------------------------ memory
+
+    /** The linear address of the memory operand to RCX; changes no flag. */
+    void address() {
+        int base = Insn.base(w0);
+        int index = Insn.index(w0);
+        long disp = Insn.displacement(e.word(1));
+        if (base == Insn.RIP_BASE) {
+            // Relative to this instruction as it was read alone.
+            a.movConstant(RCX, rip + disp);
+        } else {
+            effective(RCX, base, index, Insn.scale(w0), (int) disp);
+        }
+        if (Insn.addressSize(w0) == 2) {
+            a.mov32(RCX, RCX);
+        }
+        int segment = Insn.segment(w0);
+        if (segment >= CpuState.FS) {
+            a.load(RAX, R15, segment == CpuState.FS ? StateBlock.FS_BASE : StateBlock.GS_BASE);
+            leaSum(RCX, RCX, RAX);
+        }
+    }
+
+    void leaSum(int to, int base, int index) {
+        a.byte1(0x48 | to >> 3 << 2 | index >> 3 << 1 | base >> 3);
+        a.byte1(0x8d);
+        a.memory(to, base, index, 0, 0);
+    }
+
+    /** base + index * scale + disp to a register; RAX and RCX are clobbered as needed. */
+    void effective(int to, int base, int index, int scale, int disp) {
+        int hostBase = -1;
+        int hostIndex = -1;
+        if (base != Insn.NO_REG) {
+            hostBase = Registers.home(base);
+            if (hostBase == IN_BLOCK) {
+                a.load(RCX, R15, StateBlock.GPR + 8 * base);
+                hostBase = RCX;
+            }
+        }
+        if (index != Insn.NO_REG) {
+            hostIndex = Registers.home(index);
+            if (hostIndex == IN_BLOCK) {
+                a.load(RAX, R15, StateBlock.GPR + 8 * index);
+                hostIndex = RAX;
+            }
+        }
+        if (hostIndex < 0) {
+            if (hostBase < 0) {
+                a.movConstant(to, disp);
+            } else if (disp != 0 || hostBase != to) {
+                if (disp == 0) {
+                    a.mov(to, hostBase);
+                } else {
+                    a.lea(to, hostBase, disp);
+                }
+            }
+            return;
+        }
+        a.byte1(0x48 | to >> 3 << 2 | hostIndex >> 3 << 1 | (hostBase < 0 ? 0 : hostBase >> 3));
+        a.byte1(0x8d);
+        if (hostBase < 0) {
+            a.memoryWithoutBase(to, hostIndex, scale, disp);
+        } else {
+            a.memory(to, hostBase, hostIndex, scale, disp);
+        }
+    }
+
+    /** What the instruction at hand begins with when it touches memory. */
+    void beginAccess() {
+        saveFlags();
+        retry = a.here();
+    }
+
+    /**
+     * Turns the linear address in RCX into the host's, for an access of {@code size} bytes. Clobbers RAX and EFLAGS, which are saved.
+     *
+     * @param alignment the access leaves to the interpreter when it is not a multiple of this; 1: any
+     */
+    void probe(int access, int size, int alignment) {
+        a.mov32(RAX, RCX);
+        a.shiftRight32(RAX, 7);
+        a.arithmeticConstant32(Assembler.AND, RAX, (StateBlock.TLB_ENTRIES - 1) * StateBlock.TLB_ENTRY);
+        a.arithmeticIndexed(Assembler.SUB, RCX, R15, RAX, tlb + access);
+        if (alignment > 1) {
+            // Before the miss: #GP for it comes before a page fault.
+            a.testConstant32(RCX, alignment - 1);
+            later.interpret(a.jumpForwardIf(Assembler.NE), site(0, next, 0));
+        }
+        a.arithmeticConstant(Assembler.CMP, RCX, 4096 - size);
+        int facts = size << 8 | (access == WRITE ? Sites.WRITE : 0);
+        later.miss(a.jumpForwardIf(Assembler.A), access, site(retry, 0, facts));
+        a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + 16);
+    }
+
+    // ------------------------------------------------------------------ guest registers
+
+    /** The host register with a guest register's value; loads it into {@code scratch} when it has no home. */
+    int read(int guest, int scratch) {
+        int home = Registers.home(guest);
+        if (home != IN_BLOCK) {
+            return home;
+        }
+        a.load(scratch, R15, StateBlock.GPR + 8 * guest);
+        return scratch;
+    }
+
+    void write(int guest, int from) {
+        int home = Registers.home(guest);
+        if (home == IN_BLOCK) {
+            a.store(R15, StateBlock.GPR + 8 * guest, from);
+        } else if (home != from) {
+            a.mov(home, from);
+        }
+    }
+}
