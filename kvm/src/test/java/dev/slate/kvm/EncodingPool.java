@@ -48,7 +48,7 @@ final class EncodingPool {
         byOperation.addAll(operations);
     }
 
-    private static void shape(byte[] to, int mode, SplittableRandom random) {
+    static void shape(byte[] to, int mode, SplittableRandom random) {
         random.nextBytes(to);
         int at = 0;
         while (at < 3 && random.nextInt(4) == 0) {

@@ -5,7 +5,8 @@ import dev.slate.kvm.Sregs;
 
 /** Which values CR0, CR3, CR4 and EFER may take together (SDM 3A 2.5, 4.1; KVM_SET_SREGS). Pure functions. */
 public final class ControlRegisters {
-    private static final long CR4_ALWAYS = CpuState.CR4_VME
+    /** What KVM 6.1 knows of CR4: never reserved by themselves, whatever features come with them. */
+    private static final long CR4_KNOWN = CpuState.CR4_VME
             | CpuState.CR4_PVI
             | CpuState.CR4_TSD
             | CpuState.CR4_DE
@@ -15,58 +16,26 @@ public final class ControlRegisters {
             | CpuState.CR4_PGE
             | CpuState.CR4_PCE
             | CpuState.CR4_OSFXSR
-            | CpuState.CR4_OSXMMEXCPT;
-
-    // CR4 bits that come with a feature, pairwise with it.
-    private static final long[] CR4_BITS = {
-        CpuState.CR4_UMIP,
-        CpuState.CR4_LA57,
-        CpuState.CR4_FSGSBASE,
-        CpuState.CR4_PCIDE,
-        CpuState.CR4_OSXSAVE,
-        CpuState.CR4_SMEP,
-        CpuState.CR4_SMAP,
-        CpuState.CR4_PKE
-    };
-
-    private static final int[] CR4_FEATURES = {
-        Feature.UMIP,
-        Feature.LA57,
-        Feature.FSGSBASE,
-        Feature.PCID,
-        Feature.XSAVE,
-        Feature.SMEP,
-        Feature.SMAP,
-        Feature.PKU
-    };
+            | CpuState.CR4_OSXMMEXCPT
+            | CpuState.CR4_UMIP
+            | CpuState.CR4_LA57
+            | CpuState.CR4_FSGSBASE
+            | CpuState.CR4_PCIDE
+            | CpuState.CR4_OSXSAVE
+            | CpuState.CR4_SMEP
+            | CpuState.CR4_SMAP
+            | CpuState.CR4_PKE;
 
     private ControlRegisters() {}
 
     /** CR4 bits that no guest can set where only these features are offered. */
     static long cr4Reserved(int[] offered) {
-        long valid = CR4_ALWAYS;
-        for (int i = 0; i < CR4_BITS.length; i++) {
-            for (int feature : offered) {
-                if (feature == CR4_FEATURES[i]) {
-                    valid |= CR4_BITS[i];
-                }
-            }
-        }
-        return ~valid;
+        return ~CR4_KNOWN | FeatureRule.cr4Lacking(offered);
     }
 
     /** CR4 bits that the guest with this CPUID can't set; none while it has no CPUID at all, as in KVM. */
     public static long cr4Reserved(CpuidTable cpuid) {
-        if (cpuid.size() == 0) {
-            return 0;
-        }
-        long valid = CR4_ALWAYS;
-        for (int i = 0; i < CR4_BITS.length; i++) {
-            if (cpuid.has(CR4_FEATURES[i])) {
-                valid |= CR4_BITS[i];
-            }
-        }
-        return ~valid;
+        return cpuid.size() == 0 ? 0 : FeatureRule.cr4Lacking(cpuid);
     }
 
     /** Whether the registers can stand together. */

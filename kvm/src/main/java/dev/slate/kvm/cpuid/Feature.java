@@ -79,7 +79,9 @@ public final class Feature {
     public static final int OSPKE = bit(7, 0, ECX, 4);
     public static final int LA57 = bit(7, 0, ECX, 16);
     public static final int RDPID = bit(7, 0, ECX, 22);
+    public static final int MOVDIRI = bit(7, 0, ECX, 27);
     public static final int FSRM = bit(7, 0, EDX, 4);
+    public static final int SERIALIZE = bit(7, 0, EDX, 14);
     public static final int SPEC_CTRL = bit(7, 0, EDX, 26);
     public static final int ARCH_CAPABILITIES = bit(7, 0, EDX, 29);
 
@@ -88,6 +90,7 @@ public final class Feature {
     public static final int XSAVEC = bit(0xd, 1, EAX, 1);
     public static final int XGETBV1 = bit(0xd, 1, EAX, 2);
     public static final int XSAVES = bit(0xd, 1, EAX, 3);
+    public static final int XFD = bit(0xd, 1, EAX, 4);
 
     // Leaf 8000_0001h
     public static final int LAHF_LM = bit(0x80000001, 0, ECX, 0);
@@ -103,6 +106,17 @@ public final class Feature {
     public static final int GBPAGES = bit(0x80000001, 0, EDX, 26);
     public static final int RDTSCP = bit(0x80000001, 0, EDX, 27);
     public static final int LM = bit(0x80000001, 0, EDX, 29);
+
+    // Leaf 8000_0008h
+    public static final int WBNOINVD = bit(0x80000008, 0, EBX, 9);
+    public static final int AMD_IBPB = bit(0x80000008, 0, EBX, 12);
+    public static final int AMD_IBRS = bit(0x80000008, 0, EBX, 14);
+    public static final int AMD_STIBP = bit(0x80000008, 0, EBX, 15);
+    public static final int AMD_SSBD = bit(0x80000008, 0, EBX, 24);
+    public static final int VIRT_SSBD = bit(0x80000008, 0, EBX, 25);
+
+    // Leaf 8000_000Ah: SVM's
+    public static final int TSC_RATE_MSR = bit(0x8000000a, 0, EDX, 4);
 
     // Leaf 8000_0021h: AMD's NullSelectorClearsBase
     public static final int NULL_CLEARS_BASE = bit(0x80000021, 0, EAX, 6);

@@ -9,123 +9,6 @@ import java.util.Arrays;
  * that is no instruction.
  */
 public final class ProcessorFeatures {
-    /** Paging, control registers, MSRs, APIC: of these no instruction tells. */
-    private static final int[] SYSTEM = {
-        Feature.DE,
-        Feature.PSE,
-        Feature.TSC,
-        Feature.MSR,
-        Feature.PAE,
-        Feature.MCE,
-        Feature.APIC,
-        Feature.MTRR,
-        Feature.PGE,
-        Feature.MCA,
-        Feature.PAT,
-        Feature.PSE36,
-        Feature.X2APIC,
-        Feature.TSC_ADJUST,
-        Feature.SMEP,
-        Feature.UMIP,
-        Feature.LA57,
-        Feature.ARCH_CAPABILITIES,
-        Feature.CR8_LEGACY,
-        Feature.NX,
-        Feature.GBPAGES,
-        Feature.LM,
-    };
-
-    // Pairs: the processor's feature, and its place in CPUID. KVM never offers MONITOR: a guest would wait in
-    // it for ever.
-    private static final int[] INSTRUCTIONS = {
-        dev.slate.cpu.decode.Feature.FPU,
-        Feature.FPU,
-        dev.slate.cpu.decode.Feature.CX8,
-        Feature.CX8,
-        dev.slate.cpu.decode.Feature.CMOV,
-        Feature.CMOV,
-        dev.slate.cpu.decode.Feature.MMX,
-        Feature.MMX,
-        dev.slate.cpu.decode.Feature.FXSR,
-        Feature.FXSR,
-        dev.slate.cpu.decode.Feature.SSE,
-        Feature.SSE,
-        dev.slate.cpu.decode.Feature.SSE2,
-        Feature.SSE2,
-        dev.slate.cpu.decode.Feature.SSE3,
-        Feature.SSE3,
-        dev.slate.cpu.decode.Feature.SSSE3,
-        Feature.SSSE3,
-        dev.slate.cpu.decode.Feature.SSE4_1,
-        Feature.SSE4_1,
-        dev.slate.cpu.decode.Feature.SSE4_2,
-        Feature.SSE4_2,
-        dev.slate.cpu.decode.Feature.POPCNT,
-        Feature.POPCNT,
-        dev.slate.cpu.decode.Feature.CX16,
-        Feature.CX16,
-        dev.slate.cpu.decode.Feature.LAHF_LM,
-        Feature.LAHF_LM,
-        dev.slate.cpu.decode.Feature.SYSCALL,
-        Feature.SYSCALL,
-        dev.slate.cpu.decode.Feature.SEP,
-        Feature.SEP,
-        dev.slate.cpu.decode.Feature.CLFLUSH,
-        Feature.CLFLUSH,
-        dev.slate.cpu.decode.Feature.RDTSCP,
-        Feature.RDTSCP,
-        dev.slate.cpu.decode.Feature.PREFETCHW,
-        Feature.PREFETCHW,
-        dev.slate.cpu.decode.Feature.LZCNT,
-        Feature.ABM,
-        dev.slate.cpu.decode.Feature.BMI1,
-        Feature.BMI1,
-        dev.slate.cpu.decode.Feature.BMI2,
-        Feature.BMI2,
-        dev.slate.cpu.decode.Feature.ADX,
-        Feature.ADX,
-        dev.slate.cpu.decode.Feature.MOVBE,
-        Feature.MOVBE,
-        dev.slate.cpu.decode.Feature.AES,
-        Feature.AES,
-        dev.slate.cpu.decode.Feature.PCLMULQDQ,
-        Feature.PCLMULQDQ,
-        dev.slate.cpu.decode.Feature.SHA,
-        Feature.SHA,
-        dev.slate.cpu.decode.Feature.RDRAND,
-        Feature.RDRAND,
-        dev.slate.cpu.decode.Feature.RDSEED,
-        Feature.RDSEED,
-        dev.slate.cpu.decode.Feature.RDPID,
-        Feature.RDPID,
-        dev.slate.cpu.decode.Feature.FSGSBASE,
-        Feature.FSGSBASE,
-        dev.slate.cpu.decode.Feature.SMAP,
-        Feature.SMAP,
-        dev.slate.cpu.decode.Feature.INVPCID,
-        Feature.INVPCID,
-        dev.slate.cpu.decode.Feature.CLFLUSHOPT,
-        Feature.CLFLUSHOPT,
-        dev.slate.cpu.decode.Feature.CLWB,
-        Feature.CLWB,
-        dev.slate.cpu.decode.Feature.XSAVE,
-        Feature.XSAVE,
-        dev.slate.cpu.decode.Feature.XSAVEOPT,
-        Feature.XSAVEOPT,
-        dev.slate.cpu.decode.Feature.XSAVEC,
-        Feature.XSAVEC,
-        dev.slate.cpu.decode.Feature.XSAVES,
-        Feature.XSAVES,
-        dev.slate.cpu.decode.Feature.AVX,
-        Feature.AVX,
-        dev.slate.cpu.decode.Feature.AVX2,
-        Feature.AVX2,
-        dev.slate.cpu.decode.Feature.FMA,
-        Feature.FMA,
-        dev.slate.cpu.decode.Feature.F16C,
-        Feature.F16C,
-    };
-
     private ProcessorFeatures() {}
 
     // What the psABI's levels do not speak of: for kernels, not for compilers.
@@ -175,11 +58,10 @@ public final class ProcessorFeatures {
             return Cpu.FEATURES;
         }
         long features = Cpu.FEATURES;
-        for (int i = 0; i < INSTRUCTIONS.length; i += 2) {
-            int place = INSTRUCTIONS[i + 1];
-            int[] leaf = host.cpuid(Feature.leaf(place), Feature.subleaf(place));
-            if (leaf == null || (leaf[Feature.register(place)] & Feature.mask(place)) == 0) {
-                features &= ~dev.slate.cpu.decode.Feature.bit(INSTRUCTIONS[i]);
+        for (FeatureRule rule : FeatureRule.values()) {
+            int[] leaf = host.cpuid(Feature.leaf(rule.feature()), Feature.subleaf(rule.feature()));
+            if (leaf == null || (leaf[Feature.register(rule.feature())] & Feature.mask(rule.feature())) == 0) {
+                features &= ~rule.instructionSet();
             }
         }
         return features;
@@ -187,18 +69,24 @@ public final class ProcessorFeatures {
 
     /** Everything that goes with those instructions, as {@link Feature} numbers. */
     public static int[] offered(long features) {
-        int[] all = new int[SYSTEM.length + INSTRUCTIONS.length / 2 + 1];
-        System.arraycopy(SYSTEM, 0, all, 0, SYSTEM.length);
-        int n = SYSTEM.length;
-        for (int i = 0; i < INSTRUCTIONS.length; i += 2) {
-            if (has(features, INSTRUCTIONS[i])) {
-                all[n++] = INSTRUCTIONS[i + 1];
+        FeatureRule[] rules = FeatureRule.values();
+        int[] all = new int[rules.length];
+        int n = 0;
+        for (FeatureRule rule : rules) {
+            if (offers(rule, features)) {
+                all[n++] = rule.feature();
             }
         }
-        if (has(features, dev.slate.cpu.decode.Feature.INVPCID)) {
-            all[n++] = Feature.PCID;
-        }
         return Arrays.copyOf(all, n);
+    }
+
+    private static boolean offers(FeatureRule rule, long features) {
+        return switch (rule) {
+            case MONITOR, PKU -> false;
+            // Without INVPCID a guest with process-context identifiers would be a machine that nobody makes.
+            case PCID -> has(features, dev.slate.cpu.decode.Feature.INVPCID);
+            default -> (rule.instructionSet() & ~features) == 0;
+        };
     }
 
     private static boolean has(long features, int feature) {

@@ -209,7 +209,7 @@ public final class SupportedCpuid {
             case 0x8000_0001 -> add(function, 0, 0, h[0], h[1] & ~0x0fff_0000, features(function, 0, 2), extendedEdx());
             case 0x8000_0006 -> add(function, 0, 0, h[0], h[1], h[2], h[3] & ~(3 << 16));
             case 0x8000_0007 -> add(function, 0, 0, 0, 0, 0, h[3] & INVARIANT_TSC);
-            case 0x8000_0008 -> add(function, 0, 0, h[0] & 0xff | linearBits() << 8, 0, 0, 0);
+            case 0x8000_0008 -> add(function, 0, 0, h[0] & 0xff | linearBits() << 8, features(function, 0, 1), 0, 0);
             default -> add(function, 0, 0, h[0], h[1], h[2], h[3]);
         }
     }

@@ -137,6 +137,10 @@ public final class ApicBus {
      */
     public long sendToMask(long mask, int lowest, int low) {
         long taken = 0;
+        if (lowest < 0) {
+            // Unsigned, it is more than any id; adding to it would come round to 0.
+            return 0;
+        }
         for (long rest = mask; rest != 0; rest &= rest - 1) {
             int target = lowest + Long.numberOfTrailingZeros(rest);
             for (LocalApic a : apics) {

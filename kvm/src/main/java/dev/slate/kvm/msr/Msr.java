@@ -10,9 +10,12 @@ public final class Msr {
     public static final int SMI_COUNT = 0x34;
     public static final int TSC_ADJUST = 0x3b;
     public static final int SPEC_CTRL = 0x48;
+    public static final int PRED_CMD = 0x49;
     public static final int UCODE_WRITE = 0x79;
     public static final int UCODE_REV = 0x8b;
     public static final int SMBASE = 0x9e;
+    public static final int P6_PERFCTR0 = 0xc1;
+    public static final int P6_PERFCTR1 = 0xc2;
     public static final int FSB_FREQ = 0xcd;
     public static final int PLATFORM_INFO = 0xce;
     public static final int MTRR_CAP = 0xfe;
@@ -25,6 +28,8 @@ public final class Msr {
     public static final int MCG_CAP = 0x179;
     public static final int MCG_STATUS = 0x17a;
     public static final int MCG_CTL = 0x17b;
+    public static final int P6_EVNTSEL0 = 0x186;
+    public static final int P6_EVNTSEL1 = 0x187;
     public static final int PERF_STATUS = 0x198;
     public static final int PERF_CTL = 0x199;
     public static final int MISC_ENABLE = 0x1a0;
@@ -33,6 +38,8 @@ public final class Msr {
     public static final int LAST_BRANCH_TO = 0x1dc;
     public static final int LAST_INT_FROM = 0x1dd;
     public static final int LAST_INT_TO = 0x1de;
+    public static final int XFD = 0x1c4;
+    public static final int XFD_ERR = 0x1c5;
     public static final int POWER_CTL = 0x1fc;
     public static final int MTRR_FIRST = 0x200;
     public static final int PAT = 0x277;
@@ -40,6 +47,11 @@ public final class Msr {
     public static final int MTRR_LAST = 0x2ff;
     public static final int PERF_CAPABILITIES = 0x345;
     public static final int MC0_CTL = 0x400;
+    public static final int RAPL_POWER_UNIT = 0x606;
+    public static final int PKG_ENERGY_STATUS = 0x611;
+    public static final int DRAM_ENERGY_STATUS = 0x619;
+    public static final int PP0_ENERGY_STATUS = 0x639;
+    public static final int PP1_ENERGY_STATUS = 0x641;
     public static final int TSC_DEADLINE = 0x6e0;
     public static final int X2APIC_FIRST = 0x800;
     public static final int X2APIC_LAST = 0x8ff;
@@ -65,6 +77,11 @@ public final class Msr {
     public static final int GS_BASE = 0xc0000101;
     public static final int KERNEL_GS_BASE = 0xc0000102;
     public static final int TSC_AUX = 0xc0000103;
+    public static final int TSC_RATIO = 0xc0000104;
+
+    public static final int K7_EVNTSEL0 = 0xc0010000;
+    /** Four event selects, then four counters. */
+    public static final int K7_PERFCTR3 = 0xc0010007;
 
     public static final int K8_SYSCFG = 0xc0010010;
     public static final int HWCR = 0xc0010015;
@@ -75,9 +92,17 @@ public final class Msr {
     public static final int MMIO_CONF_BASE = 0xc0010058;
     public static final int TSEG_ADDR = 0xc0010112;
     public static final int TSEG_MASK = 0xc0010113;
+    public static final int VM_CR = 0xc0010114;
+    public static final int VM_IGNNE = 0xc0010115;
     public static final int VM_HSAVE_PA = 0xc0010117;
+    public static final int VIRT_SPEC_CTRL = 0xc001011f;
     public static final int OSVW_ID_LENGTH = 0xc0010140;
     public static final int OSVW_STATUS = 0xc0010141;
+    public static final int F15H_PERF_CTL0 = 0xc0010200;
+    /** Six controls at even numbers, six counters at odd ones. */
+    public static final int F15H_PERF_CTR5 = 0xc001020b;
+
+    public static final int IC_CFG = 0xc0011021;
     public static final int DC_CFG = 0xc0011022;
     public static final int BU_CFG2 = 0xc001102a;
     public static final int DE_CFG = 0xc0011029;

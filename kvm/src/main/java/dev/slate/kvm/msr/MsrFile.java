@@ -4,6 +4,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
+import dev.slate.kvm.cpuid.FeatureRule;
 
 /**
  * The model-specific registers of one vCPU: which exist, who may read and write them, what a write checks. The rules are KVM's on an
@@ -55,9 +56,18 @@ public final class MsrFile {
             | PV_ASYNC_PF_INT;
 
     private static final long MISC_ENABLE_MWAIT = 1 << 18;
-    private static final long MISC_ENABLE_EMON = 1 << 3;
-    private static final long MISC_ENABLE_PMU_READ_ONLY = 1 << 7 | 1 << 11 | 1 << 12;
+    private static final long MISC_ENABLE_EMON = 1 << 7;
+    /** BTS and PEBS are unavailable. */
+    private static final long MISC_ENABLE_PMU_READ_ONLY = 1 << 11 | 1 << 12;
+
     private static final long MISC_ENABLE_RESET = 1 << 11 | 1 << 12;
+    private static final long VM_CR_VALID = 0x1f;
+    private static final long VM_CR_LOCK = 1 << 3;
+    private static final long VM_CR_SVM_DISABLE = 1 << 4;
+    private static final long SPEC_CTRL_SSBD = 1 << 2;
+    /** One to one, as 8.32 fixed-point number. */
+    private static final long TSC_RATIO_ONE = 1L << 32;
+
     private static final long HWCR_MC_STATUS_WRITABLE = 1 << 18;
 
     private static final long EFER_VALID = CpuState.EFER_SCE | CpuState.EFER_LME | CpuState.EFER_LMA | CpuState.EFER_NX;
@@ -134,9 +144,14 @@ public final class MsrFile {
     private long perfCapabilities;
     private long powerCtl;
     private long hwcr;
-    private long deCfg = Msr.DE_CFG_LFENCE_SERIALIZE;
+    private long deCfg;
     private long pollControl = 1;
-    private long debugctl;
+    private long specCtrl;
+    private long virtSpecCtrl;
+    private long vmCr;
+    private long hsave;
+    private long osvwLength = 4;
+    private long osvwStatus;
 
     public MsrFile(CpuState s, CpuidTable cpuid, VcpuTsc tsc, Processor processor) {
         this.s = s;
@@ -166,6 +181,9 @@ public final class MsrFile {
 
     /** Reads an MSR into {@link #value}. */
     public int read(int index, boolean host) {
+        if (!MsrGate.open(index, cpuid, host)) {
+            return REFUSED;
+        }
         switch (index) {
             case Msr.STAR -> value = s.star;
             case Msr.LSTAR -> value = s.lstar;
@@ -181,12 +199,7 @@ public final class MsrFile {
             case Msr.PAT -> value = s.pat;
             case Msr.TSC -> value = tsc.read();
             case Msr.TSC_ADJUST -> value = tsc.adjust;
-            case Msr.TSC_AUX -> {
-                if (!host && !cpuid.has(Feature.RDTSCP) && !cpuid.has(Feature.RDPID)) {
-                    return REFUSED;
-                }
-                value = s.tscAux;
-            }
+            case Msr.TSC_AUX -> value = s.tscAux;
             case Msr.APIC_BASE -> value = processor.apicBase();
             case Msr.TSC_DEADLINE -> value = processor.tscDeadline();
             case Msr.MISC_ENABLE -> value = miscEnable;
@@ -198,18 +211,8 @@ public final class MsrFile {
             }
             case Msr.MISC_FEATURES_ENABLES -> value = miscFeatures;
             case Msr.UCODE_REV -> value = microcode;
-            case Msr.ARCH_CAPABILITIES -> {
-                if (!host && !cpuid.has(Feature.ARCH_CAPABILITIES)) {
-                    return REFUSED;
-                }
-                value = archCapabilities;
-            }
-            case Msr.PERF_CAPABILITIES -> {
-                if (!host && !cpuid.has(Feature.PDCM)) {
-                    return REFUSED;
-                }
-                value = perfCapabilities;
-            }
+            case Msr.ARCH_CAPABILITIES -> value = archCapabilities;
+            case Msr.PERF_CAPABILITIES -> value = perfCapabilities;
             case Msr.SMBASE -> {
                 if (!host) {
                     return REFUSED;
@@ -218,15 +221,18 @@ public final class MsrFile {
             }
             case Msr.SMI_COUNT -> value = processor.smiCount();
             case Msr.POWER_CTL -> value = powerCtl;
-            case Msr.XSS -> {
-                if (!host && !cpuid.has(Feature.XSAVES)) {
-                    return REFUSED;
-                }
-                value = 0;
-            }
             case Msr.HWCR -> value = hwcr;
             case Msr.DE_CFG -> value = deCfg;
-            case Msr.DEBUGCTL -> value = debugctl;
+            case Msr.SPEC_CTRL -> value = specCtrl;
+            case Msr.VIRT_SPEC_CTRL -> value = virtSpecCtrl;
+            case Msr.TSC_RATIO -> value = TSC_RATIO_ONE;
+            case Msr.VM_CR -> value = vmCr;
+            case Msr.VM_HSAVE_PA -> value = hsave;
+            case Msr.OSVW_ID_LENGTH -> value = osvwLength;
+            case Msr.OSVW_STATUS -> value = osvwStatus;
+            case Msr.IC_CFG -> {
+                return readInstructionCache();
+            }
             case Msr.FSB_FREQ -> value = 3;
             case Msr.EBC_FREQUENCY_ID -> value = 1 << 24;
             case Msr.PERF_STATUS -> value = 1000L | 4L << 40;
@@ -262,6 +268,7 @@ public final class MsrFile {
             }
             case Msr.PLATFORM_ID,
                     Msr.EBL_CR_POWERON,
+                    Msr.DEBUGCTL,
                     Msr.LAST_BRANCH_FROM,
                     Msr.LAST_BRANCH_TO,
                     Msr.LAST_INT_FROM,
@@ -269,7 +276,6 @@ public final class MsrFile {
                     Msr.K8_SYSCFG,
                     Msr.TSEG_ADDR,
                     Msr.TSEG_MASK,
-                    Msr.VM_HSAVE_PA,
                     Msr.INT_PENDING_MSG,
                     Msr.NB_CFG,
                     Msr.MMIO_CONF_BASE,
@@ -277,7 +283,16 @@ public final class MsrFile {
                     Msr.PERF_CTL,
                     Msr.DC_CFG,
                     Msr.TW_CFG,
-                    Msr.EX_CFG -> value = 0;
+                    Msr.EX_CFG,
+                    Msr.RAPL_POWER_UNIT,
+                    Msr.PKG_ENERGY_STATUS,
+                    Msr.DRAM_ENERGY_STATUS,
+                    Msr.PP0_ENERGY_STATUS,
+                    Msr.PP1_ENERGY_STATUS,
+                    // No supervisor state component, none that can be switched off.
+                    Msr.XSS,
+                    Msr.XFD,
+                    Msr.XFD_ERR -> value = 0;
             default -> {
                 return readRange(index, host);
             }
@@ -303,15 +318,46 @@ public final class MsrFile {
             value = mtrr.read(index);
             return OK;
         }
-        if (host && MsrLists.isToSave(index)) {
+        if (oldCounter(index) || host && MsrLists.isToSave(index)) {
             value = 0;
             return OK;
         }
         return UNKNOWN;
     }
 
+    /** Counters and their event selects from before there was a way to say that there are none: read 0, what is written is dropped. */
+    private static boolean oldCounter(int index) {
+        return index >= Msr.K7_EVNTSEL0 && index <= Msr.K7_PERFCTR3
+                || index == Msr.P6_PERFCTR0
+                || index == Msr.P6_PERFCTR1
+                || index == Msr.P6_EVNTSEL0
+                || index == Msr.P6_EVNTSEL1;
+    }
+
+    /** MSRC001_1021, by the processor that the guest is told. */
+    private int readInstructionCache() {
+        int signature = cpuid.eax(1, -1);
+        if (signature == -1) {
+            return UNKNOWN;
+        }
+        int family = signature >>> 8 & 15;
+        int model = signature >>> 4 & 15;
+        if (family == 15) {
+            family += signature >>> 20 & 0xff;
+        }
+        if (family >= 6) {
+            model += (signature >>> 16 & 15) << 4;
+        }
+        // Family 15h: three errata worked around.
+        value = family == 0x15 && model >= 2 && model < 0x20 ? 0x1e : 0;
+        return OK;
+    }
+
     /** Writes an MSR. */
     public int write(int index, long v, boolean host) {
+        if (!MsrGate.open(index, cpuid, host)) {
+            return REFUSED;
+        }
         switch (index) {
             case Msr.STAR -> s.star = v;
             case Msr.SYSCALL_MASK -> s.sfmask = v;
@@ -326,9 +372,6 @@ public final class MsrFile {
                 writeAddress(index, v);
             }
             case Msr.TSC_AUX -> {
-                if (!host && !cpuid.has(Feature.RDTSCP) && !cpuid.has(Feature.RDPID)) {
-                    return REFUSED;
-                }
                 if (cpuid.intel() && v >>> 32 != 0) {
                     return REFUSED;
                 }
@@ -391,12 +434,40 @@ public final class MsrFile {
                 processor.setSmiCount(v);
             }
             case Msr.POWER_CTL -> powerCtl = v;
-            case Msr.XSS -> {
-                // There is no supervisor state component.
-                if (v != 0 || !host && !cpuid.has(Feature.XSAVES)) {
+            case Msr.XSS, Msr.XFD, Msr.XFD_ERR, Msr.MMIO_CONF_BASE -> {
+                if (v != 0) {
                     return REFUSED;
                 }
             }
+            // Kept; there is no speculation that it could stop.
+            case Msr.SPEC_CTRL -> specCtrl = v;
+            // IBPB, which no processor here has.
+            case Msr.PRED_CMD -> {
+                return REFUSED;
+            }
+            case Msr.VIRT_SPEC_CTRL -> {
+                if ((v & ~SPEC_CTRL_SSBD) != 0) {
+                    return REFUSED;
+                }
+                virtSpecCtrl = v;
+            }
+            case Msr.TSC_RATIO -> {
+                // For guests with guests; old clients write 0 there.
+                if (v != 0 && v != TSC_RATIO_ONE) {
+                    return REFUSED;
+                }
+            }
+            case Msr.VM_CR -> {
+                return writeVmCr(v);
+            }
+            case Msr.VM_HSAVE_PA -> {
+                if (!host && ((v & 0xfff) != 0 || v >>> cpuid.maxPhysicalAddress() != 0)) {
+                    return REFUSED;
+                }
+                hsave = v & ~0xfffL;
+            }
+            case Msr.OSVW_ID_LENGTH -> osvwLength = v;
+            case Msr.OSVW_STATUS -> osvwStatus = v;
             case Msr.UCODE_REV -> {
                 if (host) {
                     microcode = v;
@@ -430,13 +501,6 @@ public final class MsrFile {
                 }
                 deCfg = v;
             }
-            case Msr.DEBUGCTL -> {
-                // No last-branch records: BTF alone could be kept, and nothing would follow from it.
-                if ((v & ~0x3cL) != 0) {
-                    return REFUSED;
-                }
-                debugctl = 0;
-            }
             case Msr.KVM_WALL_CLOCK, Msr.KVM_SYSTEM_TIME -> {
                 if (!processor.pvFeature(PV_CLOCKSOURCE)) {
                     return UNKNOWN;
@@ -468,16 +532,13 @@ public final class MsrFile {
                 }
                 pollControl = v;
             }
-            case Msr.MMIO_CONF_BASE -> {
-                if (v != 0) {
-                    return REFUSED;
-                }
-            }
             // Errata switches and the like, which KVM takes and drops.
             case Msr.NB_CFG,
                     Msr.UCODE_WRITE,
-                    Msr.VM_HSAVE_PA,
                     Msr.PATCH_LOADER,
+                    Msr.VM_IGNNE,
+                    // Without last-branch records KVM drops what is written.
+                    Msr.DEBUGCTL,
                     Msr.BU_CFG2,
                     Msr.DC_CFG,
                     Msr.TW_CFG,
@@ -510,13 +571,23 @@ public final class MsrFile {
         }
     }
 
+    /** SVM can be locked off, and then stays so (APM 2 15.30.1). */
+    private int writeVmCr(long v) {
+        if ((v & ~VM_CR_VALID) != 0) {
+            return REFUSED;
+        }
+        long changeable =
+                (vmCr & VM_CR_SVM_DISABLE) != 0 ? VM_CR_VALID & ~(VM_CR_LOCK | VM_CR_SVM_DISABLE) : VM_CR_VALID;
+        vmCr = vmCr & ~changeable | v & changeable;
+        return OK;
+    }
+
     private int writeEfer(long v, boolean host) {
         if ((v & ~EFER_VALID) != 0) {
             return REFUSED;
         }
         if (!host) {
-            if ((v & (CpuState.EFER_LME | CpuState.EFER_LMA)) != 0 && !cpuid.has(Feature.LM)
-                    || (v & CpuState.EFER_NX) != 0 && !cpuid.has(Feature.NX)
+            if ((v & FeatureRule.eferLacking(cpuid)) != 0
                     || (s.cr0 & CpuState.CR0_PG) != 0 && ((s.efer ^ v) & CpuState.EFER_LME) != 0) {
                 return REFUSED;
             }
@@ -552,7 +623,7 @@ public final class MsrFile {
         if (index >= Msr.MTRR_FIRST && index <= Msr.MTRR_LAST) {
             return mtrr.write(index, v, cpuid.maxPhysicalAddress()) ? OK : REFUSED;
         }
-        return host && v == 0 && MsrLists.isToSave(index) ? OK : UNKNOWN;
+        return oldCounter(index) || host && v == 0 && MsrLists.isToSave(index) ? OK : UNKNOWN;
     }
 
     /** The address with its upper bits made copies of the highest implemented one. */

@@ -2,7 +2,8 @@ package dev.slate.kvm.msr;
 
 /** The index lists of KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST, and the values of feature MSRs. */
 public final class MsrLists {
-    // What a client saves and restores: the processor's own first, then what KVM emulates; KVM's order.
+    // What a client saves and restores: the processor's own first, then what KVM emulates; KVM's order on an AMD
+    // processor.
     private static final int[] TO_SAVE = {
         Msr.SYSENTER_CS,
         Msr.SYSENTER_ESP,
@@ -14,7 +15,29 @@ public final class MsrLists {
         Msr.LSTAR,
         Msr.TSC,
         Msr.PAT,
+        Msr.VM_HSAVE_PA,
         Msr.TSC_AUX,
+        Msr.SPEC_CTRL,
+        Msr.K7_EVNTSEL0,
+        Msr.K7_EVNTSEL0 + 1,
+        Msr.K7_EVNTSEL0 + 2,
+        Msr.K7_EVNTSEL0 + 3,
+        Msr.K7_EVNTSEL0 + 4,
+        Msr.K7_EVNTSEL0 + 5,
+        Msr.K7_EVNTSEL0 + 6,
+        Msr.K7_EVNTSEL0 + 7,
+        Msr.F15H_PERF_CTL0,
+        Msr.F15H_PERF_CTL0 + 2,
+        Msr.F15H_PERF_CTL0 + 4,
+        Msr.F15H_PERF_CTL0 + 6,
+        Msr.F15H_PERF_CTL0 + 8,
+        Msr.F15H_PERF_CTL0 + 10,
+        Msr.F15H_PERF_CTL0 + 1,
+        Msr.F15H_PERF_CTL0 + 3,
+        Msr.F15H_PERF_CTL0 + 5,
+        Msr.F15H_PERF_CTL0 + 7,
+        Msr.F15H_PERF_CTL0 + 9,
+        Msr.F15H_PERF_CTL0 + 11,
     };
 
     private static final int[] EMULATED = {
@@ -30,6 +53,7 @@ public final class MsrLists {
         Msr.TSC_ADJUST,
         Msr.TSC_DEADLINE,
         Msr.ARCH_CAPABILITIES,
+        Msr.PERF_CAPABILITIES,
         Msr.MISC_ENABLE,
         Msr.MCG_STATUS,
         Msr.MCG_CTL,
@@ -37,13 +61,25 @@ public final class MsrLists {
         Msr.SMI_COUNT,
         Msr.PLATFORM_INFO,
         Msr.MISC_FEATURES_ENABLES,
-        Msr.UCODE_REV,
+        Msr.VIRT_SPEC_CTRL,
+        Msr.TSC_RATIO,
         Msr.POWER_CTL,
+        Msr.UCODE_REV,
         Msr.HWCR,
         Msr.KVM_POLL_CONTROL,
     };
 
     private static final int[] FEATURES = {Msr.DE_CFG, Msr.UCODE_REV, Msr.ARCH_CAPABILITIES, Msr.PERF_CAPABILITIES};
+
+    // IA32_ARCH_CAPABILITIES (SDM 4, table 2-2).
+    private static final long RDCL_NO = 1;
+    private static final long SKIP_VMENTRY_L1DFLUSH = 1 << 3;
+    private static final long SSB_NO = 1 << 4;
+    private static final long MDS_NO = 1 << 5;
+    private static final long PSCHANGE_MC_NO = 1 << 6;
+    private static final long GDS_NO = 1 << 26;
+    private static final long RFDS_NO = 1 << 27;
+    private static final long ITS_NO = 1L << 62;
 
     private MsrLists() {}
 
@@ -60,14 +96,9 @@ public final class MsrLists {
         return FEATURES.clone();
     }
 
-    /** Whether a client may write 0 to the MSR although nothing stands behind it. */
+    /** Whether a client reads 0 of the MSR and may write 0 to it although nothing stands behind it. */
     static boolean isToSave(int index) {
         for (int i : TO_SAVE) {
-            if (i == index) {
-                return true;
-            }
-        }
-        for (int i : EMULATED) {
             if (i == index) {
                 return true;
             }
@@ -90,8 +121,9 @@ public final class MsrLists {
         return switch (index) {
             case Msr.DE_CFG -> Msr.DE_CFG_LFENCE_SERIALIZE;
             case Msr.UCODE_REV -> 0x0100_0000L;
-            // No speculation here: RDCL_NO, RSBA not needed, SKIP_L1DFL_VMENTRY, MDS_NO, PSCHANGE_MC_NO, TAA_NO.
-            case Msr.ARCH_CAPABILITIES -> 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 8;
+            // No speculation here, so nothing to leak by it; TAA_NO is for processors with transactions.
+            case Msr.ARCH_CAPABILITIES ->
+                RDCL_NO | SKIP_VMENTRY_L1DFLUSH | SSB_NO | MDS_NO | PSCHANGE_MC_NO | GDS_NO | RFDS_NO | ITS_NO;
             default -> 0;
         };
     }

@@ -3,17 +3,20 @@ package dev.slate.kvm.run;
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.mem.LittleEndian;
 import dev.slate.kvm.Quirk;
 import dev.slate.kvm.VcpuExit;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.irqchip.ApicBus;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.stats.VcpuStats;
+import java.time.Instant;
 
 /** VMCALL and VMMCALL (KVM document "hypercalls"). */
 final class Hypercalls {
     private static final long VAPIC_POLL_IRQ = 1;
     private static final long KICK_CPU = 5;
+    private static final long CLOCK_PAIRING = 9;
     private static final long SEND_IPI = 10;
     private static final long SCHED_YIELD = 11;
     private static final long MAP_GPA_RANGE = 12;
@@ -22,7 +25,14 @@ final class Hypercalls {
 
     private static final long ENOSYS = -1000;
     private static final long EPERM = -1;
+    private static final long EFAULT = -14;
     private static final long EINVAL = -22;
+    private static final long EOPNOTSUPP = -95;
+
+    /** {@code struct kvm_clock_pairing}. */
+    private static final int CLOCK_PAIRING_BYTES = 64;
+
+    private static final long CLOCK_PAIRING_WALLCLOCK = 0;
 
     private Hypercalls() {}
 
@@ -45,16 +55,17 @@ final class Hypercalls {
             result = 0;
         } else if (nr == KICK_CPU && cpuid.pvFeature(MsrFile.PV_UNHALT)) {
             run.vm.irqchip().bus().kick((int) a1);
+            letOthersRun(run);
             result = 0;
+        } else if (nr == CLOCK_PAIRING) {
+            result = a1 == CLOCK_PAIRING_WALLCLOCK ? pairClocks(run, a0) : EOPNOTSUPP;
         } else if (nr == SEND_IPI && cpuid.pvFeature(MsrFile.PV_SEND_IPI)) {
-            result = sendIpi(run.vm.irqchip().bus(), a0, a1, (int) a2, argument(s, CpuState.RSI, wide), wide);
+            result = sendIpi(run, a0, a1, (int) a2, argument(s, CpuState.RSI, wide), wide);
         } else if (nr == SCHED_YIELD && cpuid.pvFeature(MsrFile.PV_SCHED_YIELD)) {
-            run.stats.add(VcpuStats.DIRECTED_YIELD_ATTEMPTED);
-            // To whom the core goes is the kernel's choice here, so no yield counts as directed_yield_successful.
-            Thread.yield();
+            letOthersRun(run);
             result = 0;
         } else if (nr == MAP_GPA_RANGE && (run.settings.hypercallExits & 1L << MAP_GPA_RANGE) != 0) {
-            if ((a0 & 0xfff) == 0 && a1 != 0 && (a0 >>> 12) + a1 > a0 >>> 12) {
+            if ((a0 & 0xfff) == 0 && a1 != 0 && Long.compareUnsigned((a0 >>> 12) + a1, a0 >>> 12) > 0) {
                 return toClient(run, nr, a0, a1, a2, wide);
             }
             result = EINVAL;
@@ -64,15 +75,36 @@ final class Hypercalls {
         return run.skip(cpu.exit.nextRip);
     }
 
+    /** To whom the core goes is the kernel's choice here, so no yield counts as directed_yield_successful. */
+    private static void letOthersRun(VcpuRun run) {
+        run.stats.add(VcpuStats.DIRECTED_YIELD_ATTEMPTED);
+        Thread.yield();
+    }
+
+    /** KVM_HC_CLOCK_PAIRING: the host's wall-clock time and the guest's TSC of one moment. */
+    private static long pairClocks(VcpuRun run, long gpa) {
+        Instant now = Instant.now();
+        long tsc = run.vcpu.tsc.read();
+        byte[] pairing = new byte[CLOCK_PAIRING_BYTES];
+        LittleEndian.putLong(pairing, 0, now.getEpochSecond());
+        LittleEndian.putLong(pairing, 8, now.getNano());
+        LittleEndian.putLong(pairing, 16, tsc);
+        return run.vcpu.mmu.write(gpa, pairing, 0, pairing.length) ? 0 : EFAULT;
+    }
+
     private static long argument(CpuState s, int register, boolean wide) {
         return wide ? s.gpr[register] : s.gpr[register] & 0xffff_ffffL;
     }
 
     /** Two masks of APIC ids, one after the other from {@code lowest}; the mode of the interrupt as in ICR. */
-    private static long sendIpi(ApicBus bus, long maskLow, long maskHigh, int lowest, long icr, boolean wide) {
+    private static long sendIpi(VcpuRun run, long maskLow, long maskHigh, int lowest, long icr, boolean wide) {
         if ((icr & ICR_LOGICAL_OR_SHORTHAND) != 0) {
             return EINVAL;
         }
+        if (!run.settings.irqchip) {
+            return EOPNOTSUPP;
+        }
+        ApicBus bus = run.vm.irqchip().bus();
         return bus.sendToMask(maskLow, lowest, (int) icr)
                 + bus.sendToMask(maskHigh, lowest + (wide ? 64 : 32), (int) icr);
     }

@@ -13,6 +13,7 @@ import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.ControlRegisters;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
+import dev.slate.kvm.cpuid.FeatureRule;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.host.HostServices;
@@ -119,7 +120,10 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     Cpu cpu() {
         Cpu c = processor;
         if (c == null) {
-            c = new Cpu(s, this, mode.kickWordHva(), vm.processorFeatures() | vendor());
+            boolean intel = intelProcessor();
+            long maker = intel ? dev.slate.cpu.decode.Feature.bit(dev.slate.cpu.decode.Feature.INTEL) : 0;
+            long executed = FeatureRule.executed(vm.processorFeatures(), cpuid, intel);
+            c = new Cpu(s, this, mode.kickWordHva(), executed | maker);
             processor = c;
             c.controls.nullKeepsBase &= !cpuid.has(Feature.NULL_CLEARS_BASE);
             debug.apply(c);
@@ -139,9 +143,8 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     }
 
     /** The processor is what the guest is told that it is; while the guest is told nothing, what is offered. */
-    private long vendor() {
-        boolean intel = cpuid.size() == 0 ? vm.supported().intel() : !cpuid.amd();
-        return intel ? dev.slate.cpu.decode.Feature.bit(dev.slate.cpu.decode.Feature.INTEL) : 0;
+    private boolean intelProcessor() {
+        return cpuid.size() == 0 ? vm.supported().intel() : !cpuid.amd();
     }
 
     /** The processor, if there is one yet: from then on the guest's CPUID stands. */
