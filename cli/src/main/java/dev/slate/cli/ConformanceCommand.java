@@ -35,7 +35,7 @@ import picocli.CommandLine.Spec;
         name = "conformance",
         description = "Runs a public test suite on Slate and compares the board with the expected one.",
         footer = {"", "example: slate conformance selftests --filter 'dirty_log*'"},
-        subcommands = ConformanceCommand.SelftestsCommand.class,
+        subcommands = {ConformanceCommand.SelftestsCommand.class, AnswersCommand.class},
         synopsisSubcommandLabel = "SUITE")
 final class ConformanceCommand implements Runnable {
     @Spec
@@ -45,7 +45,7 @@ final class ConformanceCommand implements Runnable {
     @Override
     public void run() {
         throw new CommandLine.ParameterException(
-                spec.commandLine(), "say which suite; there is one: slate conformance selftests");
+                spec.commandLine(), "say which: slate conformance selftests, or slate conformance answers");
     }
 
     /** The KVM selftests of linux-source-6.1. */
