@@ -49,13 +49,24 @@ final class SystemFile {
                 UserMemory.write(arg, scratch, 8);
                 yield 0;
             }
-            case Ioctl.GET_DEVICE_ATTR, Ioctl.HAS_DEVICE_ATTR -> {
-                UserMemory.read(scratch, arg, Abi.DEVICE_ATTR.bytes());
-                throw Errno.ENXIO
-                        .raise(); // KVM_X86_XCOMP_GUEST_SUPP is the one attribute, and KVM_CAP_SYS_ATTRIBUTES is 0
-            }
+            case Ioctl.GET_DEVICE_ATTR, Ioctl.HAS_DEVICE_ATTR -> attribute(request, arg, scratch);
             default -> -Errno.EINVAL.number();
         };
+    }
+
+    /** {@code KVM_X86_XCOMP_GUEST_SUPP}, in group 0, is the one attribute: XSAVE's components that a guest can have. */
+    private long attribute(int request, long arg, long scratch) {
+        UserMemory.read(scratch, arg, Abi.DEVICE_ATTR.bytes());
+        if (HostMemory.get32(scratch + Abi.DEVICE_ATTR.at("group")) != 0
+                || HostMemory.get64(scratch + Abi.DEVICE_ATTR.at("attr")) != 0) {
+            throw Errno.ENXIO.raise();
+        }
+        if (request == Ioctl.GET_DEVICE_ATTR) {
+            long address = HostMemory.get64(scratch + Abi.DEVICE_ATTR.at("addr"));
+            HostMemory.put64(scratch, kvm.supportedXcr0());
+            UserMemory.write(address, scratch, Long.BYTES);
+        }
+        return 0;
     }
 
     private static long noArgument(long arg, long result) {

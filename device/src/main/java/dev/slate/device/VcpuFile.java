@@ -12,6 +12,7 @@ import dev.slate.device.abi.KvmFpu;
 import dev.slate.device.abi.KvmRegs;
 import dev.slate.device.abi.KvmRun;
 import dev.slate.device.abi.KvmSregs;
+import dev.slate.device.abi.KvmSregs2;
 import dev.slate.device.abi.KvmVcpuEvents;
 import dev.slate.device.abi.PreFaultMemory;
 import dev.slate.kvm.DebugRegs;
@@ -174,6 +175,18 @@ final class VcpuFile extends KvmFile {
                 UserMemory.read(scratch, arg, KvmSregs.BYTES);
                 KvmSregs.read(scratch, sregs);
                 vcpu.setSregs(sregs);
+            }
+            case Ioctl.GET_SREGS2 -> {
+                long[] pdptrs = new long[4];
+                long flags = vcpu.getSregs2(sregs, pdptrs);
+                KvmSregs2.write(scratch, sregs, flags, pdptrs);
+                UserMemory.write(arg, scratch, KvmSregs2.BYTES);
+            }
+            case Ioctl.SET_SREGS2 -> {
+                UserMemory.read(scratch, arg, KvmSregs2.BYTES);
+                long[] pdptrs = new long[4];
+                KvmSregs2.read(scratch, sregs, pdptrs);
+                vcpu.setSregs2(sregs, KvmSregs2.flags(scratch), pdptrs);
             }
             case Ioctl.GET_FPU -> {
                 Fpu fpu = new Fpu();

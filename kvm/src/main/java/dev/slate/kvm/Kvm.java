@@ -157,6 +157,11 @@ public final class Kvm {
         return supported.entries();
     }
 
+    /** {@code KVM_X86_XCOMP_GUEST_SUPP}: XSAVE's components that a guest can have, as in XCR0. */
+    public long supportedXcr0() {
+        return supported.xcr0();
+    }
+
     /** {@code KVM_GET_EMULATED_CPUID}: nothing works that is not offered outright. */
     public List<CpuidEntry> emulatedCpuid() {
         return List.of(

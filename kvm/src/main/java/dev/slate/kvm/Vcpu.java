@@ -39,6 +39,9 @@ public final class Vcpu implements AutoCloseable {
      */
     public static final int KICK_SIGNAL = GuestMode.KICK_SIGNAL;
 
+    /** Flag of {@link #getSregs2} and {@link #setSregs2}: {@code KVM_SREGS2_FLAGS_PDPTRS_VALID}. */
+    public static final long SREGS2_PDPTRS_VALID = 1;
+
     private final Vm vm;
     private final int id;
     private final VcpuExit exit = new VcpuExit();
@@ -223,6 +226,55 @@ public final class Vcpu implements AutoCloseable {
         } finally {
             mutex.unlock();
         }
+    }
+
+    /**
+     * {@code KVM_GET_SREGS2}: as {@link #getSregs}, without interrupts, and with PAE paging's directory pointers.
+     *
+     * @param into receives the registers
+     * @param pdptrs receives four entries where PAE paging is on
+     * @return {@link #SREGS2_PDPTRS_VALID} where it is, else 0
+     */
+    public long getSregs2(Sregs into, long[] pdptrs) {
+        mutex.lock();
+        try {
+            getSregs(into);
+            if (!paePaging(into)) {
+                return 0;
+            }
+            System.arraycopy(state.pdptr, 0, pdptrs, 0, 4);
+            return SREGS2_PDPTRS_VALID;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /**
+     * {@code KVM_SET_SREGS2}: with {@link #SREGS2_PDPTRS_VALID} the directory pointers are those given, not those in memory.
+     *
+     * @param from the registers; their interrupts are none
+     * @param flags {@link #SREGS2_PDPTRS_VALID} or 0
+     * @param pdptrs four entries
+     * @throws KvmException EINVAL: as {@link #setSregs}, unknown flags, or pointers without PAE paging
+     */
+    public void setSregs2(Sregs from, long flags, long[] pdptrs) {
+        if ((flags & ~SREGS2_PDPTRS_VALID) != 0 || flags != 0 && !paePaging(from)) {
+            throw Errno.EINVAL.raise();
+        }
+        mutex.lock();
+        try {
+            setSregs(from);
+            if (flags != 0) {
+                System.arraycopy(pdptrs, 0, state.pdptr, 0, 4);
+                parts.processor.directoryPointersGiven();
+            }
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    private static boolean paePaging(Sregs r) {
+        return (r.cr0 & CpuState.CR0_PG) != 0 && (r.cr4 & CpuState.CR4_PAE) != 0 && (r.efer & CpuState.EFER_LMA) == 0;
     }
 
     /** {@code KVM_GET_FPU}. */
@@ -585,14 +637,11 @@ public final class Vcpu implements AutoCloseable {
      *
      * @param control {@code KVM_GUESTDBG_*}
      * @param debugreg eight registers, as {@code struct kvm_guest_debug_arch}
-     * @throws KvmException EINVAL: unknown bits; EBUSY: an exception is pending that would be lost
+     * @throws KvmException EBUSY: an exception is pending that would be lost
      */
     public void setGuestDebug(int control, long[] debugreg) {
         mutex.lock();
         try {
-            if ((control & ~GuestDebug.VALID) != 0) {
-                throw Errno.EINVAL.raise();
-            }
             if ((control & (GuestDebug.INJECT_DB | GuestDebug.INJECT_BP)) != 0) {
                 if (events.exceptionPending) {
                     throw Errno.EBUSY.raise();
@@ -614,6 +663,8 @@ public final class Vcpu implements AutoCloseable {
         mutex.lock();
         try {
             switch (cap) {
+                // No nested hypervisor could use either.
+                case HYPERV_ENLIGHTENED_VMCS, HYPERV_DIRECT_TLBFLUSH -> throw Errno.ENOTTY.raise();
                 case ENFORCE_PV_FEATURE_CPUID -> cpuid.enforcesPvFeatures = args[0] != 0;
                 default -> throw new IllegalStateException(cap + " can be enabled and has no case here");
             }

@@ -42,6 +42,12 @@ public final class Vm implements AutoCloseable {
     /** {@code KVM_MSR_FILTER_MAX_RANGES}. */
     public static final int MSR_FILTER_RANGES = MsrPolicy.MAX_RANGES;
 
+    /** Bus lock detection off and on, at once. */
+    private static final long BUS_LOCK_BOTH = 3;
+
+    /** Pages of slots for each shadow page, where the client has not said how many there may be. */
+    private static final long PAGES_TO_MMU_PAGES = 50;
+
     private static final long TOP_OF_32_BITS = 0xffff_ffffL;
 
     private final Kvm kvm;
@@ -64,7 +70,7 @@ public final class Vm implements AutoCloseable {
     private volatile @Nullable Vcpu[] vcpus = new Vcpu[0];
     private int createdVcpus;
     private int maxVcpuId;
-    private volatile long nrMmuPages = MIN_ALLOC_MMU_PAGES;
+    private boolean mmuPagesRequested;
 
     Vm(Kvm kvm, long coalescedRingHva, boolean ownsRing) {
         HostServices host = kvm.host();
@@ -240,7 +246,16 @@ public final class Vm implements AutoCloseable {
 
     /** See {@link GuestMemory#setUserMemoryRegion}. */
     public void setUserMemoryRegion(int slot, int flags, long gpa, long bytes, long hva) {
-        memory.setUserMemoryRegion(slot, flags, gpa, bytes, hva);
+        lock.lock();
+        try {
+            long before = memory.slotPages();
+            memory.setUserMemoryRegion(slot, flags, gpa, bytes, hva);
+            if (!mmuPagesRequested && memory.slotPages() != before) {
+                settings.mmuPages = Math.max(memory.slotPages() / PAGES_TO_MMU_PAGES, MIN_ALLOC_MMU_PAGES);
+            }
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** See {@link GuestMemory#getDirtyLog}. */
@@ -316,15 +331,21 @@ public final class Vm implements AutoCloseable {
         if (Long.compareUnsigned(pages, MIN_ALLOC_MMU_PAGES) < 0) {
             throw Errno.EINVAL.raise();
         }
-        if (shadow != null) {
-            shadow.limit(pages);
+        lock.lock();
+        try {
+            if (shadow != null) {
+                shadow.limit(pages);
+            }
+            mmuPagesRequested = true;
+            settings.mmuPages = pages;
+        } finally {
+            lock.unlock();
         }
-        nrMmuPages = pages;
     }
 
-    /** {@code KVM_GET_NR_MMU_PAGES}. */
+    /** {@code KVM_GET_NR_MMU_PAGES}: what was set, or what the slots ask for; 0 before the first of them. */
     public long nrMmuPages() {
-        return shadow != null ? shadow.limit() : nrMmuPages;
+        return shadow != null && settings.mmuPages != 0 ? shadow.limit() : settings.mmuPages;
     }
 
     /** What the shadow MMU's structures hold now; null under two-dimensional paging. Takes the MMU's lock. */
@@ -405,6 +426,11 @@ public final class Vm implements AutoCloseable {
             case X86_USER_SPACE_MSR -> msrPolicy.userSpaceMask = (int) arg;
             case EXIT_HYPERCALL -> settings.hypercallExits = arg;
             case EXIT_ON_EMULATION_FAILURE -> settings.exitOnEmulationFailure = arg != 0;
+            case X86_BUS_LOCK_EXIT -> {
+                if (arg == BUS_LOCK_BOTH) {
+                    throw Errno.EINVAL.raise();
+                }
+            }
             case MAX_VCPU_ID -> lowerMaxVcpuId(arg);
             case SPLIT_IRQCHIP -> createIrqchip(true, arg);
             case X2APIC_API -> interrupts.x2apicApi((int) arg);

@@ -33,6 +33,14 @@ class HypercallTest {
     private Guest64 guest(boolean irqchip, int features) {
         Guest64 g = new Guest64(irqchip, 0x0f, 0x01, 0xd9, 0xe6, 1);
         open.add(g);
+        if (irqchip) {
+            // A spurious-interrupt vector, and the APIC switched on by software: it takes fixed interrupts.
+            byte[] apic = new byte[1024];
+            g.vcpu.getLapic(apic);
+            apic[0xf0] = (byte) 0xff;
+            apic[0xf1] = 1;
+            g.vcpu.setLapic(apic);
+        }
         if (features != -1) {
             List<CpuidEntry> less = new ArrayList<>();
             for (CpuidEntry e : g.kvm.supportedCpuid()) {

@@ -46,7 +46,8 @@ class VcpuStateTest {
         assertThat(s.cr0).isEqualTo(0x6000_0010L);
         assertThat(s.cs.base).isEqualTo(0xffff_0000L);
         assertThat(s.cs.selector).isEqualTo(0xf000);
-        assertThat(s.cs.type).isEqualTo(0xb);
+        assertThat(s.cs.type).isEqualTo(0xa);
+        assertThat(s.ss.type).isEqualTo(2);
         assertThat(s.ds.type).isEqualTo(3);
         assertThat(s.ldt.type).isEqualTo(2);
         assertThat(s.tr.type).isEqualTo(3);
@@ -273,8 +274,10 @@ class VcpuStateTest {
         fpu.fcw = 0x27f;
         fpu.fsw = 3 << 11;
         fpu.ftwx = 0x5a;
-        fpu.mxcsr = 0x1f80;
+        fpu.mxcsr = 0x1fc0;
         vcpu.setFpu(fpu);
+        // Neither taken nor given, as in KVM.
+        fpu.mxcsr = 0;
         Fpu back = new Fpu();
         vcpu.getFpu(back);
         assertThat(back).usingRecursiveComparison().isEqualTo(fpu);
@@ -342,5 +345,39 @@ class VcpuStateTest {
         other.setMpState(MpState.HALTED);
         assertThat(other.getMpState()).isEqualTo(MpState.HALTED);
         assertThat(other.run(true)).isEqualTo(Errno.EINTR.number());
+    }
+
+    @Test
+    void withoutASlotEverAVcpuHasNoPageForItsTables() {
+        Kvm kvm = new Kvm(new TestHost());
+        try (Vm vm = kvm.createVm(0);
+                Vcpu vcpu = vm.createVcpu(0)) {
+            assertThat(vm.nrMmuPages()).isZero();
+            assertThat(vcpu.run(false)).isEqualTo(Errno.ENOSPC.number());
+            vm.setNrMmuPages(100);
+            assertThat(vm.nrMmuPages()).isEqualTo(100);
+            assertThat(vcpu.run(false)).isZero();
+        }
+    }
+
+    @Test
+    void sregs2CarryTheDirectoryPointersOfPaePagingInPlaceOfInterrupts() {
+        Kvm kvm = new Kvm(new TestHost());
+        try (Vm vm = kvm.createVm(0);
+                Vcpu vcpu = vm.createVcpu(0)) {
+            vcpu.setCpuid(kvm.supportedCpuid());
+            Sregs s = new Sregs();
+            long[] pdptrs = new long[4];
+            assertThat(vcpu.getSregs2(s, pdptrs)).isZero();
+            long[] given = {0x1001, 0x2001, 0x3001, 0x4001};
+            fails(Errno.EINVAL, () -> vcpu.setSregs2(s, Vcpu.SREGS2_PDPTRS_VALID, given));
+            fails(Errno.EINVAL, () -> vcpu.setSregs2(s, 2, given));
+            s.setFlat32();
+            s.cr0 |= 0x8000_0000L;
+            s.cr4 = 0x20;
+            vcpu.setSregs2(s, Vcpu.SREGS2_PDPTRS_VALID, given);
+            assertThat(vcpu.getSregs2(s, pdptrs)).isEqualTo(Vcpu.SREGS2_PDPTRS_VALID);
+            assertThat(pdptrs).isEqualTo(given);
+        }
     }
 }

@@ -17,6 +17,7 @@ class AbiTest {
             KvmSregs.SEGMENT,
             KvmSregs.TABLE,
             KvmSregs.LAYOUT,
+            KvmSregs2.LAYOUT,
             KvmFpu.LAYOUT,
             KvmDebugRegs.LAYOUT,
             KvmClockData.LAYOUT,

@@ -40,6 +40,7 @@ public final class GuestMemory implements AutoCloseable {
     private final HostServices host;
     private final ReentrantLock slotsLock = new ReentrantLock();
     private @Nullable MemslotListener listener;
+    private volatile long slotPages;
 
     private volatile Memslots normal = Memslots.empty();
     private volatile Memslots smm = Memslots.empty();
@@ -184,6 +185,7 @@ public final class GuestMemory implements AutoCloseable {
             byId[asId] = ids;
         }
         ids[id] = slot;
+        slotPages += (slot == null ? 0 : slot.npages) - (old == null ? 0 : old.npages);
         if (listener != null) {
             listener.memslotChanged(old, slot, change, initiallySet);
         }
@@ -359,6 +361,11 @@ public final class GuestMemory implements AutoCloseable {
         if (Long.compareUnsigned(bytes, DirtyRing.MAX_BYTES) > 0) {
             throw Errno.E2BIG.raise();
         }
+    }
+
+    /** Pages of all slots together. */
+    public long slotPages() {
+        return slotPages;
     }
 
     /** Bytes of each vCPU's dirty ring, or 0: bitmaps are used. */

@@ -101,7 +101,7 @@ final class Hypercalls {
         if ((icr & ICR_LOGICAL_OR_SHORTHAND) != 0) {
             return EINVAL;
         }
-        if (!run.settings.irqchip) {
+        if (!run.vcpu.apic.inKernel()) {
             return EOPNOTSUPP;
         }
         ApicBus bus = run.vm.irqchip().bus();

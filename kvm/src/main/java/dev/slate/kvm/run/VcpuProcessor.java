@@ -192,6 +192,11 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         directoryPointersStale = true;
     }
 
+    /** The directory pointers of PAE paging were set by hand: memory is not asked for them. */
+    public void directoryPointersGiven() {
+        directoryPointersStale = false;
+    }
+
     /** Whether VMRUN would enter the state; looked at anew only when it was set from outside. */
     boolean enterable() {
         if (!checked) {
@@ -210,6 +215,10 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     /** Gives the processor the tables it walks; 0, or an errno that KVM_RUN fails with. */
     int loadRoot(Cpu cpu) {
+        if (vm.settings().mmuPages == 0) {
+            // There never was a slot: KVM has no page for a root.
+            return Errno.ENOSPC.number();
+        }
         TdpMmu tdp = vm.tdp();
         if (tdp != null) {
             cpu.walker.nestedRoot = tdp.root(mmu);

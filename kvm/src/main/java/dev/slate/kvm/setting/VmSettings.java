@@ -27,6 +27,9 @@ public final class VmSettings {
     /** {@code KVM_CAP_HALT_POLL}: longest time that a vCPU polls for the end of HLT. */
     public volatile long haltPollNanos;
 
+    /** Shadow pages that the VM may have, for all its vCPUs; 0 until a slot or {@code KVM_SET_NR_MMU_PAGES} says so: no vCPU can run. */
+    public volatile long mmuPages;
+
     /** {@code KVM_CREATE_IRQCHIP} was called. */
     public volatile boolean irqchip;
 

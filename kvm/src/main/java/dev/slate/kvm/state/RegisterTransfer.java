@@ -117,7 +117,8 @@ public final class RegisterTransfer {
             LittleEndian.putLong(to.xmm, i * 16, s.xmm[i * 4]);
             LittleEndian.putLong(to.xmm, i * 16 + 8, s.xmm[i * 4 + 1]);
         }
-        to.mxcsr = s.mxcsr;
+        // KVM_GET_FPU leaves it out, KVM_SET_FPU does not look at it.
+        to.mxcsr = 0;
     }
 
     public static void setFpu(CpuState s, Fpu from) {

@@ -140,7 +140,9 @@ public final class VcpuReset {
         }
         s.segSelector[CpuState.CS] = 0xf000;
         s.segBase[CpuState.CS] = 0xffff_0000L;
-        s.segAttr[CpuState.CS] = CpuState.ATTR_P | CpuState.ATTR_S | 0xb;
+        // Neither has been accessed yet, as in KVM on AMD, whose processors give the others as accessed always.
+        s.segAttr[CpuState.CS] = CpuState.ATTR_P | CpuState.ATTR_S | 0xa;
+        s.segAttr[CpuState.SS] = CpuState.ATTR_P | CpuState.ATTR_S | 2;
         s.segAttr[CpuState.LDTR] = CpuState.ATTR_P | 2;
         s.segAttr[CpuState.TR] = CpuState.ATTR_P | 3;
         s.gdtBase = 0;
