@@ -213,6 +213,7 @@ final class VcpuFile extends KvmFile {
                 HostMemory.copyOut(scratch, image, 0, image.length);
                 vcpu.setXsave(image);
             }
+            case Ioctl.TRANSLATE -> translate(arg, scratch);
             case Ioctl.GET_XCRS -> {
                 HostMemory.fill(scratch, Abi.XCRS.bytes(), 0);
                 put32(scratch + Abi.XCRS.at("nr_xcrs"), 1);
@@ -342,6 +343,17 @@ final class VcpuFile extends KvmFile {
         vcpu.getXsave(image);
         HostMemory.copyIn(image, 0, scratch, bytes);
         UserMemory.write(arg, scratch, bytes);
+    }
+
+    /** KVM says of every address that it is the supervisor's and can be written. */
+    private void translate(long arg, long scratch) {
+        UserMemory.read(scratch, arg, Abi.TRANSLATION.bytes());
+        long gpa = vcpu.translate(get64(scratch + Abi.TRANSLATION.at("linear_address")));
+        put64(scratch + Abi.TRANSLATION.at("physical_address"), gpa);
+        HostMemory.put8(scratch + Abi.TRANSLATION.at("valid"), gpa == -1 ? 0 : 1);
+        HostMemory.put8(scratch + Abi.TRANSLATION.at("writeable"), 1);
+        HostMemory.put8(scratch + Abi.TRANSLATION.at("usermode"), 0);
+        UserMemory.write(arg, scratch, Abi.TRANSLATION.bytes());
     }
 
     /** XCR0 is the only register; without it among the first {@code nr_xcrs} nothing happens. */

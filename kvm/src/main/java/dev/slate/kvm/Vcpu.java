@@ -20,6 +20,7 @@ import dev.slate.kvm.state.EventTransfer;
 import dev.slate.kvm.state.GuestDebug;
 import dev.slate.kvm.state.RegisterTransfer;
 import dev.slate.kvm.state.SregsTransfer;
+import dev.slate.kvm.state.Translation;
 import dev.slate.kvm.state.XsaveImage;
 import dev.slate.kvm.stats.VcpuStats;
 import java.util.List;
@@ -275,6 +276,21 @@ public final class Vcpu implements AutoCloseable {
 
     private static boolean paePaging(Sregs r) {
         return (r.cr0 & CpuState.CR0_PG) != 0 && (r.cr4 & CpuState.CR4_PAE) != 0 && (r.efer & CpuState.EFER_LMA) == 0;
+    }
+
+    /**
+     * {@code KVM_TRANSLATE}: where a linear address leads by the guest's tables.
+     *
+     * @param la linear address
+     * @return guest physical address; -1: nowhere
+     */
+    public long translate(long la) {
+        mutex.lock();
+        try {
+            return new Translation(state, parts.mmu, cpuid.maxPhysicalAddress()).of(la);
+        } finally {
+            mutex.unlock();
+        }
     }
 
     /** {@code KVM_GET_FPU}. */

@@ -380,4 +380,21 @@ class VcpuStateTest {
             assertThat(pdptrs).isEqualTo(given);
         }
     }
+
+    @Test
+    void aLinearAddressIsTranslatedByTheGuestsTables() {
+        try (Guest64 g = new Guest64(0xf4)) {
+            assertThat(g.vcpu.translate(Guest64.DATA + 0x123)).isEqualTo(Guest64.DATA + 0x123);
+            assertThat(g.vcpu.translate(Guest64.NOWHERE))
+                    .as("mapped, though no memory is there")
+                    .isEqualTo(Guest64.NOWHERE);
+            assertThat(g.vcpu.translate(0x8000_0000L)).isEqualTo(-1);
+            assertThat(g.vcpu.translate(1L << 50)).as("KVM looks at no bit above the tables").isZero();
+            Sregs s = new Sregs();
+            g.vcpu.getSregs(s);
+            s.setFlat32();
+            g.vcpu.setSregs(s);
+            assertThat(g.vcpu.translate(0x1_0000_1000L)).as("without paging").isEqualTo(0x1000);
+        }
+    }
 }
