@@ -41,8 +41,7 @@ class AnswersTest {
     @Test
     void aLineExcusesItsOwnAnswerAndAStarAny() throws IOException {
         ExpectedAnswers e = expected("reason: why", "s | a | 5", "s | cpu* | *");
-        List<Difference> known =
-                List.of(new Difference("s", "a", "3", "5"), new Difference("s", "cpuid 1", "x", "y"));
+        List<Difference> known = List.of(new Difference("s", "a", "3", "5"), new Difference("s", "cpuid 1", "x", "y"));
         assertThat(e.unexpected(known)).isEmpty();
         Difference otherAnswer = new Difference("s", "a", "3", "6");
         Difference otherSet = new Difference("t", "a", "3", "5");
@@ -82,7 +81,9 @@ class AnswersTest {
         Answers answers = new Answers(home);
         ExpectedAnswers e = ExpectedAnswers.read(answers.expectations());
         assertThat(Files.readString(answers.expectations())).doesNotContain("reason: ?");
-        assertThat(Files.readString(answers.page())).as("./slate conformance answers --update writes it").isEqualTo(e.page());
+        assertThat(Files.readString(answers.page()))
+                .as("./slate conformance answers --update writes it")
+                .isEqualTo(e.page());
         for (String set : Answers.SETS) {
             assertThat(answers.real(set).size()).as(set).isPositive();
         }

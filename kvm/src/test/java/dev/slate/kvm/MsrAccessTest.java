@@ -96,7 +96,7 @@ class MsrAccessTest {
 
     @Test
     void everyListedMsrTakesBackWhatAClientReadOfIt() {
-        try (Guest64 g = new Guest64(0xf4)) {
+        try (Guest64 g = new Guest64(true, 0xf4)) {
             for (int index : g.kvm.msrIndexList()) {
                 long[] value = new long[1];
                 assertThat(g.vcpu.getMsr(index, value))

@@ -389,7 +389,9 @@ class VcpuStateTest {
                     .as("mapped, though no memory is there")
                     .isEqualTo(Guest64.NOWHERE);
             assertThat(g.vcpu.translate(0x8000_0000L)).isEqualTo(-1);
-            assertThat(g.vcpu.translate(1L << 50)).as("KVM looks at no bit above the tables").isZero();
+            assertThat(g.vcpu.translate(1L << 50))
+                    .as("KVM looks at no bit above the tables")
+                    .isZero();
             Sregs s = new Sregs();
             g.vcpu.getSregs(s);
             s.setFlat32();

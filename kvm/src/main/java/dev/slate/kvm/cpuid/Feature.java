@@ -108,6 +108,7 @@ public final class Feature {
     public static final int LM = bit(0x80000001, 0, EDX, 29);
 
     // Leaf 8000_0008h
+    public static final int XSAVEERPTR = bit(0x80000008, 0, EBX, 2);
     public static final int WBNOINVD = bit(0x80000008, 0, EBX, 9);
     public static final int AMD_IBPB = bit(0x80000008, 0, EBX, 12);
     public static final int AMD_IBRS = bit(0x80000008, 0, EBX, 14);

@@ -73,6 +73,8 @@ public enum FeatureRule {
     MOVDIRI(Feature.MOVDIRI, dev.slate.cpu.decode.Feature.MOVDIRI),
     SERIALIZE(Feature.SERIALIZE, dev.slate.cpu.decode.Feature.SERIALIZE),
     WBNOINVD(Feature.WBNOINVD, dev.slate.cpu.decode.Feature.WBNOINVD),
+    /** Of AMD's processors: no instruction more, but what FXSAVE and its like do. */
+    XSAVEERPTR(Feature.XSAVEERPTR, dev.slate.cpu.decode.Feature.XSAVEERPTR),
     /** Never offered: a guest would wait in MWAIT for ever. Its intercept asks {@link Feature#MONITOR} when a quirk is off. */
     MONITOR(Feature.MONITOR, dev.slate.cpu.decode.Feature.MONITOR),
     /** Never offered: XSAVE has no place for PKRU yet. */
@@ -95,7 +97,7 @@ public enum FeatureRule {
     UMIP(Feature.UMIP, permits(CpuState.CR4_UMIP)),
     LA57(Feature.LA57, permits(CpuState.CR4_LA57)),
     ARCH_CAPABILITIES(Feature.ARCH_CAPABILITIES),
-    CR8_LEGACY(Feature.CR8_LEGACY),
+    CR8_LEGACY(Feature.CR8_LEGACY, dev.slate.cpu.decode.Feature.CR8_LEGACY),
     NX(Feature.NX, efer(CpuState.EFER_NX)),
     GBPAGES(Feature.GBPAGES),
     LM(Feature.LM, efer(CpuState.EFER_LME | CpuState.EFER_LMA)),

@@ -54,9 +54,9 @@ public final class SupportedCpuid {
         boolean hostIntel = first != null && first[1] == INTEL_EBX;
         this.intel = vendor.equals("host") ? hostIntel : vendor.equals("intel");
         this.asHost = first != null && intel == hostIntel;
-        // LOCK MOV CR0 is AMD's.
+        // LOCK MOV CR0 is AMD's, and so is a way of FXSAVE.
         this.offered = Arrays.stream(offered)
-                .filter(f -> !intel || f != Feature.CR8_LEGACY)
+                .filter(f -> !intel || f != Feature.CR8_LEGACY && f != Feature.XSAVEERPTR)
                 .toArray();
         this.kvmFeatures = kvmFeatures;
         this.xcr0 = xcr0;
