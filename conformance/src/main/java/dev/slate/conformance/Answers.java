@@ -20,7 +20,7 @@ public final class Answers {
     /** The sets, each a C program and a file of answers. */
     public static final List<String> SETS = List.of("ask", "exit-rip", "irq-answers", "no-memory", "mmio-emulation");
 
-    private static final Duration LIMIT = Duration.ofSeconds(120);
+    private static final Duration LIMIT = Duration.ofMinutes(2);
 
     private final Path home;
 
