@@ -36,6 +36,10 @@ class GarbageGuestTest {
                     assertThat(errno)
                             .as("guest %d of seed %d", i, seed)
                             .isIn(0, Errno.EINTR.number(), Errno.EINVAL.number());
+                    if (errno == 0 && g.vcpu.exit().reason == VcpuExit.FAIL_ENTRY) {
+                        // A state that VMRUN refuses: it stands for as long as the client leaves it.
+                        break;
+                    }
                     if (errno == 0) {
                         assertThat(g.vcpu.exit().value()).isNotInstanceOf(Exit.Other.class);
                         random.nextBytes(g.vcpu.exit().mmioData);
