@@ -161,7 +161,7 @@ final class FarTransfers {
         int bytes = 1 << size;
         int seg = Insn.segment(w0);
         long la = o.part(w0, w1, 0, bytes, false);
-        if (size != 3 && o.part(w0, w1, bytes, 2, false) == cpu.wrap(la + bytes)) {
+        if (size != 3 && o.inOnePiece(w0, w1, bytes + 2)) {
             long pointer = cpu.loadFarPointer(seg, la, bytes);
             pointedSelector = (int) (pointer >>> 8 * bytes);
             return IntegerOps.zeroExtend(pointer, size);

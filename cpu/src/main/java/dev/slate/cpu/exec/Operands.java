@@ -55,6 +55,18 @@ final class Operands {
                 : cpu.linear(seg, maskAddress(ea, Insn.addressSize(w0)), bytes, write);
     }
 
+    /** Whether the rm operand lies within its segment, which does not grow down, and does not wrap. */
+    boolean inOnePiece(long w0, long w1, int bytes) {
+        if (cpu.mode64) {
+            return true;
+        }
+        int seg = Insn.segment(w0);
+        long last = offset(w0, w1) + bytes - 1;
+        return maskAddress(last, Insn.addressSize(w0)) == last
+                && (s.segAttr[seg] & 0xc) != 4
+                && last <= (s.segLimit[seg] & 0xffff_ffffL);
+    }
+
     /** Whether the rm operand's linear address has one of those low bits. */
     boolean misaligned(long w0, long w1, int bits) {
         int seg = Insn.segment(w0);
