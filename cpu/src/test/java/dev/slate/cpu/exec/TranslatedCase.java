@@ -45,6 +45,8 @@ final class TranslatedCase implements AutoCloseable {
         HostMemory.put64(memory.hva(TABLES + 8192) + 8 * (SiliconCase.DATA >>> 21), table | 7);
         HostMemory.put64(memory.hva(table), PAGE_GPA | 7);
         HostMemory.put64(memory.hva(table) + 8, PAGE_GPA + 4096 | 5);
+        HostMemory.put64(memory.hva(TABLES + 8192) + 8 * (SiliconSegments.ALIAS >>> 21), table + 8192 | 7);
+        HostMemory.put64(memory.hva(table + 8192) + 8 * (SiliconSegments.ALIAS >>> 12 & 511), PAGE_GPA | 7);
         HostMemory.put64(memory.hva(TABLES + 8192) + 8 * (SiliconCase.CODE >>> 21), table + 4096 | 7);
         HostMemory.put64(memory.hva(table + 4096), CODE_GPA | 5);
         s.segSelector[CpuState.SS] = 0x2b;
@@ -96,9 +98,11 @@ final class TranslatedCase implements AutoCloseable {
             s.xmm[i * 4 + 2] = in.fxLong(576 + 16 * i);
             s.xmm[i * 4 + 3] = in.fxLong(584 + 16 * i);
         }
-        s.fpIp = 0;
-        s.fpDp = 0;
-        s.fpOpcode = 0;
+        s.fpOpcode = in.fxInt(4) >>> 16;
+        s.fpIp = in.fxLong(8);
+        s.fpDp = in.fxLong(16);
+        s.fpCs = 0;
+        s.fpDs = 0;
         s.cr2 = 0;
         s.cpl = 3;
         cpu.serialize();
@@ -114,7 +118,9 @@ final class TranslatedCase implements AutoCloseable {
         HostMemory.put32(out.at + 148, ended ? 0 : error);
         out.set(152, s.cr2);
         out.fxInt(0, s.fcw | s.fsw << 16);
-        out.fxInt(4, s.ftwValid);
+        out.fxInt(4, s.ftwValid | s.fpOpcode << 16);
+        out.fxLong(8, s.fpIp);
+        out.fxLong(16, s.fpDp);
         out.fxInt(24, s.mxcsr);
         top = s.fsw >> 11 & 7;
         for (int i = 0; i < 8; i++) {

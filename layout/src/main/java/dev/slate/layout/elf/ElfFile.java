@@ -60,7 +60,7 @@ public final class ElfFile implements AutoCloseable {
             case 2 -> ByteOrder.BIG_ENDIAN;
             default -> throw broken(5, "the byte order is " + ident.get(5) + ", neither little nor big");
         };
-        ByteBuffer head = ident.order(order);
+        ByteBuffer head = image.slice(0, wide ? 64 : 52, "the file's header").order(order);
         type = Short.toUnsignedInt(head.getShort(16));
         machine = Short.toUnsignedInt(head.getShort(18));
         sections = readSections(head);
