@@ -131,7 +131,7 @@ final class RandomStructsTest {
     @Test
     void dwarfAndThePlatformAgreeWithTheCompilerAboutTenThousandStructs() throws Exception {
         Tools.need("cc");
-        long seed = Long.getLong("slate.seed", System.nanoTime());
+        long seed = Long.getLong("slate.seed", 1);
         System.out.println("random structs: -Dslate.seed=" + seed);
         SplittableRandom random = new SplittableRandom(seed);
         StringBuilder source =

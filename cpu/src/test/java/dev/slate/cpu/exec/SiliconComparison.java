@@ -202,6 +202,11 @@ final class SiliconComparison {
             // on one processor.
             return null;
         }
+        if (intel && several(op) && silicon.trap() == GuestFault.SS && ours.trap == GuestFault.GP) {
+            // An area that neither is aligned nor lies at a canonical address: which of the two faults comes first
+            // is the maker's.
+            return null;
+        }
         if (intel && in.segmented() && atAnEdge(in, b, at, op, silicon, ours)) {
             return null;
         }

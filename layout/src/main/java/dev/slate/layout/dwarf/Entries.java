@@ -20,6 +20,11 @@ import org.jspecify.annotations.Nullable;
 
 /** Makes types and members out of one unit's entries. */
 final class Entries {
+    /** How many names may be asked for inside one another. */
+    private static final int DEEPEST_NAME = 64;
+
+    private static final ThreadLocal<int[]> NAMING = ThreadLocal.withInitial(() -> new int[1]);
+
     private final Unit unit;
 
     Entries(Unit unit) {
@@ -203,8 +208,16 @@ final class Entries {
         Die named = declarationOf(die, 0);
         String name = die.has(At.NAME) ? die.name() : named.name();
         if (name == null || !unit.language().cxx() || name.indexOf('<') >= 0) return name;
-        String arguments = new Templates(this).arguments(die);
-        return arguments.isEmpty() ? name : name + arguments;
+        int[] depth = NAMING.get();
+        // A class that is its own template's argument, or lies in one that is: no compiler writes that.
+        if (depth[0] > DEEPEST_NAME) throw unit.broken(die.offset, "a name that contains itself");
+        depth[0]++;
+        try {
+            String arguments = new Templates(this).arguments(die);
+            return arguments.isEmpty() ? name : name + arguments;
+        } finally {
+            depth[0]--;
+        }
     }
 
     /** The entry that has the name and the scope of one that is defined elsewhere than it is declared. */
