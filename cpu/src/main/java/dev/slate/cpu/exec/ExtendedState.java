@@ -81,8 +81,8 @@ final class ExtendedState {
         int fxBytes = cpu.intel ? 160 + 16 * xmmCount() : LEGACY_BYTES;
         int extended = (gpr[RAX] & s.xcr0 & AVX) != 0 ? AVX_OFFSET + AVX_BYTES : HEADER + 64;
         long la = o.address(w0, w1, fx ? fxBytes : extended, write);
-        if (fx && cpu.mode64 && !cpu.canonical(la)) {
-            // The XSAVE family looks at the alignment first.
+        if ((fx || cpu.intel) && cpu.mode64 && !cpu.canonical(la)) {
+            // To AMD the XSAVE family looks at the alignment first.
             throw cpu.fault(seg == CpuState.SS ? GuestFault.SS : GuestFault.GP, 0);
         }
         if ((la & (fx ? 15 : 63)) != 0) {

@@ -75,8 +75,8 @@ final class StringOps {
 
     private int repeat(int op, long w0, long w1, boolean compares) {
         int addressSize = Insn.addressSize(w0);
-        if ((op == Op.STOS || op == Op.MOVS) && cpu.intel && addressSize == 2 && (int) gpr[CpuState.RCX] != 0) {
-            // Intel's have cut the registers to 32 bits when the first item faults.
+        if ((op == Op.STOS || op == Op.MOVS) && cpu.intel && addressSize == 2) {
+            // Intel's cut the registers to 32 bits first, even if no item follows or the first one faults.
             gpr[CpuState.RDI] &= 0xffff_ffffL;
             gpr[CpuState.RCX] &= 0xffff_ffffL;
             if (op == Op.MOVS) {
