@@ -79,8 +79,7 @@ public final class Cpu {
     /** A fault is being thrown by a task switch that has reached the new task: {@code s.rip} is that task's, not the block's. */
     public boolean atNewRip;
 
-    // ---- derived from the state by modeChanged(); here and in no holder of their own, because every access reads them
-    // ----
+    // ---- derived from the state by modeChanged(); in no holder of their own, because every access reads them ----
     /** 64-bit code runs. */
     public boolean mode64;
     /** {@link Mode} of the code segment. */

@@ -218,15 +218,12 @@ abstract class Emission {
     /** The interpreter executes the instruction at hand, and code goes on behind it. */
     void interpret(boolean last) {
         saveFlags();
-        int place = a.at;
-        // The site's number decides how long the move is, its resume address how far it is: fixed by the longest move.
         int site = site(0, next, 0);
         a.movConstant(RAX, site);
         a.jump(stubs.interpret);
         if (!last) {
             sites.resume[site] = a.here();
         }
-        assert a.at > place;
     }
 
     /** Goes on at a rip that is known. */

@@ -406,7 +406,7 @@ final class Emitter extends Reencoding {
     }
 
     private void extendAccumulator() {
-        int accumulator = Registers.home(CpuState.RAX);
+        // Guest RAX lives in r8 (Registers).
         switch (Insn.size(w0)) {
             case 1 -> {
                 raw(0x41, 0x0f, 0xbe, 0xc0); // movsx eax, r8b
@@ -415,7 +415,6 @@ final class Emitter extends Reencoding {
             case 2 -> raw(0x45, 0x0f, 0xbf, 0xc0); // movsx r8d, r8w
             default -> raw(0x4d, 0x63, 0xc0); // movsxd r8, r8d
         }
-        assert accumulator == 8;
     }
 
     private void extendIntoDx() {
