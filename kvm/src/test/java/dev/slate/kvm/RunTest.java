@@ -1,11 +1,13 @@
 package dev.slate.kvm;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.LittleEndian;
+import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.stats.VcpuStats;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** KVM_RUN with small guests. */
@@ -313,17 +315,18 @@ class RunTest {
     }
 
     @Test
-    void anInstructionThatIsNotImplementedComesWithItsBytes() {
-        // fldpi, at privilege 0: as long as the processor has no x87
-        try (Guest64 g = new Guest64(0xd9, 0xeb, 0xf4)) {
-            Exit exit = g.run();
-            assumeFalse(exit instanceof Exit.Halt, "the processor has x87 now: choose another instruction");
-            assertThat(exit).isEqualTo(new Exit.InternalError(VcpuExit.INTERNAL_ERROR_EMULATION));
-            VcpuExit e = g.vcpu.exit();
-            assertThat(e.internalData[0]).isEqualTo(VcpuExit.INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
-            assertThat(e.internalData[1]).isEqualTo(0x9090_9090_90eb_d902L);
-            assertThat(e.internalNdata).isEqualTo(8);
-            assertThat(g.regs().rip).isEqualTo(Guest64.CODE);
+    void anInstructionThatIsNotImplementedIsUndefinedWhateverTheClientPromised() {
+        // clzero, with CPUID 8000_0008h EBX[0] told; #UD has no handler here
+        try (Guest64 g = new Guest64(0x0f, 0x01, 0xfc, 0xf4)) {
+            List<CpuidEntry> leaves = new ArrayList<>();
+            for (CpuidEntry e : g.kvm.supportedCpuid()) {
+                leaves.add(
+                        e.function() == 0x8000_0008
+                                ? new CpuidEntry(e.function(), 0, 0, e.eax(), e.ebx() | 1, e.ecx(), e.edx())
+                                : e);
+            }
+            g.vcpu.setCpuid(leaves);
+            assertThat(g.run()).isEqualTo(new Exit.Shutdown());
         }
     }
 

@@ -3,8 +3,15 @@ package dev.slate.kvm;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.slate.kvm.cpuid.CpuidEntry;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -58,6 +65,58 @@ class VendorRunTest {
             g.vcpu.setCpuid(List.of());
             assertThat(g.run()).isEqualTo(new Exit.PortOut(Integer.parseInt(port, 16), 1, 1));
         }
+    }
+
+    /** IA32_SYSENTER_ESP and IA32_SYSENTER_EIP are as wide as the processor's linear addresses are to SYSENTER. */
+    @ParameterizedTest
+    @CsvSource({"amd, 175, 89abcdef", "amd, 176, 89abcdef", "intel, 175, 456789abcdef", "intel, 176, 456789abcdef"})
+    void theSysenterRegistersAreAsWideAsTheVendorMakesThem(String vendor, String msr, String kept) {
+        // mov $MSR,%ecx; mov $0x89abcdef,%eax; mov $0x4567,%edx; wrmsr; hlt
+        int index = Integer.parseInt(msr, 16);
+        try (Guest64 g = new Guest64(
+                Knobs.parse("cpu.vendor=" + vendor),
+                false,
+                0xb9,
+                index & 0xff,
+                index >> 8,
+                0,
+                0,
+                0xb8,
+                0xef,
+                0xcd,
+                0xab,
+                0x89,
+                0xba,
+                0x67,
+                0x45,
+                0,
+                0,
+                0x0f,
+                0x30,
+                0xf4)) {
+            assertThat(g.run()).isEqualTo(new Exit.Halt());
+            long[] value = new long[1];
+            assertThat(g.vcpu.getMsr(index, value)).isTrue();
+            assertThat(value[0]).isEqualTo(Long.parseLong(kept, 16));
+        }
+    }
+
+    /** What docs/vendors.md says holds a line is a test that there is. */
+    @Test
+    void everyTestThatTheTableNamesIsThere() throws IOException {
+        Path root = Path.of("").toAbsolutePath();
+        while (!Files.exists(root.resolve("docs/vendors.md"))) root = root.getParent();
+        Matcher names = Pattern.compile("`(\\w+Test)`").matcher(Files.readString(root.resolve("docs/vendors.md")));
+        int found = 0;
+        while (names.find()) {
+            String file = names.group(1) + ".java";
+            try (Stream<Path> sources =
+                    Stream.concat(Files.walk(root.resolve("kvm/src/test")), Files.walk(root.resolve("cpu/src/test")))) {
+                assertThat(sources.anyMatch(f -> f.endsWith(file))).as(file).isTrue();
+            }
+            found++;
+        }
+        assertThat(found).isGreaterThan(2);
     }
 
     /** NullSelectorClearsBase, CPUID 8000_0021h EAX[6]. */

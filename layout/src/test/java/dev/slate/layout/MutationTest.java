@@ -187,7 +187,12 @@ final class MutationTest {
             {"gfortran", "gfortran -w -ffree-line-length-none -g -c " + truth + ".f90 -o m.o"},
             {"gnatmake", "gnatmake -q -f -g -c " + truth + ".adb"},
             {"fpc", "fpc -v0 -g -gw3 -Cn -FE" + folder + " -om.o " + truth + ".pas"},
-            {"gdc", "gdc -w -g -c " + truth + ".d -o m.o"}
+            {"gdc", "gdc -w -g -c " + truth + ".d -o m.o"},
+            {
+                "go",
+                "env GOCACHE=" + folder + "/go GO111MODULE=off go build -ldflags=-compressdwarf=false -o m.o " + truth
+                        + ".go"
+            }
         };
         int share = Math.max(200, MUTATIONS / 8);
         for (String[] compiler : compilers) {
@@ -199,6 +204,8 @@ final class MutationTest {
                     folder.resolve(compiler[0].equals("fpc") || compiler[0].equals("gnatmake") ? "truth.o" : "m.o");
             if (!Files.exists(object)) continue;
             byte[] good = Files.readAllBytes(object);
+            // Go's file is a whole program with its library.
+            int each = compiler[0].equals("go") ? Math.max(25, share / 50) : share / 2;
             for (String name : new String[] {".debug_info", ".debug_abbrev"}) {
                 ElfFile.Section section = section(good, name);
                 int from = (int) section.offset();
@@ -207,7 +214,7 @@ final class MutationTest {
                         good,
                         from,
                         (int) (from + section.size()),
-                        share / 2,
+                        each,
                         MutationTest::readAll);
             }
         }
