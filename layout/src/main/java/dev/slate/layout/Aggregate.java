@@ -6,6 +6,8 @@ import org.jspecify.annotations.Nullable;
 
 /** A struct, class, union, interface or JVM class: members at places. */
 public final class Aggregate extends Type {
+    private static final int DEEPEST = 200;
+
     /** The keyword that it was declared with. */
     public enum Kind {
         STRUCT("struct"),
@@ -70,7 +72,7 @@ public final class Aggregate extends Type {
     private @Nullable Aggregate definition;
     private boolean lookedForDefinition;
     private boolean opening;
-    private boolean aligning;
+    private int levels; // of parts, this one included; 0: not looked at, -1: being looked at
     private long naturalAlignment = -1;
     /** What {@link Packing} found out, null before it looked. */
     @Nullable
@@ -175,6 +177,56 @@ public final class Aggregate extends Type {
         return known;
     }
 
+    /**
+     * Checks that what it consists of, members and base classes, ends somewhere: what walks through types nests no deeper than this allows.
+     *
+     * @throws LayoutException if it is a part of itself or has parts within parts more than 200 deep: no compiler wrote that
+     */
+    void checkParts() {
+        checkParts(0);
+    }
+
+    private int checkParts(int above) {
+        int known = levels;
+        if (known < 0) throw new LayoutException(table().file(), "type " + id() + ": it contains itself");
+        if (known == 0) {
+            levels = -1;
+            int deepest = 0;
+            try {
+                for (Member member : readableMembers()) {
+                    Aggregate part = partOf(member);
+                    if (part != null && above < DEEPEST) deepest = Math.max(deepest, part.checkParts(above + 1));
+                }
+            } finally {
+                levels = 0;
+            }
+            known = deepest + 1;
+        }
+        if (above + known > DEEPEST)
+            throw new LayoutException(
+                    table().file(), "type " + id() + ": its parts have parts more than " + DEEPEST + " deep");
+        levels = known;
+        return known;
+    }
+
+    /** The members with those of variants; none if they cannot be read, which is for others to complain about. */
+    private List<Member> readableMembers() {
+        try {
+            List<Member> all = new ArrayList<>(members());
+            for (Entry entry : entries()) if (entry instanceof Variant variant) all.addAll(variant.members());
+            return all;
+        } catch (LayoutException unreadable) {
+            return List.of();
+        }
+    }
+
+    private static @Nullable Aggregate partOf(Member member) {
+        if (member.role() == Member.Role.STATIC) return null;
+        Type type = Type.strip(member.type());
+        for (int i = 0; i < DEEPEST && type instanceof ArrayType array; i++) type = Type.strip(array.element());
+        return type instanceof Aggregate aggregate ? aggregate : null;
+    }
+
     /** Holes, paddings and lines, worked out once. */
     public Layout layout() {
         Layout known = layout;
@@ -198,15 +250,13 @@ public final class Aggregate extends Type {
     /** The greatest natural alignment of a member, in bytes; 0 for an aggregate without members. */
     public long naturalAlignment() {
         if (naturalAlignment < 0) {
-            if (aligning) throw new LayoutException(table().file(), "type " + id() + ": it contains itself");
-            aligning = true;
+            checkParts();
             long greatest = 0;
             for (Member member : members()) {
                 if (member.takesNoPart()) continue;
                 greatest = Math.max(greatest, Type.naturalAlignment(member.type()));
             }
             naturalAlignment = greatest;
-            aligning = false;
         }
         return naturalAlignment;
     }

@@ -85,7 +85,7 @@ public final class Layout {
             long next = parts.get(i + 1).start();
             if (next >= p.end() || p.index() >= members.size()) continue;
             if (!(Type.strip(members.get(p.index()).type()) instanceof Aggregate inner)) continue;
-            if (next >= p.start() + 8 * VirtualBases.nonVirtualEnd(inner, 0))
+            if (next >= p.start() + 8 * VirtualBases.nonVirtualEnd(inner))
                 parts.set(i, new Part(p.index(), p.start(), next, p.unitStart(), p.unit()));
         }
     }

@@ -17,6 +17,9 @@ public record Platform(long widest, long doubtful) {
     /** A struct that looks as if it were not packed is not. */
     public static final long NATURAL = 1L << 40;
 
+    // Parts in parts, and the typedefs, qualifiers and arrays between them.
+    private static final int DEEPEST = 1000;
+
     /** The System V ABI of x86-64. */
     public static final Platform SYSTEM_V = new Platform(16, NATURAL);
 
@@ -44,7 +47,8 @@ public record Platform(long widest, long doubtful) {
     }
 
     private long alignmentOf(@Nullable Type type, int depth) {
-        if (depth > 4096) throw new LayoutException("?", "a type that never ends");
+        if (depth > DEEPEST)
+            throw new LayoutException(type == null ? "?" : type.table().file(), "a type that never ends");
         return switch (type) {
             case TypedefType t -> t.alignment() != 0 ? t.alignment() : alignmentOf(t.target(), depth + 1);
             case QualifiedType q -> {
@@ -60,7 +64,10 @@ public record Platform(long widest, long doubtful) {
             case EnumType e -> scalar(e.size());
             case PointerType p -> scalar(Math.min(p.size(), p.table().addressSize()));
             case UnspecifiedType u -> scalar(u.size());
-            case Aggregate a -> aggregate(a, depth);
+            case Aggregate a -> {
+                a.checkParts();
+                yield aggregate(a, depth);
+            }
             case FunctionType f -> scalar(f.size());
             case null -> 1;
         };

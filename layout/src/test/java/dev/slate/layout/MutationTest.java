@@ -16,6 +16,8 @@ import java.util.Arrays;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -217,6 +219,33 @@ final class MutationTest {
                         each,
                         MutationTest::readAll);
             }
+        }
+    }
+
+    @Test
+    void aClassThatIsAmongItsOwnBasesIsRefused() throws Exception {
+        Tools.need("c++", "readelf");
+        Files.writeString(
+                folder.resolve("own.cpp"),
+                "struct Root { virtual ~Root() {} long r; }; struct Left : virtual Root { int l; };"
+                        + " struct Below : Left { char b; }; Below below;");
+        Tools.run(folder, "c++", "-g", "-gno-column-info", "-c", "own.cpp", "-o", "own.o");
+        String text = Tools.run(folder, "readelf", "--debug-dump=info", "own.o");
+        // Below's base becomes Below, and in a second file Root's own class gets Below for its virtual base.
+        for (String derived : new String[] {"Left", "Below"}) {
+            Matcher entry = Pattern.compile(
+                            "<1><(\\w+)>[^\n]*DW_TAG_structure_type\\)(?:(?!<1>)[\\s\\S])*?DW_AT_name[^\n]*: " + derived
+                                    + "\\b(?:(?!<1>)[\\s\\S])*?DW_TAG_inheritance\\)\\s*<(\\w+)>\\s*DW_AT_type")
+                    .matcher(text);
+            Matcher below = Pattern.compile(
+                            "<1><(\\w+)>[^\n]*DW_TAG_structure_type\\)(?:(?!<1>)[\\s\\S])*?DW_AT_name[^\n]*: Below\\b")
+                    .matcher(text);
+            assertThat(entry.find()).as(text).isTrue();
+            assertThat(below.find()).isTrue();
+            byte[] object = Files.readAllBytes(folder.resolve("own.o"));
+            int at = (int) section(object, ".debug_info").offset() + Integer.parseInt(entry.group(2), 16);
+            ByteBuffer.wrap(object).order(ByteOrder.LITTLE_ENDIAN).putInt(at, Integer.parseInt(below.group(1), 16));
+            assertThat(refusal(() -> readDwarf(object))).contains("mutant").contains("it contains itself");
         }
     }
 
