@@ -55,8 +55,10 @@ final class CodeCache {
         }
         CpuState s = cpu.s;
         long la = rip;
+        long room = PAGE;
         if (!cpu.mode64) {
-            if ((rip & 0xffff_ffffL) > (s.segLimit[CpuState.CS] & 0xffff_ffffL)) {
+            room = (s.segLimit[CpuState.CS] & 0xffff_ffffL) - (rip & 0xffff_ffffL) + 1;
+            if (room <= 0) {
                 throw cpu.fault(GuestFault.GP, 0);
             }
             la = cpu.wrap(s.segBase[CpuState.CS] + rip);
@@ -65,8 +67,12 @@ final class CodeCache {
         int mode = cpu.codeMode;
         int i = (int) (hva ^ hva >>> 12) + mode * 977 & BLOCKS - 1;
         Block b = blocks[i];
-        if (b == null || b.hva != hva || b.mode != mode || b.epoch != cpu.codeEpoch && !b.isCurrent()) {
-            b = decode(la, hva, mode);
+        if (b == null
+                || b.hva != hva
+                || b.mode != mode
+                || b.byteLength > room
+                || b.epoch != cpu.codeEpoch && !b.isCurrent()) {
+            b = decode(la, hva, mode, room);
             QuickOp.quicken(b.code, b.count, mode);
             if (b.hva != 0) {
                 blocks[i] = b;
@@ -87,18 +93,14 @@ final class CodeCache {
         return b;
     }
 
-    private Block decode(long la, long hva, int mode) {
+    /** @param toLimit bytes up to the code segment's limit */
+    private Block decode(long la, long hva, int mode, long toLimit) {
         Decoder d = decoder;
         if (d == null) {
             d = new Decoder(cpu.features);
             decoder = d;
         }
         int available = PAGE - ((int) hva & PAGE - 1);
-        long toLimit = PAGE;
-        if (!cpu.mode64) {
-            CpuState s = cpu.s;
-            toLimit = (s.segLimit[CpuState.CS] & 0xffff_ffffL) - cpu.wrap(la - s.segBase[CpuState.CS]) + 1;
-        }
         Block b = d.decode(hva, (int) Math.min(available, toLimit), mode);
         if (b != null) {
             return b;

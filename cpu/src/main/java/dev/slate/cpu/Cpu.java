@@ -95,11 +95,16 @@ public final class Cpu {
     /** Runs hot blocks as machine code; null: all code is interpreted. */
     private @Nullable Translator translator;
 
+    /** Base and limit of CS outside 64-bit mode, as they were when a block was last found there. */
+    private long codeBase;
+
+    private int codeLimit;
+
     private long linearMask = -1;
     private int canonicalShift = 16;
 
     // ---- what decides whether a block in the jump cache is still what rip points at ----
-    /** Counts TLB flushes and mode changes. */
+    /** Counts TLB flushes and changes of the code segment. */
     private long translations = 1;
     /** {@link #translations} and the TLB mode in one word: equal means that a block needs no look at the page tables. */
     long generation = 8;
@@ -482,6 +487,12 @@ public final class Cpu {
         tlbMode = mode;
         for (int i = 0; i < 6; i++) {
             segmentBase[i] = mode64 && i < CpuState.FS ? 0 : st.segBase[i];
+        }
+        if (!mode64 && (codeBase != st.segBase[CpuState.CS] || codeLimit != st.segLimit[CpuState.CS])) {
+            // The same rip is other code from here on, and may lie outside.
+            codeBase = st.segBase[CpuState.CS];
+            codeLimit = st.segLimit[CpuState.CS];
+            translations++;
         }
         generation = translations << 3 | codeMode << 1 | mode & 1;
         breakpoints.refresh();
