@@ -72,13 +72,13 @@ public final class Board {
     /**
      * The board as a Markdown page.
      *
+     * @param heading the page's heading and what it is about
      * @param command the command that made it
      * @param machine what it ran on, as pairs of a word and its value
      */
-    public String markdown(String command, Map<String, String> machine) {
+    public String markdown(String heading, String command, Map<String, String> machine) {
         StringBuilder page = new StringBuilder();
-        page.append("# KVM selftests on Slate\n\n");
-        page.append("The KVM selftests of Debian's `linux-source-6.1`, compiled and run unmodified. Made by\n\n");
+        page.append(heading).append(" Made by\n\n");
         page.append("```\n").append(command).append("\n```\n\n");
         page.append(summary()).append(".\n\n");
         machine.forEach((word, value) ->

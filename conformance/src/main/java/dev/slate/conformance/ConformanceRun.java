@@ -82,7 +82,7 @@ public final class ConformanceRun {
 
     private Result repeated(Row row, int repeat) throws IOException, InterruptedException {
         Result result = runner.run(row);
-        for (int i = 1; i < repeat; i++) {
+        for (int i = 1; i < repeat * row.times(); i++) {
             result = result.merge(runner.run(row));
         }
         return result;

@@ -131,16 +131,19 @@ public final class Expectations {
         return new Expectations(accepted);
     }
 
-    /** Writes the file: the suite's rows in its order. Rows that the suite no longer has are left out. */
-    public void write(Path file, Suite suite) throws IOException {
+    /**
+     * Writes the file: the suite's rows in its order. Rows that the suite no longer has are left out.
+     *
+     * @param command the command whose rows they are, for instance {@code slate conformance selftests}
+     */
+    public void write(Path file, Suite suite, String command) throws IOException {
         int width = 0;
         for (Row row : suite.rows()) {
             width = Math.max(width, row.name().length());
         }
-        StringBuilder text = new StringBuilder("""
-                # What each row of the suite gives on Slate, and why when it is not a pass.
-                # `slate conformance selftests` compares with it; `slate conformance selftests --update` writes it.
-                """);
+        StringBuilder text =
+                new StringBuilder("# What each row of the suite gives on Slate, and why when it is not a pass.\n# `"
+                        + command + "` compares with it; `" + command + " --update` writes it.\n");
         for (Row row : suite.rows()) {
             String or = "";
             for (Expected expected : rows.getOrDefault(row.name(), List.of())) {

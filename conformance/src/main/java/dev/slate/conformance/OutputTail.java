@@ -14,12 +14,14 @@ final class OutputTail implements Runnable {
     private static final int KEPT = 64 << 10;
 
     private final InputStream source;
+    private final ConsoleWatch watch;
     private final byte[] head = new byte[KEPT];
     private final byte[] ring = new byte[KEPT];
     private long total;
 
-    OutputTail(InputStream source) {
+    OutputTail(InputStream source, ConsoleWatch watch) {
         this.source = source;
+        this.watch = watch;
     }
 
     @Override
@@ -28,6 +30,7 @@ final class OutputTail implements Runnable {
         try {
             for (int n = source.read(chunk); n >= 0; n = source.read(chunk)) {
                 add(chunk, n);
+                watch.add(chunk, n);
             }
         } catch (IOException closed) {
             // The stream is closed under us when the program is given up; what has come until then is what there is.

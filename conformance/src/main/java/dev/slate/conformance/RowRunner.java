@@ -2,16 +2,21 @@ package dev.slate.conformance;
 
 import java.io.IOException;
 import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Runs one row as a process group of its own and judges it. Whatever the program started is gone when {@link #run} returns.
@@ -22,20 +27,24 @@ public final class RowRunner {
 
     private final List<String> launcher;
     private final Path programs;
+    private final Map<String, String> unobtainable;
     private final Path work;
-    private final Set<Process> running = ConcurrentHashMap.newKeySet();
+    /** What runs, and the file that it counts in. */
+    private final Map<Process, Path> running = new ConcurrentHashMap<>();
 
     /**
      * Makes a runner.
      *
      * @param launcher the command that runs a program on Slate, for instance {@code slate run --quiet}: a row's knobs as {@code --set}, then
      *     {@code --}, the program and its arguments are put behind it
-     * @param programs the folder of the programs
+     * @param programs the folder of the programs, or of the machines' parts
+     * @param unobtainable the parts that can't be had here, and why: what needs one is skipped
      * @param work a folder for the logs and for what the programs leave behind
      */
-    public RowRunner(List<String> launcher, Path programs, Path work) {
+    public RowRunner(List<String> launcher, Path programs, Map<String, String> unobtainable, Path work) {
         this.launcher = List.copyOf(launcher);
         this.programs = programs;
+        this.unobtainable = Map.copyOf(unobtainable);
         this.work = work;
     }
 
@@ -46,14 +55,9 @@ public final class RowRunner {
 
     /** Runs a row to its end or its time limit. */
     public Result run(Row row) throws IOException, InterruptedException {
-        Path program = programs.resolve(row.program());
-        if (!Files.isExecutable(program)) {
-            return new Result(
-                    row,
-                    Outcome.FAIL,
-                    "the program was not built: " + programs.getFileName() + "/" + row.program(),
-                    Duration.ZERO,
-                    Counters.NONE);
+        Verdict unable = whyNot(row);
+        if (unable != null) {
+            return new Result(row, unable.outcome(), unable.reason(), Duration.ZERO, Counters.NONE);
         }
         Path folder = work.resolve(fileName(row));
         Files.createDirectories(folder);
@@ -68,8 +72,7 @@ public final class RowRunner {
             command.add(knob);
         }
         command.add("--");
-        command.add(program.toString());
-        command.addAll(row.arguments());
+        command.addAll(commandLine(row));
         ProcessBuilder builder = new ProcessBuilder(command)
                 .directory(folder.toFile())
                 .redirectErrorStream(true)
@@ -80,38 +83,118 @@ public final class RowRunner {
 
         long begin = System.nanoTime();
         Process process = builder.start();
-        OutputTail output = new OutputTail(process.getInputStream());
+        ConsoleWatch watch = new ConsoleWatch(row.program().shows());
+        OutputTail output = new OutputTail(process.getInputStream(), watch);
         Thread reader =
                 Thread.ofPlatform().daemon().name("output of " + row.name()).start(output);
-        boolean ended;
-        running.add(process);
+        boolean over;
+        running.put(process, counters);
         try {
-            ended = process.waitFor(row.limit().toMillis(), TimeUnit.MILLISECONDS);
+            over = waitFor(process, row, watch);
         } finally {
             killGroup(process);
+            killLeftBehind(counters);
             running.remove(process);
         }
         Duration time = Duration.ofNanos(System.nanoTime() - begin);
-        int status = ended ? process.exitValue() : -1;
         if (!reader.join(PATIENCE_FOR_OUTPUT)) {
             process.getInputStream().close(); // something left the process group and holds the pipe
         }
 
+        // One that never ends has been killed: having shown all is its success.
+        boolean stopped = !row.program().ends() && watch.missing().isEmpty();
+        int status = stopped ? row.program().status() : process.exitValue();
         try (OutputStream log = Files.newOutputStream(log(row))) {
             output.writeTo(log);
         }
         Counters served = Counters.read(counters);
         Files.delete(counters);
         deleteUnlessCrashed(folder);
-        Verdict verdict = Verdict.of(new Verdict.Evidence(status, !ended, row.limit(), output.lines(), served));
+        Verdict verdict = Verdict.of(new Verdict.Evidence(row, status, !over, watch.missing(), output.lines(), served));
         return new Result(row, verdict.outcome(), verdict.reason(), time, served);
+    }
+
+    /** Why the row can't run; null when it can. */
+    private @Nullable Verdict whyNot(Row row) {
+        Program program = row.program();
+        for (String part : program.needs()) {
+            String reason = unobtainable.get(part);
+            if (reason != null) {
+                return Verdict.skip("needs " + part + ": " + reason);
+            }
+        }
+        if (!program.machine() && !Files.isExecutable(programs.resolve(program.name()))) {
+            return new Verdict(
+                    Outcome.FAIL, "the program was not built: " + programs.getFileName() + "/" + program.name());
+        }
+        return null;
+    }
+
+    private List<String> commandLine(Row row) {
+        Program program = row.program();
+        List<String> words = new ArrayList<>();
+        if (program.machine()) {
+            for (String word : program.command()) {
+                String filled = word;
+                for (String part : program.needs()) {
+                    filled = filled.replace(
+                            "{" + part + "}", programs.resolve(part).toString());
+                }
+                words.add(filled);
+            }
+        } else {
+            words.add(programs.resolve(program.name()).toString());
+        }
+        words.addAll(row.arguments());
+        return words;
+    }
+
+    /** Waits for the end of a program, or of what must be seen of one that has none; false when the limit came first. */
+    private static boolean waitFor(Process process, Row row, ConsoleWatch watch) throws InterruptedException {
+        long limit = row.limit().toMillis();
+        if (row.program().ends()) {
+            return process.waitFor(limit, TimeUnit.MILLISECONDS);
+        }
+        try {
+            CompletableFuture.anyOf(process.onExit(), watch.complete()).get(limit, TimeUnit.MILLISECONDS);
+            return true;
+        } catch (TimeoutException late) {
+            return false;
+        } catch (ExecutionException impossible) {
+            throw new AssertionError("neither of the two fails", impossible);
+        }
+    }
+
+    /**
+     * Kills what has left the process group, as a daemon does: its environment still names the row's file of counters. What belongs to
+     * another user can't be read and is none of ours.
+     */
+    private static void killLeftBehind(Path counters) throws IOException {
+        byte[] mark = ("SLATE_COUNTERS=" + counters).getBytes(StandardCharsets.UTF_8);
+        try (DirectoryStream<Path> processes = Files.newDirectoryStream(Path.of("/proc"), "[0-9]*")) {
+            for (Path process : processes) {
+                String environment;
+                try {
+                    environment =
+                            new String(Files.readAllBytes(process.resolve("environ")), StandardCharsets.ISO_8859_1);
+                } catch (IOException goneOrForeign) {
+                    continue;
+                }
+                if (("\0" + environment + "\0").contains("\0" + new String(mark, StandardCharsets.ISO_8859_1) + "\0")) {
+                    ProcessHandle.of(Long.parseLong(process.getFileName().toString()))
+                            .ifPresent(ProcessHandle::destroyForcibly);
+                }
+            }
+        }
     }
 
     /** Ends every program that runs now: what an interrupted command does, since they are not in its process group. */
     void killAll() {
-        for (Process process : running) {
+        for (Map.Entry<Process, Path> entry : running.entrySet()) {
+            Process process = entry.getKey();
             try {
                 killGroup(process);
+                killLeftBehind(entry.getValue());
             } catch (IOException | InterruptedException e) {
                 process.destroyForcibly();
             }

@@ -5,6 +5,8 @@ import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
@@ -12,34 +14,32 @@ import java.util.stream.Stream;
  * The KVM selftests of Debian's {@code linux-source-6.1}: where their sources, programs and expectations lie in Slate's
  * tree, and how they are built.
  */
-public final class Selftests {
+public record Selftests(Path home) implements BoardSuite {
     private static final int PROGRESS_SECONDS = 10;
 
-    private final Path home;
-
-    /** The suite in the tree whose root is {@code home}. */
-    public Selftests(Path home) {
-        this.home = home;
+    @Override
+    public String name() {
+        return "selftests";
     }
 
-    /** The rows. */
-    public Path suite() {
-        return home.resolve("conformance/suites/selftests.suite");
+    @Override
+    public String heading() {
+        return """
+                # KVM selftests on Slate
+
+                The board of whole machines (QEMU with Debian's kernels, microsandbox) is [another page](machines.md). This one has the
+                KVM selftests of Debian's `linux-source-6.1`, compiled and run unmodified.""";
     }
 
-    /** What each row is expected to give. */
-    public Path expectations() {
-        return home.resolve("conformance/suites/selftests.expected");
-    }
-
-    /** The folder of the programs. */
+    @Override
     public Path programs() {
         return home.resolve("build/selftests/bin");
     }
 
-    /** The folder of the logs. */
-    public Path logs() {
-        return home.resolve("build/selftests/log");
+    @Override
+    public Optional<Map<String, String>> prepare(Suite rows, PrintStream messages)
+            throws IOException, InterruptedException {
+        return build(messages) ? Optional.of(Map.of()) : Optional.empty();
     }
 
     /**

@@ -1,13 +1,12 @@
 package dev.slate.conformance;
 
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Judges one run of a kselftest program by what it left behind. A pure function of its inputs.
+ * Judges one run of a kselftest program or of a machine by what it left behind. A pure function of its inputs.
  *
  * @param outcome pass, skip or fail
  * @param reason why, in one line; empty for a pass
@@ -30,31 +29,49 @@ record Verdict(Outcome outcome, String reason) {
         "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM"
     };
 
-    /** What a program left behind. {@code status} is as of a shell: 128 + number for a signal; unused after a time-out. */
-    record Evidence(int status, boolean timedOut, Duration limit, List<String> output, Counters counters) {}
+    /**
+     * What a program left behind. {@code status} is as of a shell: 128 + number for a signal; unused after a time-out. {@code missing} are
+     * the texts that it should have shown and did not.
+     */
+    record Evidence(
+            Row row, int status, boolean timedOut, List<String> missing, List<String> output, Counters counters) {}
 
     static Verdict of(Evidence evidence) {
         List<String> output = evidence.output;
+        Program program = evidence.row.program();
         String crash = jvmCrash(output);
         if (crash != null) {
             return fail(crash, output);
         }
+        String unseen = evidence.missing.isEmpty() ? "" : ", '" + evidence.missing.getFirst() + "' was never shown";
         if (evidence.timedOut) {
-            return fail("no result in " + evidence.limit.toSeconds() + " s" + lastSaid(output), output);
+            return fail("no result in " + evidence.row.limit().toSeconds() + " s" + unseen + lastSaid(output), output);
         }
         int assertion = indexOf(output, ASSERTION);
         // An assertion that fails while errno is EACCES ends with the status of a skip (lib/assert.c).
         if (assertion >= 0 && evidence.status != 0) {
             return fail(assertionText(output, assertion), output);
         }
-        return switch (evidence.status) {
-            case 0 ->
-                evidence.counters.ioctls() == 0
-                        ? new Verdict(Outcome.FAIL, "passed, but Slate served no ioctl: it reached something else")
-                        : new Verdict(Outcome.PASS, "");
-            case KSFT_SKIP -> new Verdict(Outcome.SKIP, shorten(skipText(output)));
-            default -> fail(statusText(evidence.status) + lastSaid(output), output);
-        };
+        if (evidence.status == KSFT_SKIP && !program.machine()) {
+            return skip(skipText(output));
+        }
+        if (evidence.status != program.status()) {
+            return fail(statusText(evidence.status) + unseen + lastSaid(output), output);
+        }
+        if (!unseen.isEmpty()) {
+            return fail("ended with its status, but" + unseen.substring(1) + lastSaid(output), output);
+        }
+        if (evidence.counters.ioctls() == 0) {
+            return new Verdict(Outcome.FAIL, "passed, but Slate served no ioctl: it reached something else");
+        }
+        if (program.machine() && evidence.counters.exits() == 0) {
+            return new Verdict(Outcome.FAIL, "passed, but no guest of Slate's ran: it reached something else");
+        }
+        return new Verdict(Outcome.PASS, "");
+    }
+
+    static Verdict skip(String reason) {
+        return new Verdict(Outcome.SKIP, shorten(reason));
     }
 
     private static Verdict fail(String reason, List<String> output) {

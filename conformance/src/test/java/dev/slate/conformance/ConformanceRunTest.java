@@ -48,7 +48,7 @@ final class ConformanceRunTest {
         Files.createDirectories(work);
         // What stands for slate run prints the options that it is given.
         Path run = script("slate-run", "while [ \"$1\" != -- ]; do echo \"$1\"; shift; done; shift; exec \"$@\"");
-        return new RowRunner(List.of(run.toString()), folder, work);
+        return new RowRunner(List.of(run.toString()), folder, Map.of(), work);
     }
 
     private Board run(int repeat, int jobs, Row... rows) throws IOException, InterruptedException {
@@ -65,7 +65,7 @@ final class ConformanceRunTest {
     void a_rows_knobs_are_set() throws Exception {
         Row row = program("knobs", LIMIT, SERVED);
         RowRunner runner = runner();
-        Row turned = new Row(List.of("tdp=off", "a=b"), row.program(), row.arguments(), row.limit());
+        Row turned = new Row(List.of("tdp=off", "a=b"), "knobs", List.of(), row.limit());
         assertThat(runner.run(turned).outcome()).isEqualTo(Outcome.PASS);
         assertThat(Files.readAllLines(runner.log(turned))).startsWith("--set", "tdp=off", "--set", "a=b");
     }
@@ -195,11 +195,97 @@ final class ConformanceRunTest {
         assertThat(json.get("rows").get(0).get("exits").longValue()).isEqualTo(258);
         assertThat(json.get("rows").get(1).get("reason").stringValue()).isEqualTo("exit status 3, last output: a < b");
 
-        assertThat(board.markdown("./slate conformance selftests", Map.of("kernel", "6.1")))
+        assertThat(board.markdown("# A heading", "./slate conformance selftests", Map.of("kernel", "6.1")))
                 .contains("./slate conformance selftests")
                 .contains("2 rows: 1 passed, 0 skipped, 1 failed.")
                 .contains("- kernel: 6.1")
                 .containsPattern("\\| `good` +\\| pass +\\|")
                 .contains("a &lt; b");
+    }
+
+    private Row machine(String name, int limitSeconds, boolean ends, List<String> shows, String script)
+            throws IOException {
+        script(name, script);
+        Program program = new Program(name, List.of("{" + name + "}", "a b"), List.of(name), shows, 0, ends);
+        return new Row(List.of(), program, List.of(), Duration.ofSeconds(limitSeconds), 1, false);
+    }
+
+    @Test
+    void a_machine_is_run_with_its_parts_and_its_words() throws Exception {
+        Row row = machine("box", LIMIT, true, List.of("got a b."), SERVED + "echo \"got $1.\"");
+        assertThat(runner().run(row))
+                .extracting(Result::outcome, Result::reason)
+                .containsExactly(Outcome.PASS, "");
+    }
+
+    @Test
+    void a_machine_of_which_a_part_cannot_be_had_is_skipped_with_the_reason() throws Exception {
+        Row row = machine("box", LIMIT, true, List.of(), SERVED);
+        RowRunner runner = new RowRunner(List.of(), folder, Map.of("box", "it is\nsold out"), folder);
+        assertThat(runner.run(row))
+                .extracting(Result::outcome, Result::reason)
+                .containsExactly(Outcome.SKIP, "needs box: it is sold out");
+    }
+
+    @Test
+    void a_machine_that_never_ends_is_over_when_all_was_shown() throws Exception {
+        Path pid = folder.resolve("pid");
+        Row row = machine(
+                "box",
+                LIMIT,
+                false,
+                List.of("login:", "up"),
+                SERVED + "echo $$ >" + pid + "; echo up; printf login:; sleep 6000");
+        assertThat(runner().run(row))
+                .extracting(Result::outcome, Result::reason)
+                .containsExactly(Outcome.PASS, "");
+        assertGone(pid);
+    }
+
+    @Test
+    void a_machine_that_should_not_end_and_does_so_too_early_is_a_failure() throws Exception {
+        Row row = machine("box", LIMIT, false, List.of("up", "login:"), SERVED + "echo up; exit 3");
+        assertThat(runner().run(row).reason()).isEqualTo("exit status 3, 'login:' was never shown, last output: up");
+    }
+
+    @Test
+    void a_machine_that_never_shows_what_it_should_is_killed_at_its_limit_and_says_what_was_missing() throws Exception {
+        machine("box", 1, true, List.of(), SERVED + "echo up; sleep 6000");
+        for (int seconds = 1; ; seconds *= 2) {
+            Program program = new Program("box", List.of("{box}"), List.of("box"), List.of("up", "login:"), 0, true);
+            Row row = new Row(List.of(), program, List.of(), Duration.ofSeconds(seconds), 1, false);
+            Result result = runner().run(row);
+            assertThat(result.outcome()).isEqualTo(Outcome.FAIL);
+            if (!result.reason().contains("'up'")) { // it had the time to say that
+                assertThat(result.reason())
+                        .isEqualTo("no result in " + seconds + " s, 'login:' was never shown, last output: up");
+                return;
+            }
+        }
+    }
+
+    @Test
+    void a_daemon_that_a_machine_leaves_behind_is_gone_too() throws Exception {
+        Path daemon = folder.resolve("daemon");
+        Row row = machine(
+                "box",
+                LIMIT,
+                true,
+                List.of(),
+                SERVED + "setsid sh -c 'echo $$ >" + daemon + "; exec sleep 6000' &\n" + "until [ -s " + daemon
+                        + " ]; do sleep 0.01; done");
+        assertThat(runner().run(row).outcome()).isEqualTo(Outcome.PASS);
+        assertGone(daemon);
+    }
+
+    @Test
+    void a_row_that_must_pass_several_times_runs_so_often() throws Exception {
+        Path runs = folder.resolve("runs");
+        Row once = machine("box", LIMIT, true, List.of(), SERVED + "echo x >>" + runs);
+        Row thrice = new Row(List.of(), once.program(), List.of(), once.limit(), 3, false);
+        Board board = run(2, 1, thrice);
+        assertThat(board.results().getFirst().row().name()).isEqualTo("x3 box");
+        assertThat(Files.readAllLines(runs)).hasSize(6);
+        assertThat(board.results().getFirst().counters().ioctls()).isEqualTo(30);
     }
 }

@@ -91,7 +91,7 @@ final class ExpectationsTest {
         Expectations expectations = read("pass | cpuid_test\npass | gone_test\nfail | vmx_msrs_test | old\n");
         expectations
                 .accept(List.of(result(VMX, Outcome.SKIP, "no VMX || no EPT")))
-                .write(file, new Suite(List.of(VMX, CPUID)));
+                .write(file, new Suite(List.of(VMX, CPUID)), "slate conformance selftests");
         assertThat(file).content().endsWith("skip | vmx_msrs_test | no VMX || no EPT\npass | cpuid_test\n");
         assertThat(Expectations.read(file)
                         .compare(List.of(
@@ -109,7 +109,7 @@ final class ExpectationsTest {
         assertThat(expectations.compare(failed)).isEmpty();
         assertThat(expectations.compare(List.of(result(CPUID, Outcome.FAIL, "another"))))
                 .hasSize(1);
-        expectations.accept(failed).write(file, new Suite(List.of(CPUID)));
+        expectations.accept(failed).write(file, new Suite(List.of(CPUID)), "slate conformance selftests");
         assertThat(file).content().endsWith(text);
     }
 

@@ -70,7 +70,143 @@ final class SuiteTest {
     void the_committed_suite_and_its_expectations_fit_together() throws IOException {
         Selftests selftests = new Selftests(Path.of(System.getProperty("slate.root", "..")));
         Suite suite = Suite.read(selftests.suite());
-        assertThat(suite.rows().stream().map(Row::program).distinct()).hasSize(68);
+        assertThat(suite.rows().stream().map(row -> row.program().name()).distinct())
+                .hasSize(68);
         Expectations.read(selftests.expectations());
+    }
+
+    private static final String MACHINE = """
+            machine box
+                needs   disk
+                runs    vmm -disk {disk}
+                runs    -append 'a b'
+                shows   up
+            """;
+
+    @Test
+    void a_machine_is_defined_once_and_run_with_what_its_rows_add() throws IOException {
+        Suite suite =
+                read(MACHINE + "60s box\n90s long x3 tdp=off box -smp 2\n  shows 2 cpus\n  status 7\n60s box -x\n");
+        Row plain = suite.rows().get(0);
+        assertThat(plain.program())
+                .isEqualTo(new Program(
+                        "box",
+                        List.of("vmm", "-disk", "{disk}", "-append", "a b"),
+                        List.of("disk"),
+                        List.of("up"),
+                        0,
+                        true));
+        Row row = suite.rows().get(1);
+        assertThat(row.name()).isEqualTo("x3 tdp=off box -smp 2");
+        assertThat(row.times()).isEqualTo(3);
+        assertThat(row.extended()).isTrue();
+        assertThat(row.program().shows()).containsExactly("up", "2 cpus");
+        assertThat(row.program().status()).isEqualTo(7);
+        assertThat(row.arguments()).containsExactly("-smp", "2");
+        assertThat(suite.rows().get(2).program()).isEqualTo(plain.program());
+        assertThat(suite.needs()).containsExactly("disk");
+        assertThat(suite.withoutExtended().rows()).extracting(Row::name).containsExactly("box", "box -x");
+        assertThat(suite.filter("box").rows()).hasSize(3);
+    }
+
+    @Test
+    void what_is_said_of_a_machine_in_another_form_is_named_with_its_line() {
+        for (String[] wrong : new String[][] {
+            {"machine\n", "1", "machine NAME"},
+            {"machine a b\n runs c\n", "1", "machine NAME"},
+            {"machine a\n needs b\n60s a\n", "1", "a machine needs a line 'runs COMMAND'"},
+            {"machine a\n runs b\nmachine a\n runs b\n", "3", "there already"},
+            {"machine a\n runs {b}\n", "1", "has {b}, which it does not need"},
+            {"machine a\n runs b\n ends never\n", "1", "needs a line 'shows TEXT'"},
+            {"machine a\n runs b\n ends soon\n", "3", "ends never"},
+            {"machine a\n runs b\n status 256\n", "3", "from 0 to 255"},
+            {"machine a\n runs b\n status -1\n", "3", "from 0 to 255"},
+            {"machine a\n runs b\n shows\n", "3", "says nothing"},
+            {"machine a\n runs b\n loops 3\n", "3", "none of needs, runs, shows, status, ends"},
+            {"machine a\n runs 'b\n", "2", "a quote is not closed"},
+            {"machine a\n runs b\n60s c\n", "3", "no machine c is defined above"},
+            {"machine a\n runs b\n60s a x|y\n", "3", "can't hold a |"},
+            {"machine a\n runs b\n60s a\n60s a\n  shows x\n", "4", "there already"},
+            {"machine a\n runs b\n60s long x2\n", "3", "a time limit and a command"},
+            {"60s cpuid_test\n  shows x\n", "2", "only a machine and its rows"},
+        }) {
+            assertThatThrownBy(() -> read(wrong[0]))
+                    .as(wrong[0])
+                    .isInstanceOf(SuiteFormatException.class)
+                    .hasMessageContaining("a.suite:" + wrong[1] + ": '")
+                    .hasMessageContaining(wrong[2]);
+        }
+    }
+
+    @Test
+    void garbage_is_refused_with_a_line_or_read_and_never_fails_otherwise() {
+        String[] pieces = {
+            "machine ",
+            "box",
+            " ",
+            "\n",
+            "\n  ",
+            "needs ",
+            "runs ",
+            "shows ",
+            "status ",
+            "ends never",
+            "60s ",
+            "long ",
+            "x2 ",
+            "{",
+            "}",
+            "'",
+            "a=b ",
+            "=",
+            "|",
+            "#",
+            "\t",
+            "0",
+            "{disk}",
+            "\u00e4",
+            "*"
+        };
+        long seed = System.nanoTime();
+        java.util.Random random = new java.util.Random(seed);
+        for (int i = 0; i < 20_000; i++) {
+            StringBuilder text = new StringBuilder();
+            for (int j = random.nextInt(30); j >= 0; j--) {
+                text.append(pieces[random.nextInt(pieces.length)]);
+            }
+            try {
+                SuiteReader reader = new SuiteReader(Path.of("a.suite"));
+                List<String> lines = text.toString().lines().toList();
+                for (int line = 0; line < lines.size(); line++) {
+                    reader.line(line + 1, lines.get(line));
+                }
+                reader.end().rows().forEach(Row::name);
+            } catch (SuiteFormatException e) {
+                assertThat(e).as("seed " + seed).hasMessageMatching("(?s).*a\\.suite:\\d+: '.+': .+");
+            } catch (RuntimeException e) {
+                throw new AssertionError("seed " + seed + ": " + text, e);
+            }
+        }
+    }
+
+    @Test
+    void the_committed_machines_need_only_parts_that_have_a_recipe_and_all_are_expected_to_give_something()
+            throws IOException {
+        Machines machines = new Machines(Path.of(System.getProperty("slate.root", "..")));
+        Suite suite = Suite.read(machines.suite());
+        String recipes = Files.readString(machines.home().resolve("conformance/machines/part.sh"));
+        for (String part : suite.needs()) {
+            assertThat(recipes).containsPattern("(?m)^(.* \\| )?" + part + "( \\| .*)?\\)$");
+        }
+        assertThat(suite.withoutExtended().rows()).isNotEmpty();
+        Expectations expectations = Expectations.read(machines.expectations());
+        for (Row row : suite.rows()) {
+            Result odd = new Result(row, Outcome.FAIL, "no machine gives this", Duration.ZERO, Counters.NONE);
+            assertThat(expectations.compare(List.of(odd)))
+                    .singleElement()
+                    .extracting(Expectations.Difference::text)
+                    .asString()
+                    .doesNotContain("nothing was expected");
+        }
     }
 }

@@ -8,10 +8,11 @@ import org.junit.jupiter.api.Test;
 
 final class VerdictTest {
     private static final Counters SERVED = new Counters(12, 3, 2, 1, 1);
+    private static final Row ROW = new Row("cpuid_test", List.of(), Duration.ofSeconds(9));
 
     private static Verdict judge(int status, Counters counters, String output) {
         return Verdict.of(new Verdict.Evidence(
-                status, false, Duration.ofSeconds(9), output.lines().toList(), counters));
+                ROW, status, false, List.of(), output.lines().toList(), counters));
     }
 
     @Test
@@ -75,7 +76,7 @@ final class VerdictTest {
 
     @Test
     void a_time_out_is_a_failure_and_says_the_limit() {
-        Verdict verdict = Verdict.of(new Verdict.Evidence(-1, true, Duration.ofSeconds(9), List.of("loop 4"), SERVED));
+        Verdict verdict = Verdict.of(new Verdict.Evidence(ROW, -1, true, List.of(), List.of("loop 4"), SERVED));
         assertThat(verdict).isEqualTo(new Verdict(Outcome.FAIL, "no result in 9 s, last output: loop 4"));
     }
 
@@ -102,5 +103,31 @@ final class VerdictTest {
     @Test
     void a_reason_is_one_line() {
         assertThat(judge(1, SERVED, "a | b\tc").reason()).isEqualTo("exit status 1, last output: a | b c");
+    }
+
+    private static Verdict judgeMachine(int status, List<String> missing, Counters counters) {
+        Program box = new Program("box", List.of("vmm"), List.of(), List.of("up", "down"), 7, true);
+        Row row = new Row(List.of(), box, List.of(), Duration.ofSeconds(9), 1, false);
+        return Verdict.of(new Verdict.Evidence(row, status, false, missing, List.of("[    1.2] panic\r"), counters));
+    }
+
+    @Test
+    void a_machine_passes_with_its_status_all_its_lines_and_guest_exits() {
+        assertThat(judgeMachine(7, List.of(), SERVED)).isEqualTo(new Verdict(Outcome.PASS, ""));
+        assertThat(judgeMachine(0, List.of(), SERVED))
+                .isEqualTo(new Verdict(Outcome.FAIL, "exit status 0, last output: [ 1.2] panic"));
+        assertThat(judgeMachine(7, List.of("down"), SERVED))
+                .isEqualTo(new Verdict(
+                        Outcome.FAIL, "ended with its status, but 'down' was never shown, last output: [ 1.2] panic"));
+        assertThat(judgeMachine(1, List.of("down"), SERVED).reason())
+                .isEqualTo("exit status 1, 'down' was never shown, last output: [ 1.2] panic");
+        assertThat(judgeMachine(7, List.of(), Counters.NONE).reason()).contains("served no ioctl");
+        assertThat(judgeMachine(7, List.of(), new Counters(900, 0, 0, 1, 1)).reason())
+                .contains("no guest of Slate's ran");
+    }
+
+    @Test
+    void status_4_is_no_skip_of_a_machine() {
+        assertThat(judgeMachine(4, List.of(), SERVED).outcome()).isEqualTo(Outcome.FAIL);
     }
 }

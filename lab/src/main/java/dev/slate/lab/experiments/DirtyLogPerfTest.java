@@ -69,7 +69,7 @@ final class DirtyLogPerfTest {
 
     /** Runs it once. @throws IOException it did not pass */
     Outcome run(Mmus mmu, String knob, int slots) throws IOException, InterruptedException {
-        RowRunner runner = new RowRunner(bench.launcher(), programs, bench.work());
+        RowRunner runner = new RowRunner(bench.launcher(), programs, Map.of(), bench.work());
         Row row = row(List.of(mmu.knob(), knob), slots);
         Result result = runner.run(row);
         String output = Files.readString(runner.log(row), StandardCharsets.UTF_8);

@@ -1,0 +1,190 @@
+#!/bin/sh
+# Obtains a part of a machine: part.sh FOLDER PART. Afterwards FOLDER/PART is there, a file or a folder, and the status is 0. Otherwise the
+# status is 1 and standard output says in one line why. Progress goes to standard error. What is there already is kept.
+#
+#   qemu          Debian's qemu-system-x86, which must be installed (a link to it)
+#   npm           npm, which must be installed (a link to it)
+#   cloud-kernel  Debian's kernel for virtual machines; kernel, rt-kernel, pae-kernel: its others
+#   busybox       Debian's static busybox; busybox32: of i386
+#   memtest       Debian's memtest86+
+#   initrd        a first root file system for Linux, of busybox and ./init; initrd32: of i386
+#   rootfs        a folder with busybox that microsandbox takes as an image
+#   microsandbox  from npm
+#   msb           the command that runs it, ./msb
+#
+# Needs no root: packages are downloaded and unpacked below FOLDER, with lists of their own where apt's are missing or stale.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1"
+folder=$(cd "$1" && pwd)
+part=$2
+
+microsandbox=@superradcompany/microsandbox-linux-x64-gnu@0.7.2
+microsandbox_sha512=e6098c0d88f2197b71fb5deb58a788d3f7fac7b79c0e0e9a305542ba982bdb721038340bb86b1bbe7ef42f25d4ad3d1b3a562195eea2e2eba6dbe03054a4d4f1
+
+say() { printf 'slate: %s\n' "$*" >&2; }
+cannot() {
+  printf '%s\n' "$*"
+  exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# A part is made under another name and moved, so that one that is there is whole.
+work=$folder/.$part.$$
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+done_with() { # file or folder
+  rm -rf "${folder:?}/$part"
+  mv "$1" "$folder/$part"
+}
+
+another() { # a part that this one is made of
+  reason=$(sh "$0" "$folder" "$1") || cannot "$reason"
+}
+
+# apt, for any user, and told that nothing is installed: what is would count as to be had. Its lists are the machine's, then its own.
+apt_options="-o APT::Sandbox::User=root -o Dir::Cache=$folder/apt/cache -o Dir::State::status=$folder/apt/status"
+own_lists=
+trouble=
+apt_own_lists() {
+  own_lists=1
+  apt_options="$apt_options -o Dir::State::lists=$folder/apt/lists"
+  [ -z "${1-}" ] || apt_options="$apt_options -o APT::Architectures::=amd64 -o APT::Architectures::=$1"
+  say "fetching Debian's lists of packages"
+  # One source of several may fail: the package may be in another.
+  apt_log update -qq -o APT::Update::Error-Mode=any || trouble="; apt said: $(complaint)"
+}
+# shellcheck disable=SC2086 # one option per word
+apt_log() { LC_ALL=C apt-get $apt_options "$@" >"$work/log" 2>&1; }
+# Why apt failed: its first error.
+complaint() { grep '^E:' "$work/log" | head -n 1 | cut -c 1-160; }
+# shellcheck disable=SC2086
+field() { # package, field
+  LC_ALL=C apt-cache $apt_options --no-all-versions show "$1" 2>/dev/null | sed -n "s/^$2: //p" | head -n 1
+}
+
+download() { # package
+  size=$(field "$1" Size)
+  [ -n "$size" ] || return 1
+  say "fetching Debian's $1 ($((size / 1000000 + 1)) MB)"
+  (cd "$work" && rm -f ./*.deb && apt_log download "$1")
+}
+
+# Puts one file of a package at $work/got. A package that only names the current one leads there by its first dependency.
+from_debian() { # package, pattern of the file in it, foreign architecture
+  have apt-get && have dpkg-deb || cannot "$1 comes from Debian, and this machine has no apt-get"
+  mkdir -p "$work" "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial"
+  : >"$folder/apt/status"
+  [ -z "${3-}" ] || apt_own_lists "$3"
+  package=$1
+  for try in 1 2; do
+    case $1 in linux-image-*)
+      package=$(field "$1" Depends | sed 's/[ ,(].*//')
+      case $1 in *:*) package=$package:${1#*:} ;; esac
+      ;;
+    esac
+    case $package in '' | :*) ;; *) ! download "$package" || break ;; esac
+    [ -z "$own_lists" ] || {
+      [ -n "$(field "$1" Package)" ] || cannot "the sources of this machine's apt have no package $1$trouble"
+      cannot "$package can't be fetched: $(complaint)"
+    }
+    apt_own_lists
+  done
+  mkdir "$work/files"
+  dpkg-deb --fsys-tarfile "$work"/*.deb 2>"$work/log" | tar -x -C "$work/files" 2>>"$work/log" ||
+    cannot "$package can't be unpacked: $(tail -n 1 "$work/log")"
+  got=$(find "$work/files" -path "$work/files/$2" -type f | head -n 1)
+  [ -n "$got" ] || cannot "$package holds no $2"
+}
+
+case $part in
+qemu | npm | msb) ;; # links: looked up each time
+*)
+  # What is made of files of this folder is made again when they are newer.
+  if [ -e "$folder/$part" ]; then
+    case $part in
+    initrd*) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
+    *) exit 0 ;;
+    esac
+  fi
+  ;;
+esac
+
+case $part in
+qemu)
+  have qemu-system-x86_64 ||
+    cannot "QEMU is not installed: apt-get install -y --no-install-recommends qemu-system-x86"
+  ln -sf "$(command -v qemu-system-x86_64)" "$folder/qemu"
+  ;;
+npm)
+  have npm || cannot "npm is not installed: apt-get install -y --no-install-recommends npm"
+  ln -sf "$(command -v npm)" "$folder/npm"
+  ;;
+cloud-kernel)
+  from_debian linux-image-cloud-amd64 'boot/vmlinuz-*'
+  done_with "$got"
+  ;;
+kernel)
+  from_debian linux-image-amd64 'boot/vmlinuz-*'
+  done_with "$got"
+  ;;
+rt-kernel)
+  from_debian linux-image-rt-amd64 'boot/vmlinuz-*'
+  done_with "$got"
+  ;;
+pae-kernel)
+  from_debian linux-image-686-pae:i386 'boot/vmlinuz-*' i386
+  done_with "$got"
+  ;;
+busybox)
+  from_debian busybox-static bin/busybox
+  done_with "$got"
+  ;;
+memtest)
+  from_debian memtest86+ 'boot/*x64.bin'
+  done_with "$got"
+  ;;
+busybox32)
+  from_debian busybox-static:i386 bin/busybox i386
+  done_with "$got"
+  ;;
+initrd | initrd32)
+  another busybox${part#initrd}
+  mkdir -p "$work"
+  sh "$here/cpio.sh" init="$here/init" bin/busybox="$folder/busybox${part#initrd}" >"$work/initrd"
+  done_with "$work/initrd"
+  ;;
+rootfs)
+  another busybox
+  mkdir -p "$work/rootfs/bin" "$work/rootfs/etc" "$work/rootfs/root" "$work/rootfs/tmp"
+  cp "$folder/busybox" "$work/rootfs/bin/busybox"
+  for name in $("$folder/busybox" --list); do
+    [ "$name" = busybox ] || ln -s busybox "$work/rootfs/bin/$name"
+  done
+  echo 'root:x:0:0:root:/root:/bin/sh' >"$work/rootfs/etc/passwd"
+  echo 'root:x:0:' >"$work/rootfs/etc/group"
+  done_with "$work/rootfs"
+  ;;
+msb)
+  another microsandbox
+  ln -sf "$here/msb" "$folder/msb"
+  ;;
+microsandbox)
+  another npm
+  mkdir -p "$work"
+  say "fetching ${microsandbox#*/} from npm (50 MB)"
+  (cd "$work" && npm pack --silent "$microsandbox" >"$work/log" 2>&1) ||
+    cannot "$microsandbox can't be had from npm: $(tail -n 1 "$work/log" | cut -c 1-160)"
+  set -- "$work"/*.tgz
+  [ -f "$1" ] || cannot "npm gave no archive of $microsandbox"
+  sum=$(sha512sum <"$1")
+  [ "${sum%% *}" = "$microsandbox_sha512" ] ||
+    cannot "$microsandbox from npm is not what Slate knows: its SHA-512 begins with $(printf %.16s "$sum")"
+  tar -xzf "$1" -C "$work" package/bin package/lib
+  done_with "$work/package"
+  ;;
+*)
+  cannot "there is no part $part"
+  ;;
+esac
