@@ -1,5 +1,6 @@
 #!/bin/sh
-# usage: build.sh OUTDIR - builds OUTDIR/libslate.so, the library that `slate run` preloads into a client.
+# usage: build.sh OUTDIR - builds OUTDIR/libslate.so, the library that `slate run` preloads into a client, and OUTDIR/slate-loader,
+# which brings in a client that cannot be preloaded into.
 # Needs cc and, for jni.h, a JDK in JAVA_HOME.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
@@ -9,6 +10,9 @@ mkdir -p "$out"
 "${CC:-cc}" -std=gnu11 -O2 -g -fPIC -shared -fvisibility=hidden -fno-strict-aliasing \
   -Wall -Wextra -Werror -Wno-nonnull-compare -Wno-missing-attributes -I"$JAVA_HOME/include" -I"$JAVA_HOME/include/linux" \
   "$here/interpose.c" "$here/files.c" "$here/paths.c" "$here/signals.c" "$here/jvm.c" "$here/bind.c" "$here/eventfd.c" "$here/copy.S" \
+  "$here/loaded/load.c" "$here/loaded/calls.c" "$here/loaded/frames.c" "$here/loaded/tasks.c" "$here/loaded/exec.c" "$here/loaded/trap.S" \
   -Wl,--version-script="$here/slate.map" -Wl,-z,now -Wl,-z,relro -Wl,--no-undefined -Wl,-soname,libslate.so \
   -o "$out/libslate.so.new" -lpthread -ldl
 mv "$out/libslate.so.new" "$out/libslate.so"
+"${CC:-cc}" -std=gnu11 -O2 -g -fPIE -pie -Wall -Wextra -Werror "$here/loaded/loader.c" -Wl,-z,now -Wl,-z,relro -o "$out/slate-loader.new" -ldl
+mv "$out/slate-loader.new" "$out/slate-loader"

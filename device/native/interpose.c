@@ -431,6 +431,13 @@ PUBLIC long syscall(long number, ...) {
     }
     case SYS_creat: return creat((char *)a, (mode_t)b);
     case SYS_access: return access((char *)a, (int)b);
+    case SYS_faccessat: return faccessat((int)a, (char *)b, (int)c, 0);
+    case SYS_faccessat2: return faccessat((int)a, (char *)b, (int)c, (int)d);
+    case SYS_stat: return stat((char *)a, (struct stat *)b);
+    case SYS_lstat: return lstat((char *)a, (struct stat *)b);
+    case SYS_fstat: return fstat((int)a, (struct stat *)b);
+    case SYS_newfstatat: return fstatat((int)a, (char *)b, (struct stat *)c, (int)d);
+    case SYS_statx: return statx((int)a, (char *)b, (int)c, (unsigned)d, (struct statx *)e);
     case SYS_ioctl: return ioctl((int)a, (unsigned long)b, c);
     case SYS_close: return close((int)a);
     case SYS_close_range: return close_range((unsigned)a, (unsigned)b, (int)c);

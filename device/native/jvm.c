@@ -413,6 +413,12 @@ void jvm_at_thread_exit(void) {
     pthread_setspecific(detach_key, &self);
 }
 
+void jvm_thread_end(void) {
+    if (!self.registration) return;
+    pthread_setspecific(detach_key, NULL);
+    detach(NULL);
+}
+
 static bool adopt(JNIEnv *env) {
     char *scratch = calloc(1, SCRATCH_BYTES + sizeof(struct mailbox));
     if (!scratch) return false;
@@ -639,6 +645,10 @@ static void in_child(void) {
     self.depth = 0;
     self.serving = 0;
     self.schedstat = 0; /* the parent's thread's */
+}
+
+void jvm_in_child(void) {
+    in_child();
 }
 
 __attribute__((constructor)) static void load(void) {

@@ -61,8 +61,40 @@ static void set_client_action(int sig, const struct sigaction *a) {
     atomic_store(&versions[sig], v + 2);
 }
 
+/*
+ * Of a client that the loader brought in (loaded/): the handler that the kernel has in place of ours, on an alternate stack of
+ * Slate's. It knows whose code a signal met, and calls signals_on_host() where that was Slate's.
+ */
+static void (*loaded_handler)(int, siginfo_t *, void *);
+
+void signals_for_loaded(void (*handler)(int, siginfo_t *, void *)) {
+    loaded_handler = handler;
+}
+
 static int libc_sigaction(int sig, const struct sigaction *act, struct sigaction *old) {
-    return REAL(sigaction)(sig, act, old);
+    if (LIKELY(!loaded_handler)) return REAL(sigaction)(sig, act, old);
+    struct {
+        void (*handler)(int, siginfo_t *, void *);
+        uint64_t flags;
+        void (*restorer)(void);
+        uint64_t mask;
+    } kernel, had; /* libc's own keeps two signals for itself, which the client's libc uses */
+    if (act) {
+        kernel.handler = act->sa_sigaction;
+        kernel.flags = (uint32_t)act->sa_flags | 0x04000000 /* SA_RESTORER; the handler returns by itself */;
+        kernel.restorer = (void (*)(void))loaded_handler;
+        memcpy(&kernel.mask, &act->sa_mask, 8);
+        kernel.mask &= ~bit(SIGSYS);
+    }
+    long r = raw(SYS_rt_sigaction, sig, act ? (long)&kernel : 0, (long)&had, 8, 0, 0);
+    if (r == 0 && old) {
+        memset(old, 0, sizeof *old);
+        old->sa_sigaction = had.handler;
+        old->sa_flags = (int)had.flags;
+        old->sa_restorer = had.restorer;
+        memcpy(&old->sa_mask, &had.mask, 8);
+    }
+    return (int)result(r);
 }
 
 /* Does what the kernel does for a signal without a handler, on return from the wrapper. */
@@ -93,15 +125,21 @@ static void run_client_handler(int sig, siginfo_t *info, void *context) {
     }
 }
 
+/* Blocked from here on, until release_held() or the end of KVM_RUN's own mask. */
+static void hold(int sig, siginfo_t *info, ucontext_t *context) {
+    uint64_t mask; /* as the kernel has it: libc's functions leave two signals alone */
+    memcpy(&mask, &context->uc_sigmask, sizeof mask);
+    mask |= bit(sig);
+    memcpy(&context->uc_sigmask, &mask, sizeof mask);
+    self.held |= bit(sig);
+    raw(SYS_rt_tgsigqueueinfo, getpid(), gettid(), sig, (long)info, 0, 0);
+    if (self.scratch) mailbox_signal(&self);
+}
+
 static void wrapper(int sig, siginfo_t *info, void *context) {
     int saved = errno;
     if (self.depth) {
-        /* Blocked from here on, until release_held() or the end of KVM_RUN's own mask. */
-        ucontext_t *u = context;
-        sigaddset(&u->uc_sigmask, sig);
-        self.held |= bit(sig);
-        raw(SYS_rt_tgsigqueueinfo, getpid(), gettid(), sig, (long)info, 0, 0);
-        if (self.scratch) mailbox_signal(&self);
+        hold(sig, info, context);
     } else {
         run_client_handler(sig, info, context);
     }
@@ -110,6 +148,7 @@ static void wrapper(int sig, siginfo_t *info, void *context) {
 
 COLD void release_held(void) {
     uint64_t held = self.held;
+    if (loaded_handler) return; /* the client's mask comes back with its context */
     self.held = 0;
     atomic_signal_fence(memory_order_seq_cst);
     change_mask(SIG_UNBLOCK, held); /* delivered here */
@@ -190,6 +229,10 @@ static int install(int sig, const struct sigaction *a, struct sigaction *old) {
         ours.sa_flags = (a->sa_flags & ~(SA_NODEFER | SA_RESETHAND)) | SA_SIGINFO;
         handler = true;
     }
+    if (handler && loaded_handler) {
+        ours.sa_sigaction = loaded_handler;
+        ours.sa_flags |= SA_ONSTACK | (a->sa_flags & SA_NODEFER);
+    }
     struct sigaction previous;
     bool had = atomic_load(&wrapped) & bit(sig);
     if (had) previous = client_action(sig);
@@ -202,6 +245,29 @@ static int install(int sig, const struct sigaction *a, struct sigaction *old) {
     if (error == 0 && !handler) atomic_fetch_and(&wrapped, ~bit(sig));
     if (error == 0 && old) *old = had ? previous : kernel_had;
     return error;
+}
+
+/* A signal of a loaded client's process that met Slate's own code. */
+void signals_on_host(int sig, siginfo_t *info, void *context) {
+    if (own_faults && (FAULTS & bit(sig)) && info->si_code > 0) {
+        fault(sig, info, context);
+    } else {
+        hold(sig, info, context);
+    }
+}
+
+/* What a loaded client has asked for. */
+void signals_client_action(int sig, struct sigaction *out) {
+    memset(out, 0, sizeof *out);
+    if (atomic_load(&wrapped) & bit(sig)) {
+        *out = client_action(sig);
+    } else {
+        libc_sigaction(sig, NULL, out);
+    }
+}
+
+void signals_default_action(int sig, void *context) {
+    default_action(sig, context);
 }
 
 /* What the JVM asks for: it gets the four fault signals; the others stay the client's. */

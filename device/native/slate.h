@@ -27,6 +27,7 @@
 #define HOT __attribute__((hot))
 #define COLD __attribute__((cold, noinline))
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define LIKELY(x) __builtin_expect(!!(x), 1)
 
 /* libc's own function behind an interposed one; found once. */
 #define REAL(name) \
@@ -161,6 +162,11 @@ int signals_enter_cancelled(void);
 void signals_leave_cancelled(int state);
 
 void signals_in_child(void);
+/* Of a client that the loader brought in (loaded/). */
+void signals_for_loaded(void (*handler)(int, siginfo_t *, void *));
+void signals_on_host(int sig, siginfo_t *info, void *context);
+void signals_client_action(int sig, struct sigaction *out);
+void signals_default_action(int sig, void *context);
 
 /* Copies between the client's memory and ours: 0, or -EFAULT. */
 long slate_copy(void *to, const void *from, size_t bytes);
@@ -188,6 +194,8 @@ extern struct counters *slate_counters; /* null: not wanted */
 
 bool jvm_running(void);
 void jvm_at_thread_exit(void); /* the thread will be detached */
+void jvm_thread_end(void);     /* ... is detached now */
+void jvm_in_child(void);       /* after a fork that libc does not know of */
 bool jvm_inherited(void); /* this is a child of a process that has a JVM */
 long jvm_ioctl(uint32_t handle, unsigned long request, long argument);
 void jvm_release(uint32_t handle);

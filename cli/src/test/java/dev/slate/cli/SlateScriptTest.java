@@ -32,6 +32,10 @@ final class SlateScriptTest {
         }
         Files.createDirectories(tree.resolve("device/target/native"));
         compile("-shared -fPIC", "", tree.resolve("device/target/native/libslate.so"));
+        compile(
+                "-include stdio.h",
+                "int main(int n, char **a) { for (int i = 1; i < n; i++) printf(\"[%s]\", a[i]); return 0; }",
+                tree.resolve("device/target/native/slate-loader"));
         Files.writeString(tree.resolve("device/target/slate.built"), System.getProperty("java.home") + "\n");
     }
 
@@ -104,11 +108,19 @@ final class SlateScriptTest {
     }
 
     @Test
-    void a_static_program_is_refused_with_the_reason_and_what_can_be_done() throws Exception {
+    void what_nothing_can_be_preloaded_into_is_given_to_the_loader() throws Exception {
         compile("-static", "int main(void) { return 0; }", folder.resolve("static"));
-        assertRefused(slate("run", "--", "./static"), 126, "linked statically", "Link it dynamically");
+        assertThat(slate("run", "--", "./static", "a b")).isEqualTo(new Shell(0, "[./static][./static][a b]", ""));
         compile("-static-pie", "int main(void) { return 0; }", folder.resolve("static-pie"));
-        assertRefused(slate("run", "--", "./static-pie"), 126, "linked statically");
+        assertThat(slate("run", "--", "./static-pie").out()).isEqualTo("[./static-pie][./static-pie]");
+        compile(
+                "",
+                "__asm__(\".section .note.go.buildid, \\\"a\\\", @note\\n.long 4, 4, 4\\n.asciz \\\"Go\\\"\\n.byte 0\\n.long 0\\n.text\");"
+                        + " int main(void) { return 0; }",
+                folder.resolve("cgo"));
+        assertThat(slate("run", "--", "./cgo").out()).isEqualTo("[./cgo][./cgo]");
+        assertThat(slate("run", "--raw", "--", "true").out()).matches("\\[.*/true]\\[.*true]");
+        assertThat(slate("run", "--", "true").out()).isEmpty();
     }
 
     @Test
@@ -138,7 +150,7 @@ final class SlateScriptTest {
         assertRefused(slate("run", "--", "./lost"), 126, "/nowhere/sh, which is not on this machine");
         compile("-static", "int main(void) { return 0; }", folder.resolve("interpreter"));
         executable(Files.writeString(folder.resolve("odd"), "#!" + folder.resolve("interpreter") + "\n"));
-        assertRefused(slate("run", "--", "./odd"), 126, "linked statically");
+        assertThat(slate("run", "--", "./odd").out()).isIn("[./odd][./odd]", "");
     }
 
     @Test

@@ -33,16 +33,27 @@ public final class Host {
 
     /** Compiles a C program and gives its file. */
     public static Path compile(Path source) throws IOException, InterruptedException {
+        return compile(source, "", List.of("cc"));
+    }
+
+    /** Compiles a C program with a compiler and its options; what is added to the name of its file tells the builds apart. */
+    static Path compile(Path source, String suffix, List<String> compiler) throws IOException, InterruptedException {
         needKvmHeaders();
         Files.createDirectories(BUILT);
         String name = source.getFileName().toString();
-        Path program = BUILT.resolve(name.substring(0, name.lastIndexOf('.')));
-        Result built = run(
-                Map.of(), List.of("cc", "-O1", "-g", "-w", "-pthread", "-o", program.toString(), source.toString()));
+        Path program = BUILT.resolve(name.substring(0, name.lastIndexOf('.')) + suffix);
+        List<String> command = new ArrayList<>(compiler);
+        command.addAll(List.of("-O1", "-g", "-w", "-pthread", "-o", program.toString(), source.toString()));
+        Result built = run(Map.of(), command);
         if (built.status() != 0) {
-            throw new IllegalStateException("cc " + source + ":\n" + built.output());
+            throw new IllegalStateException(command + ":\n" + built.output());
         }
         return program;
+    }
+
+    /** The folder for what tests build. */
+    static Path built() throws IOException {
+        return Files.createDirectories(BUILT);
     }
 
     /** Skips the test where the compiler finds no linux/kvm.h of the age of the ABI that Slate serves. */
@@ -85,6 +96,16 @@ public final class Host {
         List<String> command = new ArrayList<>(List.of(program.toString()));
         command.addAll(List.of(arguments));
         return run(onSlate(more), command);
+    }
+
+    /** Runs a program that nothing can be preloaded into, as `slate run` does: Slate's loader brings it in. */
+    static Result loaded(Map<String, String> more, List<String> before, Path program, String... arguments)
+            throws IOException, InterruptedException {
+        List<String> command = new ArrayList<>(before);
+        Map<String, String> environment = onSlate(more);
+        command.addAll(List.of(BUILT.resolve("slate-loader").toString(), program.toString(), program.toString()));
+        command.addAll(List.of(arguments));
+        return run(environment, command);
     }
 
     /** Starts a program on Slate; the file that its output goes to. It ends by itself. */

@@ -1,0 +1,287 @@
+/*
+ * A call of the client's. Most are none of Slate's: the thread goes back and makes them itself, from a stub in the range that user
+ * dispatch lets through, with its own registers, stack and signal mask, so that blocking, restarting and signals are the kernel's.
+ * Those that Slate answers go to the functions that a preloaded client calls. A few would reach Slate's own side of the process
+ * (threads, FS, signal masks, brk) and are done here.
+ */
+#include "loaded.h"
+
+#include <linux/sched.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+enum { ARCH_SET_FS_CODE = 0x1002, ARCH_GET_FS_CODE = 0x1003, SET_USER_DISPATCH = 59, RSEQ_CALL = 334 };
+
+static const uint8_t ARGUMENT[6] = {RDI, RSI, RDX, R10, R8, R9};
+
+static void answer(struct kernel_ucontext *c, long r) {
+    c->regs[RAX] = (uint64_t)r;
+    c->regs[RCX] = c->regs[RIP];
+    c->regs[R11] = c->regs[EFLAGS];
+}
+
+/* The client makes the call itself. */
+static void pass(struct task *t, struct kernel_ucontext *c) {
+    t->return_rip = c->regs[RIP];
+    c->regs[RIP] = (uint64_t)block_of(t) + STUB_CALL;
+}
+
+/* ... with another argument. */
+static void pass_changed(struct task *t, struct kernel_ucontext *c, int argument, uint64_t value) {
+    for (int i = 0; i < 6; i++) t->saved[i] = c->regs[ARGUMENT[i]];
+    c->regs[ARGUMENT[argument]] = value;
+    t->return_rip = c->regs[RIP];
+    c->regs[RIP] = (uint64_t)block_of(t) + STUB_CHANGED;
+}
+
+/* A mask that would hold back user dispatch's own signal ends the process; the client gets one without it. */
+static void pass_mask(struct task *t, struct kernel_ucontext *c, int argument) {
+    uint64_t at = c->regs[ARGUMENT[argument]], mask;
+    if (at && slate_copy(&mask, (void *)at, sizeof mask) == 0 && (mask & SIGSYS_MASK)) {
+        t->mask = mask & ~SIGSYS_MASK;
+        pass_changed(t, c, argument, (uint64_t)&t->mask);
+    } else {
+        pass(t, c);
+    }
+}
+static void pass_pselect(struct task *t, struct kernel_ucontext *c) {
+    uint64_t at = c->regs[R9], pair[2], mask;
+    if (at && slate_copy(pair, (void *)at, sizeof pair) == 0 && pair[0] && slate_copy(&mask, (void *)pair[0], sizeof mask) == 0 && (mask & SIGSYS_MASK)) {
+        t->mask = mask & ~SIGSYS_MASK;
+        t->mask_and_size[0] = (uint64_t)&t->mask;
+        t->mask_and_size[1] = pair[1];
+        pass_changed(t, c, 5, (uint64_t)t->mask_and_size);
+    } else {
+        pass(t, c);
+    }
+}
+
+static long procmask(struct task *t, struct kernel_ucontext *c, int how, const uint64_t *set, uint64_t *old, size_t bytes) {
+    uint64_t now = c->mask | (t->sigsys_blocked ? SIGSYS_MASK : 0), next = now;
+    if (bytes != 8) return -EINVAL;
+    if (set) {
+        uint64_t s;
+        if (slate_copy(&s, set, sizeof s)) return -EFAULT;
+        switch (how) {
+        case SIG_BLOCK: next = now | s; break;
+        case SIG_UNBLOCK: next = now & ~s; break;
+        case SIG_SETMASK: next = s; break;
+        default: return -EINVAL;
+        }
+        next &= ~(UINT64_C(1) << (SIGKILL - 1) | UINT64_C(1) << (SIGSTOP - 1));
+    }
+    if (old && slate_copy(old, &now, sizeof now)) return -EFAULT;
+    c->mask = next & ~SIGSYS_MASK; /* the kernel takes it over on the way back */
+    t->sigsys_blocked = next & SIGSYS_MASK;
+    return 0;
+}
+
+static long arch(struct task *t, int code, uint64_t value, bool *done) {
+    *done = true;
+    switch (code) {
+    case ARCH_SET_FS_CODE:
+        if (value >> 47) return -EPERM;
+        t->client_fs = value;
+        return 0;
+    case ARCH_GET_FS_CODE: return slate_copy((void *)value, &t->client_fs, 8);
+    default: *done = false; return 0;
+    }
+}
+
+/* /proc/self/exe is the loader's. */
+bool loaded_is_itself(const char *path) {
+    char text[40], own[40];
+    for (size_t i = 0; i < sizeof text; i++) {
+        if (slate_copy(text + i, path + i, 1)) return false;
+        if (!text[i]) break;
+    }
+    if (strncmp(text, "/proc/", 6) || !memchr(text, 0, sizeof text)) return false;
+    snprintf(own, sizeof own, "/proc/%d/exe", getpid());
+    return !strcmp(text, "/proc/self/exe") || !strcmp(text, "/proc/thread-self/exe") || !strcmp(text, own);
+}
+static long read_own_link(char *to, size_t bytes) {
+    size_t n = strlen(loaded_program);
+    if (n > bytes) n = bytes;
+    if ((long)bytes <= 0) return -EINVAL;
+    return slate_copy(to, loaded_program, n) ? -EFAULT : (long)n;
+}
+
+static bool is_kvm_path(int dirfd, const char *path) {
+    char first;
+    if (!path || slate_copy(&first, path, 1)) return false;
+    return path_kind(dirfd, path, NULL) != PATH_OTHER;
+}
+
+/* Whether the functions of interpose.c have to see this call. */
+static bool is_slates(long number, const uint64_t *a) {
+    switch (number) {
+    case SYS_ioctl: return is_kvm_fd((int)a[0]) || ((a[1] >> 8) & 0xff) == 0xae;
+    case SYS_read:
+    case SYS_write:
+    case SYS_pread64:
+    case SYS_pwrite64:
+    case SYS_fstat:
+    case SYS_close:
+    case SYS_dup:
+    case SYS_fcntl: return is_kvm_fd((int)a[0]);
+    case SYS_dup2:
+    case SYS_dup3: return is_kvm_fd((int)a[0]) || is_kvm_fd((int)a[1]);
+    case SYS_close_range: return true;
+    case SYS_open:
+    case SYS_creat:
+    case SYS_access:
+    case SYS_stat:
+    case SYS_lstat: return is_kvm_path(AT_FDCWD, (const char *)a[0]);
+    case SYS_openat:
+    case SYS_openat2:
+    case SYS_faccessat:
+    case SYS_faccessat2: return is_kvm_path((int)a[0], (const char *)a[1]);
+    case SYS_newfstatat:
+    case SYS_statx: return is_kvm_fd((int)a[0]) || is_kvm_path((int)a[0], (const char *)a[1]);
+    case SYS_mmap:
+        if (!(a[3] & MAP_ANONYMOUS) && is_kvm_fd((int)a[4])) return true;
+        return (a[3] & MAP_FIXED) && jvm_watches(a[0], a[1]);
+    case SYS_munmap:
+    case SYS_mprotect:
+    case SYS_madvise: return jvm_watches(a[0], a[1]);
+    case SYS_mremap: return jvm_watches(a[0], a[1] ? a[1] : a[2]) || ((a[3] & MREMAP_FIXED) && jvm_watches(a[4], a[2]));
+    default: return false;
+    }
+}
+
+static long slates(long number, const uint64_t *a) {
+    errno = 0;
+    long r = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return r == -1 ? -errno : r;
+}
+
+COLD static long refused(const char *what, const char *instead) {
+    slate_say("this program asked for %s, which Slate cannot carry for a program that its loader brought in%s.", what, instead);
+    return -EINVAL;
+}
+
+static long clone3(struct task *t, struct kernel_ucontext *c, const struct clone_args *from, size_t bytes) {
+    struct clone_args a = {0};
+    if (bytes < CLONE_ARGS_SIZE_VER0) return -EINVAL;
+    if (slate_copy(&a, from, bytes < sizeof a ? bytes : sizeof a)) return -EFAULT;
+    if (a.set_tid_size || (a.flags & CLONE_INTO_CGROUP)) return refused("clone3() with a chosen pid or cgroup", "");
+    struct birth b = {a.flags, a.stack ? a.stack + a.stack_size : 0, a.tls, (int32_t *)a.parent_tid, (int32_t *)a.child_tid, (int32_t *)a.pidfd, (int)a.exit_signal};
+    return loaded_clone(t, c, &b);
+}
+
+/* A call of a child of vfork(), which runs in its parent's memory: Slate's tables there are not its own. */
+static bool is_borrowers(long number, const uint64_t *a, long *r) {
+    if (number == SYS_ioctl && (is_kvm_fd((int)a[0]) || ((a[1] >> 8) & 0xff) == 0xae)) {
+        *r = -EIO;
+        return true;
+    }
+    if ((number == SYS_open && is_kvm_path(AT_FDCWD, (char *)a[0])) ||
+        ((number == SYS_openat || number == SYS_openat2) && is_kvm_path((int)a[0], (char *)a[1]))) {
+        slate_say("a child of vfork() opened /dev/kvm before it called exec(); open it before or after.");
+        *r = -ENXIO;
+        return true;
+    }
+    return false;
+}
+
+void loaded_call(struct task *t, struct kernel_ucontext *c, long number) {
+    uint64_t *regs = c->regs;
+    const uint64_t a[6] = {regs[RDI], regs[RSI], regs[RDX], regs[R10], regs[R8], regs[R9]};
+    bool done;
+    long r;
+    switch (number) {
+    case SYS_rt_sigreturn: loaded_sigreturn(t, c); return;
+    case SYS_rt_sigaction: r = loaded_sigaction(t, (int)a[0], (void *)a[1], (void *)a[2], a[3]); break;
+    case SYS_rt_sigprocmask: r = procmask(t, c, (int)a[0], (void *)a[1], (void *)a[2], a[3]); break;
+    case SYS_sigaltstack: r = loaded_sigaltstack(t, (void *)a[0], (void *)a[1], regs[RSP]); break;
+    case SYS_rt_sigsuspend: pass_mask(t, c, 0); return;
+    case SYS_ppoll: pass_mask(t, c, 3); return;
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2: pass_mask(t, c, 4); return;
+    case SYS_pselect6: pass_pselect(t, c); return;
+
+    case SYS_arch_prctl:
+        r = arch(t, (int)a[0], a[1], &done);
+        if (done) break;
+        pass(t, c);
+        return;
+    case SYS_set_tid_address:
+        t->clear_tid = (int32_t *)a[0];
+        r = t->tid;
+        break;
+    case SYS_brk: r = loaded_brk(a[0]); break;
+    case RSEQ_CALL:
+        r = raw(number, (long)a[0], (long)a[1], (long)a[2], (long)a[3], 0, 0);
+        if (r == 0) memcpy(t->rseq, a[2] ? (uint64_t[4]){0} : a, sizeof t->rseq);
+        break;
+
+    case SYS_fork: r = loaded_clone(t, c, &(struct birth){.exit_signal = SIGCHLD}); break;
+    case SYS_vfork: r = loaded_clone(t, c, &(struct birth){.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD}); break;
+    case SYS_clone:
+        r = loaded_clone(t, c,
+                         &(struct birth){.flags = a[0] & ~(uint64_t)CSIGNAL & UINT32_MAX, .stack = a[1], .parent_tid = (int32_t *)a[2], .child_tid = (int32_t *)a[3],
+                                         .pidfd = (int32_t *)a[2], .tls = a[4], .exit_signal = (int)(a[0] & CSIGNAL)});
+        break;
+    case SYS_clone3: r = clone3(t, c, (void *)a[0], a[1]); break;
+    case SYS_execve: r = loaded_exec(t, c, AT_FDCWD, (char *)a[0], (char **)a[1], (char **)a[2], 0); break;
+    case SYS_execveat: r = loaded_exec(t, c, (int)a[0], (char *)a[1], (char **)a[2], (char **)a[3], (int)a[4]); break;
+    case SYS_exit: loaded_exit(t, (int)a[0]);
+    case SYS_exit_group: loaded_exit_group(t, (int)a[0]);
+
+    case SYS_prctl:
+        if (a[0] == SET_USER_DISPATCH) {
+            r = refused("system calls to be handed to itself (PR_SET_SYSCALL_USER_DISPATCH)", "");
+            break;
+        }
+        pass(t, c);
+        return;
+    case SYS_io_uring_setup: /* it opens files where nobody stands before it; as with kernel.io_uring_disabled=2 */
+        r = -EPERM;
+        break;
+
+    case SYS_readlink:
+        if (loaded_is_itself((char *)a[0])) {
+            r = read_own_link((char *)a[1], a[2]);
+            break;
+        }
+        pass(t, c);
+        return;
+    case SYS_readlinkat:
+        if (loaded_is_itself((char *)a[1])) {
+            r = read_own_link((char *)a[2], a[3]);
+            break;
+        }
+        pass(t, c);
+        return;
+    case SYS_open:
+        if (loaded_is_itself((char *)a[0])) {
+            pass_changed(t, c, 0, (uint64_t)loaded_program);
+            return;
+        }
+        goto others;
+    case SYS_openat:
+        if (loaded_is_itself((char *)a[1])) {
+            pass_changed(t, c, 1, (uint64_t)loaded_program);
+            return;
+        }
+        goto others;
+
+    default:
+    others:
+        if (UNLIKELY(t->borrowed)) {
+            if (is_borrowers(number, a, &r)) break;
+            pass(t, c);
+            return;
+        }
+        if (!is_slates(number, a)) {
+            pass(t, c);
+            return;
+        }
+        r = slates(number, a);
+        break;
+    }
+    answer(c, r);
+}
