@@ -6,7 +6,10 @@ pub struct Plain { pub a: u8, pub b: u64, pub c: u16, pub d: (u8, u32) }
 #[repr(C, packed)] pub struct Packed { pub a: u8, pub b: u32, pub c: u16 }
 #[repr(C, align(64))] pub struct Line { pub a: u8, pub b: u32 }
 #[repr(C)] pub union Either { pub a: u32, pub b: f64, pub c: [u8; 13] }
+#[cfg(not(before_1_66))]
 #[repr(i8)] pub enum Signed { A(u8) = -3, B = 4 }
+#[cfg(before_1_66)] // which does not know discriminants beside values
+#[repr(i8)] pub enum Signed { A(u8), B }
 pub enum Choice { A, B(u32), C { x: u8, y: u64 }, D(Box<Plain>) }
 pub struct Generic<T> { pub v: Vec<T>, pub o: Option<T>, pub r: &'static str }
 pub struct Unit;

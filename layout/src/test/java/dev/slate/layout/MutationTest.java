@@ -185,7 +185,11 @@ final class MutationTest {
         String[][] compilers = {
             {"g++", "g++ -std=c++20 -w -g -c " + truth + ".cpp -o m.o"},
             {"clang++", "clang++ -std=c++20 -w -g -gsimple-template-names -c " + truth + ".cpp -o m.o"},
-            {"rustc", "rustc -g --cap-lints=allow --emit=obj " + truth + ".rs -o m.o"},
+            {
+                "rustc",
+                "rustc -g --cap-lints=allow --emit=obj " + (Tools.has("rustc") ? Tools.rustConfiguration() : "") + truth
+                        + ".rs -o m.o"
+            },
             {"gfortran", "gfortran -w -ffree-line-length-none -g -c " + truth + ".f90 -o m.o"},
             {"gnatmake", "gnatmake -q -f -g -c " + truth + ".adb"},
             {"fpc", "fpc -v0 -g -gw3 -Cn -FE" + folder + " -om.o " + truth + ".pas"},

@@ -100,6 +100,12 @@ final class Tools {
         }
     }
 
+    /** The option with which truth/truth.rs compiles with an old rustc (Debian 12 has 1.63), or nothing. */
+    static String rustConfiguration() throws IOException, InterruptedException {
+        String[] version = run(root(), "rustc", "--version").split("[ .]");
+        return version[1].equals("1") && Integer.parseInt(version[2]) < 66 ? "--cfg before_1_66 " : "";
+    }
+
     /** A file of src/test/resources. */
     static Path resource(String name) {
         return root().resolve("layout/src/test/resources").resolve(name);

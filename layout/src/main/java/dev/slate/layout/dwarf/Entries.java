@@ -399,6 +399,8 @@ final class Entries {
         // Free Pascal gives the characters of a short string the bounds of the whole, with the length before them.
         if (unit.language() == TypeTable.Language.PASCAL && "ShortString".equals(owner.name()))
             size = Math.min(size, Math.max(0, owner.size() - byteOffset));
+        // rustc before 1.66: a function item as a member has its pointer's type and 0 bits.
+        if (bits == 0 && die.constant(At.BIT_SIZE)) size = 0;
         if (bits <= 0) {
             if (!dynamic && owner.sizeKnown()) checkPlace(die, owner, byteOffset, size, base);
             return new Member(
