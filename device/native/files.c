@@ -1,6 +1,8 @@
 /* The table from descriptors to handles. A handle lives as long as a descriptor or a call in flight needs it. */
 #include "slate.h"
 
+#include <sys/stat.h>
+
 _Atomic uint32_t slate_fds[MAX_FDS];
 struct file slate_files[MAX_FILES];
 
@@ -32,6 +34,8 @@ uint32_t file_new(enum kind kind) {
     f->area = NULL;
     f->area_bytes = 0;
     f->path = NULL;
+    f->ino = 0;
+    f->id = 0;
     f->has_run_mask = false;
     f->page_fd = -1;
     f->vm = 0;
@@ -74,9 +78,37 @@ HOT void file_put(uint32_t handle) {
     leave();
 }
 
+/* A child of vfork() has descriptors of its own, but this table is its parent's. */
+static pid_t owner;
+bool is_ours(void) {
+    return raw(SYS_getpid, 0, 0, 0, 0, 0, 0) == owner;
+}
+
+static _Atomic uint64_t memory_dev; /* of memfds: one file system of the kernel's has them all */
+
+long file_descriptor(const char *name, size_t bytes) {
+    long fd = raw(SYS_memfd_create, (long)name, MFD_CLOEXEC | MFD_ALLOW_SEALING, 0, 0, 0, 0);
+    if (fd < 0) return fd;
+    long r = bytes ? raw(SYS_ftruncate, fd, (long)bytes, 0, 0, 0, 0) : 0;
+    if (r == 0) r = raw(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | (bytes ? 0 : F_SEAL_WRITE), 0, 0, 0);
+    if (r == 0) return fd;
+    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    return r;
+}
+
 int file_install(uint32_t handle, int fd) {
     if (fd >= 0 && fd < MAX_FDS) {
-        atomic_store_explicit(&slate_fds[fd], handle, memory_order_release);
+        struct stat st;
+        if (raw(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) == 0) {
+            slate_files[handle].ino = st.st_ino;
+            atomic_store_explicit(&memory_dev, st.st_dev, memory_order_relaxed);
+        }
+        if (is_ours()) {
+            uint32_t old = atomic_exchange(&slate_fds[fd], handle); /* closed behind our back */
+            if (old) file_put(old);
+        } else {
+            file_put(handle);
+        }
         return fd;
     }
     if (fd >= 0) raw(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -84,10 +116,61 @@ int file_install(uint32_t handle, int fd) {
     return fd < 0 ? fd : -EMFILE;
 }
 
-/* A child of vfork() has descriptors of its own, but this table is its parent's. */
-static pid_t owner;
-static bool is_ours(void) {
-    return raw(SYS_getpid, 0, 0, 0, 0, 0, 0) == owner;
+uint32_t file_by_inode(uint64_t dev, uint64_t ino) {
+    if (dev != atomic_load_explicit(&memory_dev, memory_order_relaxed)) return 0;
+    for (uint32_t handle = 1; handle < used; handle++) {
+        struct file *f = &slate_files[handle];
+        if (f->ino != ino) continue;
+        uint32_t n = atomic_load_explicit(&f->references, memory_order_relaxed);
+        while (n && !atomic_compare_exchange_weak(&f->references, &n, n + 1)) {
+        }
+        if (!n) continue;
+        if (f->ino == ino) return handle;
+        file_put(handle);
+    }
+    return 0;
+}
+
+uint32_t file_get_sure(int fd) {
+    uint32_t handle = is_kvm_fd(fd) ? file_get(fd) : 0;
+    if (!handle) return 0;
+    struct stat st;
+    if (raw(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) == 0 && st.st_ino == slate_files[handle].ino && st.st_dev == memory_dev) return handle;
+    file_put(handle);
+    if (is_ours() && atomic_compare_exchange_strong(&slate_fds[fd], &(uint32_t){handle}, 0)) file_put(handle);
+    return 0;
+}
+
+uint32_t file_adopt(int fd) {
+    struct stat st;
+    if ((unsigned)fd >= MAX_FDS || raw(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) < 0 || !S_ISREG(st.st_mode) || st.st_nlink) return 0;
+    uint32_t handle = file_by_inode(st.st_dev, st.st_ino);
+    if (!handle) {
+        char link[40], name[32];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        long n = raw(SYS_readlinkat, AT_FDCWD, (long)link, (long)name, sizeof name - 1, 0, 0);
+        name[n > 0 ? n : 0] = 0;
+        if (strncmp(name, "/memfd:slate:kvm", 16)) return 0;
+        handle = file_new(name[16] == ' ' ? KIND_SYSTEM : KIND_FOREIGN);
+        if (!handle) return 0;
+    }
+    if (!is_ours()) return handle;
+    atomic_fetch_add(&slate_files[handle].references, 1); /* the caller's */
+    file_install(handle, fd);
+    return handle;
+}
+
+int file_name(uint32_t handle, char *out, size_t bytes) {
+    struct file *f = &slate_files[handle];
+    switch (f->kind) {
+    case KIND_SYSTEM:
+    case KIND_NAME: return snprintf(out, bytes, "/dev/kvm");
+    case KIND_VM: return snprintf(out, bytes, "anon_inode:kvm-vm");
+    case KIND_VCPU: return snprintf(out, bytes, "anon_inode:kvm-vcpu:%d", f->id);
+    case KIND_STATS: return snprintf(out, bytes, "anon_inode:kvm-%s-stats", f->id < 0 ? "vm" : "vcpu");
+    case KIND_PSEUDO: return snprintf(out, bytes, "%s", f->path);
+    default: return 0;
+    }
 }
 
 void file_forget(int fd) {

@@ -1,325 +1,23 @@
-/* The JVM inside the client: its start, the threads' way into it, and the natives that dev.slate.device.Native declares. */
+/* The JVM inside the client: its start, and the threads' way into it. */
 #include "slate.h"
 
-#include <cpuid.h>
-#include <linux/futex.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <time.h>
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#define MADV_POPULATE_WRITE 23
-#endif
-
-struct counters *slate_counters;
-
-/* Written by Java: lowest and highest host address (exclusive) of all memory slots. */
-static _Atomic uint64_t watched[2] = {UINT64_MAX, 0};
 
 static enum { NOT_STARTED, RUNNING, FAILED, INHERITED } state;
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static JavaVM *vm;
 static jclass device;
-static jmethodID method_ioctl, method_release, method_refresh, method_invalidate, method_pseudo_file, method_pseudo_mode, method_pseudo_write, method_exit;
+static jmethodID method_ioctl, method_release, method_refresh, method_invalidate, method_pseudo_file, method_pseudo_mode, method_pseudo_write, method_exit, method_filtered, method_confined;
 static pthread_key_t detach_key;
-
-void slate_say(const char *format, ...) {
-    char text[1024];
-    int n = snprintf(text, sizeof text, "slate: ");
-    va_list list;
-    va_start(list, format);
-    n += vsnprintf(text + n, sizeof text - (size_t)n - 1, format, list);
-    va_end(list);
-    if ((size_t)n > sizeof text - 2) n = sizeof text - 2;
-    text[n++] = '\n';
-    raw(SYS_write, 2, (long)text, n, 0, 0, 0);
-}
 
 bool jvm_running(void) {
     return state == RUNNING;
 }
 bool jvm_inherited(void) {
     return state == INHERITED;
-}
-
-/* ------------------------------------------------------------------------------------------------------- natives */
-
-#define NATIVE(result, name, ...) static result JNICALL name(JNIEnv *env, jclass type, ##__VA_ARGS__)
-#define UNUSED (void)env, (void)type
-
-NATIVE(jint, native_copy_in, jlong to, jlong client, jlong bytes) {
-    UNUSED;
-    return (jint)slate_copy((void *)to, (const void *)client, (size_t)bytes);
-}
-NATIVE(jint, native_copy_out, jlong client, jlong from, jlong bytes) {
-    UNUSED;
-    return (jint)slate_copy((void *)client, (const void *)from, (size_t)bytes);
-}
-NATIVE(jint, native_populate, jlong hva, jlong bytes, jboolean write) {
-    UNUSED;
-    for (;;) {
-        long r = raw(SYS_madvise, hva, bytes, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ, 0, 0, 0);
-        if (r != -EINTR && r != -EAGAIN) return (jint)-r;
-        if (self.held) return EINTR;
-    }
-}
-NATIVE(jlong, native_read_tsc) {
-    UNUSED;
-    __builtin_ia32_lfence(); /* no earlier than the loads before it: guests compare counters through memory */
-    return (jlong)__builtin_ia32_rdtsc();
-}
-NATIVE(jlong, native_cpuid, jint leaf, jint subleaf, jlong into) {
-    UNUSED;
-    unsigned *r = (unsigned *)into;
-    __cpuid_count(leaf, subleaf, r[0], r[1], r[2], r[3]);
-    return 0;
-}
-NATIVE(void, native_await, jlong word, jint expected, jlong nanos) {
-    UNUSED;
-    struct timespec t = {.tv_sec = nanos / 1000000000, .tv_nsec = nanos % 1000000000};
-    raw(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nanos == INT64_MAX ? 0 : (long)&t, 0, 0);
-}
-/* How long this thread has been ready and not running: the second number of its schedstat. */
-NATIVE(jlong, native_run_delay) {
-    UNUSED;
-    if (!self.schedstat) self.schedstat = 1 + (int)raw(SYS_openat, AT_FDCWD, (long)"/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    char text[96];
-    long n = self.schedstat > 0 ? raw(SYS_pread64, self.schedstat - 1, (long)text, sizeof text - 1, 0, 0, 0) : 0;
-    if (n <= 0) return 0;
-    text[n] = 0;
-    const char *space = strchr(text, ' ');
-    return space ? strtoll(space, NULL, 10) : 0;
-}
-NATIVE(void, native_wake, jlong word) {
-    UNUSED;
-    raw(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
-}
-NATIVE(jlong, native_map, jlong bytes, jlong alignment) {
-    UNUSED;
-    if (alignment < 4096) alignment = 4096;
-    size_t length = ((size_t)bytes + 4095) & ~(size_t)4095;
-    size_t slack = alignment > 4096 ? (size_t)alignment : 0;
-    long at = raw(SYS_mmap, 0, (long)(length + slack), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at < 0 && at >= -4095) return at;
-    if (!slack) return at;
-    long aligned = (at + alignment - 1) & -alignment;
-    if (aligned > at) raw(SYS_munmap, at, aligned - at, 0, 0, 0, 0);
-    long rest = at + (long)(length + slack) - (aligned + (long)length);
-    if (rest > 0) raw(SYS_munmap, aligned + (long)length, rest, 0, 0, 0, 0);
-    return aligned;
-}
-NATIVE(void, native_unmap, jlong hva, jlong bytes) {
-    UNUSED;
-    raw(SYS_munmap, hva, (bytes + 4095) & ~4095L, 0, 0, 0, 0);
-}
-
-NATIVE(jint, native_addCode, jlong start, jlong end, jlong resume) {
-    UNUSED;
-    return code_range_add((uintptr_t)start, (uintptr_t)end, (uintptr_t)resume);
-}
-
-NATIVE(void, native_removeCode, jlong start) {
-    UNUSED;
-    code_range_remove((uintptr_t)start);
-}
-/* How many of the 512 pages from hva lie in a huge page: PAGEMAP_SCAN knows (Linux 6.7). */
-NATIVE(jboolean, native_huge_mapped, jlong hva) {
-    UNUSED;
-    struct region {
-        uint64_t start, end, categories;
-    } found;
-    struct {
-        uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, inverted, mask, any, returned;
-    } scan = {.size = 96, .start = (uint64_t)hva, .end = (uint64_t)hva + (2 << 20), .vec = (uint64_t)&found, .vec_len = 1, .mask = 1 << 6, .returned = 1 << 6};
-    static _Atomic int pagemap = -2; /* of this process: a child opens its own */
-    static pid_t owner;
-    if (pagemap == -2 || owner != getpid()) {
-        owner = getpid();
-        pagemap = (int)raw(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    }
-    if (pagemap < 0) return false;
-    long n = raw(SYS_ioctl, pagemap, 0xc0606610 /* PAGEMAP_SCAN */, (long)&scan, 0, 0, 0);
-    return n == 1 && found.start == scan.start && found.end == scan.end;
-}
-
-/* A descriptor that reads, writes, maps and polls as little as KVM's do. */
-static int plain_descriptor(void) {
-    return (int)raw(SYS_epoll_create1, O_CLOEXEC, 0, 0, 0, 0, 0);
-}
-
-/*
- * A new file for Java: its handle, and its descriptor in the upper half. A file with pages is a memfd, so that the client's
- * mmap is the kernel's own; `area` of them are mapped here for Java.
- */
-NATIVE(jlong, native_new_file, jint kind, jlong bytes, jboolean readOnly) {
-    UNUSED;
-    uint32_t handle = file_new((enum kind)kind);
-    if (!handle) return -EMFILE;
-    struct file *f = &slate_files[handle];
-    long fd;
-    if (bytes) {
-        fd = raw(SYS_memfd_create, (long)(kind == KIND_VCPU ? "kvm-vcpu" : kind == KIND_VM ? "kvm-ring" : "kvm-stats"), MFD_CLOEXEC, 0, 0, 0, 0);
-        if (fd < 0) goto failed;
-        long r = raw(SYS_ftruncate, fd, bytes, 0, 0, 0, 0);
-        if (r == 0) r = raw(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (r < 0 && r >= -4095) {
-            raw(SYS_close, fd, 0, 0, 0, 0, 0);
-            fd = r;
-            goto failed;
-        }
-        f->area = (char *)r;
-        f->area_bytes = (size_t)bytes;
-        if (kind == KIND_VM) { /* the page is not the descriptor's own: no client maps a VM */
-            f->page_fd = (int)fd;
-            fd = plain_descriptor();
-            if (fd < 0) goto failed;
-        }
-        if (readOnly) {
-            char path[64];
-            snprintf(path, sizeof path, "/proc/self/fd/%ld", fd);
-            long only = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
-            if (only >= 0) {
-                raw(SYS_close, fd, 0, 0, 0, 0, 0);
-                fd = only;
-            }
-        }
-    } else {
-        fd = plain_descriptor();
-        if (fd < 0) goto failed;
-    }
-    return (jlong)handle | (jlong)fd << 32;
-failed:
-    file_put(handle);
-    return fd;
-}
-NATIVE(void, native_show_ring, jint vcpuHandle, jint vmHandle) {
-    UNUSED;
-    atomic_fetch_add(&slate_files[vmHandle].references, 1); /* the VM's ioctl is under way: there is one already */
-    slate_files[vcpuHandle].vm = (uint32_t)vmHandle;
-}
-NATIVE(jlong, native_area, jint handle) {
-    UNUSED;
-    return (jlong)slate_files[handle].area;
-}
-/* Java has made its side: the descriptor works from here on. */
-NATIVE(jint, native_install, jint handle, jint fd) {
-    UNUSED;
-    struct file *f = &slate_files[handle];
-    f->java = true;
-    if (slate_counters && f->kind == KIND_VM) slate_counters->vms++;
-    if (slate_counters && f->kind == KIND_VCPU) slate_counters->vcpus++;
-    return file_install((uint32_t)handle, fd);
-}
-NATIVE(jint, native_handle, jint fd) {
-    UNUSED;
-    uint32_t handle = file_get(fd);
-    if (handle) file_put(handle);
-    return (jint)handle;
-}
-/* Java could not make its side. */
-NATIVE(void, native_abandon, jint handle, jint fd) {
-    UNUSED;
-    raw(SYS_close, fd, 0, 0, 0, 0, 0);
-    file_put((uint32_t)handle);
-}
-NATIVE(void, native_signal_mask, jint handle, jboolean set, jlong mask) {
-    UNUSED;
-    slate_files[handle].run_mask = (uint64_t)mask;
-    slate_files[handle].has_run_mask = set;
-}
-NATIVE(jlong, native_watched) {
-    UNUSED;
-    return (jlong)watched;
-}
-NATIVE(void, native_count_exits, jlong exits) {
-    UNUSED;
-    if (slate_counters) atomic_fetch_add_explicit(&slate_counters->exits, (uint64_t)exits, memory_order_relaxed);
-}
-NATIVE(jboolean, native_counting) {
-    UNUSED;
-    return slate_counters != NULL;
-}
-NATIVE(void, native_say, jbyteArray text) {
-    UNUSED;
-    jsize n = (*env)->GetArrayLength(env, text);
-    jbyte *bytes = (*env)->GetByteArrayElements(env, text, NULL);
-    if (!bytes) return;
-    for (jsize at = 0; at < n;) {
-        long w = raw(SYS_write, 2, (long)bytes + at, n - at, 0, 0, 0);
-        if (w <= 0 && w != -EINTR) break;
-        if (w > 0) at += (jsize)w;
-    }
-    (*env)->ReleaseByteArrayElements(env, text, bytes, JNI_ABORT);
-}
-NATIVE(jstring, native_environment, jstring name) {
-    (void)type;
-    const char *n = (*env)->GetStringUTFChars(env, name, NULL);
-    if (!n) return NULL;
-    const char *value = getenv(n);
-    (*env)->ReleaseStringUTFChars(env, name, n);
-    return value ? (*env)->NewStringUTF(env, value) : NULL;
-}
-NATIVE(jint, native_pid) {
-    UNUSED;
-    return getpid();
-}
-NATIVE(void, native_quit, jint status) {
-    UNUSED;
-    _exit(status);
-}
-
-#define ROW(name, signature, function) {(char *)name, (char *)signature, (void *)function}
-static const JNINativeMethod natives[] = {
-    ROW("copyIn", "(JJJ)I", native_copy_in),
-    ROW("copyOut", "(JJJ)I", native_copy_out),
-    ROW("populate", "(JJZ)I", native_populate),
-    ROW("readTsc", "()J", native_read_tsc),
-    ROW("cpuid", "(IIJ)J", native_cpuid),
-    ROW("await", "(JIJ)V", native_await),
-    ROW("wake", "(J)V", native_wake),
-    ROW("runDelay", "()J", native_run_delay),
-    ROW("map", "(JJ)J", native_map),
-    ROW("unmap", "(JJ)V", native_unmap),
-    ROW("addCode", "(JJJ)I", native_addCode),
-    ROW("removeCode", "(J)V", native_removeCode),
-    ROW("hugeMapped", "(J)Z", native_huge_mapped),
-    ROW("newFile", "(IJZ)J", native_new_file),
-    ROW("area", "(I)J", native_area),
-    ROW("showRing", "(II)V", native_show_ring),
-    ROW("eventFd", "(I)I", eventfd_own),
-    ROW("eventFdId", "(I)J", eventfd_id),
-    ROW("eventFdSignal", "(I)V", eventfd_signal),
-    ROW("eventFdDrain", "(I)V", eventfd_drain),
-    ROW("eventFdPending", "(I)Z", eventfd_pending),
-    ROW("closeDescriptor", "(I)V", eventfd_close),
-    ROW("epollCreate", "()I", eventfd_epoll),
-    ROW("epollControl", "(IZI)I", eventfd_epoll_control),
-    ROW("epollWait", "(IJI)I", eventfd_epoll_wait),
-    ROW("install", "(II)I", native_install),
-    ROW("handle", "(I)I", native_handle),
-    ROW("abandon", "(II)V", native_abandon),
-    ROW("signalMask", "(IZJ)V", native_signal_mask),
-    ROW("watched", "()J", native_watched),
-    ROW("countExits", "(J)V", native_count_exits),
-    ROW("counting", "()Z", native_counting),
-    ROW("say", "([B)V", native_say),
-    ROW("environment", "(Ljava/lang/String;)Ljava/lang/String;", native_environment),
-    ROW("pid", "()I", native_pid),
-    ROW("quit", "(I)V", native_quit),
-};
-
-static bool register_natives(JNIEnv *env) {
-    jclass native = (*env)->FindClass(env, "dev/slate/device/Native");
-    return native && (*env)->RegisterNatives(env, native, natives, sizeof natives / sizeof *natives) == 0;
-}
-
-/* Loaded by System.load (dev.slate.device.Training and tests): the natives alone, nothing is interposed. */
-PUBLIC jint JNI_OnLoad(JavaVM *loader, void *reserved) {
-    (void)reserved;
-    JNIEnv *env;
-    if ((*loader)->GetEnv(loader, (void **)&env, JNI_VERSION_10) != JNI_OK) return JNI_ERR;
-    return register_natives(env) ? JNI_VERSION_10 : JNI_ERR;
 }
 
 /* --------------------------------------------------------------------------------------------------------- start */
@@ -366,7 +64,7 @@ static bool describe_failure(JNIEnv *env, const char *what) {
 }
 
 static bool bind_classes(JNIEnv *env) {
-    if (!register_natives(env)) return describe_failure(env, "binding dev.slate.device.Native");
+    if (!natives_register(env)) return describe_failure(env, "binding dev.slate.device.Native");
     jclass local = (*env)->FindClass(env, "dev/slate/device/Device");
     if (!local) return describe_failure(env, "loading dev.slate.device.Device");
     device = (*env)->NewGlobalRef(env, local);
@@ -382,6 +80,8 @@ static bool bind_classes(JNIEnv *env) {
         {&method_pseudo_mode, "pseudoMode", "(Ljava/lang/String;)I"},
         {&method_pseudo_write, "pseudoWrite", "(Ljava/lang/String;[B)I"},
         {&method_exit, "exit", "()V"},
+        {&method_filtered, "filtered", "()V"},
+        {&method_confined, "confined", "()V"},
     };
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         *methods[i].id = (*env)->GetStaticMethodID(env, device, methods[i].name, methods[i].signature);
@@ -394,19 +94,22 @@ static bool bind_classes(JNIEnv *env) {
     return true;
 }
 
+static long detach_there(void *unused) {
+    (void)unused;
+    return (*vm)->DetachCurrentThread(vm);
+}
+
 static void detach(void *unused) {
     (void)unused;
     enter();
     signals_unregister();
-    char *scratch = self.scratch;
-    self.scratch = NULL; /* the wrapper looks at it */
-    atomic_signal_fence(memory_order_seq_cst);
-    free(scratch);
-    if (self.env && state == RUNNING) (*vm)->DetachCurrentThread(vm);
+    if (self.env && state == RUNNING) on_java_stack(detach_there, NULL);
     self.env = NULL;
+    stack_unmap();
     if (self.schedstat > 0) raw(SYS_close, self.schedstat - 1, 0, 0, 0, 0, 0);
     self.schedstat = 0;
     leave();
+    if (state == RUNNING) end_thread_gone();
 }
 
 void jvm_at_thread_exit(void) {
@@ -419,58 +122,256 @@ void jvm_thread_end(void) {
     detach(NULL);
 }
 
-static bool adopt(JNIEnv *env) {
-    char *scratch = calloc(1, SCRATCH_BYTES + sizeof(struct mailbox));
-    if (!scratch) return false;
-    self.scratch = scratch;
-    self.env = env;
-    if (!self.registration) signals_register();
+/* ---- The keeper: a thread of Slate's that starts the JVM and loads its libraries, so that the client's heap stays as it was ---- */
+
+static pthread_mutex_t keeper_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t keeper_asked = PTHREAD_COND_INITIALIZER, keeper_done = PTHREAD_COND_INITIALIZER;
+static enum { NO_JOB, JOB_WAITS, JOB_RUNS, JOB_DONE } job;
+static void *(*job_function)(void *);
+static void *job_argument, *job_result;
+static bool watching;
+static __thread bool is_keeper;
+
+static void finish_job(void *result) {
+    pthread_mutex_lock(&keeper_lock);
+    job_result = result;
+    job = JOB_DONE;
+    pthread_cond_broadcast(&keeper_done);
+}
+
+static void *keeper(void *unused) {
+    (void)unused;
+    self.jvm_thread = is_keeper = true;
+    end_own_thread(true);
+    pthread_mutex_lock(&keeper_lock);
+    for (;;) {
+        if (job == JOB_WAITS) {
+            job = JOB_RUNS;
+            pthread_mutex_unlock(&keeper_lock);
+            finish_job(job_function(job_argument));
+        } else if (watching) {
+            struct timespec until;
+            clock_gettime(CLOCK_REALTIME, &until);
+            until.tv_nsec += 250000000;
+            if (until.tv_nsec >= 1000000000) {
+                until.tv_sec++;
+                until.tv_nsec -= 1000000000;
+            }
+            pthread_cond_timedwait(&keeper_asked, &keeper_lock, &until);
+            if (job != JOB_WAITS) {
+                pthread_mutex_unlock(&keeper_lock);
+                bool more = end_poll();
+                pthread_mutex_lock(&keeper_lock);
+                watching = more;
+            }
+        } else {
+            pthread_cond_wait(&keeper_asked, &keeper_lock);
+        }
+    }
+    return NULL;
+}
+
+void keeper_wake(void) {
+    if (state != RUNNING) return;
+    pthread_mutex_lock(&keeper_lock);
+    watching = true;
+    pthread_cond_broadcast(&keeper_asked);
+    pthread_mutex_unlock(&keeper_lock);
+}
+
+/* Inside enter(), on a thread of the client's or libjvm's. */
+static void *keeper_does(void *(*function)(void *), void *argument) {
+    pthread_mutex_lock(&keeper_lock);
+    while (job != NO_JOB) pthread_cond_wait(&keeper_done, &keeper_lock);
+    job_function = function;
+    job_argument = argument;
+    job = JOB_WAITS;
+    pthread_cond_broadcast(&keeper_asked);
+    while (job != JOB_DONE) pthread_cond_wait(&keeper_done, &keeper_lock);
+    job = NO_JOB;
+    void *result = job_result;
+    pthread_cond_broadcast(&keeper_done);
+    pthread_mutex_unlock(&keeper_lock);
+    return result;
+}
+
+/* ---- What libjvm calls for libc's ---- */
+
+static char *said; /* while the JVM starts: what it wants to say to the client's descriptors */
+static size_t said_bytes;
+enum { SAID_BYTES = 4096 };
+
+static void note(const char *text, size_t n) {
+    if (said_bytes + n > SAID_BYTES - 1) n = SAID_BYTES - 1 - said_bytes;
+    memcpy(said + said_bytes, text, n);
+    said_bytes += n;
+}
+static ssize_t jvm_write(int fd, const void *from, size_t n) {
+    if (said && (fd == 1 || fd == 2)) {
+        note(from, n);
+        return (ssize_t)n;
+    }
+    if (fd == 1 || fd == 2) { /* a warning, an hs_err: to where standard error was, or nowhere */
+        slate_write(from, n);
+        return (ssize_t)n;
+    }
+    return result(raw(SYS_write, fd, (long)from, (long)n, 0, 0, 0));
+}
+static jint jvm_print(FILE *file, const char *format, va_list list) {
+    char text[512];
+    (void)file;
+    int n = vsnprintf(text, sizeof text, format, list);
+    jvm_write(2, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+    return n;
+}
+
+/* The JVM gives up. While it starts that is no reason for the client to end. */
+static void jvm_gives_up(int status) {
+    if (said && self.jvm_thread) {
+        if (is_keeper) finish_job(NULL);
+        else pthread_mutex_lock(&keeper_lock);
+        pthread_mutex_unlock(&keeper_lock);
+        for (;;) pause();
+    }
+    raw(SYS_exit_group, status, 0, 0, 0, 0, 0);
+    __builtin_unreachable();
+}
+static void jvm_abort(void) {
+    if (said) jvm_gives_up(1);
+    REAL(abort)();
+}
+
+/* The user's options are for the user's Java programs. */
+static char *jvm_getenv(const char *name) {
+    static const char *const HIDDEN[] = {"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "JDK_AOT_VM_OPTIONS", "JAVA_OPTIONS"};
+    for (size_t i = 0; i < sizeof HIDDEN / sizeof *HIDDEN; i++) {
+        if (!strcmp(name, HIDDEN[i])) return NULL;
+    }
+    return getenv(name);
+}
+
+struct birth {
+    void *(*function)(void *);
+    void *argument;
+};
+static void *born(void *birth) {
+    struct birth b = *(struct birth *)birth;
+    heap_free(birth);
+    self.jvm_thread = true;
+    end_own_thread(true);
+    void *r = b.function(b.argument);
+    end_own_thread(false);
+    return r;
+}
+static int jvm_pthread_create(pthread_t *id, const pthread_attr_t *attributes, void *(*function)(void *), void *argument) {
+    if (seccomp_filtered() && !seccomp_allows(SYS_clone3)) return EAGAIN; /* libjvm does with fewer compiler threads */
+    struct birth *birth = heap_malloc(sizeof *birth);
+    if (!birth) return EAGAIN;
+    *birth = (struct birth){function, argument};
+    int error = REAL(pthread_create)(id, attributes, born, birth);
+    if (error) heap_free(birth);
+    return error;
+}
+
+/* libc's own, past a sanitizer's. */
+static void *(*libc_dlopen)(const char *, int);
+
+struct load {
+    const char *file;
+    int mode;
+};
+static void bind_libraries(void);
+static void *load_there(void *load) {
+    const struct load *l = load;
+    void *library = libc_dlopen(l->file, l->mode);
+    if (library) bind_libraries();
+    return library;
+}
+static void *jvm_dlopen(const char *file, int mode) {
+    struct load load = {file, mode};
+    return file && !is_keeper && !said ? keeper_does(load_there, &load) : load_there(&load);
+}
+
+static char jvm_folder[4096], jvm_file[4096];
+
+enum { OF_LIBJVM = 8 }; /* of the names below, the first are libjvm's alone */
+static struct binding bindings[] = {
+    {"sigaction", (void *)jvm_sigaction, false},
+    {"pthread_getattr_np", (void *)jvm_getattr, false},
+    {"pthread_create", (void *)jvm_pthread_create, false},
+    {"mprotect", (void *)jvm_mprotect, false},
+    {"write", (void *)jvm_write, false},
+    {"exit", (void *)jvm_gives_up, false},
+    {"_exit", (void *)jvm_gives_up, false},
+    {"abort", (void *)jvm_abort, false},
+    {"malloc", (void *)heap_malloc, false},
+    {"calloc", (void *)heap_calloc, false},
+    {"realloc", (void *)heap_realloc, false},
+    {"free", (void *)heap_free, false},
+    {"posix_memalign", (void *)heap_posix_memalign, false},
+    {"aligned_alloc", (void *)heap_aligned_alloc, false},
+    {"strdup", (void *)heap_strdup, false},
+    {"__strdup", (void *)heap_strdup, false},
+    {"qsort", (void *)heap_qsort, false},
+    {"getenv", (void *)jvm_getenv, false},
+    {"dlopen", (void *)jvm_dlopen, false},
+};
+enum { BINDINGS = sizeof bindings / sizeof *bindings };
+
+static void bind_libraries(void) {
+    rebind(jvm_folder, libc_dlopen, bindings + OF_LIBJVM, BINDINGS - OF_LIBJVM);
+}
+
+static bool bind_jvm(void) {
+    rebind(jvm_file, libc_dlopen, bindings, BINDINGS);
+    for (int i = 0; i < 3; i++) {
+        if (bindings[i].found) continue;
+        slate_say("%s calls no %s() that Slate can stand before; use a JDK 25 of Temurin or Debian.", jvm_file, bindings[i].name);
+        return false;
+    }
+    bind_libraries();
     return true;
 }
 
 static void at_exit(void) {
-    if (state != RUNNING || self.depth) return;
-    enter();
-    JNIEnv *env;
-    JavaVMAttachArgs arguments = {.version = JNI_VERSION_10};
-    if ((*vm)->AttachCurrentThreadAsDaemon(vm, (void **)&env, &arguments) == JNI_OK) (*env)->CallStaticVoidMethod(env, device, method_exit);
-    leave();
+    if (state == RUNNING && !self.depth) jvm_exit();
 }
 
-static bool create(void) {
-    const char *home = getenv("SLATE_HOME"), *java = getenv("SLATE_JAVA_HOME"), *classes = getenv("SLATE_CLASSPATH");
+/* On the keeper. Not null: it runs. */
+static void *create(void *unused) {
+    (void)unused;
+    const char *home = slate_variable("SLATE_HOME"), *java = slate_variable("SLATE_JAVA_HOME"), *classes = slate_variable("SLATE_CLASSPATH");
     if (!home || !java || !classes) {
         slate_say("SLATE_HOME, SLATE_JAVA_HOME and SLATE_CLASSPATH are not all set; start the program with `slate run`.");
-        return false;
+        return NULL;
     }
     static struct options options;
     add_option(&options, "-Djava.class.path=%s", classes);
-    const char *cache = getenv("SLATE_AOT_CACHE");
+    const char *cache = slate_variable("SLATE_AOT_CACHE");
     if (cache) add_option(&options, "-XX:AOTCache=%s", cache);
-    if (!read_options(&options, home)) return false;
-    char path[4096];
-    snprintf(path, sizeof path, "%s/lib/server/libjvm.so", java);
-    void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL | RTLD_DEEPBIND);
+    if (!read_options(&options, home)) return NULL;
+    if (options.count < MAX_OPTIONS) options.list[options.count++] = (JavaVMOption){(char *)"vfprintf", (void *)jvm_print};
+    snprintf(jvm_folder, sizeof jvm_folder, "%s/", java);
+    snprintf(jvm_file, sizeof jvm_file, "%s/lib/server/libjvm.so", java);
+    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    libc_dlopen = libc ? (void *(*)(const char *, int))dlsym(libc, "dlopen") : NULL;
+    if (!libc_dlopen) libc_dlopen = dlopen;
+    void *library = libc_dlopen(jvm_file, RTLD_NOW | RTLD_GLOBAL);
     jint (*create_vm)(JavaVM **, void **, void *) = library ? (jint(*)(JavaVM **, void **, void *))dlsym(library, "JNI_CreateJavaVM") : NULL;
     if (!create_vm) {
         slate_say("can't load the JVM: %s; `slate doctor` says what is missing.", dlerror());
-        return false;
+        return NULL;
     }
-    if (!rebind((const void *)create_vm, "sigaction", (void *)jvm_sigaction)) {
-        slate_say("%s calls no sigaction() that Slate can stand before; use a JDK 25 of Temurin or Debian.", path);
-        return false;
-    }
+    if (!bind_jvm()) return NULL;
     signals_own_faults();
     JavaVMInitArgs arguments = {.version = JNI_VERSION_10, .nOptions = options.count, .options = options.list};
     JNIEnv *env;
+    static char text[SAID_BYTES];
+    said = text;
     jint error = create_vm(&vm, (void **)&env, &arguments);
-    if (error) {
-        slate_say("the JVM did not start (JNI error %d); its own message is above.", error);
-        return false;
-    }
-    if (!bind_classes(env) || !adopt(env)) return false;
-    atexit(at_exit);
-    return true;
+    said = NULL;
+    if (error || !bind_classes(env)) return NULL;
+    return vm;
 }
 
 /* Inside enter(). Every signal is blocked meanwhile, so that the JVM's own threads are born without any of the client's. */
@@ -479,10 +380,33 @@ static bool start(void) {
     if (state == NOT_STARTED) {
         sigset_t all, old;
         int cancel;
+        pthread_t id;
         sigfillset(&all);
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
         pthread_sigmask(SIG_BLOCK, &all, &old);
-        state = create() ? RUNNING : FAILED;
+        pthread_attr_t attributes;
+        pthread_attr_init(&attributes);
+        pthread_attr_setstacksize(&attributes, 2 << 20);
+        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        const char *forbidden = seccomp_forbids_start();
+        if (forbidden) {
+            slate_say("the program has installed a seccomp filter that ends it for %s, and then uses /dev/kvm: the JVM that Slate needs can't be "
+                      "started. Open /dev/kvm before the filter comes, or run without the filter.", forbidden);
+        }
+        int error = forbidden ? EPERM : REAL(pthread_create)(&id, &attributes, keeper, NULL);
+        if (error && !forbidden) slate_say("the JVM needs a thread, and there can be none (%s).", strerror(error));
+        state = !error && keeper_does(create, NULL) ? RUNNING : FAILED;
+        if (state == FAILED && said) {
+            said[said_bytes] = 0;
+            said[strcspn(said, "\n")] == '\n' ? (void)(said[strcspn(said, "\n")] = ' ') : (void)0;
+            slate_say("the JVM did not start: %.*s", (int)strcspn(said, "\n"), said);
+            said = NULL;
+        }
+        if (state == RUNNING) {
+            atexit(at_exit);
+            if (slate_variable("SLATE_STATS") || slate_variable("SLATE_JFR")) signals_keep_ends();
+            end_thread_gone();
+        }
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         pthread_setcancelstate(cancel, NULL);
     }
@@ -490,17 +414,36 @@ static bool start(void) {
     return state == RUNNING;
 }
 
+static long attach_there(void *env) {
+    JavaVMAttachArgs arguments = {.version = JNI_VERSION_10};
+    return (*vm)->AttachCurrentThreadAsDaemon(vm, (void **)env, &arguments);
+}
+
 /* Makes this thread one of the JVM's. Inside enter(). */
 COLD static bool attach(void) {
     if (state == INHERITED || !start()) return false;
-    if (self.env) return true; /* it was this thread that started the JVM */
+    if (!self.stack && !stack_map()) {
+        slate_say("a thread can't enter the JVM: no memory for its stack.");
+        return false;
+    }
     JNIEnv *env;
-    JavaVMAttachArgs arguments = {.version = JNI_VERSION_10};
-    if ((*vm)->AttachCurrentThreadAsDaemon(vm, (void **)&env, &arguments) != JNI_OK) {
+    if (on_java_stack(attach_there, &env) != JNI_OK) {
         slate_say("a thread can't enter the JVM: no memory for it?");
         return false;
     }
-    return adopt(env);
+    self.env = env;
+    if (!self.registration) signals_register();
+    return true;
+}
+
+/* The client is itself a Java program: there is a libjvm that is not ours. */
+static int is_libjvm(struct dl_phdr_info *info, size_t size, void *unused) {
+    (void)size, (void)unused;
+    const char *slash = info->dlpi_name ? strrchr(info->dlpi_name, '/') : NULL;
+    return slash && !strcmp(slash, "/libjvm.so");
+}
+bool jvm_foreign(void) {
+    return state == NOT_STARTED && !jvm_file[0] && dl_iterate_phdr(is_libjvm, NULL);
 }
 
 /* ------------------------------------------------------------------------------------------------------- the way in */
@@ -513,13 +456,45 @@ static bool failed(JNIEnv *env) {
     return true;
 }
 
-enum { KVM_RUN_REQUEST = 0xae80 };
+enum { KVM_RUN_REQUEST = 0xae80, KVM_GET_API_VERSION_REQUEST = 0xae00 };
+
+struct request {
+    uint32_t handle, kind;
+    unsigned long number;
+    long argument;
+};
+HOT static long ioctl_there(void *request) {
+    const struct request *q = request;
+    JNIEnv *env = self.env;
+    long r = (*env)->CallStaticLongMethod(env, device, method_ioctl, (jint)q->handle, (jint)q->kind, (jint)q->number, (jlong)q->argument, (jlong)self.scratch);
+    return UNLIKELY(failed(env)) ? -EIO : r;
+}
+
+/* What can be said without a JVM, so that a program that only looks does not start one, and its children may. */
+COLD static bool without_java(const struct file *f, unsigned long request, long argument, long *r) {
+    if (f->kind == KIND_FOREIGN) {
+        *r = -EIO; /* as KVM: a VM is for the process that made it */
+        return true;
+    }
+    if (state == INHERITED) {
+        if (f->java) *r = -EIO;
+        else slate_say("request 0x%lx in a fork of a process that already runs virtual machines on Slate: a JVM does not survive fork(). "
+                       "Fork before the parent's first use of /dev/kvm, or exec().", request & 0xffffffff);
+        if (!f->java) *r = -ENODEV;
+        return true;
+    }
+    if (state == RUNNING || f->kind != KIND_SYSTEM || request != KVM_GET_API_VERSION_REQUEST) return false;
+    *r = argument ? -EINVAL : 12;
+    return true;
+}
 
 HOT long jvm_ioctl(uint32_t handle, unsigned long request, long argument) {
     struct file *f = &slate_files[handle];
-    if (UNLIKELY(state == INHERITED && f->java)) return -EIO;
-    if (UNLIKELY(!self.env) && !attach()) return -ENODEV;
-    JNIEnv *env = self.env;
+    if (UNLIKELY(!self.env)) {
+        long r;
+        if (without_java(f, request, argument, &r)) return r;
+        if (!attach()) return -ENODEV;
+    }
     struct mailbox *mail = mailbox_of(&self);
     atomic_store_explicit(&mail->signalled, 0, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
@@ -528,14 +503,21 @@ HOT long jvm_ioctl(uint32_t handle, unsigned long request, long argument) {
     bool masked = run && UNLIKELY(f->has_run_mask);
     uint64_t old_mask = 0;
     if (masked) old_mask = signals_begin_run(f->run_mask);
-    long r = (*env)->CallStaticLongMethod(env, device, method_ioctl, (jint)handle, (jint)f->kind, (jint)request, (jlong)argument, (jlong)self.scratch);
-    if (UNLIKELY(failed(env))) r = -EIO;
+    struct request q = {handle, f->kind, request, argument};
+    long r = on_java_stack(ioctl_there, &q);
     if (masked) signals_end_run(old_mask);
     if (UNLIKELY(slate_counters != NULL)) {
         atomic_fetch_add_explicit(&slate_counters->ioctls, 1, memory_order_relaxed);
         if (run) atomic_fetch_add_explicit(&slate_counters->runs, 1, memory_order_relaxed);
     }
     return r;
+}
+
+bool jvm_start(void) {
+    enter();
+    bool running = state == RUNNING || (state == NOT_STARTED && start());
+    leave();
+    return running;
 }
 
 /* Brackets the ways into Java other than ioctl(): no handler and no cancellation meanwhile. */
@@ -550,93 +532,128 @@ static void leave_java(int cancel) {
     pthread_setcancelstate(cancel, NULL);
 }
 
-void jvm_release(uint32_t handle) {
-    if (state != RUNNING) return;
+/* A call of one of Device's methods, from a thread of the client's. */
+struct upcall {
+    jmethodID method;
+    jlong a, b, c;
+    const char *text, *content;
+    size_t bytes;
+    char *copy;
+    long result;
+};
+static bool upcall(long (*f)(void *), struct upcall *u) {
     int cancel = enter_java();
-    if (self.env || attach()) {
-        (*self.env)->CallStaticVoidMethod(self.env, device, method_release, (jint)handle);
+    bool can = self.env || attach();
+    if (can) {
+        on_java_stack(f, u);
         failed(self.env);
     }
     leave_java(cancel);
+    return can;
 }
 
+static long release_there(void *u) {
+    (*self.env)->CallStaticVoidMethod(self.env, device, ((struct upcall *)u)->method, (jint)((struct upcall *)u)->a);
+    return 0;
+}
+void jvm_release(uint32_t handle) {
+    struct upcall u = {.method = method_release, .a = handle};
+    if (state == RUNNING) upcall(release_there, &u);
+}
 void jvm_refresh(uint32_t handle) {
-    if (state != RUNNING) return;
-    int cancel = enter_java();
-    if (self.env || attach()) {
-        (*self.env)->CallStaticVoidMethod(self.env, device, method_refresh, (jint)handle);
-        failed(self.env);
-    }
-    leave_java(cancel);
+    struct upcall u = {.method = method_refresh, .a = handle};
+    if (state == RUNNING) upcall(release_there, &u);
+}
+
+static long call_there(void *u) {
+    (*self.env)->CallStaticVoidMethod(self.env, device, ((struct upcall *)u)->method);
+    return 0;
+}
+void jvm_exit(void) {
+    struct upcall u = {.method = method_exit};
+    upcall(call_there, &u);
+}
+void jvm_confined(void) {
+    struct upcall u = {.method = method_confined};
+    upcall(call_there, &u);
+}
+void jvm_filtered(void) {
+    struct upcall u = {.method = method_filtered};
+    upcall(call_there, &u);
 }
 
 bool jvm_watches(uintptr_t start, size_t bytes) {
-    return state == RUNNING && start < atomic_load_explicit(&watched[1], memory_order_relaxed) &&
-           start + bytes > atomic_load_explicit(&watched[0], memory_order_relaxed);
+    return state == RUNNING && start < atomic_load_explicit(&slate_watched[1], memory_order_relaxed) &&
+           start + bytes > atomic_load_explicit(&slate_watched[0], memory_order_relaxed);
 }
 
+static long invalidate_there(void *call) {
+    const struct upcall *u = call;
+    (*self.env)->CallStaticVoidMethod(self.env, device, method_invalidate, (jboolean)u->a, u->b, u->c);
+    return 0;
+}
 void jvm_invalidate(bool begin, uintptr_t start, size_t bytes) {
-    int cancel = enter_java();
-    if (self.env || attach()) {
-        (*self.env)->CallStaticVoidMethod(self.env, device, method_invalidate, (jboolean)begin, (jlong)start, (jlong)(start + bytes));
-        failed(self.env);
-    }
-    leave_java(cancel);
+    struct upcall u = {.a = begin, .b = (jlong)start, .c = (jlong)(start + bytes)};
+    upcall(invalidate_there, &u);
 }
 
+static long pseudo_file_there(void *call) {
+    struct upcall *u = call;
+    JNIEnv *env = self.env;
+    jstring name = (*env)->NewStringUTF(env, u->text);
+    jbyteArray content = name ? (*env)->CallStaticObjectMethod(env, device, method_pseudo_file, name) : NULL;
+    if (!failed(env) && content) {
+        u->bytes = (size_t)(*env)->GetArrayLength(env, content);
+        u->copy = malloc(u->bytes + 1);
+        if (u->copy) (*env)->GetByteArrayRegion(env, content, 0, (jsize)u->bytes, (jbyte *)u->copy);
+        (*env)->DeleteLocalRef(env, content);
+    }
+    if (name) (*env)->DeleteLocalRef(env, name);
+    return 0;
+}
 char *jvm_pseudo_file(const char *path, size_t *bytes) {
-    char *copy = NULL;
-    int cancel = enter_java();
-    if (self.env || attach()) {
-        JNIEnv *env = self.env;
-        jstring name = (*env)->NewStringUTF(env, path);
-        jbyteArray content = name ? (*env)->CallStaticObjectMethod(env, device, method_pseudo_file, name) : NULL;
-        if (!failed(env) && content) {
-            *bytes = (size_t)(*env)->GetArrayLength(env, content);
-            copy = malloc(*bytes + 1);
-            if (copy) (*env)->GetByteArrayRegion(env, content, 0, (jsize)*bytes, (jbyte *)copy);
-            (*env)->DeleteLocalRef(env, content);
-        }
-        if (name) (*env)->DeleteLocalRef(env, name);
-    }
-    leave_java(cancel);
-    return copy;
+    struct upcall u = {.text = path};
+    upcall(pseudo_file_there, &u);
+    *bytes = u.bytes;
+    return u.copy;
 }
 
+static long pseudo_mode_there(void *call) {
+    struct upcall *u = call;
+    JNIEnv *env = self.env;
+    jstring name = (*env)->NewStringUTF(env, u->text);
+    if (name) u->result = (*env)->CallStaticIntMethod(env, device, method_pseudo_mode, name);
+    if (failed(env)) u->result = 0;
+    if (name) (*env)->DeleteLocalRef(env, name);
+    return 0;
+}
 int jvm_pseudo_mode(const char *path) {
-    int mode = 0;
-    int cancel = enter_java();
-    if (self.env || attach()) {
-        JNIEnv *env = self.env;
-        jstring name = (*env)->NewStringUTF(env, path);
-        if (name) mode = (*env)->CallStaticIntMethod(env, device, method_pseudo_mode, name);
-        if (failed(env)) mode = 0;
-        if (name) (*env)->DeleteLocalRef(env, name);
-    }
-    leave_java(cancel);
-    return mode;
+    struct upcall u = {.text = path};
+    upcall(pseudo_mode_there, &u);
+    return (int)u.result;
 }
 
+static long pseudo_write_there(void *call) {
+    struct upcall *u = call;
+    JNIEnv *env = self.env;
+    jstring name = (*env)->NewStringUTF(env, u->text);
+    jbyteArray content = name ? (*env)->NewByteArray(env, (jsize)u->bytes) : NULL;
+    if (content) {
+        (*env)->SetByteArrayRegion(env, content, 0, (jsize)u->bytes, (const jbyte *)u->content);
+        u->result = (*env)->CallStaticIntMethod(env, device, method_pseudo_write, name, content);
+        (*env)->DeleteLocalRef(env, content);
+    }
+    if (failed(env)) u->result = -EIO;
+    if (name) (*env)->DeleteLocalRef(env, name);
+    return 0;
+}
 int jvm_pseudo_write(const char *path, const char *text, size_t bytes) {
-    int error = -ENOMEM;
-    int cancel = enter_java();
-    if (self.env || attach()) {
-        JNIEnv *env = self.env;
-        jstring name = (*env)->NewStringUTF(env, path);
-        jbyteArray content = name ? (*env)->NewByteArray(env, (jsize)bytes) : NULL;
-        if (content) {
-            (*env)->SetByteArrayRegion(env, content, 0, (jsize)bytes, (const jbyte *)text);
-            error = (*env)->CallStaticIntMethod(env, device, method_pseudo_write, name, content);
-            (*env)->DeleteLocalRef(env, content);
-        }
-        if (failed(env)) error = -EIO;
-        if (name) (*env)->DeleteLocalRef(env, name);
-    }
-    leave_java(cancel);
-    return error;
+    struct upcall u = {.text = path, .content = text, .bytes = bytes, .result = -ENOMEM};
+    upcall(pseudo_write_there, &u);
+    return (int)u.result;
 }
 
-static void in_child(void) {
+void jvm_in_child(void) {
     if (state == RUNNING) state = INHERITED;
     pthread_mutex_init(&start_lock, NULL);
     files_in_child();
@@ -644,16 +661,12 @@ static void in_child(void) {
     self.env = NULL;
     self.depth = 0;
     self.serving = 0;
+    self.on_stack = false;
     self.schedstat = 0; /* the parent's thread's */
 }
 
-void jvm_in_child(void) {
-    in_child();
-}
-
-__attribute__((constructor)) static void load(void) {
-    files_start();
-    pthread_atfork(NULL, NULL, in_child);
+void jvm_load(void) {
+    pthread_atfork(NULL, NULL, jvm_in_child);
     pthread_key_create(&detach_key, detach);
     const char *counters = getenv("SLATE_COUNTERS");
     if (!counters) return;

@@ -34,7 +34,7 @@ static atomic_uint versions[_NSIG];    /* odd while client[] changes */
 static _Atomic uint64_t wrapped;       /* the kernel has our handler */
 static _Atomic uint64_t kept;          /* ... although the client wants the default: KVM_SET_SIGNAL_MASK lets it through */
 static struct sigaction jvm_actions[_NSIG];
-static bool own_faults;
+static bool own_faults, own_traps;
 static __thread uint64_t fault_mask; /* what the thread blocked where it faulted */
 
 static const uint64_t FAULTS =
@@ -100,6 +100,7 @@ static int libc_sigaction(int sig, const struct sigaction *act, struct sigaction
 /* Does what the kernel does for a signal without a handler, on return from the wrapper. */
 static void default_action(int sig, ucontext_t *context) {
     if (sig == SIGCHLD || sig == SIGURG || sig == SIGWINCH || sig == SIGCONT) return;
+    if (sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU) end_of_client();
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     libc_sigaction(sig, &dfl, NULL);
     raw(SYS_tgkill, getpid(), gettid(), sig, 0, 0, 0);
@@ -209,7 +210,25 @@ static void fault(int sig, siginfo_t *info, void *context) {
     int saved = errno;
     memcpy(&fault_mask, &u->uc_sigmask, sizeof fault_mask);
     if (jvm_actions[sig].sa_sigaction) {
-        jvm_actions[sig].sa_sigaction(sig, info, context);
+        uintptr_t sp = (uintptr_t)u->uc_mcontext.gregs[REG_RSP], here = (uintptr_t)__builtin_frame_address(0);
+        bool elsewhere = self.on_stack && sp - (uintptr_t)self.stack < STACK_BYTES && here - (uintptr_t)self.stack >= STACK_BYTES;
+        if (elsewhere) { /* on the client's signal stack, which may be too small for the JVM's handler */
+            slate_switch(sig, (long)info, (long)context, (void *)jvm_actions[sig].sa_sigaction, sp - 256);
+        } else {
+            jvm_actions[sig].sa_sigaction(sig, info, context);
+        }
+    } else {
+        run_client_handler(sig, info, context);
+    }
+    errno = saved;
+}
+
+/* The fence has stopped a request of KVM's that was made by a system call of the client's own (exec.c). */
+static void trap(int sig, siginfo_t *info, void *context) {
+    int saved = errno;
+    if (info->si_code == 1 /* SYS_SECCOMP */ && info->si_syscall == SYS_ioctl && info->si_errno == FENCE) {
+        greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
+        r[REG_RAX] = door_request((int)r[REG_RDI], (unsigned long)r[REG_RSI], (long)r[REG_RDX]);
     } else {
         run_client_handler(sig, info, context);
     }
@@ -222,7 +241,12 @@ static int install(int sig, const struct sigaction *a, struct sigaction *old) {
     bool handler = a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN;
     if (own_faults && (FAULTS & bit(sig))) {
         ours.sa_sigaction = fault;
-        ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (a->sa_flags & SA_RESTART);
+        ours.sa_flags = SA_SIGINFO | (a->sa_flags & (SA_RESTART | SA_ONSTACK));
+        handler = true;
+    } else if (own_traps && sig == SIGSYS) {
+        ours.sa_sigaction = trap;
+        ours.sa_flags = SA_SIGINFO | SA_NODEFER | (a->sa_flags & (SA_RESTART | SA_ONSTACK));
+        sigemptyset(&ours.sa_mask);
         handler = true;
     } else if (handler || (a->sa_handler == SIG_DFL && (atomic_load(&kept) & bit(sig)))) {
         ours.sa_sigaction = wrapper;
@@ -339,6 +363,13 @@ void signals_own_faults(void) {
     change_mask(SIG_SETMASK, mask);
 }
 
+void signals_own_traps(void) {
+    struct sigaction now;
+    own_traps = true;
+    sigaction(SIGSYS, NULL, &now);
+    sigaction(SIGSYS, &now, NULL);
+}
+
 PUBLIC void JVM_begin_signal_setting(void) {}
 PUBLIC void JVM_end_signal_setting(void) {}
 
@@ -371,6 +402,10 @@ COLD static void keep(uint64_t signals) {
     change_mask(SIG_SETMASK, mask);
 }
 
+void signals_keep_ends(void) {
+    keep(bit(SIGTERM) | bit(SIGINT) | bit(SIGHUP) | bit(SIGQUIT) | bit(SIGALRM) | bit(SIGUSR1) | bit(SIGUSR2) | bit(SIGPIPE) | bit(SIGXCPU));
+}
+
 uint64_t signals_begin_run(uint64_t run_mask) {
     uint64_t old = change_mask(SIG_BLOCK, 0);
     uint64_t opened = old & ~run_mask & ~atomic_load(&kept);
@@ -395,10 +430,10 @@ static struct registration *registrations;
 static pthread_mutex_t registrations_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void signals_register(void) {
+    static __thread struct registration own; /* the client's heap stays as it is */
     int cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    struct registration *r = calloc(1, sizeof *r);
-    if (!r) abort();
+    struct registration *r = &own;
     r->id = pthread_self();
     r->thread = &self;
     pthread_mutex_lock(&registrations_lock);
@@ -419,7 +454,6 @@ void signals_unregister(void) {
         }
     }
     pthread_mutex_unlock(&registrations_lock);
-    free(self.registration);
     self.registration = NULL;
 }
 

@@ -26,6 +26,7 @@
 #define PUBLIC __attribute__((visibility("default")))
 #define HOT __attribute__((hot))
 #define COLD __attribute__((cold, noinline))
+#define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 
@@ -60,13 +61,32 @@ static inline long result(long kernel) {
     return kernel;
 }
 
-/* One line on standard error, begun with "slate: ". */
+/* ---- start.c: what the process was started with, whatever the client makes of it since ---- */
+/* One line, begun with "slate: ", to what was standard error. */
 void slate_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void slate_write(const char *text, size_t bytes);
+/* A variable SLATE_..., as it was. */
+const char *slate_variable(const char *name);
+void slate_set_variable(const char *text); /* "NAME=VALUE", for what is started from here */
+/* All of them, "NAME=VALUE", null at the end. */
+extern const char *const *slate_variables;
+extern const char *slate_library; /* the shim's own file */
+bool is_own_fd(int fd);
+void own_fd_moves(int fd); /* the client is about to make that number another file's */
 
 /* ---- files.c: descriptors. What a KVM descriptor means to Java is its handle, an index that dup() does not change. ---- */
 
 /* Known to Java by the same numbers. */
-enum kind { KIND_NONE = 0, KIND_SYSTEM = 1, KIND_VM = 2, KIND_VCPU = 3, KIND_STATS = 4, KIND_PSEUDO = 5 };
+enum kind {
+    KIND_NONE = 0,
+    KIND_SYSTEM = 1,
+    KIND_VM = 2,
+    KIND_VCPU = 3,
+    KIND_STATS = 4,
+    KIND_PSEUDO = 5,
+    KIND_FOREIGN = 6, /* another process's VM or vCPU, inherited or received */
+    KIND_NAME = 7,    /* /dev/kvm opened with O_PATH */
+};
 
 struct file {
     _Atomic uint32_t references; /* descriptors and calls in flight; 0: free */
@@ -77,6 +97,8 @@ struct file {
     bool java;         /* Java knows it and wants to hear of its end */
     char *path;        /* KIND_PSEUDO: the file's, malloc'ed */
     uint64_t run_mask;
+    uint64_t ino;      /* of the memfd that the descriptor is: how it is known again */
+    int32_t id;        /* KIND_VCPU: its number, which its name shows */
     int page_fd;       /* KIND_VM: the page behind it; -1: none */
     uint32_t vm;       /* KIND_VCPU: whose page its mappings show; holds a reference */
     uint32_t next_free;
@@ -91,6 +113,16 @@ static inline bool is_kvm_fd(int fd) {
 }
 /* The handle behind fd with one reference more, or 0. */
 uint32_t file_get(int fd);
+/* The same, for whoever can pay for it: an entry whose descriptor was closed behind the table's back is forgotten. */
+uint32_t file_get_sure(int fd);
+/* A descriptor that the table does not know and that is Slate's all the same (inherited, received, opened beside us). */
+uint32_t file_adopt(int fd);
+uint32_t file_by_inode(uint64_t dev, uint64_t ino); /* with one reference more, or 0 */
+/* A memfd that reads, writes, maps and polls as little as KVM's descriptors do; -errno. */
+long file_descriptor(const char *name, size_t bytes);
+/* What readlink says of its descriptor on KVM; 0: nothing of the kind. */
+int file_name(uint32_t handle, char *out, size_t bytes);
+bool is_ours(void); /* false in a child of vfork(), whose table is its parent's */
 void file_put(uint32_t handle);
 uint32_t file_new(enum kind kind); /* one reference; 0: too many */
 int file_install(uint32_t handle, int fd); /* takes over the reference and the descriptor; -errno and both gone on failure */
@@ -100,12 +132,53 @@ void files_start(void);
 void files_in_child(void);
 
 /* ---- paths.c ---- */
-enum path { PATH_OTHER, PATH_KVM, PATH_PSEUDO };
+enum path { PATH_OTHER, PATH_KVM, PATH_PSEUDO, PATH_CLOSED /* a VM's name in /proc: ENXIO */ };
 enum path path_kind(int dirfd, const char *path, const char **pseudo);
-int path_open_kvm(int flags);
-int path_open_pseudo(const char *path, int flags);
+/* Descriptors, or -errno. */
+long path_open_kvm(int flags);
+long path_open_name(int dirfd, const char *path, int flags); /* O_PATH; -ENOSYS: the kernel can */
+long path_open_pseudo(const char *path, int flags);
 /* write() to a pseudo file: bytes taken, or -errno. */
 long path_write_pseudo(uint32_t handle, const void *from, size_t bytes);
+
+/* ---- libc.c: libc's own system calls come to the door, too ---- */
+/* An answer in *result, or false: the kernel's turn, with arguments that may have been changed. */
+bool door(long number, long a[6], long *result);
+long door_request(int fd, unsigned long request, long argument); /* of KVM's, by an ioctl that the fence stopped */
+bool door_has_device(void);
+void libc_patch(void *inside, void *function); /* the libc that holds the address `inside`, and its syscall() */
+bool libc_patched(void);
+
+/* ---- exec.c ---- */
+/* What a program is started with: its environment, into which the door's variables are put back where they are missing. */
+char **exec_environment(int dirfd, const char *path, char *const *environment, int flags);
+enum { FENCE = 0xae }; /* what the fence says with its SIGSYS */
+void fence_start(void);
+
+/* ---- seccomp.c ---- */
+/* A filter is about to be installed: says what will happen, and gives the one to install instead, or null. */
+struct sock_fprog;
+const struct sock_fprog *seccomp_installs(const struct sock_fprog *filter, bool all_threads);
+bool seccomp_allows(long number); /* on this thread, as far as was seen */
+bool seccomp_filtered(void);
+const char *seccomp_forbids_start(void); /* a call whose use would end a thread that starts the JVM; null: none */
+
+/* ---- end.c ---- */
+void end_of_client(void); /* statistics and recording, once the client is at its end */
+void end_thread_gone(void); /* a thread of the client's ends: if it is the last one, the process does */
+void end_watch(void);       /* from now on: nothing of Slate's outlives the last of the client's threads */
+bool end_poll(void);        /* called four times a second while it gives true */
+void end_own_thread(bool begins); /* the calling thread is Slate's */
+
+/* ---- heap.c: libjvm's own malloc, so that the client's heap stays as it is ---- */
+void *heap_malloc(size_t bytes);
+void *heap_calloc(size_t n, size_t bytes);
+void *heap_realloc(void *old, size_t bytes);
+void heap_free(void *p);
+int heap_posix_memalign(void **out, size_t alignment, size_t bytes);
+void *heap_aligned_alloc(size_t alignment, size_t bytes);
+char *heap_strdup(const char *text);
+void heap_qsort(void *of, size_t n, size_t size, int (*compare)(const void *, const void *));
 
 /* ---- signals.c ---- */
 /* What a thread and its signals say to Java, behind the thread's scratch memory; VcpuFile knows the places. */
@@ -121,6 +194,11 @@ struct thread {
     JNIEnv *env;                    /* not null: attached */
     char *scratch;                  /* SCRATCH_BYTES for the ioctl's arguments, then the mailbox */
     struct registration *registration;
+    char *stack;                    /* Java's, STACK_BYTES; mapped with scratch behind it */
+    bool on_stack;                  /* ... and it is in use */
+    bool jvm_thread;                /* libjvm has made it: what it does to memory is not the client's */
+    bool signal_stack;              /* the client has set one for this thread */
+    uintptr_t plain_sp;             /* a stack pointer of the client's that is known to lie on no signal stack */
     int schedstat;                  /* descriptor of its /proc/thread-self/schedstat, plus 1; 0: none yet */
 };
 extern __thread struct thread self __attribute__((tls_model("initial-exec")));
@@ -153,6 +231,8 @@ static inline void leave(void) {
 int code_range_add(uintptr_t start, uintptr_t end, uintptr_t resume);
 void code_range_remove(uintptr_t start);
 void signals_own_faults(void); /* before the JVM starts */
+void signals_own_traps(void);  /* SIGSYS, where the fence is up */
+void signals_keep_ends(void);  /* signals that end the client come by the shim */
 int jvm_sigaction(int sig, const struct sigaction *act, struct sigaction *old); /* the JVM's */
 uint64_t signals_begin_run(uint64_t mask); /* returns the mask to restore */
 void signals_end_run(uint64_t mask);
@@ -183,8 +263,31 @@ jint JNICALL eventfd_epoll_control(JNIEnv *, jclass, jint epoll, jboolean add, j
 jint JNICALL eventfd_epoll_wait(JNIEnv *, jclass, jint epoll, jlong into, jint max);
 
 /* ---- bind.c ---- */
-/* Makes the library that holds address `inside` call `function` where it says `name`; false: it never does. */
-bool rebind(const void *inside, const char *name, void *function);
+struct binding {
+    const char *name;
+    void *function;
+    bool found;
+};
+/*
+ * Makes every library below the folder that is not bound yet call `function` where it says `name`, and for all other names what its own
+ * dependencies define. `open` is a dlopen().
+ */
+void rebind(const char *folder, void *(*open)(const char *, int), struct binding *bindings, size_t count);
+
+/* ---- stack.c ---- */
+enum { STACK_BYTES = 1 << 20 };
+bool stack_map(void);   /* of this thread; false: no memory */
+void stack_unmap(void);
+/* f(argument) on this thread's Java stack. */
+long on_java_stack(long (*f)(void *), void *argument);
+/* f(a, b, c) with the stack pointer below `top`. */
+long slate_switch(long a, long b, long c, void *f, uintptr_t top);
+int jvm_getattr(unsigned long thread, void *attributes); /* libjvm's pthread_getattr_np */
+int jvm_mprotect(void *start, size_t bytes, int protection);
+
+/* ---- natives.c ---- */
+bool natives_register(JNIEnv *env);
+extern _Atomic uint64_t slate_watched[2]; /* written by Java: lowest and highest host address (exclusive) of all memory slots */
 
 /* ---- jvm.c ---- */
 struct counters {
@@ -193,6 +296,12 @@ struct counters {
 extern struct counters *slate_counters; /* null: not wanted */
 
 bool jvm_running(void);
+bool jvm_start(void);  /* before something that would make it impossible */
+void keeper_wake(void);  /* the keeper looks after the client's threads */
+bool jvm_foreign(void); /* the client is itself a Java program */
+void jvm_exit(void);    /* Device.exit */
+void jvm_confined(void); /* another user is coming, or other mounts */
+void jvm_filtered(void); /* ... a root, or a seccomp filter, behind which there are none of Slate's files */
 void jvm_at_thread_exit(void); /* the thread will be detached */
 void jvm_thread_end(void);     /* ... is detached now */
 void jvm_in_child(void);       /* after a fork that libc does not know of */

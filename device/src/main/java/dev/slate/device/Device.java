@@ -212,6 +212,21 @@ final class Device {
         }
     }
 
+    /** The client is about to lose the right to open files, by another root or user. */
+    static void confined() {
+        try {
+            ClassPath.load();
+        } catch (Throwable e) {
+            bug("loading its classes", e);
+        }
+    }
+
+    /** The same by a seccomp filter, under which there can be no files for other processes either. */
+    static void filtered() {
+        confined();
+        system().statistics().stop();
+    }
+
     /** A VM begins. */
     static void open(Vm vm) {
         VMS_LOCK.writeLock().lock();
@@ -269,11 +284,12 @@ final class Device {
     /**
      * A new file: native side, Java side, descriptor.
      *
+     * @param id of the vCPU, whose name shows it; of a statistics file -1 for the VM's
      * @return the descriptor
      * @throws KvmException the maker's, or what the kernel gave for a descriptor
      */
-    static int create(int kind, long bytes, Maker maker) {
-        long made = Native.newFile(kind, bytes, kind == Native.KIND_STATS);
+    static int create(int kind, int id, long bytes, Maker maker) {
+        long made = Native.newFile(kind, id, bytes);
         if (made < 0) {
             throw fromKernel((int) -made).raise();
         }

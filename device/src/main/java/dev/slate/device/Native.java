@@ -52,10 +52,11 @@ final class Native {
     /**
      * A new file with its descriptor, not yet known to the client.
      *
+     * @param id of a vCPU, which its name in /proc shows; of a statistics file -1 for the VM's
      * @param bytes of pages behind it ({@link #area}), or 0
      * @return handle in bits 0-31, descriptor in bits 32-62; or a negative errno
      */
-    static native long newFile(int kind, long bytes, boolean readOnly);
+    static native long newFile(int kind, int id, long bytes);
 
     /** The page behind a VM shows in the mappings of a vCPU's descriptor, where KVM has its ring of coalesced writes. */
     static native void showRing(int vcpuHandle, int vmHandle);
@@ -117,6 +118,9 @@ final class Native {
     static native @org.jspecify.annotations.Nullable String environment(String name);
 
     static native int pid();
+
+    /** The user's number, the real one's. */
+    static native int uid();
 
     /** Ends the process. */
     static native void quit(int status);

@@ -57,7 +57,11 @@ final class StatsFile extends KvmFile {
     /** A new descriptor for a block of counters. */
     static int open(VmFile vm, String id, StatBlock block) {
         long bytes = HEADER + NAME_SIZE + block.schema().size() * DESC + block.bytes();
-        return Device.create(Native.KIND_STATS, bytes, (handle, fd) -> new StatsFile(handle, vm, id, block));
+        return Device.create(
+                Native.KIND_STATS,
+                block == vm.vm().stats() ? -1 : 0,
+                bytes,
+                (handle, fd) -> new StatsFile(handle, vm, id, block));
     }
 
     private static void putName(long hva, String name) {

@@ -19,7 +19,8 @@ final class SystemFile {
 
     SystemFile(Kvm kvm) {
         this.kvm = kvm;
-        this.statistics = new StatsFolder(kvm.worker(), Device::say);
+        this.statistics =
+                new StatsFolder(kvm.worker(), Device::say, Native.environment(StatsFolder.ROOT_VARIABLE), Native::uid);
     }
 
     /** The statistics that other processes see. */
@@ -77,7 +78,7 @@ final class SystemFile {
         if (type != 0) {
             throw Errno.EINVAL.raise();
         }
-        return Device.create(Native.KIND_VM, VmFile.RING_BYTES, (handle, fd) -> {
+        return Device.create(Native.KIND_VM, 0, VmFile.RING_BYTES, (handle, fd) -> {
             Vm vm = kvm.createVm(0, Native.area(handle));
             Device.open(vm);
             statistics.add(vm, Native.pid() + "-" + fd);

@@ -98,7 +98,7 @@ final class VmFile extends KvmFile {
         if (Integer.compareUnsigned((int) id, Kvm.MAX_VCPU_IDS) >= 0) {
             throw Errno.EINVAL.raise();
         }
-        return Device.create(Native.KIND_VCPU, vm.runAreaBytes(), (vcpuHandle, fd) -> {
+        return Device.create(Native.KIND_VCPU, (int) id, vm.runAreaBytes(), (vcpuHandle, fd) -> {
             Native.showRing(vcpuHandle, handle);
             return new VcpuFile(vcpuHandle, this, (int) id, Native.area(vcpuHandle));
         });

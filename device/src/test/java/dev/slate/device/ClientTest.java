@@ -44,7 +44,7 @@ class ClientTest {
     void theJvmCallsLibcWhereTheClientHasFunctionsOfTheSameName() throws Exception {
         Host.Result result = Host.slate(QUIET, Host.compile(Path.of("src/test/native/own-memset.c")));
         assertThat(result.status()).as(result.output()).isZero();
-        assertThat(result.output()).isEqualTo("0\n");
+        assertThat(result.output()).isEqualTo("small\n0\n");
     }
 
     @Test

@@ -126,6 +126,7 @@ public final class Host {
                 "needs a checkout whose path has neither blank nor colon, which LD_PRELOAD can't hold: move it");
         String javaHome = System.getProperty("java.home");
         environment.put("LD_PRELOAD", shim().toString());
+        environment.put("ASAN_OPTIONS", "verify_asan_link_order=0");
         environment.put("SLATE_HOME", root.toString());
         environment.put("SLATE_JAVA_HOME", javaHome);
         environment.put(

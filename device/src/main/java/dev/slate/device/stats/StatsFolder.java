@@ -19,6 +19,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import java.util.function.IntSupplier;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -54,15 +55,23 @@ public final class StatsFolder {
 
     private final Worker worker;
     private final Consumer<String> say;
+    private final @Nullable String chosen;
+    private final IntSupplier user;
     private final Worker.Task task = this::publish;
     private final List<Published> vms = new ArrayList<>();
     private @Nullable Path root;
     private boolean broken;
 
-    /** @param say takes a line for the user: why there are no files */
-    public StatsFolder(Worker worker, Consumer<String> say) {
+    /**
+     * @param say takes a line for the user: why there are no files
+     * @param chosen what {@link #ROOT_VARIABLE} was when the process started; null: nothing
+     * @param user gives the number of the process's real user, who may change
+     */
+    public StatsFolder(Worker worker, Consumer<String> say, @Nullable String chosen, IntSupplier user) {
         this.worker = worker;
         this.say = say;
+        this.chosen = chosen;
+        this.user = user;
     }
 
     /**
@@ -72,7 +81,10 @@ public final class StatsFolder {
      * @throws IOException the user's number can't be told
      */
     public static Path root() throws IOException {
-        String chosen = System.getenv(ROOT_VARIABLE);
+        return root(System.getenv(ROOT_VARIABLE), (Integer) uid(Path.of("/proc/self")));
+    }
+
+    private static Path root(@Nullable String chosen, int user) {
         if (chosen != null && !chosen.isEmpty()) {
             return Path.of(chosen);
         }
@@ -80,7 +92,7 @@ public final class StatsFolder {
         if (runtime != null && Files.isWritable(Path.of(runtime))) {
             return Path.of(runtime, "slate", "kvm");
         }
-        return Path.of("/tmp", "slate-" + uid(Path.of("/proc/self")), "kvm");
+        return Path.of("/tmp", "slate-" + user, "kvm");
     }
 
     private static Object uid(Path file) throws IOException {
@@ -147,6 +159,15 @@ public final class StatsFolder {
         vms.clear();
     }
 
+    /** From now on there are no files: the process is about to lose what it needs for them. */
+    public synchronized void stop() {
+        for (Published p : vms) {
+            withdraw(p);
+            p.written.clear();
+        }
+        broken = true;
+    }
+
     private void withdraw(Published p) {
         Path in = root;
         if (in != null && !p.written.isEmpty()) {
@@ -205,13 +226,13 @@ public final class StatsFolder {
     private Path ownRoot() throws IOException {
         Path r = root;
         if (r == null) {
-            r = root();
+            r = root(chosen, user.getAsInt());
             Path parent = r.toAbsolutePath().getParent();
             if (parent != null && !Files.isDirectory(parent, LinkOption.NOFOLLOW_LINKS)) {
                 Files.createDirectories(
                         parent, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
             }
-            if (parent != null && !uid(parent).equals(uid(Path.of("/proc/self")))) {
+            if (parent != null && !uid(parent).equals(user.getAsInt())) {
                 throw new IOException(parent + " belongs to somebody else");
             }
             Files.createDirectories(r);

@@ -1,0 +1,117 @@
+/*
+ * The client's end. What was asked for (--stats, --jfr) is kept whichever way it goes, but for SIGKILL; and when the last of its
+ * threads is gone the process is, although the JVM's threads live.
+ */
+#include "slate.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+
+void end_of_client(void) {
+    static const char *asked = "?";
+    if (!jvm_running() || self.depth || !is_ours()) return;
+    if (asked && *asked == '?') asked = slate_variable("SLATE_STATS") ? "" : slate_variable("SLATE_JFR");
+    if (asked) jvm_exit();
+}
+
+PUBLIC void _exit(int status) {
+    end_of_client();
+    for (;;) raw(SYS_exit_group, status, 0, 0, 0, 0, 0);
+}
+PUBLIC void _Exit(int) __attribute__((alias("_exit")));
+PUBLIC void quick_exit(int status) {
+    end_of_client();
+    REAL(quick_exit)(status);
+    __builtin_unreachable();
+}
+PUBLIC void abort(void) {
+    end_of_client();
+    REAL(abort)();
+    __builtin_unreachable();
+}
+
+/* ---- Threads ---- */
+
+enum { MOST = 512 };
+static _Atomic int own[MOST]; /* thread numbers of Slate's and the JVM's */
+
+void end_own_thread(bool begins) {
+    int me = (int)raw(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    for (int i = 0; i < MOST; i++) {
+        int was = begins ? 0 : me;
+        if (atomic_compare_exchange_strong(&own[i], &was, begins ? me : 0)) return;
+    }
+}
+
+static bool is_own(int thread) {
+    for (int i = 0; i < MOST; i++) {
+        if (atomic_load(&own[i]) == thread) return true;
+    }
+    return false;
+}
+
+/* The letter of the thread's state, 'X' when it is gone. */
+static char state_of(int thread) {
+    char path[64], text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    long fd = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (fd < 0) return fd == -ENOENT || fd == -ESRCH ? 'X' : 'R';
+    long n = raw(SYS_read, fd, (long)text, sizeof text - 1, 0, 0, 0);
+    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    text[n > 0 ? n : 0] = 0;
+    const char *name = strrchr(text, ')');
+    return name && name[1] ? name[2] : 'X';
+}
+
+/* Whether any of the client's threads lives. */
+static bool lives(void) {
+    char entries[2048];
+    long fd = raw(SYS_openat, AT_FDCWD, (long)"/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0);
+    if (fd < 0) return true;
+    bool found = false;
+    long n;
+    while (!found && (n = raw(SYS_getdents64, fd, (long)entries, sizeof entries, 0, 0, 0)) > 0) {
+        for (long at = 0; at < n && !found;) {
+            struct {
+                uint64_t ino, off;
+                unsigned short length;
+                unsigned char type;
+                char name[];
+            } *entry = (void *)(entries + at);
+            at += entry->length;
+            int thread = atoi(entry->name);
+            if (!thread || is_own(thread)) continue;
+            char state = state_of(thread);
+            found = state != 'Z' && state != 'X';
+        }
+    }
+    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    return found;
+}
+
+static atomic_bool filtered, ended;
+void end_watch(void) {
+    atomic_store(&filtered, true);
+    keeper_wake();
+}
+void end_thread_gone(void) {
+    atomic_store(&ended, true);
+    keeper_wake();
+}
+
+bool end_poll(void) {
+    if (!atomic_load(&filtered) && !atomic_load(&ended)) return false;
+    if (lives()) {
+        /* A client whose first thread lives ends with it. */
+        if (state_of((int)raw(SYS_getpid, 0, 0, 0, 0, 0, 0)) != 'Z') atomic_store(&ended, false);
+        return atomic_load(&filtered) || atomic_load(&ended);
+    }
+    if (!atomic_load(&filtered)) _exit(0);
+    slate_say("the last thread of the program was killed, by its own seccomp filter as it seems; the program ends.");
+    struct sigaction dfl = {.sa_handler = SIG_DFL};
+    REAL(sigaction)(SIGSYS, &dfl, NULL);
+    uint64_t set = UINT64_C(1) << (SIGSYS - 1);
+    raw(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&set, 0, sizeof set, 0, 0);
+    raw(SYS_tgkill, raw(SYS_getpid, 0, 0, 0, 0, 0, 0), raw(SYS_gettid, 0, 0, 0, 0, 0, 0), SIGSYS, 0, 0, 0);
+    return true;
+}
