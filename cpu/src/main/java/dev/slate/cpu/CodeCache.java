@@ -17,14 +17,20 @@ import org.jspecify.annotations.Nullable;
  * lines are keyed by host address, so every virtual page over one frame shares them.
  */
 final class CodeCache {
-    private static final int JUMPS = 1024;
+    private static final int JUMPS = 4096;
     private static final int BLOCKS = 4096;
+    /** What a kernel with its programs needs; the table grows as far when blocks push each other out. */
+    private static final int MOST_BLOCKS = 32 << 10;
+
     private static final int PAGE = 4096;
 
     private final Cpu cpu;
     private @Nullable Decoder decoder;
     private @Nullable Block[] jumps = new Block[1];
     private @Nullable Block[] blocks = new Block[1];
+    /** Blocks that others took the place of, since the table grew. */
+    private int replaced;
+
     private @Nullable Scratch fetchBuffer;
 
     /** Where the code of blocks proved in this epoch lies. */
@@ -65,7 +71,7 @@ final class CodeCache {
         }
         long hva = cpu.fetchAddress(la);
         int mode = cpu.codeMode;
-        int i = (int) (hva ^ hva >>> 12) + mode * 977 & BLOCKS - 1;
+        int i = place(hva, mode);
         Block b = blocks[i];
         if (b == null
                 || b.hva != hva
@@ -75,7 +81,7 @@ final class CodeCache {
             b = decode(la, hva, mode, room);
             QuickOp.quicken(b.code, b.count, mode);
             if (b.hva != 0) {
-                blocks[i] = b;
+                keep(b, i);
             }
             // A block that crosses pages has no one host address. It stands in the jump cache alone, where the
             // generation, which every serializing event and every store into code moves on, is all that keeps it.
@@ -91,6 +97,25 @@ final class CodeCache {
         b.generation = cpu.generation;
         jumps[(int) rip & JUMPS - 1] = b;
         return b;
+    }
+
+    private int place(long hva, int mode) {
+        return (int) (hva ^ hva >>> 12) + mode * 977 & blocks.length - 1;
+    }
+
+    private void keep(Block b, int place) {
+        Block other = blocks[place];
+        blocks[place] = b;
+        if (other != null && other.hva != b.hva && ++replaced > blocks.length / 4 && blocks.length < MOST_BLOCKS) {
+            replaced = 0;
+            @Nullable Block[] old = blocks;
+            blocks = new Block[2 * old.length];
+            for (Block o : old) {
+                if (o != null) {
+                    blocks[place(o.hva, o.mode)] = o;
+                }
+            }
+        }
     }
 
     /** @param toLimit bytes up to the code segment's limit */

@@ -573,9 +573,18 @@ public final class Cpu {
         modeChanged();
     }
 
+    /** For a translator: {@code times} serializing instructions have been executed. */
+    public void serialized(long times) {
+        translations += times - 1;
+        serialize();
+    }
+
     /** {@code bytes} were stored at {@code hva}, all on one page. If that was code, the running block ends, and all blocks re-check. */
     public void storedTo(long hva, int bytes) {
         if (code.stored(hva, bytes)) {
+            if (translator != null) {
+                translator.codeStored(hva & -4096L);
+            }
             serialize();
             stop = true;
         }

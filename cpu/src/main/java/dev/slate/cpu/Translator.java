@@ -22,6 +22,9 @@ public interface Translator extends TlbMirror {
      */
     int run(Block b);
 
+    /** The processor has stored into code that it had decoded on the host page {@code hvaPage}: that code's lines are unmarked. */
+    void codeStored(long hvaPage);
+
     /** Gives back what it has; the processor runs no more. */
     void close();
 }

@@ -11,11 +11,11 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Code that is written after it was decoded (SDM 3A 9.1.3, 12.6): through paging, by the guest and from outside. */
-final class ModifiedCodeTest {
+class ModifiedCodeTest {
     private static final int TABLES = 0x1000;
     private static final int CODE = 0x20_0000;
 
-    private final PhysicalMemory memory = new PhysicalMemory(8 << 20);
+    final PhysicalMemory memory = new PhysicalMemory(8 << 20);
     private final CpuState s = memory.cpu.s;
 
     ModifiedCodeTest() {

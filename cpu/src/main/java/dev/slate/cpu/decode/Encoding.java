@@ -1,5 +1,7 @@
 package dev.slate.cpu.decode;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * One instruction of 64-bit code taken apart into the fields of its encoding, for who writes it anew with other registers: the
  * decoder's own reading of the bytes and the operands of the row that matched.
@@ -7,7 +9,15 @@ package dev.slate.cpu.decode;
  * <p>Valid until the next {@link #read}. One thread at a time.
  */
 public final class Encoding {
+    /** Number of rows. */
+    public static final int ROWS = DecodeText.ROWS.length;
+
+    private static final @Nullable String[] OPERANDS = new String[ROWS];
+
     private final Decoder decoder;
+
+    /** The row that matched. */
+    public int row;
 
     /** The row's operands in the letters of encodings.isa, separated by commas. */
     public String operands = "";
@@ -46,8 +56,14 @@ public final class Encoding {
         if (d.decodeArray(bytes, from, to, Mode.BITS64) == 0 || d.row < 0) {
             return false;
         }
-        String text = DecodeText.ROWS[d.row];
-        operands = text.substring(text.indexOf(' ') + 1);
+        row = d.row;
+        String text = OPERANDS[row];
+        if (text == null) {
+            String whole = DecodeText.ROWS[row];
+            text = whole.substring(whole.indexOf(' ') + 1);
+            OPERANDS[row] = text;
+        }
+        operands = text;
         vex = d.vex;
         map = d.map == 0 ? 0 : d.map <= 3 ? d.map : d.map - 3;
         opcode = d.opcode;

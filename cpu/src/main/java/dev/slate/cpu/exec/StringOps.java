@@ -8,6 +8,7 @@ import dev.slate.cpu.LeaveGuest;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.mmu.Tlb;
 
 /**
  * String instructions. Registers are written after every item, so a fault or an interruption leaves a state from which the same
@@ -16,6 +17,8 @@ import dev.slate.cpu.mem.HostMemory;
 final class StringOps {
     /** Items between two looks at the kick word. */
     private static final int PATIENCE = 512;
+
+    private static final long PAGE = 4096;
 
     private final Operands o;
     private final Cpu cpu;
@@ -85,10 +88,18 @@ final class StringOps {
         }
         boolean whileEqual = (w0 & Insn.REP) != 0;
         boolean single = (s.flagsSystem & CpuState.TF) != 0 || cpu.controls.singleStep;
+        boolean forward = cpu.mode64 && addressSize == 3 && !compares && op != Op.LODS && !single;
+        forward &= (s.flagsSystem & CpuState.DF) == 0;
         int patience = PATIENCE;
         while (Operands.maskAddress(gpr[CpuState.RCX], addressSize) != 0) {
-            item(op, w0);
-            o.setReg(CpuState.RCX, addressSize, gpr[CpuState.RCX] - 1);
+            int items = forward ? withinPages(op, w0) : 0;
+            if (items == 0) {
+                item(op, w0);
+                items = 1;
+            } else {
+                patience = 1;
+            }
+            o.setReg(CpuState.RCX, addressSize, gpr[CpuState.RCX] - items);
             if (compares && (s.flagZero == 0) != whileEqual) {
                 return Interpreter.NEXT;
             }
@@ -108,6 +119,81 @@ final class StringOps {
             }
         }
         return Interpreter.NEXT;
+    }
+
+    /**
+     * As many items of a MOVS or STOS that goes upwards in 64-bit mode as lie on the pages at hand, when nothing has to be asked for
+     * them; all registers but RCX follow. Returns how many that were.
+     */
+    private int withinPages(int op, long w0) {
+        int size = Insn.size(w0);
+        long to = gpr[CpuState.RDI];
+        long most = PAGE - (to & PAGE - 1) >>> size;
+        long count = gpr[CpuState.RCX];
+        most = Long.compareUnsigned(count, most) < 0 ? count : most;
+        if (!cpu.tlb.hits(to, 1, Tlb.WRITE, cpu.tlbMode)) {
+            return 0;
+        }
+        if (op == Op.STOS) {
+            int bytes = (int) most << size;
+            store(cpu.tlb.hva(to), bytes, gpr[CpuState.RAX], size);
+            gpr[CpuState.RDI] = to + bytes;
+            return (int) most;
+        }
+        long from = source(w0, size);
+        most = Math.min(most, PAGE - (from & PAGE - 1) >>> size);
+        if (!cpu.tlb.hits(from, 1, Tlb.READ, cpu.tlbMode)) {
+            return 0;
+        }
+        int bytes = (int) most << size;
+        move(cpu.tlb.hva(from), cpu.tlb.hva(to), bytes, size);
+        gpr[CpuState.RSI] += bytes;
+        gpr[CpuState.RDI] = to + bytes;
+        return (int) most;
+    }
+
+    private static void store(long hva, int bytes, long item, int size) {
+        long eight = switch (size) {
+            case 0 -> (item & 0xff) * 0x0101_0101_0101_0101L;
+            case 1 -> (item & 0xffff) * 0x0001_0001_0001_0001L;
+            case 2 -> (item & 0xffff_ffffL) * 0x0000_0001_0000_0001L;
+            default -> item;
+        };
+        int at = 0;
+        for (; at + 8 <= bytes; at += 8) {
+            HostMemory.put64(hva + at, eight);
+        }
+        for (; at < bytes; at += 1 << size) {
+            put(hva + at, eight, size);
+        }
+    }
+
+    private static void move(long from, long to, int bytes, int size) {
+        int at = 0;
+        if (to <= from || to - from >= 8) {
+            // No eight bytes are stored over an item that is still to be loaded, or loaded before it was stored.
+            for (; at + 8 <= bytes; at += 8) {
+                HostMemory.put64(to + at, HostMemory.get64(from + at));
+            }
+        }
+        for (; at < bytes; at += 1 << size) {
+            long v = switch (size) {
+                case 0 -> HostMemory.get8(from + at);
+                case 1 -> HostMemory.get16(from + at);
+                case 2 -> HostMemory.get32(from + at);
+                default -> HostMemory.get64(from + at);
+            };
+            put(to + at, v, size);
+        }
+    }
+
+    private static void put(long hva, long v, int size) {
+        switch (size) {
+            case 0 -> HostMemory.put8(hva, (int) v);
+            case 1 -> HostMemory.put16(hva, (int) v);
+            case 2 -> HostMemory.put32(hva, (int) v);
+            default -> HostMemory.put64(hva, v);
+        }
     }
 
     private void item(int op, long w0) {

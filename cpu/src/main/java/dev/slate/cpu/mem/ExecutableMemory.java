@@ -163,6 +163,11 @@ public final class ExecutableMemory {
         HostMemory.put32(at - executable + writable, v);
     }
 
+    /** Replaces eight bytes of the code at {@code at}. */
+    public void patch64(long at, long v) {
+        HostMemory.put64(at - executable + writable, v);
+    }
+
     /** Calls the function at {@code at} with two arguments, by the System V calling convention. It may block no safepoint: the thread is in native code. */
     public static long call(long at, long first, long second) {
         try {

@@ -234,6 +234,12 @@ public final class Tlb {
         return entries[index(la) + access] == key(la, bytes, mode);
     }
 
+    /** Whether the entry that {@code la} hits is of a global page. */
+    public boolean isGlobal(long la) {
+        int n = number(la);
+        return (space.global[n >>> 6] >>> n & 1) != 0;
+    }
+
     /** Whether a store hits a page that holds decoded code. */
     public boolean hitsCode(long la, int bytes, int mode) {
         return entries[index(la) + WRITE] == (key(la, bytes, mode) | CODE);
@@ -256,12 +262,12 @@ public final class Tlb {
         space = to;
         entries = to.entries;
         indexMask = to.entries.length - 4;
-        tellFlushed();
+        tellFlushed(false);
     }
 
-    private void tellFlushed() {
+    private void tellFlushed(boolean globalToo) {
         if (mirror != null) {
-            mirror.flushed();
+            mirror.flushed(globalToo);
         }
     }
 
@@ -311,7 +317,7 @@ public final class Tlb {
                 s.flush(globalToo);
             }
         }
-        tellFlushed();
+        tellFlushed(globalToo);
     }
 
     /** Drops the translations of one space but those of global pages (MOV to CR3, INVPCID type 1). */
@@ -320,7 +326,7 @@ public final class Tlb {
         if (s != null) {
             s.flush(false);
             if (s == space) {
-                tellFlushed();
+                tellFlushed(false);
             }
         }
     }
@@ -347,12 +353,22 @@ public final class Tlb {
 
     private void tellPageFlushed(long la) {
         if (mirror != null) {
-            if (space.mayBeLarge(la)) {
-                mirror.flushed();
+            if (mayBeLarge(la)) {
+                mirror.flushed(true);
             } else {
                 mirror.pageFlushed(la);
             }
         }
+    }
+
+    private boolean mayBeLarge(long la) {
+        for (int i = 0; i < spaceCount; i++) {
+            Space s = spaces[i];
+            if (s != null && s.mayBeLarge(la)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** Takes the fast write path from every entry onto the host page {@code hvaPage}: code has been decoded from it. */

@@ -50,10 +50,13 @@ public final class LazyTranslator implements Translator {
     }
 
     @Override
+    public void codeStored(long hvaPage) {}
+
+    @Override
     public void close() {}
 
     @Override
-    public void flushed() {}
+    public void flushed(boolean globalToo) {}
 
     @Override
     public void pageFlushed(long la) {}

@@ -5,8 +5,8 @@ import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.PhysicalMemory;
-import dev.slate.cpu.mem.FaultGuard;
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.translate.x64.NoFaults;
 import dev.slate.cpu.translate.x64.X64Translator;
 import org.jspecify.annotations.Nullable;
 
@@ -15,17 +15,6 @@ final class TranslatedCase implements AutoCloseable {
     private static final long PAGE_GPA = 0x40_0000;
     private static final long CODE_GPA = 0x50_0000;
     private static final long TABLES = 0x1000;
-
-    /** No page of the tests' memory is ever taken away. */
-    private static final FaultGuard NOBODY = new FaultGuard() {
-        @Override
-        public boolean add(long start, long end, long resume) {
-            return true;
-        }
-
-        @Override
-        public void remove(long start) {}
-    };
 
     final PhysicalMemory memory;
     private final Cpu cpu;
@@ -61,7 +50,7 @@ final class TranslatedCase implements AutoCloseable {
         s.cpl = 3;
         cpu.controls.interceptedVectors = 1 << GuestFault.BP;
         cpu.flushTlb();
-        translator = X64Translator.create(cpu, NOBODY, 1, codeBytes);
+        translator = X64Translator.create(cpu, NoFaults.GUARD, 1, codeBytes);
         if (translator != null) {
             cpu.translator(translator);
         }

@@ -119,25 +119,27 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     /** The processor: made when the vCPU first needs one, because most of a thousand vCPUs of a test never run. */
     Cpu cpu() {
         Cpu c = processor;
-        if (c == null) {
-            boolean intel = intelProcessor();
-            long maker = intel ? dev.slate.cpu.decode.Feature.bit(dev.slate.cpu.decode.Feature.INTEL) : 0;
-            long executed = FeatureRule.executed(vm.processorFeatures(), cpuid, intel);
-            c = new Cpu(s, this, mode.kickWordHva(), executed | maker);
-            processor = c;
-            c.controls.nullKeepsBase &= !cpuid.has(Feature.NULL_CLEARS_BASE);
-            debug.apply(c);
-            c.walker.nestedAccessedDirty = vm.tdp() == null || vm.knobs().on(Knobs.AD_BITS);
-            c.controls.cr4Allowed = ~(vm.supported().cr4Reserved() | ControlRegisters.cr4Reserved(cpuid));
-            c.walker.guest.reserved = FRAME & -1L << cpuid.maxPhysicalAddress();
-            if (shadow != null) {
-                shadow.attach(c);
-            }
-            switch (vm.knobs().value(Knobs.TRANSLATOR)) {
-                case "on" -> c.translator(new LazyTranslator(c, new HostFaults(vm.host()), HOT, CODE_BYTES));
-                case "eager" -> c.translator(new LazyTranslator(c, new HostFaults(vm.host()), 1, CODE_BYTES));
-                default -> {}
-            }
+        return c != null ? c : make();
+    }
+
+    private Cpu make() {
+        boolean intel = intelProcessor();
+        long maker = intel ? dev.slate.cpu.decode.Feature.bit(dev.slate.cpu.decode.Feature.INTEL) : 0;
+        long executed = FeatureRule.executed(vm.processorFeatures(), cpuid, intel);
+        Cpu c = new Cpu(s, this, mode.kickWordHva(), executed | maker);
+        processor = c;
+        c.controls.nullKeepsBase &= !cpuid.has(Feature.NULL_CLEARS_BASE);
+        debug.apply(c);
+        c.walker.nestedAccessedDirty = vm.tdp() == null || vm.knobs().on(Knobs.AD_BITS);
+        c.controls.cr4Allowed = ~(vm.supported().cr4Reserved() | ControlRegisters.cr4Reserved(cpuid));
+        c.walker.guest.reserved = FRAME & -1L << cpuid.maxPhysicalAddress();
+        if (shadow != null) {
+            shadow.attach(c);
+        }
+        switch (vm.knobs().value(Knobs.TRANSLATOR)) {
+            case "on" -> c.translator(new LazyTranslator(c, new HostFaults(vm.host()), HOT, CODE_BYTES));
+            case "eager" -> c.translator(new LazyTranslator(c, new HostFaults(vm.host()), 1, CODE_BYTES));
+            default -> {}
         }
         return c;
     }

@@ -6,6 +6,7 @@ import java.util.Arrays;
 final class Assembler {
     // Operations of the ADD group: the opcode's bits 3-5.
     static final int ADD = 0;
+    static final int OR = 1;
     static final int AND = 4;
     static final int SUB = 5;
     static final int XOR = 6;
@@ -176,6 +177,14 @@ final class Assembler {
         int32(v);
     }
 
+    /** A move of eight bytes of constant, however small. Returns the place of the constant. */
+    int movConstant64(int to, long v) {
+        rex(true, 0, 0, to);
+        byte1(0xb8 | to & 7);
+        int64(v);
+        return at - 8;
+    }
+
     void lea(int to, int base, int disp) {
         rex(true, to, 0, base);
         byte1(0x8d);
@@ -232,6 +241,29 @@ final class Assembler {
         byte1(0x83);
         memory(7, base, disp);
         byte1(v);
+    }
+
+    /** Combines a 32-bit word of memory with a constant: ADD's group. */
+    void arithmetic32MemoryConstant(int operation, int base, int disp, int v) {
+        rex(false, 0, 0, base);
+        byte1(0x81);
+        memory(operation, base, disp);
+        int32(v);
+    }
+
+    /** Adds a constant to a word of memory. */
+    void addMemoryConstant(int base, int disp, int v) {
+        rex(true, 0, 0, base);
+        byte1(0x81);
+        memory(ADD, base, disp);
+        int32(v);
+    }
+
+    void test32Memory(int base, int disp, int v) {
+        rex(false, 0, 0, base);
+        byte1(0xf7);
+        memory(0, base, disp);
+        int32(v);
     }
 
     void shiftRight32(int r, int count) {
@@ -341,6 +373,11 @@ final class Assembler {
             throw new IllegalStateException("a short jump over " + distance + " bytes");
         }
         buffer[place] = (byte) distance;
+    }
+
+    void call(long target) {
+        byte1(0xe8);
+        relative(target);
     }
 
     void jumpMemory(int base, int disp) {

@@ -26,10 +26,13 @@ abstract class Emission {
     final Sites sites;
     final Encoding e;
     final Shapes shapes;
+    /** What a link to another page names until it is set. */
+    private final long noRecord;
+
     final OutOfLine later = new OutOfLine();
 
     // The unit at hand.
-    TranslatedPage page = new TranslatedPage(0, 0, 0);
+    TranslatedPage page = new TranslatedPage(0, 0, 0, 0, null);
     int tlb;
     boolean flagsHere;
     boolean flagsSaved;
@@ -47,11 +50,12 @@ abstract class Emission {
     /** Where it is tried again. */
     long retry;
 
-    Emission(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes) {
+    Emission(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         this.stubs = stubs;
         this.sites = sites;
         this.e = new Encoding(guestFeatures);
         this.shapes = shapes;
+        this.noRecord = noRecord;
     }
 
     /** What was not worth a place between two instructions, emitted behind the last. */
@@ -62,6 +66,9 @@ abstract class Emission {
         private static final int EDGE = 3;
         private static final int CROSS = 4;
         private static final int VECTORS = 5;
+        private static final int PROVE = 6;
+        private static final int LOOK_UP = 7;
+        private static final int PROVE_ENTRY = 8;
 
         private int[] what = new int[256];
         private int[] place = new int[256];
@@ -104,6 +111,21 @@ abstract class Emission {
             add(CROSS, jumpPlace, targetRip, saveFlags ? 1 : 0);
         }
 
+        /** To prove the page of the record in RCX, for the link of {@code site}. */
+        void prove(int jumpPlace, int site, long back) {
+            add(PROVE, jumpPlace, back, site);
+        }
+
+        /** The jump cache lacks the target in RAX. */
+        void lookUp(int jumpPlace, int site) {
+            add(LOOK_UP, jumpPlace, 0, site);
+        }
+
+        /** To prove the page of the jump cache's entry at RCX. */
+        void proveEntry(int jumpPlace, int site, long back) {
+            add(PROVE_ENTRY, jumpPlace, back, site);
+        }
+
         void vectors(int jumpPlace, long back) {
             add(VECTORS, jumpPlace, back, 0);
         }
@@ -140,6 +162,20 @@ abstract class Emission {
                             storeFlags();
                         }
                         crossJump(target[i]);
+                    }
+                    case PROVE -> {
+                        a.store32Constant(R15, StateBlock.SITE, detail[i]);
+                        a.call(stubs.prove);
+                        a.jump(target[i]);
+                    }
+                    case LOOK_UP -> {
+                        a.store32Constant(R15, StateBlock.SITE, detail[i]);
+                        a.jump(stubs.lookUp);
+                    }
+                    case PROVE_ENTRY -> {
+                        a.store32Constant(R15, StateBlock.SITE, detail[i]);
+                        a.call(stubs.proveEntry);
+                        a.jump(target[i]);
                     }
                     default -> {
                         a.movConstant(RCX, target[i]);
@@ -260,37 +296,46 @@ abstract class Emission {
         a.buffer[place + 3] = (byte) (distance >> 24);
     }
 
-    /** Jumps through the jump cache to a rip that is known; flags are saved. */
+    /**
+     * Jumps to a rip on another page; flags are saved. The link is set when it is first gone through, and holds as long as the page of
+     * its record can be proved; once that has died the link is set anew.
+     */
     void crossJump(long target) {
-        int entry = StateBlock.JUMPS + StateBlock.jump(target);
-        a.movConstant(RAX, target);
-        a.arithmeticMemory(Assembler.CMP, RAX, R15, entry);
-        int other = a.jumpForwardIf(Assembler.NE);
-        a.load(RCX, R15, entry + 16);
-        a.arithmeticMemory(Assembler.CMP, RCX, R15, StateBlock.EPOCH);
+        int site = sites.add(target, 0, 0, Sites.CROSS);
+        int place = a.movConstant64(RCX, noRecord);
+        a.load(RAX, RCX, PageRecords.PROVED);
+        a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
         int old = a.jumpForwardIf(Assembler.NE);
-        a.jumpMemory(R15, entry + 8);
-        a.bind(other);
-        a.bind(old);
-        a.store(R15, StateBlock.RIP, RAX);
-        a.jump(stubs.dispatch);
+        long proved = a.here();
+        int jump = a.jumpForward();
+        // Where the translator finds the link's two halves.
+        long start = a.here() - a.at;
+        sites.resume[site] = start + place;
+        sites.next[site] = start + jump;
+        later.prove(old, site, proved);
+        a.bind(jump);
+        a.movConstant(RAX, site);
+        a.jump(stubs.cross);
     }
 
     /**
-     * Looks the rip in RAX up in the jump cache; a miss leaves to the interpreter, before the instruction at hand has done anything.
-     * Then RCX is the offset of the entry. Flags are saved.
+     * Looks the rip in RAX up in the jump cache; a miss leaves, before the instruction at hand has done anything. Then RCX is the
+     * offset of the entry, whose page is proved. Flags are saved.
      */
-    void lookUp(int missSite) {
+    void lookUp() {
+        int site = site(retry, 0, 0);
         a.mov32(RCX, RAX);
         a.shiftRight32(RCX, 12);
         a.arithmetic32(Assembler.XOR, RCX, RAX);
         a.arithmeticConstant32(Assembler.AND, RCX, StateBlock.JUMP_COUNT - 1);
         a.shiftLeft32(RCX, 5);
         a.arithmeticIndexed(Assembler.CMP, RAX, R15, RCX, StateBlock.JUMPS);
-        later.interpret(a.jumpForwardIf(Assembler.NE), missSite);
+        later.lookUp(a.jumpForwardIf(Assembler.NE), site);
         a.loadIndexed(RAX, R15, RCX, StateBlock.JUMPS + 16);
+        a.load(RAX, RAX, PageRecords.PROVED);
         a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
-        later.interpret(a.jumpForwardIf(Assembler.NE), missSite);
+        int old = a.jumpForwardIf(Assembler.NE);
+        later.proveEntry(old, site, a.here());
     }
 
     /** Leaves when the kick word is set, at the instruction at hand. */
@@ -401,7 +446,7 @@ abstract class Emission {
         a.arithmeticConstant(Assembler.CMP, RCX, 4096 - size);
         int facts = size << 8 | (access == WRITE ? Sites.WRITE : 0);
         later.miss(a.jumpForwardIf(Assembler.A), access, site(retry, 0, facts));
-        a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + 16);
+        a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + StateBlock.TLB_HOST);
     }
 
     // ------------------------------------------------------------------ guest registers

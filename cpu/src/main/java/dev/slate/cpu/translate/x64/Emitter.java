@@ -20,8 +20,8 @@ import dev.slate.cpu.decode.OpFlags;
  * by the interpreter.
  */
 final class Emitter extends Reencoding {
-    Emitter(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes) {
-        super(stubs, sites, guestFeatures, shapes);
+    Emitter(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
+        super(stubs, sites, guestFeatures, shapes, noRecord);
     }
 
     /**
@@ -158,6 +158,12 @@ final class Emitter extends Reencoding {
                 || op == Op.PUSH
                 || op == Op.POP
                 || op == Op.LEAVE
+                || op == Op.STI
+                || op == Op.MOVS
+                || op == Op.STOS
+                || op == Op.SERIALIZE
+                || op == Op.PUSHF
+                || op == Op.POPF
                 || op >= Op.CALL_REL && op <= Op.RET_IMM && op != Op.JMP_REL
                 || op == Op.DIV
                 || op == Op.IDIV;
@@ -182,6 +188,20 @@ final class Emitter extends Reencoding {
             case Op.POP -> pop();
             case Op.LEAVE -> leaveFrame();
             case Op.LEA -> lea();
+            case Op.MOVS, Op.STOS -> string();
+            case Op.SERIALIZE -> {
+                saveFlags();
+                a.addMemoryConstant(R15, StateBlock.EPOCH, X64Translator.SERIALIZED);
+                // This page is to be proved again, too.
+                crossJump(next);
+                return true;
+            }
+            case Op.CLI -> systemFlag(CpuState.IF, false);
+            case Op.CLD -> systemFlag(CpuState.DF, false);
+            case Op.STD -> systemFlag(CpuState.DF, true);
+            case Op.STI -> enableInterrupts();
+            case Op.PUSHF -> pushFlags();
+            case Op.POPF -> popFlags();
             case Op.CBW -> extendAccumulator();
             case Op.CWD -> extendIntoDx();
             case Op.MUL, Op.IMUL -> multiply();
@@ -304,6 +324,92 @@ final class Emitter extends Reencoding {
         }
     }
 
+    /** REP MOVS and REP STOS, a page at a time; downwards, and once somebody kicks, they are the interpreter's. */
+    private void string() {
+        int size = Insn.size(w0);
+        boolean moves = op == Op.MOVS;
+        beginAccess();
+        int slow = site(0, next, 0);
+        a.test32Memory(R15, StateBlock.SYSTEM, CpuState.DF);
+        later.interpret(a.jumpForwardIf(Assembler.NE), slow);
+        int count = Registers.home(CpuState.RCX);
+        a.arithmeticConstant(Assembler.CMP, count, 0);
+        int none = a.jumpForwardIf(Assembler.E);
+        a.load(RCX, R15, StateBlock.KICK);
+        a.compare32Constant(RCX, 0, 0);
+        later.interpret(a.jumpForwardIf(Assembler.NE), slow);
+        if (moves) {
+            a.mov(RCX, Registers.home(CpuState.RSI));
+            probe(READ, 1 << size, 1);
+            a.store(R15, StateBlock.SPARE, RCX);
+        }
+        a.mov(RCX, Registers.home(CpuState.RDI));
+        probe(WRITE, 1 << size, 1);
+        a.store(R15, StateBlock.STRING_TO, RCX);
+        a.store32Constant(R15, StateBlock.SITE, site(0, next, 1 << size << 8 | (moves ? Sites.MOVES : 0)));
+        a.call(moves ? stubs.moves[size] : stubs.stores[size]);
+        a.arithmeticConstant(Assembler.CMP, count, 0);
+        a.jumpIf(Assembler.NE, retry);
+        a.bind(none);
+        sites.resume[slow] = a.here();
+    }
+
+    private void systemFlag(int flag, boolean set) {
+        saveFlags();
+        a.arithmetic32MemoryConstant(set ? Assembler.OR : Assembler.AND, R15, StateBlock.SYSTEM, set ? flag : ~flag);
+    }
+
+    /** STI, which holds interrupts off for an instruction where they were off: the interpreter's then. */
+    private void enableInterrupts() {
+        saveFlags();
+        a.test32Memory(R15, StateBlock.SYSTEM, CpuState.IF);
+        later.interpret(a.jumpForwardIf(Assembler.E), site(0, next, 0));
+    }
+
+    private void pushFlags() {
+        beginAccess();
+        a.load32(RAX, R15, StateBlock.FLAGS);
+        a.mov32(RCX, RAX);
+        a.shiftRight32(RAX, 8);
+        a.arithmeticConstant32(Assembler.AND, RAX, CpuState.STATUS_FLAGS & 0xff | CpuState.RFLAGS_FIXED);
+        a.arithmeticConstant32(Assembler.AND, RCX, 1);
+        a.shiftLeft32(RCX, 11);
+        a.arithmetic32(Assembler.OR, RAX, RCX);
+        a.load32(RCX, R15, StateBlock.SYSTEM);
+        a.arithmeticConstant32(Assembler.AND, RCX, ~(CpuState.RF | CpuState.VM));
+        a.arithmetic32(Assembler.OR, RAX, RCX);
+        a.store(R15, StateBlock.SPARE, RAX);
+        pushRcxProbed(8);
+        a.load(RAX, R15, StateBlock.SPARE);
+        a.store(RCX, 0, RAX);
+        a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), -8);
+    }
+
+    /** POPF at CPL 0 that changes no more of the system flags than IF; for more the interpreter is asked. */
+    private void popFlags() {
+        beginAccess();
+        a.mov(RCX, Registers.home(CpuState.RSP));
+        probe(READ, 8, 1);
+        a.load(RAX, RCX, 0);
+        a.load32(RCX, R15, StateBlock.SYSTEM);
+        a.arithmetic32(Assembler.XOR, RCX, RAX);
+        a.testConstant32(RCX, CpuState.TF | CpuState.DF | CpuState.NT | CpuState.AC | CpuState.ID | CpuState.IOPL);
+        later.interpret(a.jumpForwardIf(Assembler.NE), site(0, next, 0));
+        a.arithmeticConstant32(Assembler.AND, RCX, CpuState.IF);
+        // XOR of what differs sets IF to the image's.
+        a.byte1(0x41);
+        a.byte1(0x31); // xor [r15 + SYSTEM], ecx
+        a.memory(RCX, R15, StateBlock.SYSTEM);
+        a.mov32(RCX, RAX);
+        a.shiftRight32(RCX, 11);
+        a.arithmeticConstant32(Assembler.AND, RCX, 1);
+        raw(0x0f, 0xb6, 0xc0); // movzx eax, al
+        a.shiftLeft32(RAX, 8);
+        a.arithmetic32(Assembler.OR, RAX, RCX);
+        a.store32(R15, StateBlock.FLAGS, RAX);
+        a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), 8);
+    }
+
     private void leaveFrame() {
         beginAccess();
         a.mov(RCX, Registers.home(CpuState.RBP));
@@ -349,13 +455,13 @@ final class Emitter extends Reencoding {
 
     private void jumpIndirect() {
         indirectTarget();
-        lookUp(site(0, 0, 0));
+        lookUp();
         a.jumpIndexed(R15, RCX, StateBlock.JUMPS + 8);
     }
 
     private void callIndirect() {
         indirectTarget();
-        lookUp(site(0, 0, 0));
+        lookUp();
         a.loadIndexed(RAX, R15, RCX, StateBlock.JUMPS + 8);
         a.store(R15, StateBlock.SPARE, RAX);
         pushRcxProbed(8);
@@ -369,7 +475,7 @@ final class Emitter extends Reencoding {
         a.mov(RCX, Registers.home(CpuState.RSP));
         probe(READ, 8, 1);
         a.load(RAX, RCX, 0);
-        lookUp(site(0, 0, 0));
+        lookUp();
         int more = op == Op.RET_IMM ? (int) imm & 0xffff : 0;
         a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), 8 + more);
         a.jumpIndexed(R15, RCX, StateBlock.JUMPS + 8);

@@ -10,8 +10,8 @@ import dev.slate.cpu.decode.Op;
 
 /** Instructions whose operands the encoding names: their own bytes with other registers and a checked memory operand. */
 abstract class Reencoding extends Emission {
-    Reencoding(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes) {
-        super(stubs, sites, guestFeatures, shapes);
+    Reencoding(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
+        super(stubs, sites, guestFeatures, shapes, noRecord);
     }
 
     void raw(int... code) {

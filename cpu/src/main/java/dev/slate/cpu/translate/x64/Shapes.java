@@ -6,6 +6,7 @@ import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 import java.util.BitSet;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Which instructions become host code, and what of theirs the operand letters do not say. Everything else is the interpreter's.
@@ -18,6 +19,9 @@ final class Shapes {
     static final int SSE = 4;
 
     static final int AVX = 8;
+
+    /** Of a page's mode: the code runs at CPL 0. */
+    static final int RING0 = 16;
 
     private static final String[] NONE = {};
 
@@ -106,7 +110,16 @@ final class Shapes {
             Op.SHRX,
             Op.ADCX,
             Op.ADOX,
-            Op.CRC32);
+            Op.CRC32,
+            Op.CLI,
+            Op.STI,
+            Op.CLD,
+            Op.STD,
+            Op.PUSHF,
+            Op.POPF,
+            Op.MOVS,
+            Op.STOS,
+            Op.SERIALIZE);
 
     static {
         INTEGER.set(Op.JO, Op.JNLE + 1);
@@ -157,9 +170,7 @@ final class Shapes {
     private final long hostFeatures;
 
     /** The operands of a row are split once. */
-    private String lastText = "";
-
-    private String[] last = NONE;
+    private final @Nullable String[][] split = new String[Encoding.ROWS][];
 
     /** @param hostFeatures {@link Feature} bits that the host's processor has */
     Shapes(long hostFeatures) {
@@ -176,11 +187,12 @@ final class Shapes {
 
     /** The operands in the letters of the instruction table. */
     String[] operands(Encoding e) {
-        if (!e.operands.equals(lastText)) {
-            lastText = e.operands;
-            last = lastText.isEmpty() ? NONE : lastText.split(",");
+        String[] operands = split[e.row];
+        if (operands == null) {
+            operands = e.operands.isEmpty() ? NONE : e.operands.split(",");
+            split[e.row] = operands;
         }
-        return last;
+        return operands;
     }
 
     /** Whether the operation ends a block whatever comes of it. */
@@ -191,29 +203,42 @@ final class Shapes {
     /** Whether an instruction becomes host code on a page of mode {@code mode}. */
     boolean translates(Encoding e, long w0, int mode) {
         int op = Insn.op(w0);
-        if ((hostFeatures >>> e.feature & 1) == 0) {
+        if ((hostFeatures >>> e.feature & 1) == 0 && op != Op.SERIALIZE) {
             return false;
         }
         int unit = Insn.unit(w0);
         if (unit == Insn.UNIT_SSE || unit == Insn.UNIT_AVX) {
             return (mode & (unit == Insn.UNIT_SSE ? SSE : AVX)) != 0 && !VECTOR_LEFT.get(op) && plain(e, w0);
         }
-        return unit == Insn.UNIT_NONE && INTEGER.get(op) && integer(e, w0, op);
+        return unit == Insn.UNIT_NONE && INTEGER.get(op) && integer(e, w0, op, mode);
     }
 
     private static boolean inBlock(int guest) {
         return guest < 16 && Registers.home(guest) == Registers.IN_BLOCK;
     }
 
-    private boolean integer(Encoding e, long w0, int op) {
+    private boolean integer(Encoding e, long w0, int op, int mode) {
         int size = Insn.size(w0);
         boolean memory = Insn.isMemory(w0);
         switch (op) {
             case Op.NOP, Op.PREFETCH -> {
                 return true;
             }
-            case Op.LEA, Op.CBW, Op.CWD -> {
+            case Op.LEA, Op.CBW, Op.CWD, Op.CLD, Op.STD -> {
                 return true;
+            }
+            case Op.MOVS, Op.STOS -> {
+                boolean repeated = (w0 & (Insn.REP | Insn.REPNE)) != 0;
+                return repeated && Insn.addressSize(w0) == 3 && Insn.segment(w0) < CpuState.FS;
+            }
+            case Op.SERIALIZE -> {
+                return true;
+            }
+            case Op.CLI, Op.STI -> {
+                return (mode & RING0) != 0;
+            }
+            case Op.PUSHF, Op.POPF -> {
+                return size == 3 && (mode & RING0) != 0;
             }
             case Op.PUSH, Op.POP, Op.LEAVE, Op.CALL_REL, Op.CALL_RM, Op.JMP_REL, Op.JMP_RM, Op.RET, Op.RET_IMM -> {
                 return size == 3 && !(op == Op.POP && memory);

@@ -17,6 +17,10 @@ final class Sites {
 
     static final int VECTORS = 1;
     static final int WRITE = 2;
+    /** A link to another page: {@link #rip} is its target, {@link #resume} and {@link #next} are the places of record and jump. */
+    static final int CROSS = 4;
+    /** A repeated MOVS. */
+    static final int MOVES = 8;
 
     int add(long rip, long resume, long next, int facts) {
         int n = count++;

@@ -31,7 +31,7 @@ final class StateBlock {
     static final int ADDRESS = 24;
     /** Address of the kick word. */
     static final int KICK = 32;
-    /** Which translations and mode the jump cache's entries must have been made under. */
+    /** Generation and mode: a page may be entered once it has been proved under them. */
     static final int EPOCH = 40;
 
     static final int FS_BASE = 48;
@@ -45,19 +45,38 @@ final class StateBlock {
     static final int GUEST_MXCSR = 84;
     /** Not zero at an entry: load the vector registers first. */
     static final int WANT_VECTORS = 88;
+    /** {@link CpuState#flagsSystem}. */
+    static final int SYSTEM = 92;
+    /** Counts what may have changed the mapping of a page, and of a global page. */
+    static final int MAPPINGS = 104;
+
+    static final int GLOBAL_MAPPINGS = 112;
+    /** Of a string instruction under way: the host's destination, guest RDI and RSI at its start, items. */
+    static final int STRING_TO = 120;
+
+    static final int STRING_RDI = 640;
+    static final int STRING_RSI = 648;
+    static final int STRING_COUNT = 656;
+    /** The host's stack pointer behind the entry, for faults that come deeper. */
+    static final int HOST_RSP = 96;
 
     /** Vector registers, 16 times 32 bytes. */
     static final int YMM = 128;
 
+    /** A record ({@link PageRecords}) that no page is proved by. */
+    static final int NO_RECORD = 1024;
+
     static final int JUMPS = 4096 - BIAS;
     static final int JUMP_COUNT = 2048;
-    /** rip, code address, epoch, unused. */
+    /** rip, code address, record of its page, unused. */
     static final int JUMP_BYTES = 32;
 
     static final int TLB = JUMPS + JUMP_COUNT * JUMP_BYTES;
     static final int TLB_ENTRIES = 1024;
-    /** Page address for reads, page address for writes, host page address, unused. */
+    /** Page address for reads, for writes, host page address, unused. */
     static final int TLB_ENTRY = 32;
+
+    static final int TLB_HOST = 16;
 
     static final int TLB_BYTES = TLB_ENTRIES * TLB_ENTRY;
     /** Kernel, user, kernel under SMAP: {@code Tlb}'s mode bits. */
@@ -79,14 +98,29 @@ final class StateBlock {
 
     private final long base = address + BIAS;
 
+    /** By mode, bit n: the TLB's entry n may have an address; it is of a global page. */
+    private final long[][] used = new long[TLB_MODES][TLB_ENTRIES / 64];
+
+    private final long[][] global = new long[TLB_MODES][TLB_ENTRIES / 64];
+
     StateBlock(CpuState s, long kickAddress) {
         this.s = s;
         put64(KICK, kickAddress);
+        put64(NO_RECORD + PageRecords.LINEAR, PageRecords.CLOSED);
         put32(VECTORS, VECTORS_IN_STATE);
+        put64(MAPPINGS, 1);
+        put64(GLOBAL_MAPPINGS, 1);
         for (int mode = 0; mode < TLB_MODES; mode++) {
-            clearTlb(mode);
+            for (int n = 0; n < TLB_ENTRIES; n++) {
+                drop(mode, n);
+            }
         }
         clearJumps();
+    }
+
+    /** Address of {@link #NO_RECORD}. */
+    long noRecord() {
+        return base + NO_RECORD;
     }
 
     long get64(int offset) {
@@ -115,6 +149,7 @@ final class StateBlock {
         }
         long f = s.rflags();
         put32(FLAGS, (int) (f & 0xff) << 8 | (int) (f >>> 11 & 1));
+        put32(SYSTEM, s.flagsSystem);
         put64(FS_BASE, s.segBase[CpuState.FS]);
         put64(GS_BASE, s.segBase[CpuState.GS]);
     }
@@ -128,6 +163,17 @@ final class StateBlock {
         gpr[Insn.NO_REG] = 0;
         int f = get32(FLAGS);
         s.setStatusFlags(f >>> 8 & 0xff | (f & 1) << 11);
+        s.flagsSystem = get32(SYSTEM);
+    }
+
+    /** A string instruction has been stopped by a fault of the host's: its registers as far as it got. */
+    void stopString(int size, boolean moves) {
+        long bytes = get64(GPR + 8 * CpuState.RDI) - get64(STRING_TO);
+        put64(GPR + 8 * CpuState.RDI, get64(STRING_RDI) + bytes);
+        if (moves) {
+            put64(GPR + 8 * CpuState.RSI, get64(STRING_RSI) + bytes);
+        }
+        put64(GPR + 8 * CpuState.RCX, get64(GPR + 8 * CpuState.RCX) - bytes / size);
     }
 
     /** Makes this block's vector registers and MXCSR the current ones. */
@@ -169,40 +215,57 @@ final class StateBlock {
         return (long) (i ^ 1) << 12;
     }
 
-    /** Enters host page {@code hva} for the page of {@code la}. */
-    void fill(int mode, long la, long hva, boolean read, boolean write) {
+    /** Enters host page {@code hva} for the page of {@code la}, for what may use it. */
+    void fill(int mode, long la, long hva, boolean read, boolean write, boolean isGlobal) {
+        int n = (int) (la >>> 12) & TLB_ENTRIES - 1;
+        used[mode][n >>> 6] |= 1L << n;
+        global[mode][n >>> 6] = global[mode][n >>> 6] & ~(1L << n) | (isGlobal ? 1L << n : 0);
         long e = entry(mode, la);
         long page = la & -4096L;
         long none = never((int) (la >>> 12) & TLB_ENTRIES - 1);
         HostMemory.put64(e, read ? page : none);
         HostMemory.put64(e + 8, write ? page : none);
-        HostMemory.put64(e + 16, hva & -4096L);
+        HostMemory.put64(e + TLB_HOST, hva & -4096L);
     }
 
-    void clearTlb(int mode) {
-        long e = base + tlb(mode);
-        for (int i = 0; i < TLB_ENTRIES; i++) {
-            HostMemory.put64(e, never(i));
-            HostMemory.put64(e + 8, never(i));
-            e += TLB_ENTRY;
+    private void drop(int mode, int n) {
+        long e = base + tlb(mode) + (long) n * TLB_ENTRY;
+        HostMemory.put64(e, never(n));
+        HostMemory.put64(e + 8, never(n));
+        used[mode][n >>> 6] &= ~(1L << n);
+    }
+
+    void clearTlb(boolean globalToo) {
+        for (int mode = 0; mode < TLB_MODES; mode++) {
+            long[] u = used[mode];
+            long[] g = global[mode];
+            for (int w = 0; w < u.length; w++) {
+                for (long bits = globalToo ? u[w] : u[w] & ~g[w]; bits != 0; bits &= bits - 1) {
+                    drop(mode, w << 6 | Long.numberOfTrailingZeros(bits));
+                }
+            }
         }
     }
 
-    void clearTlbPage(int mode, long la) {
-        long e = entry(mode, la);
-        long none = never((int) (la >>> 12) & TLB_ENTRIES - 1);
-        HostMemory.put64(e, none);
-        HostMemory.put64(e + 8, none);
+    void clearTlbPage(long la) {
+        for (int mode = 0; mode < TLB_MODES; mode++) {
+            drop(mode, (int) (la >>> 12) & TLB_ENTRIES - 1);
+        }
     }
 
     /** Takes the right to write from every entry for a host page. */
-    void protect(int mode, long hvaPage) {
-        long e = base + tlb(mode);
-        for (int i = 0; i < TLB_ENTRIES; i++) {
-            if (HostMemory.get64(e + 16) == hvaPage) {
-                HostMemory.put64(e + 8, never(i));
+    void protect(long hvaPage) {
+        for (int mode = 0; mode < TLB_MODES; mode++) {
+            long[] u = used[mode];
+            for (int w = 0; w < u.length; w++) {
+                for (long bits = u[w]; bits != 0; bits &= bits - 1) {
+                    int n = w << 6 | Long.numberOfTrailingZeros(bits);
+                    long e = base + tlb(mode) + (long) n * TLB_ENTRY;
+                    if (HostMemory.get64(e + TLB_HOST) == hvaPage) {
+                        HostMemory.put64(e + 8, never(n));
+                    }
+                }
             }
-            e += TLB_ENTRY;
         }
     }
 
@@ -214,14 +277,20 @@ final class StateBlock {
         return ((low >>> 12 ^ low) & JUMP_COUNT - 1) * JUMP_BYTES;
     }
 
-    void enterJump(long rip, long code, long epoch) {
-        long e = base + JUMPS + jump(rip);
+    void enterJump(long rip, long code, long record) {
+        enterJump(rip, code, record, jump(rip));
+    }
+
+    private void enterJump(long rip, long code, long record, long offset) {
+        long e = base + JUMPS + offset;
         HostMemory.put64(e, rip);
         HostMemory.put64(e + 8, code);
-        HostMemory.put64(e + 16, epoch);
+        HostMemory.put64(e + 16, record);
     }
 
     void clearJumps() {
-        HostMemory.fill(base + JUMPS, (long) JUMP_COUNT * JUMP_BYTES, 0xff);
+        for (int i = 0; i < JUMP_COUNT; i++) {
+            enterJump(-1, -1, noRecord(), (long) i * JUMP_BYTES);
+        }
     }
 }

@@ -2,9 +2,14 @@ package dev.slate.cpu.translate.x64;
 
 import static dev.slate.cpu.translate.x64.Registers.R15;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
+import static dev.slate.cpu.translate.x64.Registers.RBX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
 import static dev.slate.cpu.translate.x64.Registers.RDI;
+import static dev.slate.cpu.translate.x64.Registers.RDX;
 import static dev.slate.cpu.translate.x64.Registers.RSI;
+import static dev.slate.cpu.translate.x64.Registers.RSP;
+
+import dev.slate.cpu.CpuState;
 
 /** The code that all translations share: the one way in, and the ways out. */
 final class Stubs {
@@ -20,12 +25,31 @@ final class Stubs {
 
     final long kick;
     final long link;
+    /** EAX: site. */
+    final long cross;
+    /** RAX: the target; EAX's site is in {@link StateBlock#SITE}. */
+    final long lookUp;
+    /**
+     * Called, not jumped to. RCX: a page's record. Returns with RCX as it was and the page proved, or leaves with {@link Exits#CROSS};
+     * {@link StateBlock#SITE} is set. Clobbers RAX and EFLAGS.
+     */
+    final long prove;
+    /** The same for the jump cache's entry at offset RCX, leaving with {@link Exits#LOOK_UP}. */
+    final long proveEntry;
     /** RAX: the instruction of host code that faulted. */
     final long fault;
-    /** {@link StateBlock#RIP} is set. */
-    final long dispatch;
     /** {@link StateBlock#TARGET} says where to go on with the vector registers loaded; flags are saved. */
     final long vectors;
+
+    /**
+     * Called, by log2 of the item's bytes: as many items of a repeated MOVS as lie on the pages at hand. {@link StateBlock#SPARE} has the
+     * host's source, {@link StateBlock#STRING_TO} its destination; guest registers follow. Clobbers RAX, RCX and EFLAGS.
+     */
+    final long[] moves = new long[4];
+    /** The same for STOS. */
+    final long[] stores = new long[4];
+
+    private final long stringsEnd;
 
     /** @param avx the host has YMM registers */
     Stubs(Assembler a, boolean avx) {
@@ -42,19 +66,159 @@ final class Stubs {
         leaveWithSite(a, Exits.KICK, leave);
         link = a.here();
         leaveWithSite(a, Exits.LINK, leave);
-        dispatch = a.here();
-        a.store32Constant(R15, StateBlock.EXIT, Exits.DISPATCH);
+        cross = a.here();
+        leaveWithSite(a, Exits.CROSS, leave);
+        lookUp = a.here();
+        a.store(R15, StateBlock.RIP, RAX);
+        a.store32Constant(R15, StateBlock.EXIT, Exits.LOOK_UP);
         a.jump(leave);
         fault = a.here();
+        a.load(RSP, R15, StateBlock.HOST_RSP);
         a.store(R15, StateBlock.ADDRESS, RAX);
         a.store32Constant(R15, StateBlock.EXIT, Exits.FAULT);
         a.jump(leave);
+        long compare = a.here();
+        emitCompare(a);
+        prove = a.here();
+        a.call(compare);
+        int proved = a.jumpForwardIf(Assembler.E);
+        a.load(RSP, R15, StateBlock.HOST_RSP);
+        a.store32Constant(R15, StateBlock.EXIT, Exits.CROSS);
+        a.jump(leave);
+        a.bind(proved);
+        bytes(a, 0xc3);
+        proveEntry = a.here();
+        emitProveEntry(a, compare, leave);
+        for (int size = 0; size < 4; size++) {
+            moves[size] = a.here();
+            emitString(a, size, true);
+            stores[size] = a.here();
+            emitString(a, size, false);
+        }
+        stringsEnd = a.here();
         long load = a.here();
         emitLoadVectors(a, avx);
         vectors = a.here();
         emitVectors(a, load, leave);
         enter = a.here();
         emitEnter(a, load);
+    }
+
+    private static void emitProveEntry(Assembler a, long compare, long leave) {
+        bytes(a, 0x51); // push rcx
+        a.loadIndexed(RCX, R15, RCX, StateBlock.JUMPS + 16);
+        a.call(compare);
+        bytes(a, 0x59); // pop rcx
+        int proved = a.jumpForwardIf(Assembler.E);
+        a.loadIndexed(RAX, R15, RCX, StateBlock.JUMPS);
+        a.store(R15, StateBlock.RIP, RAX);
+        a.load(RSP, R15, StateBlock.HOST_RSP);
+        a.store32Constant(R15, StateBlock.EXIT, Exits.LOOK_UP);
+        a.jump(leave);
+        a.bind(proved);
+        bytes(a, 0xc3);
+    }
+
+    /** Proves the page whose record RCX has: ZF says whether it is. Clobbers RAX. */
+    private static void emitCompare(Assembler a) {
+        bytes(a, 0x51, 0x52, 0x53, 0x56, 0x57); // push rcx, rdx, rbx, rsi, rdi
+        a.load32(RAX, R15, StateBlock.EPOCH);
+        a.arithmeticConstant32(Assembler.AND, RAX, X64Translator.MODES - 1);
+        bytes(a, 0x3b, 0x41, PageRecords.MODE); // cmp eax, [rcx + MODE]
+        int otherMode = a.jumpForwardIf(Assembler.NE);
+        bytes(a, 0x8b, 0x41, PageRecords.WHICH); // mov eax, [rcx + WHICH]
+        a.load(RDX, RCX, PageRecords.MAPPED);
+        a.arithmeticIndexed(Assembler.CMP, RDX, R15, RAX, 0);
+        int mayHaveMoved = a.jumpForwardIf(Assembler.NE);
+        a.load(RDX, RCX, PageRecords.LINEAR);
+        a.arithmeticConstant(Assembler.CMP, RDX, (int) PageRecords.CLOSED);
+        int closed = a.jumpForwardIf(Assembler.E);
+        a.load(RSI, RCX, PageRecords.HVA);
+        a.load(RDI, RCX, PageRecords.COPIES);
+        a.load32(RDX, RCX, PageRecords.COUNT);
+        a.lea(RCX, RCX, PageRecords.LINES);
+        long next = a.here();
+        bytes(a, 0x0f, 0xb6, 0x01); // movzx eax, byte [rcx]
+        a.shiftLeft32(RAX, 6);
+        a.arithmetic(Assembler.ADD, RAX, RSI);
+        int[] changed = new int[PageRecords.LINE / 8];
+        for (int k = 0; k < changed.length; k++) {
+            a.load(RBX, RAX, 8 * k);
+            a.arithmeticMemory(Assembler.CMP, RBX, RDI, 8 * k);
+            changed[k] = a.jumpForwardIf(Assembler.NE);
+        }
+        a.lea(RCX, RCX, 1);
+        a.lea(RDI, RDI, PageRecords.LINE);
+        bytes(a, 0xff, 0xca); // dec edx
+        a.jumpIf(Assembler.NE, next);
+        bytes(a, 0x5f, 0x5e, 0x5b, 0x5a, 0x59); // pop rdi, rsi, rbx, rdx, rcx
+        a.load(RAX, R15, StateBlock.EPOCH);
+        a.store(RCX, PageRecords.PROVED, RAX);
+        a.arithmetic32(Assembler.CMP, RAX, RAX);
+        bytes(a, 0xc3);
+        a.bind(otherMode);
+        a.bind(mayHaveMoved);
+        for (int place : changed) {
+            a.bind(place);
+        }
+        int no = a.jumpForward();
+        a.bind(closed);
+        a.arithmeticConstant32(Assembler.CMP, RDX, 0); // ZF: no
+        a.bind(no);
+        bytes(a, 0x5f, 0x5e, 0x5b, 0x5a, 0x59, 0xc3);
+    }
+
+    /** Whether the host's code at {@code address} executes a string instruction. */
+    boolean isString(long address) {
+        return address >= moves[0] && address < stringsEnd;
+    }
+
+    private static void emitString(Assembler a, int size, boolean moves) {
+        int count = Registers.home(CpuState.RCX);
+        bytesLeft(a, RAX, RDI);
+        if (moves) {
+            bytesLeft(a, RCX, RSI);
+            a.arithmetic32(Assembler.CMP, RCX, RAX);
+            bytes(a, 0x0f, 0x42, 0xc1); // cmovb eax, ecx
+        }
+        a.mov32(RCX, RAX);
+        a.shiftRight32(RCX, size);
+        a.arithmetic(Assembler.CMP, RCX, count);
+        bytes(a, 0x49, 0x0f, 0x47, 0xc8 | count & 7); // cmova rcx, count
+        a.store(R15, StateBlock.STRING_COUNT, RCX);
+        a.store(R15, StateBlock.STRING_RDI, RDI);
+        a.load(RDI, R15, StateBlock.STRING_TO);
+        if (moves) {
+            a.store(R15, StateBlock.STRING_RSI, RSI);
+            a.load(RSI, R15, StateBlock.SPARE);
+        } else {
+            a.mov(RAX, Registers.home(CpuState.RAX));
+        }
+        a.byte1(0xf3);
+        if (size == 1) {
+            a.byte1(0x66);
+        } else if (size == 3) {
+            a.byte1(0x48);
+        }
+        a.byte1((moves ? 0xa4 : 0xaa) | (size == 0 ? 0 : 1));
+        a.load(RCX, R15, StateBlock.STRING_COUNT);
+        a.arithmetic(Assembler.SUB, count, RCX);
+        bytes(a, 0x48, 0xc1, 0xe1, size); // shl rcx, size
+        a.load(RDI, R15, StateBlock.STRING_RDI);
+        a.arithmetic(Assembler.ADD, RDI, RCX);
+        if (moves) {
+            a.load(RSI, R15, StateBlock.STRING_RSI);
+            a.arithmetic(Assembler.ADD, RSI, RCX);
+        }
+        bytes(a, 0xc3);
+    }
+
+    /** The number of bytes from the address in {@code at} to its page's end. */
+    private static void bytesLeft(Assembler a, int to, int at) {
+        a.mov32(to, at);
+        bytes(a, 0xf7, 0xd0 | to); // not
+        a.arithmeticConstant32(Assembler.AND, to, 4095);
+        a.arithmeticConstant32(Assembler.ADD, to, 1);
     }
 
     private static void leaveWithSite(Assembler a, int exit, long leave) {
@@ -86,6 +250,7 @@ final class Stubs {
         bytes(a, 0x53, 0x55); // push rbx, rbp
         bytes(a, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57); // push r12 to r15
         a.lea(R15, RDI, 128);
+        a.store(R15, StateBlock.HOST_RSP, RSP);
         a.store(R15, StateBlock.TARGET, RSI);
         a.compare32Constant(R15, StateBlock.WANT_VECTORS, 0);
         int without = a.jumpForwardIf(Assembler.E);

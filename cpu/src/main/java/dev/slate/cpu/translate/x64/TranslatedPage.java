@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What was translated of one page of guest code, as it is seen at one linear address and in one mode. Jumps within it are direct, so
- * all of it is proved current at once, when it is entered in a new generation; jumps to elsewhere are not.
+ * all of it is proved current at once, when it is entered in a new epoch; jumps to elsewhere prove the page that they lead to.
  */
 final class TranslatedPage {
     /** A direct jump that leads to a stub as long as its target is not translated. */
@@ -20,6 +20,10 @@ final class TranslatedPage {
     final long hva;
     /** Mode that the code was made for: see {@code Translator}. */
     final int mode;
+    /** Its record, see {@link PageRecords}. */
+    final long record;
+    /** Another translation of the same host page. */
+    final @Nullable TranslatedPage sameHva;
 
     private final Map<Long, Unit> units = new HashMap<>();
     private final Map<Long, List<Edge>> pending = new HashMap<>();
@@ -28,15 +32,15 @@ final class TranslatedPage {
 
     int count;
 
-    /** The generation in which its bytes were last seen to be current. */
-    long proved = -1;
     /** It may not be entered any more. */
     boolean dead;
 
-    TranslatedPage(long linear, long hva, int mode) {
+    TranslatedPage(long linear, long hva, int mode, long record, @Nullable TranslatedPage sameHva) {
         this.linear = linear;
         this.hva = hva;
         this.mode = mode;
+        this.record = record;
+        this.sameHva = sameHva;
     }
 
     @Nullable

@@ -11,8 +11,6 @@ import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.mem.ExecutableMemory;
 import dev.slate.cpu.mem.FaultGuard;
 import dev.slate.cpu.mmu.Tlb;
-import java.util.HashMap;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /** The translator of one processor: which blocks become code, where it lies, and what happens when it leaves. */
@@ -20,7 +18,19 @@ public final class X64Translator implements Translator {
     /** Room that the longest translation of a block and its stubs cannot fill. */
     private static final int LONGEST = 64 << 10;
 
-    private record PageKey(long linear, long hva, int mode) {}
+    /** Number of modes ({@link #mode}), a power of two. */
+    static final int MODES = 32;
+
+    private static final int MODE_BITS = 5;
+
+    /** How often in turn an instruction is tried again. */
+    private static final int MISSES = 3;
+
+    /** What a serializing event adds to an epoch: {@code Cpu.generation} counts them above its low three bits. */
+    static final int SERIALIZED = 1 << 3 + MODE_BITS;
+
+    /** Of the memory for code, what records of pages may take beside it. */
+    private static final int RECORDS_SHARE = 4;
 
     private final Cpu cpu;
     private final CpuState s;
@@ -39,10 +49,11 @@ public final class X64Translator implements Translator {
 
     private long used;
 
-    private final Map<PageKey, TranslatedPage> pages = new HashMap<>();
-    /** Modes whose TLB has an entry. */
-    private int tlbsUsed;
-
+    private final PageRecords records;
+    /** By host page: the first of those that {@link TranslatedPage#sameHva} links. */
+    private final LongMap<TranslatedPage> pages = new LongMap<>();
+    /** By rip and mode: the one made last. */
+    private final LongMap<Unit> unitsAt = new LongMap<>();
     // What {@code slate stat} shows.
     /** Units made since the processor was. */
     public long units;
@@ -53,7 +64,7 @@ public final class X64Translator implements Translator {
     /** How often the code memory was full. */
     public long resets;
     /** Entries into code, by the exit that ended each ({@link Exits}). */
-    public final long[] exits = new long[7];
+    public final long[] exits = new long[Exits.COUNT];
 
     private X64Translator(Cpu cpu, FaultGuard guard, ExecutableMemory memory, int threshold) {
         this.cpu = cpu;
@@ -74,7 +85,8 @@ public final class X64Translator implements Translator {
         first = memory.address() + (a.at + 63 & -64);
         used = first;
         shapes = new Shapes(host);
-        emitter = new Emitter(stubs, sites, cpu.features, shapes);
+        emitter = new Emitter(stubs, sites, cpu.features, shapes, state.noRecord());
+        records = new PageRecords(memory.bytes() / RECORDS_SHARE);
     }
 
     /**
@@ -90,7 +102,7 @@ public final class X64Translator implements Translator {
             return null;
         }
         X64Translator t = new X64Translator(cpu, guard, memory, threshold);
-        if (!guard.add(t.first, memory.address() + memory.bytes(), t.stubs.fault)) {
+        if (!guard.add(memory.address(), memory.address() + memory.bytes(), t.stubs.fault)) {
             memory.close();
             return null;
         }
@@ -99,7 +111,7 @@ public final class X64Translator implements Translator {
 
     @Override
     public void close() {
-        guard.remove(first);
+        guard.remove(memory.address());
         memory.close();
     }
 
@@ -108,6 +120,9 @@ public final class X64Translator implements Translator {
     /** What code depends on beside its bytes: the TLB's mode, and whether vector instructions can be executed as they are. */
     private int mode() {
         int mode = cpu.tlbMode & 3;
+        if (s.cpl == 0) {
+            mode |= Shapes.RING0;
+        }
         if ((s.cr0 & (CpuState.CR0_EM | CpuState.CR0_TS)) == 0
                 && (s.cr4 & CpuState.CR4_OSFXSR) != 0
                 && (s.mxcsr & 0x1f80) == 0x1f80) {
@@ -141,34 +156,66 @@ public final class X64Translator implements Translator {
             }
             b.translation = unit;
         }
-        if (!proved(unit.page)) {
+        long epoch = cpu.generation() << MODE_BITS | mode;
+        if (!proved(unit.page, epoch)) {
             b.translation = null;
             return false;
         }
-        long epoch = cpu.generation() << 4 | mode;
+        if (!mapped(unit.page)) {
+            // The block has just been found there, but the TLB has lost it.
+            records.map(unit.page.record, false, state);
+        }
         state.put64(StateBlock.EPOCH, epoch);
-        state.enterJump(unit.rip, unit.withoutFlags, epoch);
+        state.enterJump(unit.rip, unit.withoutFlags, unit.page.record);
         return true;
+    }
+
+    private static long key(long rip, int mode) {
+        // The upper bits of a canonical address are all the same.
+        return rip << MODE_BITS | mode;
     }
 
     /** The block's unit under its present rip and mode; made when there is none. */
     private @Nullable Unit find(Block b, int mode) {
-        PageKey key = new PageKey(b.rip & -4096L, b.hva & -4096L, mode);
-        TranslatedPage page = pages.get(key);
-        if (page != null && !proved(page)) {
+        long hva = b.hva & -4096L;
+        Unit unit = unitsAt.get(key(b.rip, mode));
+        if (unit != null && !unit.page.dead && unit.page.hva == hva) {
+            return unit;
+        }
+        long epoch = cpu.generation() << MODE_BITS | mode;
+        TranslatedPage page = page(b.rip & -4096L, hva, mode);
+        if (page != null && !proved(page, epoch)) {
             page = null;
         }
         if (page == null) {
-            page = new TranslatedPage(key.linear, key.hva, mode);
-            page.proved = cpu.generation();
-            pages.put(key, page);
+            if (!records.hasRoom()) {
+                reset();
+                return null;
+            }
+            long linear = b.rip & -4096L;
+            TranslatedPage others = pages.get(hva);
+            while (others != null && others.dead) {
+                others = others.sameHva;
+            }
+            page = new TranslatedPage(linear, hva, mode, records.create(linear, hva, mode), others);
+            records.prove(page.record, epoch);
+            pages.put(hva, page);
         }
-        Unit unit = page.unit(b.rip);
+        unit = page.unit(b.rip);
         return unit != null ? unit : translate(b, page);
     }
 
+    private @Nullable TranslatedPage page(long linear, long hva, int mode) {
+        for (TranslatedPage p = pages.get(hva); p != null; p = p.sameHva) {
+            if (p.linear == linear && p.mode == mode && !p.dead) {
+                return p;
+            }
+        }
+        return null;
+    }
+
     private @Nullable Unit translate(Block b, TranslatedPage page) {
-        if (memory.address() + memory.bytes() - used < LONGEST) {
+        if (memory.address() + memory.bytes() - used < LONGEST || !records.hasRoom()) {
             reset();
             return null;
         }
@@ -180,6 +227,8 @@ public final class X64Translator implements Translator {
         Assembler a = emitter.a;
         memory.write(used, a.buffer, a.at);
         used += a.at + 15 & -16;
+        records.add(page.record, b);
+        unitsAt.put(key(unit.rip, page.mode), unit);
         units++;
         bytes += a.at;
         for (TranslatedPage.Edge edge : page.arrived(unit.rip)) {
@@ -189,37 +238,73 @@ public final class X64Translator implements Translator {
         return unit;
     }
 
-    /** Whether a page's code may be entered: its bytes are compared once in a generation. */
-    private boolean proved(TranslatedPage page) {
+    /** Whether the code of a page, which is where it was, may be entered: its bytes are compared once in an epoch. */
+    private boolean proved(TranslatedPage page, long epoch) {
         if (page.dead) {
             return false;
         }
-        long generation = cpu.generation();
-        if (page.proved == generation) {
+        long record = page.record;
+        if (records.isProved(record, epoch)) {
             return true;
         }
-        for (int i = 0; i < page.count; i++) {
-            if (!cpu.proves(page.all[i].block)) {
-                page.dead = true;
-                pages.remove(new PageKey(page.linear, page.hva, page.mode), page);
-                invalidations++;
-                return false;
+        if (!records.isOpen(record) || !records.matches(record)) {
+            for (int i = 0; i < page.count; i++) {
+                if (!cpu.proves(page.all[i].block)) {
+                    page.dead = true;
+                    records.close(record);
+                    invalidations++;
+                    return false;
+                }
             }
+            records.refresh(record, page.all, page.count, page.linear);
         }
-        page.proved = generation;
+        records.prove(record, epoch);
         return true;
+    }
+
+    /** Whether a page lies where it did, as far as that can be told without a walk. */
+    private boolean mapped(TranslatedPage page) {
+        if (records.isMapped(page.record, state)) {
+            return true;
+        }
+        Tlb tlb = cpu.tlb;
+        if (!tlb.hits(page.linear, 1, Tlb.FETCH, page.mode & 3) || tlb.hva(page.linear) != page.hva) {
+            return false;
+        }
+        records.map(page.record, tlb.isGlobal(page.linear), state);
+        return true;
+    }
+
+    /**
+     * The code for a rip, when there is some and it may be entered now: for branches that left because they did not know.
+     *
+     * @return null: the processor looks for it, with whatever that raises
+     */
+    private @Nullable Unit ready(long rip, int mode, long epoch) {
+        Unit unit = unitsAt.get(key(rip, mode));
+        if (unit == null || unit.rip != rip) {
+            return null;
+        }
+        TranslatedPage page = unit.page;
+        return !page.dead && mapped(page) && proved(page, epoch) ? unit : null;
     }
 
     /** The code memory is full: everything goes. Never while code is about to go on. */
     private void reset() {
-        for (TranslatedPage page : pages.values()) {
-            page.dead = true;
-        }
+        pages.forEach(X64Translator::kill);
         pages.clear();
+        unitsAt.clear();
+        records.clear();
         sites.clear();
         state.clearJumps();
         used = first;
         resets++;
+    }
+
+    private static void kill(TranslatedPage first) {
+        for (TranslatedPage p = first; p != null; p = p.sameHva) {
+            p.dead = true;
+        }
     }
 
     // ------------------------------------------------------------------ running
@@ -229,24 +314,36 @@ public final class X64Translator implements Translator {
         Unit unit = (Unit) java.util.Objects.requireNonNull(b.translation);
         long generation = cpu.generation();
         int mode = unit.page.mode;
+        long epoch = generation << MODE_BITS | mode;
         long target = unit.withoutFlags;
         boolean wantVectors = false;
+        long missedAt = -1;
+        int misses = 0;
         state.take();
         for (; ; ) {
             state.put32(StateBlock.WANT_VECTORS, wantVectors ? 1 : 0);
             ExecutableMemory.call(stubs.enter, state.address, target);
             int exit = state.get32(StateBlock.EXIT);
             exits[exit]++;
+            long now = state.get64(StateBlock.EPOCH);
+            if (now != epoch) {
+                cpu.serialized((now - epoch) / SERIALIZED);
+                epoch = now;
+                generation = cpu.generation();
+            }
             switch (exit) {
                 case Exits.MISS -> {
                     int site = state.get32(StateBlock.SITE);
                     int facts = sites.facts[site];
-                    if (!fill(sites.rip[site], state.get64(StateBlock.ADDRESS), facts)) {
-                        int outcome = interpret(sites.rip[site]);
-                        return outcome;
+                    long rip = sites.rip[site];
+                    // One with two accesses whose pages share an entry would miss for ever.
+                    misses = rip == missedAt ? misses + 1 : 1;
+                    missedAt = rip;
+                    if (misses > MISSES || !fill(rip, state.get64(StateBlock.ADDRESS), facts)) {
+                        return interpret(rip);
                     }
                     if (generation != cpu.generation()) {
-                        leave(sites.rip[site]);
+                        leave(rip);
                         return CpuExit.NONE;
                     }
                     target = sites.resume[site];
@@ -275,13 +372,49 @@ public final class X64Translator implements Translator {
                     target = state.get64(StateBlock.TARGET);
                     wantVectors = true;
                 }
-                case Exits.FAULT -> {
-                    // The interpreter meets it again, in the way that all accesses from Java meet it.
-                    return interpret(sites.ripAt(state.get64(StateBlock.ADDRESS)));
+                case Exits.CROSS -> {
+                    int site = state.get32(StateBlock.SITE);
+                    long rip = sites.rip[site];
+                    Unit to = ready(rip, mode, epoch);
+                    if (to == null) {
+                        leave(rip);
+                        return CpuExit.NONE;
+                    }
+                    long jump = sites.next[site];
+                    memory.patch64(sites.resume[site], to.page.record);
+                    memory.patch32(jump, (int) (to.withoutFlags - (jump + 4)));
+                    target = to.withoutFlags;
+                    wantVectors = false;
                 }
-                case Exits.DISPATCH -> {
-                    leave(state.get64(StateBlock.RIP));
-                    return CpuExit.NONE;
+                case Exits.LOOK_UP -> {
+                    int site = state.get32(StateBlock.SITE);
+                    Unit to = ready(state.get64(StateBlock.RIP), mode, epoch);
+                    if (to == null) {
+                        return interpret(sites.rip[site]);
+                    }
+                    state.enterJump(to.rip, to.withoutFlags, to.page.record);
+                    target = sites.resume[site];
+                    wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
+                }
+                case Exits.FAULT -> {
+                    long at = state.get64(StateBlock.ADDRESS);
+                    if (stubs.isString(at)) {
+                        int site = state.get32(StateBlock.SITE);
+                        state.stopString(Sites.bytes(sites.facts[site]), (sites.facts[site] & Sites.MOVES) != 0);
+                        return interpret(sites.rip[site]);
+                    }
+                    if (at < first) {
+                        // Code was compared whose page has gone: the processor reads it, too, and meets that.
+                        int site = state.get32(StateBlock.SITE);
+                        boolean cross = (sites.facts[site] & Sites.CROSS) != 0;
+                        if (cross) {
+                            leave(sites.rip[site]);
+                            return CpuExit.NONE;
+                        }
+                        return interpret(sites.rip[site]);
+                    }
+                    // The interpreter meets it again, in the way that all accesses from Java meet it.
+                    return interpret(sites.ripAt(at));
                 }
                 default -> {
                     leave(sites.rip[state.get32(StateBlock.SITE)]);
@@ -336,37 +469,48 @@ public final class X64Translator implements Translator {
                 return false;
             }
         }
-        long hva = tlb.hva(la);
-        state.fill(mode, la, hva, tlb.hits(la, 1, Tlb.READ, mode), tlb.hits(la, 1, Tlb.WRITE, mode));
-        tlbsUsed |= 1 << mode;
+        mirror(mode, la);
         return true;
+    }
+
+    /** Copies the TLB's entry for {@code la}, which is there. */
+    private void mirror(int mode, long la) {
+        Tlb tlb = cpu.tlb;
+        boolean read = tlb.hits(la, 1, Tlb.READ, mode);
+        boolean write = tlb.hits(la, 1, Tlb.WRITE, mode);
+        state.fill(mode, la, tlb.hva(la), read, write, tlb.isGlobal(la));
     }
 
     // ------------------------------------------------------------------ what the TLB loses
 
     @Override
-    public void flushed() {
-        for (int mode = 0; mode < StateBlock.TLB_MODES; mode++) {
-            if ((tlbsUsed >>> mode & 1) != 0) {
-                state.clearTlb(mode);
-            }
-        }
-        tlbsUsed = 0;
+    public void flushed(boolean globalToo) {
+        state.clearTlb(globalToo);
+        mappingsChanged(globalToo);
     }
 
     @Override
     public void pageFlushed(long la) {
-        for (int mode = 0; mode < StateBlock.TLB_MODES; mode++) {
-            state.clearTlbPage(mode, la);
+        state.clearTlbPage(la);
+        mappingsChanged(true);
+    }
+
+    private void mappingsChanged(boolean globalToo) {
+        state.put64(StateBlock.MAPPINGS, state.get64(StateBlock.MAPPINGS) + 1);
+        if (globalToo) {
+            state.put64(StateBlock.GLOBAL_MAPPINGS, state.get64(StateBlock.GLOBAL_MAPPINGS) + 1);
+        }
+    }
+
+    @Override
+    public void codeStored(long hvaPage) {
+        for (TranslatedPage p = pages.get(hvaPage); p != null; p = p.sameHva) {
+            records.close(p.record);
         }
     }
 
     @Override
     public void codeProtected(long hvaPage) {
-        for (int mode = 0; mode < StateBlock.TLB_MODES; mode++) {
-            if ((tlbsUsed >>> mode & 1) != 0) {
-                state.protect(mode, hvaPage);
-            }
-        }
+        state.protect(hvaPage);
     }
 }

@@ -1,0 +1,260 @@
+package dev.slate.cpu.translate.x64;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.PhysicalMemory;
+import dev.slate.cpu.mem.HostMemory;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Random kernels against the interpreter: functions on several pages that call each other, strings over page ends, flags pushed and
+ * popped, address spaces loaded, pages invalidated, serializing instructions and code that is written while it runs.
+ */
+final class TranslatedProgramTest {
+    private static final int TABLES = 0x1000;
+    private static final int CODE = 0x20_0000;
+    private static final int CODE_BYTES = 0x6000;
+    private static final int DATA = 0x40_0000;
+    private static final int DATA_BYTES = 0x8000;
+    private static final int STACK = 0x18_0000;
+    private static final int FUNCTIONS = 24;
+
+    /** rax, rdx, rbx, rbp, rsi, rdi, r8, r9, r11, r12, r13. */
+    private static final int[] REGISTERS = {0, 2, 3, 5, 6, 7, 8, 9, 11, 12, 13};
+
+    private final PhysicalMemory interpreted = machine();
+    private final PhysicalMemory translated = machine();
+
+    private final byte[] code = new byte[CODE_BYTES];
+    private int at;
+
+    private static PhysicalMemory machine() {
+        PhysicalMemory m = new PhysicalMemory(8 << 20);
+        m.mapAll();
+        m.longMode(TABLES);
+        // The data also stands elsewhere, in small pages: invalidated one by one.
+        HostMemory.put64(m.hva(TABLES + 8192 + 8 * 100), 0x6000 | 7);
+        for (int i = 0; i < 512; i++) {
+            HostMemory.put64(m.hva(0x6000 + 8 * i), DATA + (long) (i % (DATA_BYTES / 4096)) * 4096 | 7 | (i & 1) << 8);
+        }
+        m.cpu.s.cr4 |= CpuState.CR4_PGE;
+        m.cpu.flushTlb();
+        return m;
+    }
+
+    @AfterEach
+    void close() {
+        translated.cpu.close();
+        interpreted.close();
+        translated.close();
+    }
+
+    private void bytes(int... v) {
+        for (int b : v) {
+            code[at++] = (byte) b;
+        }
+    }
+
+    private void int32(int v) {
+        bytes(v, v >> 8, v >> 16, v >> 24);
+    }
+
+    private static int register(SplittableRandom r) {
+        return REGISTERS[r.nextInt(REGISTERS.length)];
+    }
+
+    /** mov $v,%r32 */
+    private void constant(int register, int v) {
+        if (register > 7) {
+            bytes(0x41);
+        }
+        bytes(0xb8 | register & 7);
+        int32(v);
+    }
+
+    private void string(SplittableRandom r) {
+        boolean down = r.nextInt(8) == 0;
+        constant(7, data(r));
+        constant(6, r.nextBoolean() ? data(r) : code[at - 4] & 0xff | DATA);
+        constant(1, r.nextInt(4) == 0 ? r.nextInt(1500) : r.nextInt(40));
+        if (down) {
+            bytes(0xfd);
+        }
+        bytes(r.nextInt(8) == 0 ? 0xf2 : 0xf3);
+        int size = r.nextInt(4);
+        if (size == 1) {
+            bytes(0x66);
+        } else if (size == 3) {
+            bytes(0x48);
+        }
+        bytes((r.nextBoolean() ? 0xa4 : 0xaa) | (size == 0 ? 0 : 1));
+        if (down) {
+            bytes(0xfc);
+        }
+    }
+
+    /** An address in the first part of the data, or of its other place. */
+    private static int data(SplittableRandom r) {
+        return (r.nextInt(3) == 0 ? 100 << 21 : DATA) + 0x3000 + r.nextInt(0x1400);
+    }
+
+    private void instruction(SplittableRandom r, int[] starts, int function) {
+        int a = register(r);
+        int b = register(r);
+        int rex = 0x48 | a >> 3 << 2 | b >> 3;
+        switch (r.nextInt(20)) {
+            // add, or, adc, sbb, and, sub, xor, cmp
+            case 0, 1, 2 -> bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
+            case 3 -> {
+                // mov disp(,),%r and back
+                bytes(0x48 | a >> 3 << 2, r.nextBoolean() ? 0x8b : 0x89, (a & 7) << 3 | 4, 0x25);
+                int32(data(r));
+            }
+            case 4 -> bytes(0x9c, 0x58); // pushf; pop %rax
+            case 5 -> {
+                constant(0, r.nextInt() & 0x6d5 | 2 | (r.nextInt(6) == 0 ? r.nextInt() & 0x24_7000 : 0));
+                bytes(0x50, 0x9d, 0xfc); // push %rax; popf; cld
+            }
+            case 6 -> bytes(0xfa); // cli
+            case 7 -> bytes(0xfb, 0x90); // sti; nop
+            case 8 -> bytes(0x0f, 0x01, 0xe8); // serialize
+            case 9, 10 -> string(r);
+            case 11 -> bytes(0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8); // mov %cr3,%rax; mov %rax,%cr3
+            case 12 -> {
+                bytes(0x0f, 0x01, 0x3c, 0x25); // invlpg
+                int32(r.nextInt(4) == 0 ? CODE + r.nextInt(CODE_BYTES) : data(r));
+            }
+            case 13 -> {
+                if (function + 1 < FUNCTIONS) {
+                    int callee = function + 1 + r.nextInt(FUNCTIONS - function - 1);
+                    if (r.nextBoolean()) {
+                        bytes(0xe8);
+                        int32(starts[callee] - (at + 4));
+                    } else {
+                        constant(0, CODE + starts[callee]);
+                        bytes(0xff, 0xd0); // call *%rax
+                    }
+                }
+            }
+            case 14 -> {
+                // Writes the constant of the next instruction's successor, somewhere in the code.
+                bytes(0xc7, 0x04, 0x25);
+                int victim = r.nextInt(FUNCTIONS);
+                int32(CODE + starts[victim] + 1);
+                int32(r.nextInt(4));
+            }
+            case 15 -> {
+                // bts %rax,mem
+                bytes(0x83, 0xe0, 0x7f); // and $0x7f,%eax
+                bytes(0x0f, r.nextBoolean() ? 0xab : 0xa3, 0x04, 0x25);
+                int32(data(r));
+            }
+            case 16 -> {
+                // push disp32; pop %r
+                bytes(0xff, 0x34, 0x25);
+                int32(data(r));
+                bytes(0x41, 0x5b);
+            }
+            default -> bytes(rex, 0x89, 0xc0 | (a & 7) << 3 | b & 7);
+        }
+    }
+
+    private void program(SplittableRandom r) {
+        java.util.Arrays.fill(code, (byte) 0xf4);
+        int[] starts = new int[FUNCTIONS];
+        int room = CODE_BYTES / FUNCTIONS;
+        for (int f = 0; f < FUNCTIONS; f++) {
+            starts[f] = f * room + r.nextInt(16);
+        }
+        for (int f = 0; f < FUNCTIONS; f++) {
+            at = starts[f];
+            // mov $n,%eax is what stores into code change.
+            constant(0, r.nextInt(4));
+            int n = 4 + r.nextInt(10);
+            int skip = -1;
+            for (int i = 0; i < n && at < starts[f] + room - 80; i++) {
+                if (skip < 0 && r.nextInt(3) == 0) {
+                    bytes(0x70 | r.nextInt(16), 0);
+                    skip = at;
+                }
+                instruction(r, starts, f);
+                if (skip >= 0 && r.nextBoolean()) {
+                    code[skip - 1] = (byte) (at - skip);
+                    skip = -1;
+                }
+            }
+            if (skip >= 0) {
+                code[skip - 1] = (byte) (at - skip);
+            }
+            if (f == 0) {
+                // dec %r15d; jne the start; hlt
+                bytes(0x41, 0xff, 0xcf, 0x0f, 0x85);
+                int32(starts[0] - (at + 4));
+                bytes(0xf4);
+            } else {
+                bytes(0xc3);
+            }
+        }
+        at = starts[0];
+    }
+
+    private void load(PhysicalMemory m, SplittableRandom r, int rounds) {
+        CpuState s = m.cpu.s;
+        HostMemory.copyIn(code, 0, m.hva(CODE), CODE_BYTES);
+        for (int i = 0; i < DATA_BYTES; i += 8) {
+            HostMemory.put64(m.hva(DATA + i), r.nextLong());
+        }
+        for (int i = 0; i < 16; i++) {
+            s.gpr[i] = r.nextLong();
+        }
+        s.gpr[CpuState.RSP] = STACK;
+        s.gpr[15] = rounds;
+        s.setRflags(2);
+        s.interruptShadow = 0;
+        s.rip = CODE + at;
+        m.cpu.serialize();
+    }
+
+    @Test
+    void random_kernels_do_what_they_do_interpreted() {
+        long seed = Long.getLong("translated.seed", 11);
+        long programs = Long.getLong("translated.programs", 150);
+        X64Translator translator = X64Translator.create(translated.cpu, NoFaults.GUARD, 2, 1 << 20);
+        assumeTrue(translator != null, "this host allows no executable memory");
+        translated.cpu.translator(translator);
+        for (long n = 0; n < programs; n++) {
+            SplittableRandom r = new SplittableRandom(seed + n);
+            program(r);
+            int rounds = 1 + r.nextInt(12);
+            long data = r.nextLong();
+            load(interpreted, new SplittableRandom(data), rounds);
+            load(translated, new SplittableRandom(data), rounds);
+            int exit = interpreted.cpu.run();
+            int other = translated.cpu.run();
+            String name = "program of seed " + (seed + n);
+            assertThat(other).as(name).isEqualTo(exit).isEqualTo(CpuExit.HLT);
+            CpuState a = interpreted.cpu.s;
+            CpuState b = translated.cpu.s;
+            assertThat(b.rip).as(name).isEqualTo(a.rip);
+            assertThat(b.rflags()).as(name).isEqualTo(a.rflags());
+            for (int i = 0; i < 16; i++) {
+                assertThat(b.gpr[i]).as(name + ", register " + i).isEqualTo(a.gpr[i]);
+            }
+            for (int i = 0; i < DATA_BYTES; i += 8) {
+                assertThat(HostMemory.get64(translated.hva(DATA + i)))
+                        .as(name + ", data at " + i)
+                        .isEqualTo(HostMemory.get64(interpreted.hva(DATA + i)));
+            }
+        }
+        System.out.println(
+                "translated: " + programs + " programs, seed " + seed + ", units " + translator.units + ", exits "
+                        + java.util.Arrays.toString(translator.exits) + ", invalidations " + translator.invalidations
+                        + ", resets "
+                        + translator.resets);
+    }
+}
