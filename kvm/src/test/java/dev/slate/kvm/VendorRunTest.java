@@ -110,9 +110,11 @@ class VendorRunTest {
         int found = 0;
         while (names.find()) {
             String file = names.group(1) + ".java";
-            try (Stream<Path> sources =
-                    Stream.concat(Files.walk(root.resolve("kvm/src/test")), Files.walk(root.resolve("cpu/src/test")))) {
-                assertThat(sources.anyMatch(f -> f.endsWith(file))).as(file).isTrue();
+            try (Stream<Path> kvm = Files.walk(root.resolve("kvm/src/test"));
+                    Stream<Path> cpu = Files.walk(root.resolve("cpu/src/test"))) {
+                assertThat(Stream.concat(kvm, cpu).anyMatch(f -> f.endsWith(file)))
+                        .as(file)
+                        .isTrue();
             }
             found++;
         }
