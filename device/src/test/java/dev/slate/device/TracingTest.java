@@ -81,4 +81,98 @@ class TracingTest {
         assertThat(page.getInt("role") & 15).as("the root's level").isEqualTo(4);
         assertThat(events).doesNotContainKey("kvm_tdp_mmu_spte_changed");
     }
+
+    /**
+     * A guest in real mode whose DS lies on its APIC: it sends itself vector 0x40, ends it in the handler and leaves by a port. Before, its client
+     * drives line 4, sends an MSI of vector 0x41 and says where the clock's page is.
+     */
+    private static final String INTERRUPTED = """
+            #include <fcntl.h>
+            #include <linux/kvm.h>
+            #include <string.h>
+            #include <sys/ioctl.h>
+            #include <sys/mman.h>
+            #define OR(call) if ((call) < 0) return __LINE__
+            static const unsigned char code[] = {
+                0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0x00, 0x00, /* movl $0x1ff, 0xf0: the APIC is on */
+                0x66, 0xc7, 0x06, 0x00, 0x03, 0x40, 0x40, 0x04, 0x00, /* movl $0x44040, 0x300: vector 0x40 to myself */
+                0xfb, 0xf4,                                           /* sti; hlt */
+                0xe6, 0x10};                                          /* out %al, $0x10 */
+            static const unsigned char handler[] = {
+                0x66, 0xc7, 0x06, 0xb0, 0x00, 0x00, 0x00, 0x00, 0x00, /* movl $0, 0xb0: the end of the interrupt */
+                0xcf};                                                /* iret */
+            int main(void) {
+              int kvm = open("/dev/kvm", O_RDWR), vm = ioctl(kvm, KVM_CREATE_VM, 0);
+              OR(vm);
+              char *memory = mmap(0, 0x10000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+              struct kvm_userspace_memory_region slot = {0, 0, 0, 0x10000, (unsigned long)memory};
+              OR(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot));
+              OR(ioctl(vm, KVM_CREATE_IRQCHIP));
+              int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+              OR(vcpu);
+              struct kvm_run *run = mmap(0, ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+              memcpy(memory + 0x1000, code, sizeof code);
+              memcpy(memory + 0x1100, handler, sizeof handler);
+              for (int v = 0; v < 256; v++) memcpy(memory + 4 * v, "\\x00\\x11\\x00\\x00", 4);
+              struct kvm_sregs sregs;
+              OR(ioctl(vcpu, KVM_GET_SREGS, &sregs));
+              sregs.cs.base = sregs.cs.selector = 0;
+              sregs.ds.base = 0xfee00000;
+              OR(ioctl(vcpu, KVM_SET_SREGS, &sregs));
+              struct kvm_regs regs = {.rip = 0x1000, .rsp = 0x8000, .rflags = 2};
+              OR(ioctl(vcpu, KVM_SET_REGS, &regs));
+              struct { struct kvm_msrs head; struct kvm_msr_entry entry; } clock = {{1}, {0x4b564d01, 0, 0x2001}};
+              OR(ioctl(vcpu, KVM_SET_MSRS, &clock));
+              struct kvm_irq_level line = {{4}, 1};
+              OR(ioctl(vm, KVM_IRQ_LINE, &line));
+              struct kvm_msi msi = {.address_lo = 0xfee00000, .data = 0x41};
+              ioctl(vm, KVM_SIGNAL_MSI, &msi);
+              OR(ioctl(vcpu, KVM_RUN, 0));
+              return run->exit_reason == KVM_EXIT_IO ? 0 : 200 + run->exit_reason;
+            }
+            """;
+
+    @Test
+    void theWayOfAnInterruptFromALineOrAMessageToItsEndIsSeen() throws Exception {
+        Path file = folder.resolve("interrupts.jfr");
+        Path client = Host.compile("interrupted", INTERRUPTED);
+        Host.Result result = Host.slate(Map.of("SLATE_QUIET", "1", "SLATE_JFR", file.toString()), client);
+        assertThat(result.status()).as(result.output()).isZero();
+        Map<String, List<Map<String, Object>>> events = new TreeMap<>();
+        for (RecordedEvent event : RecordingFile.readAllEvents(file)) {
+            Map<String, Object> values = new TreeMap<>();
+            for (String field : fields(event)) {
+                values.put(field, event.getValue(field));
+            }
+            events.computeIfAbsent(event.getEventType().getName(), name -> new ArrayList<>())
+                    .add(values);
+        }
+        assertThat(events.get("kvm_set_irq")).containsExactly(Map.of("gsi", 4, "level", 1, "irq_source_id", 0));
+        assertThat(events.get("kvm_pic_set_irq"))
+                .containsExactly(Map.of(
+                        "chip", (byte) 0, "pin", (byte) 4, "elcr", (byte) 0, "imr", (byte) 0, "coalesced", false));
+        // An entry is masked at first.
+        assertThat(events.get("kvm_ioapic_set_irq"))
+                .containsExactly(Map.of("e", 0x10000L, "pin", 4, "coalesced", false));
+        assertThat(events.get("kvm_msi_set_irq")).containsExactly(Map.of("address", 0xfee00000L, "data", 0x41L));
+        assertThat(events.get("kvm_apic_ipi")).containsExactly(Map.of("icr_low", 0x44040, "dest_id", 0));
+        assertThat(events.get("kvm_apic_accept_irq"))
+                .containsExactly(
+                        Map.of("apicid", 0, "dm", (short) 0, "tm", (short) 0, "vec", (byte) 0x41),
+                        Map.of("apicid", 0, "dm", (short) 0, "tm", (short) 0, "vec", (byte) 0x40));
+        assertThat(events.get("kvm_inj_virq")).contains(Map.of("vector", 0x40, "soft", false, "reinjected", false));
+        assertThat(events.get("kvm_eoi")).contains(Map.of("apicid", 0, "vector", 0x40));
+        Map<String, Object> clock = events.get("kvm_pvclock_update").getFirst();
+        assertThat(clock)
+                .containsOnlyKeys(
+                        "vcpu_id",
+                        "version",
+                        "tsc_timestamp",
+                        "system_time",
+                        "tsc_to_system_mul",
+                        "tsc_shift",
+                        "flags");
+        assertThat((int) clock.get("version") & 1).isZero();
+        assertThat((int) clock.get("tsc_to_system_mul")).isNotZero();
+    }
 }

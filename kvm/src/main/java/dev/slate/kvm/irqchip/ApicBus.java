@@ -1,5 +1,6 @@
 package dev.slate.kvm.irqchip;
 
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -80,6 +81,9 @@ public final class ApicBus {
     /** What a write to the interrupt command register sends. */
     void send(LocalApic source, int low, int high) {
         int destination = source.x2apic() ? high : high >>> 24;
+        if (Tracepoints.ON) {
+            Tracepoints.apicIpi(low, destination);
+        }
         deliver(source, low, destination, false);
     }
 
@@ -95,6 +99,9 @@ public final class ApicBus {
 
     /** A message-signalled interrupt (SDM 3A 10.11). @return as {@link #message} */
     int msi(int addressLow, int addressHigh, int data) {
+        if (Tracepoints.ON) {
+            Tracepoints.msiSetIrq(addressLow & 0xffff_ffffL | (ids32 ? (long) addressHigh << 32 : 0), data);
+        }
         int destination = addressLow >>> 12 & 0xff | (ids32 ? addressHigh & 0xffff_ff00 : 0);
         int low = data & MSI_MESSAGE | ASSERT | ((addressLow & MSI_LOGICAL) != 0 ? LOGICAL : 0);
         return deliver(null, low, destination, (addressLow & MSI_REDIRECTION_HINT) != 0);

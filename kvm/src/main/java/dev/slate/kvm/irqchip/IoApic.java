@@ -2,6 +2,7 @@ package dev.slate.kvm.irqchip;
 
 import dev.slate.kvm.io.BusDevice;
 import dev.slate.kvm.io.DeviceBus;
+import dev.slate.kvm.tracepoint.Tracepoints;
 
 /**
  * The I/O APIC (Intel 82093AA data sheet), 24 inputs: each becomes the message that its redirection entry describes.
@@ -102,7 +103,12 @@ public final class IoApic implements BusDevice {
      * @return number of processors that took it; 0: it became one with an earlier one; -1: masked, or nobody is addressed
      */
     synchronized int setIrq(int pin, int source, boolean level, boolean tellsLost) {
-        return drive(pin, lines.set(pin, source, level), tellsLost);
+        long entry = entries[pin];
+        int taken = drive(pin, lines.set(pin, source, level), tellsLost);
+        if (Tracepoints.ON) {
+            Tracepoints.ioApicSetIrq(entry, pin, taken == 0);
+        }
+        return taken;
     }
 
     private int drive(int pin, boolean up, boolean tellsLost) {

@@ -3,6 +3,7 @@ package dev.slate.kvm.irqchip;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.GsiRoute;
 import dev.slate.kvm.io.DeviceBus;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -191,6 +192,9 @@ public final class Irqchip implements Pic.Owner, IoApic.Owner, Pit.Output, ApicB
 
     /** A source drives a GSI: what its routes did, added up; -1: none took it. From any thread; takes the controllers' locks one by one. */
     int setGsi(int source, int gsi, boolean level, boolean tellsLost) {
+        if (Tracepoints.ON) {
+            Tracepoints.setIrq(gsi, level, source);
+        }
         GsiRouting.Table t = routing.table();
         int result = -1;
         if (gsi < 0 || gsi >= t.gsis()) {

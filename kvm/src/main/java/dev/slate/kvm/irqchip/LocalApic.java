@@ -1,6 +1,7 @@
 package dev.slate.kvm.irqchip;
 
 import dev.slate.kvm.Errno;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.function.IntSupplier;
@@ -458,6 +459,9 @@ public final class LocalApic {
 
     private void endOfInterrupt() {
         int vector = highest(ISR);
+        if (Tracepoints.ON) {
+            Tracepoints.eoi(id, vector);
+        }
         if (vector < 0) {
             return;
         }
@@ -538,6 +542,9 @@ public final class LocalApic {
      * @return whether it was taken
      */
     boolean accept(int mode, int vector, boolean level, boolean levelTriggered) {
+        if (Tracepoints.ON) {
+            Tracepoints.apicAcceptIrq(id, mode, levelTriggered, vector);
+        }
         switch (mode) {
             case ApicBus.MODE_FIXED, ApicBus.MODE_LOWEST -> {
                 if (levelTriggered && !level || !enabled()) {
@@ -679,7 +686,8 @@ public final class LocalApic {
         r[LVR] = version;
     }
 
-    int id() {
+    /** The vCPU's number. */
+    public int id() {
         return id;
     }
 

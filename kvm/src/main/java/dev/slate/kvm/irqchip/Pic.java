@@ -2,6 +2,7 @@ package dev.slate.kvm.irqchip;
 
 import dev.slate.kvm.io.BusDevice;
 import dev.slate.kvm.io.DeviceBus;
+import dev.slate.kvm.tracepoint.Tracepoints;
 
 /**
  * The two 8259A interrupt controllers of a PC, the second one's output on the first one's input 2, with the edge/level control
@@ -113,8 +114,12 @@ public final class Pic {
         boolean wake;
         synchronized (this) {
             boolean up = lines.set(pin, source, level);
-            result = setLine(pin < 8 ? master : slave, pin & 7, up);
+            Chip c = pin < 8 ? master : slave;
+            result = setLine(c, pin & 7, up);
             update();
+            if (Tracepoints.ON) {
+                Tracepoints.picSetIrq(pin >> 3, pin & 7, c.elcr, c.imr, result == 0);
+            }
             wake = takeRaised();
         }
         if (wake) {

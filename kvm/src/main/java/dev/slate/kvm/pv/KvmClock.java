@@ -6,6 +6,7 @@ import dev.slate.kvm.clock.VmClock;
 import dev.slate.kvm.mmu.VcpuMmu;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.Request;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.time.Instant;
 
 /** A vCPU's kvmclock: the MSRs by which a guest says where it wants the time, and the writing of it. */
@@ -15,6 +16,7 @@ public final class KvmClock {
     private static final int FLAGS = 29;
     private static final byte GUEST_STOPPED = 2;
 
+    private final int vcpuId;
     private final VmClock clock;
     private final VcpuTsc tsc;
     private final GuestMode mode;
@@ -31,7 +33,8 @@ public final class KvmClock {
     private int version;
     private byte[] page = new byte[0];
 
-    public KvmClock(VmClock clock, VcpuTsc tsc, GuestMode mode, VcpuMmu mmu) {
+    public KvmClock(int vcpuId, VmClock clock, VcpuTsc tsc, GuestMode mode, VcpuMmu mmu) {
+        this.vcpuId = vcpuId;
         this.clock = clock;
         this.tsc = tsc;
         this.mode = mode;
@@ -98,6 +101,16 @@ public final class KvmClock {
         version += 2;
         LittleEndian.putInt(page, 0, version);
         mmu.write(gpa, page, 0, 4);
+        if (Tracepoints.ON) {
+            Tracepoints.pvclockUpdate(
+                    vcpuId,
+                    version,
+                    LittleEndian.getLong(page, 8),
+                    LittleEndian.getLong(page, 16),
+                    LittleEndian.getInt(page, 24),
+                    page[28],
+                    page[FLAGS]);
+        }
     }
 
     /** The wall-clock time at which kvmclock read 0: version, seconds, nanoseconds. */

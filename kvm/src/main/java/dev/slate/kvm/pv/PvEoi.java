@@ -3,6 +3,7 @@ package dev.slate.kvm.pv;
 import dev.slate.kvm.irqchip.Irqchip;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.mmu.VcpuMmu;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -74,7 +75,11 @@ public final class PvEoi {
             return;
         }
         if ((bit[0] & 1) == 0) {
+            int vector = a.inService();
             a.end();
+            if (Tracepoints.ON) {
+                Tracepoints.pvEoi(a.id(), vector);
+            }
         } else {
             bit[0] = 0;
             mmu.write(gpa, bit, 0, 1);

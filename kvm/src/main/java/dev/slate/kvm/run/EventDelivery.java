@@ -14,6 +14,7 @@ import dev.slate.kvm.smm.Smm;
 import dev.slate.kvm.state.GuestDebug;
 import dev.slate.kvm.state.VcpuReset;
 import dev.slate.kvm.stats.VcpuStats;
+import dev.slate.kvm.tracepoint.Tracepoints;
 
 /**
  * Which event reaches the guest before its next instruction, in which order (SDM 3A table 6-2): what was begun, exceptions, NMIs,
@@ -107,7 +108,7 @@ public final class EventDelivery {
                     return code;
                 }
             } else if (e.interruptInjected) {
-                int code = injectInterrupt(cpu);
+                int code = injectInterrupt(cpu, true);
                 if (code != CpuExit.NONE) {
                     return code;
                 }
@@ -160,7 +161,7 @@ public final class EventDelivery {
                 e.interruptInjected = true;
                 e.interruptSoft = false;
                 e.interruptVector = apic.acknowledge();
-                int code = injectInterrupt(cpu);
+                int code = injectInterrupt(cpu, false);
                 if (code != CpuExit.NONE) {
                     return code;
                 }
@@ -201,7 +202,11 @@ public final class EventDelivery {
         return code;
     }
 
-    private int injectInterrupt(Cpu cpu) {
+    /** @param again its delivery has begun before, or the client has put it there */
+    private int injectInterrupt(Cpu cpu, boolean again) {
+        if (Tracepoints.ON) {
+            Tracepoints.injVirq(events.interruptVector, events.interruptSoft, again);
+        }
         int code = cpu.inject(events.interruptVector, false, 0, events.interruptSoft, 0);
         if (delivered(code)) {
             events.interruptInjected = false;

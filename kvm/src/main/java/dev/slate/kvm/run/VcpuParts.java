@@ -80,7 +80,7 @@ public final class VcpuParts {
         mmio = new Mmio(exit);
         processor = new VcpuProcessor(this, runAreaHva);
         mmu = processor.mmu;
-        clock = new KvmClock(vm.clock(), tsc, mode, mmu);
+        clock = new KvmClock(id, vm.clock(), tsc, mode, mmu);
         stealTime = new StealTime(vm.host(), mmu, processor);
         vapic = new VapicPage(apic.lapic(), mmu);
         pvEoi = new PvEoi(vm.irqchip(), apic.lapic(), mmu);

@@ -369,4 +369,153 @@ final class Events {
         @MemoryAddress
         long spte;
     }
+
+    @Name("kvm_set_irq")
+    @Description("An interrupt line is driven")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class SetIrq extends Event {
+        @Unsigned
+        int gsi;
+
+        int level;
+
+        int irq_source_id;
+    }
+
+    @Name("kvm_pic_set_irq")
+    @Description("A pin of the 8259s is driven")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class PicSetIrq extends Event {
+        @Unsigned
+        byte chip;
+
+        @Unsigned
+        byte pin;
+
+        @Unsigned
+        byte elcr;
+
+        @Unsigned
+        byte imr;
+
+        boolean coalesced;
+    }
+
+    @Name("kvm_ioapic_set_irq")
+    @Description("A pin of the I/O APIC is driven")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class IoApicSetIrq extends Event {
+        @MemoryAddress
+        long e;
+
+        int pin;
+
+        boolean coalesced;
+    }
+
+    @Name("kvm_msi_set_irq")
+    @Description("A message-signalled interrupt is sent")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class MsiSetIrq extends Event {
+        @MemoryAddress
+        long address;
+
+        @MemoryAddress
+        long data;
+    }
+
+    @Name("kvm_apic_ipi")
+    @Description("A processor writes its interrupt command register")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class ApicIpi extends Event {
+        @MemoryAddress
+        int icr_low;
+
+        @MemoryAddress
+        int dest_id;
+    }
+
+    @Name("kvm_apic_accept_irq")
+    @Description("An interrupt message reaches a local APIC")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class ApicAcceptIrq extends Event {
+        @Unsigned
+        int apicid;
+
+        @Unsigned
+        short dm;
+
+        @Unsigned
+        short tm;
+
+        @Unsigned
+        byte vec;
+    }
+
+    @Name("kvm_inj_virq")
+    @Description("A vCPU is given an interrupt")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class InjVirq extends Event {
+        @Unsigned
+        int vector;
+
+        boolean soft;
+
+        boolean reinjected;
+    }
+
+    @Name("kvm_eoi")
+    @Description("A guest ends an interrupt")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class Eoi extends Event {
+        @Unsigned
+        int apicid;
+
+        int vector;
+    }
+
+    @Name("kvm_pv_eoi")
+    @Description("A guest has ended an interrupt in memory")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class PvEoi extends Event {
+        @Unsigned
+        int apicid;
+
+        int vector;
+    }
+
+    @Name("kvm_pvclock_update")
+    @Description("A guest's kvmclock page is written")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class PvclockUpdate extends Event {
+        @Unsigned
+        int vcpu_id;
+
+        @Unsigned
+        int version;
+
+        @Unsigned
+        long tsc_timestamp;
+
+        @Unsigned
+        long system_time;
+
+        @Unsigned
+        int tsc_to_system_mul;
+
+        byte tsc_shift;
+
+        @Unsigned
+        byte flags;
+    }
 }

@@ -248,4 +248,100 @@ public final class Tracepoints {
         e.mmu_used_pages = (int) pages;
         e.commit();
     }
+
+    // ------------------------------------------------------------------ interrupts
+
+    /** {@code kvm_set_irq}. @param source {@code KVM_*_IRQ_SOURCE_ID}: 0 the client, 1 irqfds with resampling, 2 the PIT */
+    public static void setIrq(int gsi, boolean level, int source) {
+        Events.SetIrq e = new Events.SetIrq();
+        e.gsi = gsi;
+        e.level = level ? 1 : 0;
+        e.irq_source_id = source;
+        e.commit();
+    }
+
+    /** {@code kvm_pic_set_irq}. @param coalesced it became one with an interrupt that waited */
+    public static void picSetIrq(int chip, int pin, int elcr, int imr, boolean coalesced) {
+        Events.PicSetIrq e = new Events.PicSetIrq();
+        e.chip = (byte) chip;
+        e.pin = (byte) pin;
+        e.elcr = (byte) elcr;
+        e.imr = (byte) imr;
+        e.coalesced = coalesced;
+        e.commit();
+    }
+
+    /** {@code kvm_ioapic_set_irq}. @param entry of the redirection table, before the interrupt */
+    public static void ioApicSetIrq(long entry, int pin, boolean coalesced) {
+        Events.IoApicSetIrq e = new Events.IoApicSetIrq();
+        e.e = entry;
+        e.pin = pin;
+        e.coalesced = coalesced;
+        e.commit();
+    }
+
+    /** {@code kvm_msi_set_irq}. */
+    public static void msiSetIrq(long address, int data) {
+        Events.MsiSetIrq e = new Events.MsiSetIrq();
+        e.address = address;
+        e.data = data & 0xffff_ffffL;
+        e.commit();
+    }
+
+    /** {@code kvm_apic_ipi}. */
+    public static void apicIpi(int icrLow, int destination) {
+        Events.ApicIpi e = new Events.ApicIpi();
+        e.icr_low = icrLow;
+        e.dest_id = destination;
+        e.commit();
+    }
+
+    /** {@code kvm_apic_accept_irq}. @param mode delivery mode; the event has it as in an ICR, at bit 8 */
+    public static void apicAcceptIrq(int vcpuId, int mode, boolean levelTriggered, int vector) {
+        Events.ApicAcceptIrq e = new Events.ApicAcceptIrq();
+        e.apicid = vcpuId;
+        e.dm = (short) (mode << 8);
+        e.tm = (short) (levelTriggered ? 1 : 0);
+        e.vec = (byte) vector;
+        e.commit();
+    }
+
+    /** {@code kvm_inj_virq}. */
+    public static void injVirq(int vector, boolean soft, boolean reinjected) {
+        Events.InjVirq e = new Events.InjVirq();
+        e.vector = vector;
+        e.soft = soft;
+        e.reinjected = reinjected;
+        e.commit();
+    }
+
+    /** {@code kvm_eoi}. @param vector -1: nothing was in service */
+    public static void eoi(int vcpuId, int vector) {
+        Events.Eoi e = new Events.Eoi();
+        e.apicid = vcpuId;
+        e.vector = vector;
+        e.commit();
+    }
+
+    /** {@code kvm_pv_eoi}. */
+    public static void pvEoi(int vcpuId, int vector) {
+        Events.PvEoi e = new Events.PvEoi();
+        e.apicid = vcpuId;
+        e.vector = vector;
+        e.commit();
+    }
+
+    /** {@code kvm_pvclock_update}: what the guest's page holds now. */
+    public static void pvclockUpdate(
+            int vcpuId, int version, long tscTimestamp, long systemTime, int multiplier, int shift, int flags) {
+        Events.PvclockUpdate e = new Events.PvclockUpdate();
+        e.vcpu_id = vcpuId;
+        e.version = version;
+        e.tsc_timestamp = tscTimestamp;
+        e.system_time = systemTime;
+        e.tsc_to_system_mul = multiplier;
+        e.tsc_shift = (byte) shift;
+        e.flags = (byte) flags;
+        e.commit();
+    }
 }
