@@ -12,7 +12,8 @@ mkdir -p "$out"
   "$here"/*.c "$here"/*.S \
   "$here/loaded/load.c" "$here/loaded/calls.c" "$here/loaded/frames.c" "$here/loaded/tasks.c" "$here/loaded/exec.c" "$here/loaded/trap.S" \
   -Wl,--version-script="$here/slate.map" -Wl,-z,now -Wl,-z,relro -Wl,--no-undefined -Wl,-soname,libslate.so \
-  -o "$out/libslate.so.new" -lpthread -ldl
+  -o "$out/libslate.so.new" -Wl,--no-as-needed -l:libpthread.so.0 -l:libdl.so.2
 mv "$out/libslate.so.new" "$out/libslate.so"
-"${CC:-cc}" -std=gnu11 -O2 -g -fPIE -pie -Wall -Wextra -Werror "$here/loaded/loader.c" -Wl,-z,now -Wl,-z,relro -o "$out/slate-loader.new" -ldl
+"${CC:-cc}" -std=gnu11 -O2 -g -fPIE -pie -nostartfiles -Wall -Wextra -Werror "$here/loaded/start.S" "$here/loaded/loader.c" \
+  -Wl,-z,now -Wl,-z,relro -o "$out/slate-loader.new" -Wl,--no-as-needed -l:libdl.so.2
 mv "$out/slate-loader.new" "$out/slate-loader"

@@ -38,10 +38,9 @@ static void add_option(struct options *o, const char *format, ...) {
     if (text) o->list[o->count++].optionString = text;
 }
 
-/* device/jvm.options: options apart by white space, comments from # to the end of the line. */
-static bool read_options(struct options *o, const char *home) {
-    char path[4096], line[1024];
-    snprintf(path, sizeof path, "%s/device/jvm.options", home);
+/* jvm.options: options apart by white space, comments from # to the end of the line. */
+static bool read_options(struct options *o, const char *path) {
+    char line[1024];
     FILE *file = REAL(fopen)(path, "re");
     if (!file) {
         slate_say("can't read %s (%s); start the program with `slate run`.", path, strerror(errno));
@@ -337,22 +336,46 @@ static void at_exit(void) {
     if (state == RUNNING && !self.depth) jvm_exit();
 }
 
+/*
+ * Sets where Java is and adds the options that say where the classes are; returns the file of all other options, or null. In a source
+ * tree `slate run` says it in the environment. In a distribution it all stands beside this library, wherever that was unpacked.
+ */
+static const char *find_home(struct options *o) {
+    static char file[4096 + 16], lib[4096];
+    const char *home = slate_variable("SLATE_HOME"), *java = slate_variable("SLATE_JAVA_HOME"), *classes = slate_variable("SLATE_CLASSPATH");
+    if (home && java && classes) {
+        add_option(o, "-Djava.class.path=%s", classes);
+        const char *cache = slate_variable("SLATE_AOT_CACHE");
+        if (cache) add_option(o, "-XX:AOTCache=%s", cache);
+        snprintf(jvm_folder, sizeof jvm_folder, "%s/", java);
+        snprintf(file, sizeof file, "%s/device/jvm.options", home);
+    } else {
+        Dl_info own;
+        if (!dladdr((void *)find_home, &own) || !realpath(own.dli_fname, lib)) return NULL;
+        *strrchr(lib, '/') = 0;
+        snprintf(file, sizeof file, "%s/../runtime", lib);
+        if (!realpath(file, jvm_folder)) return NULL; /* what rebind() compares with names that the JVM made */
+        strncat(jvm_folder, "/", sizeof jvm_folder - strlen(jvm_folder) - 1);
+        snprintf(file, sizeof file, "%s/jvm.options", lib);
+        add_option(o, "-Djava.class.path=%1$s/slate-cpu.jar:%1$s/slate-kvm.jar:%1$s/slate-debug.jar:%1$s/slate-device.jar", lib);
+        add_option(o, "-XX:AOTCache=%s/slate.aot", lib);
+        add_option(o, "-Xlog:aot*=off"); /* `slate doctor` says when the cache does not fit; without it the start is slower, no more */
+    }
+    snprintf(jvm_file, sizeof jvm_file, "%slib/server/libjvm.so", jvm_folder);
+    return file;
+}
+
 /* On the keeper. Not null: it runs. */
 static void *create(void *unused) {
     (void)unused;
-    const char *home = slate_variable("SLATE_HOME"), *java = slate_variable("SLATE_JAVA_HOME"), *classes = slate_variable("SLATE_CLASSPATH");
-    if (!home || !java || !classes) {
+    static struct options options;
+    const char *file = find_home(&options);
+    if (!file) {
         slate_say("SLATE_HOME, SLATE_JAVA_HOME and SLATE_CLASSPATH are not all set; start the program with `slate run`.");
         return NULL;
     }
-    static struct options options;
-    add_option(&options, "-Djava.class.path=%s", classes);
-    const char *cache = slate_variable("SLATE_AOT_CACHE");
-    if (cache) add_option(&options, "-XX:AOTCache=%s", cache);
-    if (!read_options(&options, home)) return NULL;
+    if (!read_options(&options, file)) return NULL;
     if (options.count < MAX_OPTIONS) options.list[options.count++] = (JavaVMOption){(char *)"vfprintf", (void *)jvm_print};
-    snprintf(jvm_folder, sizeof jvm_folder, "%s/", java);
-    snprintf(jvm_file, sizeof jvm_file, "%s/lib/server/libjvm.so", java);
     void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
     libc_dlopen = libc ? (void *(*)(const char *, int))dlsym(libc, "dlopen") : NULL;
     if (!libc_dlopen) libc_dlopen = dlopen;

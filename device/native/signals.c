@@ -103,7 +103,7 @@ static void default_action(int sig, ucontext_t *context) {
     if (sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU) end_of_client();
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     libc_sigaction(sig, &dfl, NULL);
-    raw(SYS_tgkill, getpid(), gettid(), sig, 0, 0, 0);
+    raw(SYS_tgkill, getpid(), raw(SYS_gettid, 0, 0, 0, 0, 0, 0), sig, 0, 0, 0);
     sigdelset(&context->uc_sigmask, sig);
 }
 
@@ -133,7 +133,7 @@ static void hold(int sig, siginfo_t *info, ucontext_t *context) {
     mask |= bit(sig);
     memcpy(&context->uc_sigmask, &mask, sizeof mask);
     self.held |= bit(sig);
-    raw(SYS_rt_tgsigqueueinfo, getpid(), gettid(), sig, (long)info, 0, 0);
+    raw(SYS_rt_tgsigqueueinfo, getpid(), raw(SYS_gettid, 0, 0, 0, 0, 0, 0), sig, (long)info, 0, 0);
     if (self.scratch) mailbox_signal(&self);
 }
 

@@ -23,6 +23,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/*
+ * glibc 2.34 moved these into libc under new versions, and a library linked there would ask for them. By their first versions the
+ * shim loads with glibc 2.28 as well. build.sh names the libraries that had them before; newer systems keep those as empty shells.
+ */
+__asm__(".symver dlopen, dlopen@GLIBC_2.2.5\n"
+        ".symver dlsym, dlsym@GLIBC_2.2.5\n"
+        ".symver dlerror, dlerror@GLIBC_2.2.5\n"
+        ".symver dladdr, dladdr@GLIBC_2.2.5\n"
+        ".symver pthread_key_create, pthread_key_create@GLIBC_2.2.5\n"
+        ".symver pthread_setspecific, pthread_setspecific@GLIBC_2.2.5\n"
+        ".symver pthread_sigmask, pthread_sigmask@GLIBC_2.2.5\n");
+
 #define PUBLIC __attribute__((visibility("default")))
 #define HOT __attribute__((hot))
 #define COLD __attribute__((cold, noinline))

@@ -6,6 +6,8 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
+__asm__(".symver dlsym, dlsym@GLIBC_2.2.5"); /* as in slate.h */
+
 int main(int argc, char **argv, char **envp) {
     void (*load)(int, char **, char **) = (void (*)(int, char **, char **))dlsym(RTLD_DEFAULT, "slate_load");
     if (!load) {

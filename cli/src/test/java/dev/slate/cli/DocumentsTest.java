@@ -28,8 +28,8 @@ import picocli.CommandLine;
 final class DocumentsTest {
     private static final Pattern INLINE_COMMAND = Pattern.compile("`((?:\\./)?slate [^`]+)`");
     private static final Pattern LINK = Pattern.compile("\\]\\(([^)#:]+)\\)");
-    private static final Set<String> SHELL_COMMANDS =
-            Set.of("run", "trace", "demo", "doctor", "test", "build", "bench", "speed", "stress", "help");
+    private static final Set<String> SHELL_COMMANDS = Set.of(
+            "run", "trace", "demo", "doctor", "test", "build", "bench", "speed", "stress", "dist", "help", "--version");
 
     @TempDir
     private Path folder;
