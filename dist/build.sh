@@ -55,8 +55,9 @@ for module in $dist_modules; do cp "$root/$module/target/slate-$module.jar" "$ho
 cp "$root"/cli/target/lib/*.jar "$home/lib/java/"
 cp "$root/device/jvm.options" "$home/lib/"
 cp "$root/slate" "$root/LICENSE" "$root/NOTICE" "$root/README.md" "$root/CHANGELOG.md" "$home/"
-mkdir "$home/cli"
+mkdir "$home/cli" "$home/dist"
 cp "$root/cli/commands.txt" "$home/cli/"
+cp "$root/dist/ci.sh" "$home/dist/"
 cat >"$home/slate.release" <<TEXT
 version='$version'
 commit='$commit'

@@ -33,7 +33,12 @@ __asm__(".symver dlopen, dlopen@GLIBC_2.2.5\n"
         ".symver dladdr, dladdr@GLIBC_2.2.5\n"
         ".symver pthread_key_create, pthread_key_create@GLIBC_2.2.5\n"
         ".symver pthread_setspecific, pthread_setspecific@GLIBC_2.2.5\n"
-        ".symver pthread_sigmask, pthread_sigmask@GLIBC_2.2.5\n");
+        ".symver pthread_sigmask, pthread_sigmask@GLIBC_2.2.5\n"
+        ".symver pthread_create, pthread_create@GLIBC_2.2.5\n"
+        ".symver pthread_join, pthread_join@GLIBC_2.2.5\n"
+        ".symver pthread_attr_setguardsize, pthread_attr_setguardsize@GLIBC_2.2.5\n"
+        ".symver pthread_attr_setstack, pthread_attr_setstack@GLIBC_2.2.5\n"
+        ".symver pthread_attr_setstacksize, pthread_attr_setstacksize@GLIBC_2.2.5\n");
 
 #define PUBLIC __attribute__((visibility("default")))
 #define HOT __attribute__((hot))
