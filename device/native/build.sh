@@ -10,7 +10,8 @@ mkdir -p "$out"
 "${CC:-cc}" -std=gnu11 -O2 -g -fPIC -shared -fvisibility=hidden -fno-strict-aliasing \
   -Wall -Wextra -Werror -Wno-nonnull-compare -Wno-missing-attributes -I"$JAVA_HOME/include" -I"$JAVA_HOME/include/linux" \
   "$here"/*.c "$here"/*.S \
-  "$here/loaded/load.c" "$here/loaded/calls.c" "$here/loaded/frames.c" "$here/loaded/tasks.c" "$here/loaded/exec.c" "$here/loaded/trap.S" \
+  "$here/loaded/load.c" "$here/loaded/calls.c" "$here/loaded/frames.c" "$here/loaded/tasks.c" "$here/loaded/exec.c" \
+  "$here/loaded/rewrite.c" "$here/loaded/trap.S" \
   -Wl,--version-script="$here/slate.map" -Wl,-z,now -Wl,-z,relro -Wl,--no-undefined -Wl,-soname,libslate.so \
   -o "$out/libslate.so.new" -Wl,--no-as-needed -l:libpthread.so.0 -l:libdl.so.2
 mv "$out/libslate.so.new" "$out/libslate.so"

@@ -13,7 +13,7 @@
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
 #endif
-enum { ARCH_SET_FS_CODE = 0x1002, ARCH_GET_FS_CODE = 0x1003, SET_USER_DISPATCH = 59, RSEQ_CALL = 334 };
+enum { ARCH_SET_FS_CODE = 0x1002, ARCH_GET_FS_CODE = 0x1003, ARCH_GET_GS_CODE = 0x1004, SET_USER_DISPATCH = 59, RSEQ_CALL = 334 };
 
 static const uint8_t ARGUMENT[6] = {RDI, RSI, RDX, R10, R8, R9};
 
@@ -87,8 +87,13 @@ static long arch(struct task *t, int code, uint64_t value, bool *done) {
         t->client_fs = value;
         return 0;
     case ARCH_GET_FS_CODE: return slate_copy((void *)value, &t->client_fs, 8);
-    default: *done = false; return 0;
+    case ARCH_GET_GS_CODE:
+        if (!loaded_owns_gs()) break;
+        return slate_copy((void *)value, &(uint64_t){0}, 8);
+    default: break;
     }
+    *done = false;
+    return 0;
 }
 
 /* /proc/self/exe is the loader's. */

@@ -12,6 +12,7 @@ static const uint8_t ARGUMENT[6] = {RDI, RSI, RDX, R10, R8, R9};
 
 void slate_from_client(int sig, siginfo_t *info, struct kernel_ucontext *c, struct task *t) {
     if (sig == SIGSYS && info->si_code == 2 /* SYS_USER_DISPATCH */) {
+        rewrite_met(c->regs[RIP], info->si_syscall);
         loaded_call(t, c, info->si_syscall);
     } else {
         loaded_deliver(t, sig, info, c);
@@ -30,11 +31,18 @@ size_t loaded_fpstate_bytes(const char *fpstate) {
 /* The thread was in a stub: to the client it was at its own instruction, or behind it. */
 static void leave_stub(struct task *t, struct kernel_ucontext *c) {
     uint64_t place = c->regs[RIP] - (uint64_t)block_of(t);
-    if (place >= STUBS_OF_CLIENT) return;
+    if (place >= STUBS_OF_CLIENT) {
+        rewrite_leave(t, c);
+        return;
+    }
     if (place >= STUB_CHANGED) {
         for (int i = 0; i < 6; i++) c->regs[ARGUMENT[i]] = t->saved[i];
     }
-    if (place == STUB_CALL || place == STUB_CHANGED) {
+    if (place >= STUB_UNBLOCK) {
+        c->mask &= ~t->unblock; /* as far as it has not been done */
+        c->regs[RAX] = t->result;
+        c->regs[RIP] = c->regs[RCX] = t->return_rip;
+    } else if (place == STUB_CALL || place == STUB_CHANGED) {
         c->regs[RIP] = t->return_rip - 2; /* not made yet, or to be made again */
     } else {
         c->regs[RIP] = c->regs[RCX] = t->return_rip;
@@ -139,6 +147,7 @@ void loaded_sigreturn(struct task *t, struct kernel_ucontext *c) {
 void slate_on_host(int sig, siginfo_t *info, void *context) {
     int saved = errno;
     signals_on_host(sig, info, context);
+    rewrite_again(context);
     errno = saved;
 }
 

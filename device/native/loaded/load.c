@@ -123,6 +123,10 @@ static void map_image(const char *path, struct image *image) {
             if (at != (long)behind) refuse("there is no memory for %s.", path);
         }
     }
+    for (int i = 0; i < header.e_phnum; i++) {
+        if (segments[i].p_type == PT_LOAD && (segments[i].p_flags & (PF_X | PF_W)) == PF_X)
+            rewrite_go(image->base + segments[i].p_vaddr, segments[i].p_filesz);
+    }
     raw(SYS_close, fd, 0, 0, 0, 0, 0);
     image->low = image->base + low;
     image->high = image->base + high;
@@ -245,6 +249,7 @@ PUBLIC void slate_load(int argc, char **argv, char **envp) {
         long error = exec_on_slate(argv[1], argv + 2, envp);
         refuse("%s can't be run: %s", argv[1], strerror((int)-error));
     }
+    rewrite_start();
     struct image image, interpreter = {0};
     map_image(argv[1], &image);
     uintptr_t entry = image.entry;

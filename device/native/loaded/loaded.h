@@ -13,6 +13,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 
 /* struct ucontext and the signal frame as the kernel builds them; libc's ucontext_t is longer. */
 struct kernel_stack {
@@ -37,6 +38,7 @@ struct kernel_frame {
 _Static_assert(offsetof(struct kernel_ucontext, regs) + 8 * RIP == UCONTEXT_RIP, "RIP");
 _Static_assert(offsetof(struct kernel_ucontext, mask) == 296 && sizeof(struct kernel_frame) == 440, "frame");
 
+enum { REGISTER_BYTES = 2880 };
 struct kernel_sigaction {
     uint64_t handler, flags, restorer, mask;
 };
@@ -47,6 +49,8 @@ struct task {
     uint64_t saved[6];   /* what a changed call puts back */
     uint8_t selector;
     uint64_t host_fs, client_fs, host_rsp;
+    uint64_t unblock, result, rbx, rsp; /* of a quick request */
+    char registers[REGISTER_BYTES] __attribute__((aligned(64)));
     struct kernel_stack stack; /* the client's alternate one */
     bool sigsys_blocked;       /* so the client believes */
     bool borrowed;             /* between vfork() and exec: the memory and the FS are the parent's */
@@ -65,7 +69,9 @@ struct task {
 };
 _Static_assert(offsetof(struct task, saved) == TASK_SAVED && offsetof(struct task, selector) == TASK_SELECTOR &&
                    offsetof(struct task, host_fs) == TASK_HOST_FS && offsetof(struct task, client_fs) == TASK_CLIENT_FS &&
-                   offsetof(struct task, host_rsp) == TASK_HOST_RSP && sizeof(struct task) <= 4096,
+                   offsetof(struct task, host_rsp) == TASK_HOST_RSP && offsetof(struct task, unblock) == TASK_UNBLOCK &&
+                   offsetof(struct task, result) == TASK_RESULT && offsetof(struct task, rbx) == TASK_RBX && offsetof(struct task, rsp) == TASK_RSP &&
+                   offsetof(struct task, registers) == TASK_REGISTERS && offsetof(struct thread, held) == SELF_HELD && MAX_FDS == FILES && sizeof(struct task) <= 4096,
                "struct task");
 
 static inline char *block_of(const struct task *t) {
@@ -83,6 +89,19 @@ void slate_resume(struct task *t, struct kernel_ucontext *context);
 /* ---- called from trap.S ---- */
 void slate_from_client(int sig, siginfo_t *info, struct kernel_ucontext *context, struct task *t);
 void slate_on_host(int sig, siginfo_t *info, void *context);
+
+extern const char slate_quick[], slate_quick_taken[], slate_quick_giving[], slate_quick_given[], slate_quick_end[];
+long slate_quick_ioctl(int fd, unsigned long request, long argument, struct task *t);
+extern const uint8_t slate_call_kind[CALLS];
+
+/* ---- rewrite.c ---- */
+void rewrite_start(void);
+void rewrite_lock(void);
+void rewrite_unlock(void);
+void rewrite_met(uintptr_t behind, long number); /* a call trapped */
+void rewrite_go(uintptr_t text, size_t bytes);
+void rewrite_leave(struct task *t, struct kernel_ucontext *c);
+void rewrite_again(struct kernel_ucontext *c);
 
 /* ---- calls.c ---- */
 void loaded_call(struct task *t, struct kernel_ucontext *c, long number);
@@ -103,6 +122,7 @@ struct birth { /* what clone() was asked for */
 };
 const char *loaded_start_tasks(void); /* null, or why this machine cannot */
 struct task *loaded_first_task(void);
+bool loaded_owns_gs(void);
 void loaded_run(struct task *t, struct kernel_ucontext *c); /* until the thread's exit */
 long loaded_clone(struct task *t, struct kernel_ucontext *c, const struct birth *b);
 void loaded_exit(struct task *t, int status) __attribute__((noreturn));

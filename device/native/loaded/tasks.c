@@ -39,6 +39,11 @@ static const uint8_t STUBS[] = {
     0x48, 0x8b, 0x15, 0, 0, 0, 0, 0x4c, 0x8b, 0x15, 0, 0, 0, 0, /* %rdx, %r10 */
     0x4c, 0x8b, 0x05, 0, 0, 0, 0, 0x4c, 0x8b, 0x0d, 0, 0, 0, 0, /* %r8, %r9 */
     0x48, 0x8b, 0x0d, 0, 0, 0, 0, 0xff, 0xe1,                /* mov return_rip(%rip), %rcx; jmp *%rcx */
+    [STUB_UNBLOCK] = 0x0f, 0x05,                             /* syscall */
+    0x48, 0x8b, 0x05, 0, 0, 0, 0,                            /* mov result(%rip), %rax */
+    0x48, 0x8b, 0x3d, 0, 0, 0, 0, 0x48, 0x8b, 0x35, 0, 0, 0, 0, 0x48, 0x8b, 0x15, 0, 0, 0, 0, /* and the arguments */
+    0x4c, 0x8b, 0x15, 0, 0, 0, 0, 0x4c, 0x8b, 0x05, 0, 0, 0, 0, 0x4c, 0x8b, 0x0d, 0, 0, 0, 0,
+    0x48, 0x8b, 0x0d, 0, 0, 0, 0, 0xff, 0xe1,                /* mov return_rip(%rip), %rcx; jmp *%rcx */
     [STUB_SIGRETURN] = 0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05, 0x0f, 0x0b, /* mov $15, %eax; syscall; ud2 */
 };
 
@@ -66,9 +71,13 @@ static struct task *task_new(void) {
         if (raw(SYS_mprotect, (long)block, BLOCK_BYTES, PROT_READ | PROT_WRITE, 0, 0, 0) < 0) return NULL;
         memcpy(block, STUBS, sizeof STUBS);
         reach(block, STUB_CALL_DONE + 3, TASK_RETURN);
-        size_t at = STUB_CHANGED_DONE;
-        for (int i = 0; i < 6; i++, at += 7) reach(block, at + 3, TASK_SAVED + 8 * (size_t)i);
-        reach(block, at + 3, TASK_RETURN);
+        reach(block, STUB_UNBLOCK_DONE + 3, TASK_RESULT);
+        const size_t restores[] = {STUB_CHANGED_DONE, STUB_UNBLOCK_DONE + 7};
+        for (int stub = 0; stub < 2; stub++) {
+            size_t at = restores[stub];
+            for (int i = 0; i < 6; i++, at += 7) reach(block, at + 3, TASK_SAVED + 8 * (size_t)i);
+            reach(block, at + 3, TASK_RETURN);
+        }
         if (raw(SYS_mprotect, (long)block, TASK_PLACE, PROT_READ | PROT_EXEC, 0, 0, 0) < 0) return NULL;
         t = (struct task *)(block + TASK_PLACE);
     }
@@ -89,6 +98,19 @@ static uint64_t fs_base(void) {
     uint64_t fs;
     __asm__ volatile("rdfsbase %0" : "=r"(fs));
     return fs;
+}
+
+static uint64_t gs_base(void) {
+    uint64_t gs;
+    __asm__ volatile("rdgsbase %0" : "=r"(gs));
+    return gs;
+}
+/* GS tells the quick way the task, for as long as the client leaves GS alone. */
+static void set_gs(const struct task *t) {
+    __asm__ volatile("wrgsbase %0" : : "r"(t));
+}
+bool loaded_owns_gs(void) {
+    return gs_base() - (uint64_t)slate_arena < ARENA_BYTES;
 }
 
 static long dispatch(struct task *t, bool on) {
@@ -137,6 +159,7 @@ const char *loaded_start_tasks(void) {
     t->tid = (int)raw(SYS_gettid, 0, 0, 0, 0, 0, 0);
     if (dispatch(t, true) < 0) return "the kernel has no syscall user dispatch (Linux 5.11 and later have)";
     slate_task = t;
+    set_gs(t);
     living = 1;
     give_up_signals();
     give_up_rseq();
@@ -206,6 +229,7 @@ static void end_task(struct task *t) {
 static void *host_thread(void *task) {
     struct task *t = task;
     slate_task = t;
+    if (loaded_owns_gs()) set_gs(t); /* it is the creator's, who inherited it */
     t->host_fs = fs_base();
     give_up_rseq();
     int tid = (int)raw(SYS_gettid, 0, 0, 0, 0, 0, 0);
@@ -287,12 +311,17 @@ static long new_process(struct task *t, struct kernel_ucontext *c, const struct 
     const uint64_t libcs = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID | CLONE_SETTLS;
     long pid;
     if (!(b->flags & ~libcs) && b->exit_signal == SIGCHLD) {
+        rewrite_lock();
         pid = fork();
-        if (pid < 0) return -errno;
+        int error = errno;
+        rewrite_unlock();
+        if (pid < 0) return -error;
     } else {
         int32_t *parent_tid = b->flags & (CLONE_PARENT_SETTID | CLONE_PIDFD) ? b->flags & CLONE_PIDFD ? b->pidfd : b->parent_tid : NULL;
         uint64_t flags = b->flags & ~(uint64_t)(CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_SETTLS);
+        rewrite_lock();
         pid = raw(SYS_clone, (long)(flags | (uint64_t)b->exit_signal), 0, (long)parent_tid, 0, 0, 0);
+        rewrite_unlock();
         if (pid == 0) jvm_in_child();
     }
     if (pid < 0) return pid;
@@ -315,6 +344,7 @@ static int borrow(void *argument) {
     struct borrower *b = argument;
     struct task *t = b->task;
     slate_task = t;
+    if (loaded_owns_gs()) set_gs(t);
     t->tid = (int)raw(SYS_gettid, 0, 0, 0, 0, 0, 0);
     if (b->birth->flags & CLONE_CHILD_SETTID && b->birth->child_tid) slate_copy(b->birth->child_tid, &t->tid, sizeof t->tid);
     if (dispatch(t, true) < 0) _exit(127);
