@@ -401,6 +401,19 @@ static long filters(long *program, bool all_threads) {
     return KERNEL;
 }
 
+/* What nothing can be preloaded into goes by the loader; the kernel executes all else, in an environment that keeps the door. */
+static long executes(int dirfd, const char *path, char *const *argv, long *envp, int flags) {
+    struct exec_plan plan;
+    char **environment = exec_environment(dirfd, path, (char *const *)*envp, flags);
+    long r = exec_plan(&plan, dirfd, path, argv, flags);
+    if (r < 0) return r;
+    *envp = (long)environment;
+    if (r == 0) return KERNEL;
+    r = raw(SYS_execve, (long)plan.file, (long)plan.arguments, (long)environment, 0, 0, 0);
+    exec_forget(&plan);
+    return r;
+}
+
 static long answer(long number, long a[6]) {
     switch (number) {
     case SYS_open: return opens(AT_FDCWD, (const char *)a[0], (int)a[1]);
@@ -434,8 +447,8 @@ static long answer(long number, long a[6]) {
     case SYS_mprotect: return changes((uintptr_t)a[0], (size_t)a[1], number, a);
     case SYS_madvise: return advises(a);
     case SYS_mremap: return remaps(a);
-    case SYS_execve: a[2] = (long)exec_environment(AT_FDCWD, (const char *)a[0], (char *const *)a[2], 0); return KERNEL;
-    case SYS_execveat: a[3] = (long)exec_environment((int)a[0], (const char *)a[1], (char *const *)a[3], (int)a[4]); return KERNEL;
+    case SYS_execve: return executes(AT_FDCWD, (const char *)a[0], (char *const *)a[1], &a[2], 0);
+    case SYS_execveat: return executes((int)a[0], (const char *)a[1], (char *const *)a[2], &a[3], (int)a[4]);
     case SYS_mount: return mounts(a);
     case SYS_chroot:
     case SYS_pivot_root: return confines(true);

@@ -110,7 +110,7 @@ static void default_action(int sig, ucontext_t *context) {
 static void run_client_handler(int sig, siginfo_t *info, void *context) {
     struct sigaction a = client_action(sig);
     if (a.sa_handler == SIG_IGN) return;
-    if (a.sa_handler == SIG_DFL) {
+    if (a.sa_handler == SIG_DFL || loaded_handler) { /* a loaded client's handlers never run on top of Slate */
         default_action(sig, context);
         return;
     }

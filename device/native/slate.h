@@ -166,6 +166,17 @@ bool door_has_device(void);
 void libc_patch(void *inside, void *function); /* the libc that holds the address `inside`, and its syscall() */
 bool libc_patched(void);
 
+/* ---- loaded/exec.c: what nothing can be preloaded into is started by the loader ---- */
+struct exec_plan {
+    char *file, **arguments; /* the loader and what it gets */
+    char *memory, *at;
+    size_t bytes;
+};
+/* 1: the plan says what to execute; 0: what was asked for; or -errno. */
+long exec_plan(struct exec_plan *plan, int dirfd, const char *path, char *const *argv, int flags);
+void exec_forget(struct exec_plan *plan);
+long exec_on_slate(struct exec_plan *plan, int dirfd, const char *path, char *const *argv, char *const *envp, int flags);
+
 /* ---- exec.c ---- */
 /* What a program is started with: its environment, into which the door's variables are put back where they are missing. */
 char **exec_environment(int dirfd, const char *path, char *const *environment, int flags);

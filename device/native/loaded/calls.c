@@ -29,12 +29,20 @@ static void pass(struct task *t, struct kernel_ucontext *c) {
     c->regs[RIP] = (uint64_t)block_of(t) + STUB_CALL;
 }
 
-/* ... with another argument. */
-static void pass_changed(struct task *t, struct kernel_ucontext *c, int argument, uint64_t value) {
-    for (int i = 0; i < 6; i++) t->saved[i] = c->regs[ARGUMENT[i]];
-    c->regs[ARGUMENT[argument]] = value;
+/* ... with other arguments. */
+static void pass_changed(struct task *t, struct kernel_ucontext *c, const long *a) {
+    for (int i = 0; i < 6; i++) {
+        t->saved[i] = c->regs[ARGUMENT[i]];
+        c->regs[ARGUMENT[i]] = (uint64_t)a[i];
+    }
     t->return_rip = c->regs[RIP];
     c->regs[RIP] = (uint64_t)block_of(t) + STUB_CHANGED;
+}
+static void pass_with(struct task *t, struct kernel_ucontext *c, int argument, const void *value) {
+    long a[6];
+    for (int i = 0; i < 6; i++) a[i] = (long)c->regs[ARGUMENT[i]];
+    a[argument] = (long)value;
+    pass_changed(t, c, a);
 }
 
 /* A mask that would hold back user dispatch's own signal ends the process; the client gets one without it. */
@@ -42,7 +50,7 @@ static void pass_mask(struct task *t, struct kernel_ucontext *c, int argument) {
     uint64_t at = c->regs[ARGUMENT[argument]], mask;
     if (at && slate_copy(&mask, (void *)at, sizeof mask) == 0 && (mask & SIGSYS_MASK)) {
         t->mask = mask & ~SIGSYS_MASK;
-        pass_changed(t, c, argument, (uint64_t)&t->mask);
+        pass_with(t, c, argument, &t->mask);
     } else {
         pass(t, c);
     }
@@ -53,7 +61,7 @@ static void pass_pselect(struct task *t, struct kernel_ucontext *c) {
         t->mask = mask & ~SIGSYS_MASK;
         t->mask_and_size[0] = (uint64_t)&t->mask;
         t->mask_and_size[1] = pair[1];
-        pass_changed(t, c, 5, (uint64_t)t->mask_and_size);
+        pass_with(t, c, 5, t->mask_and_size);
     } else {
         pass(t, c);
     }
@@ -120,47 +128,21 @@ static bool is_kvm_path(int dirfd, const char *path) {
     return path_kind(dirfd, path, NULL) != PATH_OTHER;
 }
 
-/* Whether the functions of interpose.c have to see this call. */
-static bool is_slates(long number, const uint64_t *a) {
+/* What the functions of interpose.c answer beside the door. */
+static bool is_kvm_file_call(long number, const long *a, long *r) {
+    if (!is_kvm_fd((int)a[0])) return false;
+    errno = 0;
     switch (number) {
-    case SYS_ioctl: return is_kvm_fd((int)a[0]) || ((a[1] >> 8) & 0xff) == 0xae;
     case SYS_read:
     case SYS_write:
     case SYS_pread64:
-    case SYS_pwrite64:
-    case SYS_fstat:
-    case SYS_close:
-    case SYS_dup:
-    case SYS_fcntl: return is_kvm_fd((int)a[0]);
-    case SYS_dup2:
-    case SYS_dup3: return is_kvm_fd((int)a[0]) || is_kvm_fd((int)a[1]);
-    case SYS_close_range: return true;
-    case SYS_open:
-    case SYS_creat:
-    case SYS_access:
-    case SYS_stat:
-    case SYS_lstat: return is_kvm_path(AT_FDCWD, (const char *)a[0]);
-    case SYS_openat:
-    case SYS_openat2:
-    case SYS_faccessat:
-    case SYS_faccessat2: return is_kvm_path((int)a[0], (const char *)a[1]);
-    case SYS_newfstatat:
-    case SYS_statx: return is_kvm_fd((int)a[0]) || is_kvm_path((int)a[0], (const char *)a[1]);
-    case SYS_mmap:
-        if (!(a[3] & MAP_ANONYMOUS) && is_kvm_fd((int)a[4])) return true;
-        return (a[3] & MAP_FIXED) && jvm_watches(a[0], a[1]);
-    case SYS_munmap:
-    case SYS_mprotect:
-    case SYS_madvise: return jvm_watches(a[0], a[1]);
-    case SYS_mremap: return jvm_watches(a[0], a[1] ? a[1] : a[2]) || ((a[3] & MREMAP_FIXED) && jvm_watches(a[4], a[2]));
+    case SYS_pwrite64: *r = syscall(number, a[0], a[1], a[2], a[3]); break;
+    case SYS_lseek: *r = lseek((int)a[0], a[1], (int)a[2]); break;
+    case SYS_fsync: *r = fsync((int)a[0]); break;
     default: return false;
     }
-}
-
-static long slates(long number, const uint64_t *a) {
-    errno = 0;
-    long r = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-    return r == -1 ? -errno : r;
+    if (*r == -1) *r = -errno;
+    return true;
 }
 
 COLD static long refused(const char *what, const char *instead) {
@@ -178,7 +160,7 @@ static long clone3(struct task *t, struct kernel_ucontext *c, const struct clone
 }
 
 /* A call of a child of vfork(), which runs in its parent's memory: Slate's tables there are not its own. */
-static bool is_borrowers(long number, const uint64_t *a, long *r) {
+static bool is_borrowers(long number, const long *a, long *r) {
     if (number == SYS_ioctl && (is_kvm_fd((int)a[0]) || ((a[1] >> 8) & 0xff) == 0xae)) {
         *r = -EIO;
         return true;
@@ -190,6 +172,13 @@ static bool is_borrowers(long number, const uint64_t *a, long *r) {
         return true;
     }
     return false;
+}
+
+/* A call by another entry of the kernel, whose numbers mean something else. */
+void loaded_foreign_call(struct kernel_ucontext *c) {
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&said)) slate_say("this program makes 32-bit system calls, which Slate does not carry: they fail with ENOSYS.");
+    answer(c, -ENOSYS);
 }
 
 void loaded_call(struct task *t, struct kernel_ucontext *c, long number) {
@@ -241,8 +230,7 @@ void loaded_call(struct task *t, struct kernel_ucontext *c, long number) {
             r = refused("system calls to be handed to itself (PR_SET_SYSCALL_USER_DISPATCH)", "");
             break;
         }
-        pass(t, c);
-        return;
+        goto others;
     case SYS_io_uring_setup: /* it opens files where nobody stands before it; as with kernel.io_uring_disabled=2 */
         r = -EPERM;
         break;
@@ -252,41 +240,41 @@ void loaded_call(struct task *t, struct kernel_ucontext *c, long number) {
             r = read_own_link((char *)a[1], a[2]);
             break;
         }
-        pass(t, c);
-        return;
+        goto others;
     case SYS_readlinkat:
         if (loaded_is_itself((char *)a[1])) {
             r = read_own_link((char *)a[2], a[3]);
             break;
         }
-        pass(t, c);
-        return;
+        goto others;
     case SYS_open:
         if (loaded_is_itself((char *)a[0])) {
-            pass_changed(t, c, 0, (uint64_t)loaded_program);
+            pass_with(t, c, 0, loaded_program);
             return;
         }
         goto others;
     case SYS_openat:
         if (loaded_is_itself((char *)a[1])) {
-            pass_changed(t, c, 1, (uint64_t)loaded_program);
+            pass_with(t, c, 1, loaded_program);
             return;
         }
         goto others;
 
     default:
-    others:
+    others: {
+        long to[6], given[6];
+        for (int i = 0; i < 6; i++) to[i] = given[i] = (long)a[i];
         if (UNLIKELY(t->borrowed)) {
-            if (is_borrowers(number, a, &r)) break;
-            pass(t, c);
+            if (is_borrowers(number, to, &r)) break;
+        } else if (is_kvm_file_call(number, to, &r) || door(number, to, &r)) {
+            break;
+        } else if (memcmp(to, given, sizeof to)) {
+            pass_changed(t, c, to);
             return;
         }
-        if (!is_slates(number, a)) {
-            pass(t, c);
-            return;
-        }
-        r = slates(number, a);
-        break;
+        pass(t, c);
+        return;
+    }
     }
     answer(c, r);
 }

@@ -4,6 +4,8 @@
  */
 #include "loaded.h"
 
+#include <linux/audit.h>
+
 #define AUTODISARM (1u << 31)
 
 static struct kernel_sigaction sigsys; /* what the client asked for the one that the kernel keeps for us */
@@ -11,7 +13,9 @@ static struct kernel_sigaction sigsys; /* what the client asked for the one that
 static const uint8_t ARGUMENT[6] = {RDI, RSI, RDX, R10, R8, R9};
 
 void slate_from_client(int sig, siginfo_t *info, struct kernel_ucontext *c, struct task *t) {
-    if (sig == SIGSYS && info->si_code == 2 /* SYS_USER_DISPATCH */) {
+    if (sig == SIGSYS && info->si_code == 2 /* SYS_USER_DISPATCH */ && (info->si_arch != AUDIT_ARCH_X86_64 || (info->si_syscall & 0x40000000))) {
+        loaded_foreign_call(c);
+    } else if (sig == SIGSYS && info->si_code == 2) {
         rewrite_met(c->regs[RIP], info->si_syscall);
         loaded_call(t, c, info->si_syscall);
     } else {

@@ -149,8 +149,7 @@ static uintptr_t put(struct pile *p, const void *bytes, size_t n) {
 
 /* Slate's own library is no business of a program that it cannot be loaded into; exec.c brings it back. */
 static void without_slate(const char *value, char *out) {
-    Dl_info own;
-    const char *library = dladdr(&loaded_program, &own) ? own.dli_fname : "";
+    const char *library = slate_library;
     size_t n = strlen(library);
     *out = 0;
     for (const char *p = value; *p; p += strcspn(p, ": ")) {
@@ -246,7 +245,8 @@ PUBLIC void slate_load(int argc, char **argv, char **envp) {
     if (argc < 3) refuse("slate-loader: `slate run` starts this program.");
     if (!realpath(argv[1], loaded_program)) snprintf(loaded_program, sizeof loaded_program, "%s", argv[1]);
     if (!is_elf(argv[1])) { /* a script for a program that has to be loaded */
-        long error = exec_on_slate(argv[1], argv + 2, envp);
+        struct exec_plan plan;
+        long error = exec_on_slate(&plan, AT_FDCWD, argv[1], argv + 2, envp, 0);
         refuse("%s can't be run: %s", argv[1], strerror((int)-error));
     }
     rewrite_start();

@@ -60,8 +60,7 @@ struct task {
     struct kernel_ucontext *first; /* its first way in */
     int32_t *set_parent, *set_child;
     int status;                /* of its exit */
-    void *exec_memory;
-    size_t exec_bytes;
+    struct exec_plan plan;
     uint64_t mask, mask_and_size[2]; /* what a call gets in place of its own mask */
     char *buffer;
     jmp_buf leave;
@@ -105,6 +104,7 @@ void rewrite_again(struct kernel_ucontext *c);
 
 /* ---- calls.c ---- */
 void loaded_call(struct task *t, struct kernel_ucontext *c, long number);
+void loaded_foreign_call(struct kernel_ucontext *c);
 bool loaded_is_itself(const char *path); /* a name of the client's own file in /proc; a bad pointer is none */
 
 /* ---- frames.c ---- */
@@ -133,7 +133,6 @@ extern char loaded_program[4096]; /* the client's file, whatever /proc/self/exe 
 long loaded_brk(uintptr_t end);
 
 /* ---- exec.c ---- */
-long exec_on_slate(const char *path, char **argv, char **envp);
 long loaded_exec(struct task *t, struct kernel_ucontext *c, int dirfd, const char *path, char **argv, char **envp, int flags);
 
 #endif

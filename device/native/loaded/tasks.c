@@ -242,7 +242,7 @@ static void *host_thread(void *task) {
     int status = t->status;
     bool last = atomic_fetch_sub(&living, 1) == 1;
     end_task(t);
-    if (last) exit(status); /* the JVM's threads do not keep a process alive */
+    if (last) _exit(status); /* the JVM's threads do not keep a process alive */
     return NULL;
 }
 
@@ -251,7 +251,7 @@ void loaded_run(struct task *t, struct kernel_ucontext *c) {
     int status = t->status;
     bool last = atomic_fetch_sub(&living, 1) == 1;
     end_task(t);
-    if (last) exit(status);
+    if (last) _exit(status);
     for (;;) raw(SYS_exit, status, 0, 0, 0, 0, 0); /* the others go on */
 }
 
@@ -384,7 +384,7 @@ static long new_borrower(struct task *t, const struct kernel_ucontext *c, const 
     long r = pid < 0 ? -errno : pid;
     slate_task = t;
     set_mask(mask);
-    if (child->exec_memory) raw(SYS_munmap, (long)child->exec_memory, (long)child->exec_bytes, 0, 0, 0, 0);
+    exec_forget(&child->plan);
     raw(SYS_munmap, stack, BORROWED_STACK_BYTES, 0, 0, 0, 0);
     task_free(child);
     return r;
@@ -411,5 +411,5 @@ void loaded_exit_group(struct task *t, int status) {
     if (t->borrowed) {
         for (;;) raw(SYS_exit_group, status, 0, 0, 0, 0, 0);
     }
-    exit(status);
+    _exit(status);
 }

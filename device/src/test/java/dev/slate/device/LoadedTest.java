@@ -164,8 +164,15 @@ class LoadedTest {
         Files.writeString(script, "env -i " + hello + "\nenv -i " + dynamic + "\n");
         Path busybox = Path.of("/bin/busybox");
         assumeTrue(Files.exists(busybox), "needs a shell that is linked statically: apt-get install -y busybox-static");
-        Host.Result result = Host.loaded(QUIET, List.of(), busybox, "sh", script.toString());
-        assertThat(result.output().split("The guest counted 78498 primes")).hasSize(3);
+        assertThat(ran(Host.loaded(QUIET, List.of(), busybox, "sh", script.toString())))
+                .isEqualTo(2);
+        assertThat(ran(Host.slate(QUIET, Path.of("/bin/sh"), script.toString())))
+                .as("by a shell that has the library preloaded")
+                .isEqualTo(2);
+    }
+
+    private static int ran(Host.Result result) {
+        return result.output().split("The guest counted 78498 primes").length - 1;
     }
 
     @Test
