@@ -92,6 +92,9 @@ public final class Cpu {
     /** What data segments add to an offset: the base, or 0 for those that 64-bit mode ignores. Indexed by segment register. */
     public final long[] segmentBase = new long[6];
 
+    /** What the translator has done, if there is one. */
+    public final TranslationFigures translation = new TranslationFigures();
+
     /** Runs hot blocks as machine code; null: all code is interpreted. */
     private @Nullable Translator translator;
 
@@ -672,6 +675,11 @@ public final class Cpu {
         translator = t;
         tlb.mirror = t;
         loop.translator = t;
+    }
+
+    /** Whether hot blocks become machine code, or may. */
+    public boolean translates() {
+        return translator != null;
     }
 
     /** Gives back what it holds outside the heap; it runs no more. */

@@ -78,9 +78,12 @@ final class RunLoop {
         try {
             block = code.find(s.rip);
             Translator t = translator;
-            if (t != null && limit == Integer.MAX_VALUE && t.enters(block)) {
-                // Asked anew: the first one may have put another in its place.
-                return java.util.Objects.requireNonNull(translator).run(block);
+            if (t != null && limit == Integer.MAX_VALUE) {
+                if (t.enters(block)) {
+                    // Asked anew: the first one may have put another in its place.
+                    return java.util.Objects.requireNonNull(translator).run(block);
+                }
+                cpu.translation.interpreted++;
             }
             int n = cpu.breakpoints.watchesCode ? Math.min(limit, untilBreakpoint(block)) : limit;
             executing = true;

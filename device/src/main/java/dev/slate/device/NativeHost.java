@@ -35,6 +35,11 @@ final class NativeHost implements HostServices {
     }
 
     @Override
+    public void say(String line) {
+        Device.say(line);
+    }
+
+    @Override
     public boolean addCode(long start, long end, long resume) {
         return Native.addCode(start, end, resume) == 0;
     }

@@ -1,5 +1,6 @@
 package dev.slate.device;
 
+import dev.slate.cpu.TranslationFigures;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Vcpu;
 import dev.slate.kvm.Vm;
@@ -32,6 +33,10 @@ final class StatsReport {
             if (vcpu != null) {
                 vcpuCount++;
                 add("vCPU", vcpu.stats());
+                TranslationFigures translation = vcpu.translation();
+                for (int i = 0; translation != null && i < TranslationFigures.NAMES.size(); i++) {
+                    VALUES.merge("vCPU " + TranslationFigures.NAMES.get(i), translation.get(i), Long::sum);
+                }
             }
         }
     }

@@ -60,6 +60,14 @@ public final class Knobs {
             List.of("off", "on", "eager"),
             "Run hot 64-bit guest code as machine code of the host; eager: all of it, at its first entry.",
             "");
+    public static final Knob TRANSLATOR_CACHE = number(
+            "cpu.translator.cache",
+            "32",
+            1,
+            1024,
+            "",
+            "MiB that a vCPU's translated code may take; when they are full all of it is given up.",
+            "");
     public static final Knob CPU_VENDOR = choice(
             "cpu.vendor",
             "host",
@@ -158,6 +166,7 @@ public final class Knobs {
     private static final List<Knob> ALL = List.of(
             CPU_MODEL,
             TRANSLATOR,
+            TRANSLATOR_CACHE,
             CPU_VENDOR,
             TDP,
             EAGER_PAGE_SPLIT,

@@ -1,7 +1,9 @@
 package dev.slate.kvm;
 
+import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.TranslationFigures;
 import dev.slate.kvm.cpuid.ControlRegisters;
 import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.CpuidTable;
@@ -26,6 +28,7 @@ import dev.slate.kvm.stats.VcpuStats;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A virtual CPU. Every method takes the vCPU's mutex, as KVM's vCPU ioctls do, except those that say "from any thread". While a
@@ -104,6 +107,12 @@ public final class Vcpu implements AutoCloseable {
     /** How the memslots of this vCPU's faults were found. From any thread. */
     public SlotLookup.Counts slotLookups() {
         return parts.mmu.slots.counts();
+    }
+
+    /** What has been made of its code; null while nothing translates it. From any thread. */
+    public @Nullable TranslationFigures translation() {
+        Cpu cpu = parts.processor.orNull();
+        return cpu != null && cpu.translates() ? cpu.translation : null;
     }
 
     // ------------------------------------------------------------------ running

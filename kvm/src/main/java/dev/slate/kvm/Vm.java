@@ -92,6 +92,7 @@ public final class Vm implements AutoCloseable {
                 kvm.supported(),
                 kvm.processorFeatures(),
                 kvm.timers(),
+                kvm.worker(),
                 kvm.missing(),
                 settings,
                 msrPolicy,
@@ -134,7 +135,7 @@ public final class Vm implements AutoCloseable {
             return v == null
                     ? null
                     : new DebugFiles.Processor(
-                            v.stats(), v.getTscOffset(), v.parts().tsc.ratio());
+                            v.stats(), v.getTscOffset(), v.parts().tsc.ratio(), v.translation());
         }
     }
 

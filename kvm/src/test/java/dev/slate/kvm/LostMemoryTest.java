@@ -52,27 +52,14 @@ final class LostMemoryTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {0, 1})
-    void codeCutAwayUnderASpinningGuestEndsRunWithEfault(int knob) throws Exception {
+    @ValueSource(strings = {"cpu.translator=off", "tdp=off", "cpu.translator=on"})
+    void codeCutAwayUnderASpinningGuestEndsRunWithEfault(String knobs) throws Exception {
         Path path = Files.write(folder.resolve("code"), new byte[4096]);
         try (RandomAccessFile file = new RandomAccessFile(path.toFile(), "rw");
                 Arena arena = Arena.ofShared();
                 // mov rax, GPA; jmp rax
-                Guest64 guest = new Guest64(
-                        Knobs.parse(knob == 0 ? "" : "tdp=off"),
-                        false,
-                        0x48,
-                        0xb8,
-                        0,
-                        0,
-                        0x40,
-                        0,
-                        0,
-                        0,
-                        0,
-                        0,
-                        0xff,
-                        0xe0)) {
+                Guest64 guest =
+                        new Guest64(Knobs.parse(knobs), false, 0x48, 0xb8, 0, 0, 0x40, 0, 0, 0, 0, 0, 0xff, 0xe0)) {
             MemorySegment ram = file.getChannel().map(MapMode.READ_WRITE, 0, 4096, arena);
             // out 0x10, al; jmp here
             ram.copyFrom(MemorySegment.ofArray(new byte[] {(byte) 0xe6, 0x10, (byte) 0xeb, (byte) 0xfe}));

@@ -1,7 +1,9 @@
 package dev.slate.kvm;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.slate.cpu.TranslationFigures;
 import dev.slate.kvm.host.Worker;
 import dev.slate.kvm.stats.DebugFiles;
 import dev.slate.kvm.stats.Stat;
@@ -144,6 +146,29 @@ class StatisticsTest {
                 assertThat(g.vm.debugFiles().read(none)).as(none).isNull();
             }
             other.close();
+        }
+    }
+
+    @Test
+    void whereCodeIsTranslatedTheFilesSayHowMuchAndWhyItLeft() {
+        // 1: dec %ecx; jne 1b; out %al,$0x40
+        int[] loop = {0xb9, 0x10, 0x27, 0, 0, 0xff, 0xc9, 0x75, 0xfc, 0xe6, 0x40};
+        try (Guest64 g = new Guest64(Knobs.parse("cpu.translator=off"), false, loop)) {
+            g.run();
+            assertThat(g.vm.debugFiles().names()).doesNotContainAnyElementsOf(TranslationFigures.NAMES);
+            assertThat(g.vm.debugFiles().read("translator_regions")).isNull();
+        }
+        try (Guest64 g = new Guest64(Knobs.parse("cpu.translator=on\ncpu.translator.cache=1"), false, loop)) {
+            g.run();
+            assumeTrue(g.vcpu.translation() != null, "this host allows no executable memory");
+            assertThat(g.vm.debugFiles().names()).doesNotHaveDuplicates().containsAll(TranslationFigures.NAMES);
+            for (String name : new String[] {"regions", "bytes", "ns", "entries", "interpreted", "exits_link"}) {
+                assertThat(Long.parseLong(
+                                g.vm.debugFiles().read("translator_" + name).strip()))
+                        .as(name)
+                        .isPositive();
+            }
+            assertThat(g.vm.debugFiles().read("translator_cache_resets")).isEqualTo("0\n");
         }
     }
 

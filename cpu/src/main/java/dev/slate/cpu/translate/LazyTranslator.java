@@ -15,18 +15,21 @@ public final class LazyTranslator implements Translator {
     private final FaultGuard guard;
     private final int threshold;
     private final long codeBytes;
+    private final Runnable refused;
 
     /**
      * Nothing is translated yet.
      *
      * @param threshold how often a block is entered before it is translated
      * @param codeBytes size of the memory for code
+     * @param refused told when the host allows no executable memory, so that all code is interpreted
      */
-    public LazyTranslator(Cpu cpu, FaultGuard guard, int threshold, long codeBytes) {
+    public LazyTranslator(Cpu cpu, FaultGuard guard, int threshold, long codeBytes, Runnable refused) {
         this.cpu = cpu;
         this.guard = guard;
         this.threshold = threshold;
         this.codeBytes = codeBytes;
+        this.refused = refused;
     }
 
     @Override
@@ -41,6 +44,9 @@ public final class LazyTranslator implements Translator {
         }
         Translator real = X64Translator.create(cpu, guard, threshold, codeBytes);
         cpu.translator(real);
+        if (real == null) {
+            refused.run();
+        }
         return real != null && real.enters(b);
     }
 

@@ -63,10 +63,11 @@ final class TranslatedTest {
                     }
                 }
             }
-            System.out.println("translated: " + cases + " cases, seed " + seed + ", units "
-                    + translated.translator.units + ", exits " + java.util.Arrays.toString(translated.translator.exits)
-                    + ", resets " + translated.translator.resets + ", invalidations "
-                    + translated.translator.invalidations + "; different: " + different);
+            System.out.println("translated: " + cases + " cases, seed " + seed + ", regions "
+                    + translated.memory.cpu.translation.regions + ", exits "
+                    + java.util.Arrays.toString(translated.memory.cpu.translation.exits)
+                    + ", resets " + translated.memory.cpu.translation.resets + ", invalidations "
+                    + translated.memory.cpu.translation.invalidations + "; different: " + different);
         }
         assertThat(shown).isEmpty();
     }

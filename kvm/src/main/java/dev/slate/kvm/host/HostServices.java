@@ -73,6 +73,9 @@ public interface HostServices {
     /** Forgets the code that begins at {@code start}. */
     default void removeCode(long start) {}
 
+    /** Tells a person, who is not asking, a line that begins with what speaks. */
+    default void say(String line) {}
+
     /**
      * Native memory, zeroed, counted.
      *

@@ -181,6 +181,15 @@ public final class GuestMode implements AutoCloseable {
         }
     }
 
+    /** Kicks a vCPU that has been in the guest without a break since the call that gave {@code token}. Returns the next call's. */
+    public long kickIfStayed(long token) {
+        long now = token();
+        if (now != 0 && now == token) {
+            kick();
+        }
+        return now;
+    }
+
     /** What {@link #passed} compares with: 0 when the vCPU is outside now, and then nobody needs to wait for it. */
     long token() {
         long now = state;

@@ -17,6 +17,7 @@ import dev.slate.kvm.cpuid.FeatureRule;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.host.Worker;
 import dev.slate.kvm.io.DeviceBus;
 import dev.slate.kvm.io.EmulatorOpcodes;
 import dev.slate.kvm.io.Mmio;
@@ -31,6 +32,7 @@ import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.state.GuestDebug;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.tracepoint.Tracepoints;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -65,11 +67,20 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     /** There when the guest's tables are shadowed; null with two-dimensional paging. */
     private final @Nullable ShadowVcpu shadow;
 
+    /** A process says it once. */
+    private static final AtomicBoolean SAID_INTERPRETED = new AtomicBoolean();
+
     /** How often a block is entered before it is translated. */
     private static final int HOT = 24;
 
-    /** Room for a processor's translations. */
-    private static final long CODE_BYTES = 32 << 20;
+    /**
+     * Translated code looks at nothing but the kick word. So that it does not run for ever when the memory it was made from has gone
+     * behind everybody's back, it is kicked when it has not left for so long.
+     */
+    private static final long PATIENCE_NANOS = 100_000_000;
+
+    private final Worker.Task patience = this::kickWhoStays;
+    private long stayed;
 
     private @Nullable Cpu processor;
 
@@ -137,11 +148,30 @@ public final class VcpuProcessor implements Hypervisor, Translations {
             shadow.attach(c);
         }
         switch (vm.knobs().value(Knobs.TRANSLATOR)) {
-            case "on" -> c.translator(new LazyTranslator(c, new HostFaults(vm.host()), HOT, CODE_BYTES));
-            case "eager" -> c.translator(new LazyTranslator(c, new HostFaults(vm.host()), 1, CODE_BYTES));
+            case "on" -> c.translator(translator(c, HOT));
+            case "eager" -> c.translator(translator(c, 1));
             default -> {}
         }
         return c;
+    }
+
+    private LazyTranslator translator(Cpu c, int threshold) {
+        long bytes = vm.knobs().number(Knobs.TRANSLATOR_CACHE) << 20;
+        vm.worker().schedule(patience, System.nanoTime() + PATIENCE_NANOS);
+        return new LazyTranslator(c, new HostFaults(vm.host()), threshold, bytes, this::sayInterpreted);
+    }
+
+    private long kickWhoStays() {
+        stayed = mode.kickIfStayed(stayed);
+        return System.nanoTime() + PATIENCE_NANOS;
+    }
+
+    private void sayInterpreted() {
+        if (!SAID_INTERPRETED.getAndSet(true)) {
+            vm.host()
+                    .say(
+                            "slate: this host gives no more executable memory, so guest code is interpreted; `slate doctor` may say why.");
+        }
     }
 
     /** The processor is what the guest is told that it is; while the guest is told nothing, what is offered. */
@@ -168,6 +198,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         }
         mmu.close();
         if (processor != null) {
+            vm.worker().cancel(patience);
             processor.close();
         }
     }

@@ -5,6 +5,7 @@ import dev.slate.kvm.clock.TscSync;
 import dev.slate.kvm.clock.VmClock;
 import dev.slate.kvm.cpuid.SupportedCpuid;
 import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.host.Worker;
 import dev.slate.kvm.io.DeviceBus;
 import dev.slate.kvm.irqchip.Irqchip;
 import dev.slate.kvm.irqchip.TimerThread;
@@ -19,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * What the vCPUs of a VM share.
  *
  * @param processorFeatures what processors offer, as {@link dev.slate.cpu.decode.Feature} bits
+ * @param worker does what is done now and then
  * @param missing where instructions that a processor lacks are told
  * @param tdp the MMU, when it is that one; else {@code shadow} is
  * @param irqchip the interrupt hardware; local APICs are there once it exists
@@ -31,6 +33,7 @@ public record VmParts(
         SupportedCpuid supported,
         long processorFeatures,
         TimerThread timers,
+        Worker worker,
         MissingInstructions missing,
         VmSettings settings,
         MsrPolicy msrPolicy,

@@ -1,5 +1,6 @@
 package dev.slate.kvm.stats;
 
+import dev.slate.cpu.TranslationFigures;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.clock.VcpuTsc;
 import java.util.ArrayList;
@@ -8,7 +9,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What KVM shows of a VM in debugfs ({@code /sys/kernel/debug/kvm/PID-FD/}): a file for each statistic, those of vCPUs summed up,
- * {@code mmu_rmaps_stat}, and a folder {@code vcpuN} for each vCPU.
+ * {@code mmu_rmaps_stat}, and a folder {@code vcpuN} for each vCPU. Where code is translated, there are Slate's own {@link
+ * TranslationFigures}, too.
  *
  * <p>Any thread; the VM must not be closed meanwhile. Nothing is kept: a text is made when it is asked for.
  */
@@ -42,8 +44,13 @@ public final class DebugFiles {
      * A vCPU of a {@link Machine}, at this moment.
      *
      * @param tscRatio guest TSC per host TSC, with 48 bits of fraction
+     * @param translation null where no code is translated
      */
-    public record Processor(VcpuStats stats, long tscOffset, long tscRatio) {}
+    public record Processor(
+            VcpuStats stats,
+            long tscOffset,
+            long tscRatio,
+            @Nullable TranslationFigures translation) {}
 
     private final Machine vm;
 
@@ -62,10 +69,15 @@ public final class DebugFiles {
             names.add(s.name());
         }
         names.add("mmu_rmaps_stat");
+        boolean translates = false;
         for (int id = 0; id < vm.processors(); id++) {
             Processor vcpu = vm.processor(id);
             if (vcpu == null) {
                 continue;
+            }
+            if (vcpu.translation() != null && !translates) {
+                translates = true;
+                names.addAll(TranslationFigures.NAMES);
             }
             String folder = "vcpu" + id + "/";
             names.add(folder + "guest_mode");
@@ -93,7 +105,24 @@ public final class DebugFiles {
             return vm.stats().get(row.offset()) + "\n";
         }
         row = row(VcpuStats.SCHEMA, name);
-        return row == null ? null : sum(row) + "\n";
+        return row == null ? translation(name) : sum(row) + "\n";
+    }
+
+    private @Nullable String translation(String name) {
+        int figure = TranslationFigures.NAMES.indexOf(name);
+        if (figure < 0) {
+            return null;
+        }
+        boolean found = false;
+        long sum = 0;
+        for (int id = 0; id < vm.processors(); id++) {
+            Processor vcpu = vm.processor(id);
+            if (vcpu != null && vcpu.translation() != null) {
+                found = true;
+                sum += vcpu.translation().get(figure);
+            }
+        }
+        return found ? sum + "\n" : null;
     }
 
     /** KVM's table of how many pages of each size have how many SPTEs; nothing where no memslot has rmaps. */

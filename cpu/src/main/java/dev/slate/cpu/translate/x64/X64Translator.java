@@ -5,6 +5,7 @@ import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.LeaveGuest;
+import dev.slate.cpu.TranslationFigures;
 import dev.slate.cpu.Translator;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Feature;
@@ -54,22 +55,14 @@ public final class X64Translator implements Translator {
     private final LongMap<TranslatedPage> pages = new LongMap<>();
     /** By rip and mode: the one made last. */
     private final LongMap<Unit> unitsAt = new LongMap<>();
-    // What {@code slate stat} shows.
-    /** Units made since the processor was. */
-    public long units;
-    /** Bytes of code made. */
-    public long bytes;
-    /** Pages given up because their bytes had changed. */
-    public long invalidations;
-    /** How often the code memory was full. */
-    public long resets;
-    /** Entries into code, by the exit that ended each ({@link Exits}). */
-    public final long[] exits = new long[Exits.COUNT];
+
+    private final TranslationFigures figures;
 
     private X64Translator(Cpu cpu, FaultGuard guard, ExecutableMemory memory, int threshold) {
         this.cpu = cpu;
         this.guard = guard;
         this.s = cpu.s;
+        this.figures = cpu.translation;
         this.memory = memory;
         this.threshold = threshold;
         state = new StateBlock(s, cpu.kickAddress);
@@ -223,18 +216,20 @@ public final class X64Translator implements Translator {
             b.heat = Integer.MIN_VALUE;
             return null;
         }
+        long start = System.nanoTime();
         Unit unit = emitter.translate(page, b, b.rip, used);
         Assembler a = emitter.a;
         memory.write(used, a.buffer, a.at);
         used += a.at + 15 & -16;
         records.add(page.record, b);
         unitsAt.put(key(unit.rip, page.mode), unit);
-        units++;
-        bytes += a.at;
+        figures.regions++;
+        figures.bytes += a.at;
         for (TranslatedPage.Edge edge : page.arrived(unit.rip)) {
             long to = edge.flagsHere() ? unit.withFlags : unit.withoutFlags;
             memory.patch32(edge.place(), (int) (to - (edge.place() + 4)));
         }
+        figures.nanos += System.nanoTime() - start;
         return unit;
     }
 
@@ -252,7 +247,7 @@ public final class X64Translator implements Translator {
                 if (!cpu.proves(page.all[i].block)) {
                     page.dead = true;
                     records.close(record);
-                    invalidations++;
+                    figures.invalidations++;
                     return false;
                 }
             }
@@ -298,7 +293,7 @@ public final class X64Translator implements Translator {
         sites.clear();
         state.clearJumps();
         used = first;
-        resets++;
+        figures.resets++;
     }
 
     private static void kill(TranslatedPage first) {
@@ -319,12 +314,13 @@ public final class X64Translator implements Translator {
         boolean wantVectors = false;
         long missedAt = -1;
         int misses = 0;
+        figures.entries++;
         state.take();
         for (; ; ) {
             state.put32(StateBlock.WANT_VECTORS, wantVectors ? 1 : 0);
             ExecutableMemory.call(stubs.enter, state.address, target);
             int exit = state.get32(StateBlock.EXIT);
-            exits[exit]++;
+            figures.exits[exit]++;
             long now = state.get64(StateBlock.EPOCH);
             if (now != epoch) {
                 cpu.serialized((now - epoch) / SERIALIZED);
@@ -415,6 +411,12 @@ public final class X64Translator implements Translator {
                     }
                     // The interpreter meets it again, in the way that all accesses from Java meet it.
                     return interpret(sites.ripAt(at));
+                }
+                case Exits.KICK -> {
+                    leave(sites.rip[state.get32(StateBlock.SITE)]);
+                    // Code whose memory has gone away must not run for ever on what was made of it.
+                    cpu.serialize();
+                    return CpuExit.NONE;
                 }
                 default -> {
                     leave(sites.rip[state.get32(StateBlock.SITE)]);

@@ -251,10 +251,11 @@ final class TranslatedProgramTest {
                         .isEqualTo(HostMemory.get64(interpreted.hva(DATA + i)));
             }
         }
-        System.out.println(
-                "translated: " + programs + " programs, seed " + seed + ", units " + translator.units + ", exits "
-                        + java.util.Arrays.toString(translator.exits) + ", invalidations " + translator.invalidations
-                        + ", resets "
-                        + translator.resets);
+        System.out.println("translated: " + programs + " programs, seed " + seed + ", regions "
+                + translated.cpu.translation.regions + ", exits "
+                + java.util.Arrays.toString(translated.cpu.translation.exits) + ", invalidations "
+                + translated.cpu.translation.invalidations
+                + ", resets "
+                + translated.cpu.translation.resets);
     }
 }
