@@ -68,8 +68,9 @@ static bool join(struct room *r, const char *folder, const char *path) {
     return normalize(r);
 }
 
+/* The third is how bubblewrap sees the machine's while it builds a sandbox. */
 static bool is_name(const char *name) {
-    return !strcmp(name, "/dev/kvm") || !strcmp(name, "/dev/char/10:232");
+    return !strcmp(name, "/dev/kvm") || !strcmp(name, "/dev/char/10:232") || !strcmp(name, "/oldroot/dev/kvm");
 }
 
 /* Follows links by hand to a /dev/kvm that need not exist. */
