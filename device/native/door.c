@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -187,6 +188,7 @@ COLD static long refuse(int fd, unsigned long request) {
     struct stat st;
     long r = raw(SYS_fstat, fd, (long)&st, 0, 0, 0, 0);
     if (r) return r;
+    if (raw(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0) & O_PATH) return -EBADF;
     char link[40], name[128];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     long n = raw(SYS_readlinkat, AT_FDCWD, (long)link, (long)name, sizeof name - 1, 0, 0);
@@ -281,6 +283,22 @@ static long closes_range(unsigned first, unsigned last, int flags) {
         first = fd + 1;
     }
     return r < 0 ? r : first > last && last < MAX_FDS ? 0 : raw(SYS_close_range, first, last, flags, 0, 0, 0);
+}
+
+/*
+ * A descriptor that is sent lives on in the message, wherever it is received. Nobody says when such a copy is gone, so a file that was
+ * sent once stays until the process ends.
+ */
+static long sends(const struct msghdr *m) {
+    if (!m || !m->msg_control || m->msg_controllen < sizeof(struct cmsghdr)) return KERNEL;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR((struct msghdr *)m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(0)) continue;
+        const int *fds = (const int *)CMSG_DATA(c);
+        for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+            if (is_kvm_fd(fds[i])) file_get_sure(fds[i]);
+        }
+    }
+    return KERNEL;
 }
 
 static long truncates(int fd) {
@@ -441,6 +459,7 @@ static long answer(long number, long a[6]) {
     case SYS_faccessat2: return access_to((int)a[0], (const char *)a[1], (int)a[2]);
     case SYS_readlink: return readlink_to(AT_FDCWD, (const char *)a[0], (char *)a[1], (size_t)a[2]);
     case SYS_readlinkat: return readlink_to((int)a[0], (const char *)a[1], (char *)a[2], (size_t)a[3]);
+    case SYS_sendmsg: return sends((const struct msghdr *)a[1]);
     case SYS_ftruncate: return truncates((int)a[0]);
     case SYS_mmap: return maps(a);
     case SYS_munmap:

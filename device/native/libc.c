@@ -15,7 +15,7 @@ static const short WANTED[] = {
     SYS_open, SYS_openat, SYS_openat2, SYS_creat, SYS_ioctl, SYS_close, SYS_close_range, SYS_dup, SYS_dup2, SYS_dup3, SYS_fcntl,
     SYS_stat, SYS_lstat, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_readlink, SYS_readlinkat,
     SYS_mmap, SYS_munmap, SYS_mprotect, SYS_madvise, SYS_mremap, SYS_ftruncate, SYS_execve, SYS_execveat, SYS_mount, SYS_chroot,
-    SYS_pivot_root, SYS_unshare, SYS_setns, SYS_setresuid, SYS_setuid, SYS_prctl, SYS_seccomp, SYS_sigaltstack,
+    SYS_pivot_root, SYS_unshare, SYS_setns, SYS_setresuid, SYS_setuid, SYS_prctl, SYS_seccomp, SYS_sigaltstack, SYS_sendmsg,
 };
 
 static bool wanted(uint32_t number) {

@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-enum { GUARD_BYTES = 16 * 4096, THREAD_BYTES = (SCRATCH_BYTES + sizeof(struct mailbox) + 4095) & -4096 };
+enum { COLOUR = 640, GUARD_BYTES = 16 * 4096, THREAD_BYTES = (SCRATCH_BYTES + COLOUR + sizeof(struct mailbox) + 4095) & -4096 };
 
 bool stack_map(void) {
     long at = raw(SYS_mmap, 0, GUARD_BYTES + STACK_BYTES + THREAD_BYTES, PROT_READ | PROT_WRITE,
@@ -14,7 +14,7 @@ bool stack_map(void) {
     if (at < 0 && at >= -4095) return false;
     raw(SYS_mprotect, at, GUARD_BYTES, PROT_NONE, 0, 0, 0);
     self.stack = (char *)at + GUARD_BYTES;
-    self.scratch = self.stack + STACK_BYTES;
+    self.scratch = self.stack + STACK_BYTES + COLOUR;
     return true;
 }
 

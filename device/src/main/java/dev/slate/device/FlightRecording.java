@@ -2,13 +2,15 @@ package dev.slate.device;
 
 import dev.slate.kvm.tracepoint.Tracepoints;
 import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import jdk.jfr.Recording;
 import org.jspecify.annotations.Nullable;
 
 /**
  * {@code slate run --jfr FILE}: records the tracepoints of the whole run. A client's end is not the JVM's, so the file is written when the
- * process exits.
+ * process ends, whichever way but SIGKILL.
  */
 final class FlightRecording {
     private static @Nullable Recording recording;
@@ -23,7 +25,23 @@ final class FlightRecording {
         Recording r = new Recording();
         r.start();
         recording = r;
-        file = Path.of(path);
+        file = claim(Path.of(path));
+    }
+
+    /** Of several clients of one run the first gets the file, the others one with their process number in its name. */
+    private static Path claim(Path path) {
+        try {
+            return Files.createFile(path);
+        } catch (FileAlreadyExistsException e) {
+            String name = path.getFileName().toString();
+            int dot = name.lastIndexOf('.');
+            String own = dot <= 0
+                    ? name + "." + Native.pid()
+                    : name.substring(0, dot) + "." + Native.pid() + name.substring(dot);
+            return path.resolveSibling(own);
+        } catch (IOException e) {
+            return path; // said at the end
+        }
     }
 
     /** Writes the file. */

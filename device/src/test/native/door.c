@@ -1,0 +1,716 @@
+/*
+ * Ways in which a client may come to /dev/kvm, and what happens to it there. Each is a function, run by its name in a process of its
+ * own: door NAME [ARGUMENT]. Ends with 0 when it holds, with 77 and a line when this machine cannot show it; says the line that does
+ * not hold. DoorTest runs them, docs/clients.md lists them.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/kvm.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define CHECK(condition) \
+    do { \
+        errno = 0; \
+        if (!(condition)) { \
+            fprintf(stderr, "%s:%d: %s does not hold (errno %d, %s)\n", __func__, __LINE__, #condition, errno, strerror(errno)); \
+            _exit(1); \
+        } \
+    } while (0)
+#define FAILS(call, number) CHECK((call) == -1 && errno == (number))
+#define SKIP(why) \
+    do { \
+        fprintf(stderr, "skipped: %s\n", why); \
+        _exit(77); \
+    } while (0)
+
+extern char **environ;
+static char **arguments; /* of this program */
+
+/* Real mode at 0x1000: out 0x42 to port 0x10, hlt, again. */
+static const uint8_t OUT_HLT[] = {0xb0, 0x42, 0xe6, 0x10, 0xf4, 0xeb, 0xf9};
+enum { MEMORY = 1 << 20 };
+struct machine {
+    int vm, vcpu;
+    struct kvm_run *run;
+    uint8_t *memory;
+};
+
+static int device(void) {
+    int fd = open("/dev/kvm", O_RDWR);
+    CHECK(fd >= 0);
+    return fd;
+}
+
+static struct machine boot(int kvm, const uint8_t *code, size_t bytes) {
+    struct machine m;
+    m.vm = ioctl(kvm, KVM_CREATE_VM, 0);
+    CHECK(m.vm >= 0);
+    m.memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(m.memory != MAP_FAILED);
+    memcpy(m.memory + 0x1000, code, bytes);
+    struct kvm_userspace_memory_region region = {.memory_size = MEMORY, .userspace_addr = (uintptr_t)m.memory};
+    CHECK(ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
+    m.vcpu = ioctl(m.vm, KVM_CREATE_VCPU, 0);
+    CHECK(m.vcpu >= 0);
+    m.run = mmap(NULL, ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, m.vcpu, 0);
+    CHECK(m.run != MAP_FAILED);
+    struct kvm_sregs sregs;
+    CHECK(ioctl(m.vcpu, KVM_GET_SREGS, &sregs) == 0);
+    sregs.cs.base = sregs.cs.selector = 0;
+    CHECK(ioctl(m.vcpu, KVM_SET_SREGS, &sregs) == 0);
+    struct kvm_regs regs = {.rip = 0x1000, .rsp = 0x800, .rflags = 2};
+    CHECK(ioctl(m.vcpu, KVM_SET_REGS, &regs) == 0);
+    return m;
+}
+
+static void turn(struct machine *m) {
+    CHECK(ioctl(m->vcpu, KVM_RUN, 0) == 0 && m->run->exit_reason == KVM_EXIT_IO);
+    CHECK(((uint8_t *)m->run)[m->run->io.data_offset] == 0x42);
+    CHECK(ioctl(m->vcpu, KVM_RUN, 0) == 0 && m->run->exit_reason == KVM_EXIT_HLT);
+}
+
+/* A machine from its beginning to its end. */
+static void runs(int kvm) {
+    struct machine m = boot(kvm, OUT_HLT, sizeof OUT_HLT);
+    turn(&m);
+    munmap(m.run, ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
+    close(m.vcpu);
+    close(m.vm);
+    munmap(m.memory, MEMORY);
+}
+
+static void ended(pid_t child, int status) {
+    int got;
+    CHECK(waitpid(child, &got, 0) == child);
+    if (got != status) fprintf(stderr, "the child ended with %#x\n", got);
+    CHECK(got == status);
+}
+
+/* The file that comes next by a number that was the device's is a file like any other. */
+static void is_ordinary(int number) {
+    int fd = open("/etc/passwd", O_RDONLY);
+    struct stat st;
+    int pending;
+    CHECK(fd == number);
+    CHECK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) != MAP_FAILED);
+    CHECK(fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ioctl(fd, FIONREAD, &pending) == 0);
+    FAILS(ioctl(fd, KVM_GET_API_VERSION, 0), ENOTTY);
+}
+
+/* ------------------------------------------------------------------------------------------------------- opening it */
+
+static void a_guest_runs(void) {
+    runs(device());
+}
+static void opened_by_fopen(void) {
+    FILE *f = fopen("/dev/kvm", "r+");
+    CHECK(f);
+    int fd = fileno(f);
+    runs(fd);
+    fclose(f);
+    is_ordinary(fd);
+}
+static void closed_by_fclose(void) {
+    int fd = device();
+    FILE *f = fdopen(fd, "r+");
+    runs(fd);
+    fclose(f);
+    is_ordinary(fd);
+}
+static void opened_by_freopen(void) {
+    FILE *f = freopen("/dev/kvm", "r+", fopen("/etc/passwd", "r"));
+    CHECK(f);
+    runs(fileno(f));
+}
+static void opened_by_functions_looked_up_in_libc(void) {
+    void *libc = dlopen("libc.so.6", RTLD_NOW);
+    int (*libc_open)(const char *, int, ...) = dlsym(libc, "open");
+    int (*libc_ioctl)(int, unsigned long, ...) = dlsym(libc, "ioctl");
+    long (*libc_syscall)(long, ...) = dlsym(libc, "syscall");
+    int fd = libc_open("/dev/kvm", O_RDWR);
+    CHECK(fd >= 0 && libc_ioctl(fd, KVM_GET_API_VERSION, 0) == 12);
+    CHECK(libc_syscall(SYS_ioctl, fd, KVM_GET_API_VERSION, 0) == 12);
+    runs(fd);
+}
+static void opened_in_another_namespace(void) {
+    void *libc = dlmopen(LM_ID_NEWLM, "libc.so.6", RTLD_NOW);
+    if (!libc) SKIP(dlerror());
+    int (*other_open)(const char *, int, ...) = dlsym(libc, "open");
+    int (*other_ioctl)(int, unsigned long, ...) = dlsym(libc, "ioctl");
+    int fd = other_open("/dev/kvm", O_RDWR);
+    CHECK(fd >= 0 && other_ioctl(fd, KVM_GET_API_VERSION, 0) == 12);
+}
+static void opened_by_a_library_that_binds_deep(void) {
+    void *library = dlopen(arguments[2], RTLD_NOW | RTLD_DEEPBIND);
+    if (!library) fprintf(stderr, "%s\n", dlerror());
+    int (*version)(void) = library ? (int (*)(void))dlsym(library, "version") : NULL;
+    CHECK(version && version() == 12);
+}
+static void opened_by_syscall(void) {
+    struct {
+        uint64_t flags, mode, resolve;
+    } how = {O_RDWR | O_CLOEXEC, 0, 0};
+    runs((int)syscall(SYS_openat2, AT_FDCWD, "/dev/kvm", &how, sizeof how));
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/dev/kvm", O_RDWR);
+    CHECK(syscall(SYS_ioctl, fd, KVM_GET_API_VERSION, 0) == 12);
+}
+static void opened_by_posix_spawn(void) {
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 40, "/dev/kvm", O_RDWR, 0);
+    char *argv[] = {arguments[0], "inherited", NULL};
+    pid_t child;
+    CHECK(posix_spawn(&child, arguments[0], &actions, NULL, argv, environ) == 0);
+    ended(child, 0);
+}
+static void inherited(void) {
+    runs(40);
+}
+
+static void is_device(int fd) {
+    CHECK(fd >= 0);
+    CHECK(ioctl(fd, KVM_GET_API_VERSION, 0) == 12);
+    close(fd);
+}
+static void opened_by_every_name(void) {
+    char link[] = "/tmp/slate-door-XXXXXX", name[64];
+    int folder = open("/dev", O_RDONLY | O_DIRECTORY);
+    is_device(openat(folder, "kvm", O_RDWR));
+    is_device(openat(folder, "./../dev/kvm", O_RDWR));
+    is_device(open("//dev//kvm", O_RDWR));
+    is_device(open("/proc/self/root/dev/kvm", O_RDWR));
+    is_device(open("/dev/char/10:232", O_RDWR));
+    is_device(open("/dev/kvm", O_RDONLY));
+    CHECK(mkdtemp(link) && chdir(link) == 0 && symlink("/dev/kvm", "link") == 0);
+    is_device(open("link", O_RDWR));
+    FAILS(open("link", O_RDWR | O_NOFOLLOW), ELOOP);
+    CHECK(unlink("link") == 0 && chdir("/dev") == 0 && rmdir(link) == 0);
+    is_device(open("kvm", O_RDWR));
+    is_device(open("/proc/self/cwd/kvm", O_RDWR));
+    int kvm = device();
+    snprintf(name, sizeof name, "/proc/self/fd/%d", kvm);
+    is_device(open(name, O_RDWR));
+    snprintf(name, sizeof name, "/proc/%d/task/%d/fd/%d", getpid(), getpid(), kvm);
+    is_device(open(name, O_RDWR));
+    FAILS(open("/dev/kvm", O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
+    FAILS(open("/dev/kvm", O_RDWR | O_DIRECTORY), ENOTDIR);
+    CHECK(access("/dev/kvm", R_OK | W_OK) == 0);
+    FAILS(access("/dev/kvm", X_OK), EACCES);
+}
+static void a_path_descriptor_leads_to_it(void) {
+    char name[64];
+    int path = open("/dev/kvm", O_PATH);
+    CHECK(path >= 0);
+    FAILS(ioctl(path, KVM_GET_API_VERSION, 0), EBADF);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", path);
+    is_device(open(name, O_RDWR));
+}
+static void something_lies_over_it(void) {
+    if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS)) SKIP("this user can't have mounts of its own");
+    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    if (mount("/etc/passwd", "/dev/kvm", NULL, MS_BIND, NULL)) SKIP("there is no /dev/kvm here that something could lie over");
+    is_device(open("/dev/kvm", O_RDWR));
+    FAILS(ioctl(open("/dev/null", O_RDWR), KVM_GET_API_VERSION, 0), ENOTTY);
+}
+
+static long raw(long number, long a, long b, long c) {
+    long r;
+    __asm__ volatile("syscall" : "=a"(r) : "a"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+    return r;
+}
+static void needs_fence(void) {
+    char text[4096];
+    FILE *f = fopen("/proc/self/status", "r");
+    CHECK(f);
+    while (fgets(text, sizeof text, f)) {
+        if (!strncmp(text, "Seccomp_filters:", 16) && atoi(text + 16) > 0) return;
+    }
+    SKIP("there is no fence without a device or the right to have one");
+}
+static void requests_by_instruction_are_served(void) {
+    needs_fence();
+    int fd = device();
+    CHECK(raw(SYS_ioctl, fd, KVM_GET_API_VERSION, 0) == 12);
+    int vm = (int)raw(SYS_ioctl, fd, KVM_CREATE_VM, 0);
+    CHECK(vm >= 0 && raw(SYS_ioctl, vm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) == 1);
+}
+static void requests_on_another_descriptor_are_refused(void) {
+    FAILS(ioctl(open("/dev/null", O_RDWR), KVM_CREATE_VM, 0), ENOTTY);
+    FAILS(ioctl(-1, KVM_CREATE_VM, 0), EBADF);
+}
+static void requests_by_instruction_on_another_are_refused(void) {
+    needs_fence();
+    CHECK(raw(SYS_ioctl, open("/dev/null", O_RDWR), KVM_CREATE_VM, 0) == -ENOTTY);
+}
+
+/* ------------------------------------------------------------------------------------------------------ exec and fork */
+
+static void exec_hands_it_on(void) {
+    dup2(device(), 40);
+    execl(arguments[0], arguments[0], "inherited", NULL);
+}
+static void exec_without_environment(void) {
+    char *argv[] = {arguments[0], "a_guest_runs", NULL}, *none[] = {NULL};
+    execve(arguments[0], argv, none);
+}
+static void clearenv_before_use(void) {
+    clearenv();
+    runs(device());
+}
+static void children_of_one_that_only_looked(void) {
+    int fd = device();
+    CHECK(ioctl(fd, KVM_GET_API_VERSION, 0) == 12);
+    for (int i = 0; i < 2; i++) {
+        pid_t child = fork();
+        if (!child) {
+            runs(i ? device() : fd);
+            _exit(0);
+        }
+        ended(child, 0);
+    }
+    runs(fd);
+}
+static void children_of_one_that_runs(void) {
+    int fd = device();
+    struct machine m = boot(fd, OUT_HLT, sizeof OUT_HLT);
+    pid_t child = fork();
+    if (!child) {
+        FAILS(ioctl(fd, KVM_CREATE_VM, 0), ENODEV);
+        FAILS(ioctl(m.vm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY), EIO);
+        FAILS(ioctl(m.vcpu, KVM_RUN, 0), EIO);
+        FAILS(open("/dev/kvm", O_RDWR), ENXIO);
+        execl(arguments[0], arguments[0], "a_guest_runs", NULL);
+    }
+    ended(child, 0);
+    turn(&m);
+}
+static void a_child_of_vfork(void) {
+    int fd = device();
+    pid_t child = vfork();
+    if (!child) {
+        close(fd);
+        _exit(0);
+    }
+    ended(child, 0);
+    runs(fd);
+}
+static void a_child_of_clone(void) {
+    int fd = device();
+    runs(fd);
+    pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (!child) {
+        FAILS(ioctl(fd, KVM_CREATE_VM, 0), ENODEV);
+        _exit(0);
+    }
+    ended(child, 0);
+}
+
+static void another_root(void) {
+    char empty[] = "/tmp/slate-door-XXXXXX";
+    int fd = device();
+    CHECK(mkdtemp(empty));
+    if (chroot(empty)) SKIP("this user can't have another root");
+    CHECK(chdir("/") == 0);
+    runs(fd);
+}
+static void another_user(void) {
+    int fd = device();
+    if (setgroups(0, NULL)) SKIP("this user can't become another");
+    CHECK(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
+    runs(fd);
+}
+static void a_user_namespace(void) {
+    int fd = device();
+    CHECK(ioctl(fd, KVM_GET_API_VERSION, 0) == 12);
+    if (unshare(CLONE_NEWUSER)) SKIP("this user can't have a namespace");
+    runs(fd);
+}
+
+/* ------------------------------------------------------------------------------------------------------- descriptors */
+
+static void send_files(int to, const int *fds, int n) {
+    char x = 0, room[CMSG_SPACE(16 * sizeof(int))] = {0};
+    struct iovec io = {&x, 1};
+    struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = room, .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int))};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, (size_t)n * sizeof(int));
+    CHECK(sendmsg(to, &m, 0) == 1);
+}
+static void receive_files(int from, int *fds, int n) {
+    char x, room[CMSG_SPACE(16 * sizeof(int))];
+    struct iovec io = {&x, 1};
+    struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    CHECK(recvmsg(from, &m, 0) == 1);
+    memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&m)), (size_t)n * sizeof(int));
+}
+static void received_from_itself(void) {
+    int pair[2], kvm = device(), got[3];
+    struct machine m = boot(kvm, OUT_HLT, sizeof OUT_HLT);
+    int sent[3] = {kvm, m.vm, m.vcpu};
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    send_files(pair[0], sent, 3);
+    for (int i = 0; i < 3; i++) close(sent[i]);
+    receive_files(pair[1], got, 3);
+    CHECK(ioctl(got[0], KVM_GET_API_VERSION, 0) == 12 && ioctl(got[1], KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) == 1);
+    m.vcpu = got[2];
+    turn(&m);
+}
+static void received_from_another_process(void) {
+    int pair[2], got[3];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    pid_t child = fork();
+    if (!child) {
+        receive_files(pair[1], got, 3);
+        FAILS(ioctl(got[1], KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY), EIO);
+        FAILS(ioctl(got[2], KVM_RUN, 0), EIO);
+        runs(got[0]);
+        _exit(0);
+    }
+    int kvm = device();
+    struct machine m = boot(kvm, OUT_HLT, sizeof OUT_HLT);
+    send_files(pair[0], (int[]){kvm, m.vm, m.vcpu}, 3);
+    ended(child, 0);
+    turn(&m);
+}
+static void copied_by_pidfd_getfd(void) {
+    int copy = (int)syscall(438, (int)syscall(SYS_pidfd_open, getpid(), 0), device(), 0);
+    if (copy < 0) SKIP("this kernel or sandbox has no pidfd_getfd()");
+    runs(copy);
+}
+static void duplicated(void) {
+    int fd = device(), a = dup3(fd, 50, O_CLOEXEC), b = fcntl(a, F_DUPFD, 60), c = fcntl(b, F_DUPFD_CLOEXEC, 70), d = dup2(c, 80);
+    close(fd), close(a), close(b), close(c);
+    struct machine m = boot(d, OUT_HLT, sizeof OUT_HLT);
+    int vm = dup(m.vm), vcpu = dup(m.vcpu);
+    close(m.vm), close(m.vcpu), close(d);
+    m.vm = vm, m.vcpu = vcpu;
+    turn(&m);
+}
+static void closed_by_close_range(void) {
+    int fd = device();
+    struct machine m = boot(fd, OUT_HLT, sizeof OUT_HLT);
+    CHECK(syscall(SYS_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) == 0);
+    turn(&m);
+    CHECK(syscall(SYS_close_range, 3, ~0u, 0) == 0);
+    FAILS(ioctl(fd, KVM_GET_API_VERSION, 0), EBADF);
+    runs(device());
+}
+static void closed_behind_libc(void) {
+    int fd = device();
+    runs(fd);
+    CHECK(raw(SYS_close, fd, 0, 0) == 0);
+    int file = open("/etc/passwd", O_RDONLY), pending;
+    struct stat st;
+    CHECK(file == fd && fstat(file, &st) == 0 && S_ISREG(st.st_mode) && ioctl(file, FIONREAD, &pending) == 0);
+    CHECK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, file, 0) != MAP_FAILED);
+}
+static void descriptors_are_as_kvms(void) {
+    int kvm = device(), epoll = epoll_create1(0);
+    struct machine m = boot(kvm, OUT_HLT, sizeof OUT_HLT);
+    const int fds[3] = {kvm, m.vm, m.vcpu};
+    const char *const names[3] = {"/dev/kvm", "anon_inode:kvm-vm", "anon_inode:kvm-vcpu:0"};
+    for (int i = 0; i < 3; i++) {
+        struct pollfd p = {fds[i], POLLIN | POLLOUT, 0};
+        struct epoll_event e = {.events = EPOLLIN};
+        struct stat st;
+        char b[64], name[64];
+        CHECK(poll(&p, 1, 0) == 1 && p.revents == (POLLIN | POLLOUT));
+        FAILS(epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i], &e), EPERM);
+        FAILS(read(fds[i], b, 1), EINVAL);
+        FAILS(write(fds[i], b, 1), EINVAL);
+        FAILS(ftruncate(fds[i], 0), EINVAL);
+        FAILS(fsync(fds[i]), EINVAL);
+        CHECK(lseek(fds[i], 8, SEEK_SET) == 0);
+        CHECK(fstat(fds[i], &st) == 0);
+        CHECK(i ? st.st_mode == 0600 && st.st_size == 0 : S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232));
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fds[i]);
+        ssize_t n = readlink(name, b, sizeof b - 1);
+        CHECK(n > 0);
+        b[n] = 0;
+        CHECK(!strcmp(b, names[i]));
+        if (i) FAILS(open(name, O_RDWR), ENXIO);
+    }
+    turn(&m);
+}
+
+/* ------------------------------------------------------------------------------------------------ stacks and threads */
+
+static void *one_run(void *unused) {
+    runs(device());
+    return NULL;
+}
+static void threads_with_stacks_of(size_t bytes, int count) {
+    pthread_attr_t attributes;
+    pthread_t ids[64];
+    pthread_attr_init(&attributes);
+    CHECK(pthread_attr_setstacksize(&attributes, bytes) == 0);
+    for (int i = 0; i < count; i++) CHECK(pthread_create(&ids[i], &attributes, one_run, NULL) == 0);
+    for (int i = 0; i < count; i++) pthread_join(ids[i], NULL);
+}
+static void a_thread_on_four_pages(void) {
+    if (sysconf(_SC_THREAD_STACK_MIN) > 16384) SKIP("this libc has no threads of 16 KiB");
+    threads_with_stacks_of(16384, 1);
+}
+static void many_threads_on_small_stacks(void) {
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    threads_with_stacks_of(least > 32768 ? (size_t)least : 32768, 64);
+}
+
+static ucontext_t home, coroutine;
+static struct machine shared;
+static void first_use(void) {
+    runs(device());
+    swapcontext(&coroutine, &home);
+}
+static void on_a_coroutine(void (*what)(void), size_t bytes) {
+    getcontext(&coroutine);
+    coroutine.uc_stack.ss_sp = malloc(bytes);
+    coroutine.uc_stack.ss_size = bytes;
+    coroutine.uc_link = &home;
+    makecontext(&coroutine, what, 0);
+    swapcontext(&home, &coroutine);
+}
+static void first_use_on_a_coroutine(void) {
+    on_a_coroutine(first_use, 65536);
+}
+static void turns_for_ever(void) {
+    for (;;) {
+        turn(&shared);
+        swapcontext(&coroutine, &home);
+    }
+}
+static void *goes_on_with_it(void *unused) {
+    for (int i = 0; i < 100; i++) swapcontext(&home, &coroutine);
+    return NULL;
+}
+static void a_coroutine_moves_between_threads(void) {
+    shared = boot(device(), OUT_HLT, sizeof OUT_HLT);
+    on_a_coroutine(turns_for_ever, 32768);
+    for (int i = 0; i < 8; i++) {
+        pthread_t id;
+        CHECK(pthread_create(&id, NULL, goes_on_with_it, NULL) == 0);
+        pthread_join(id, NULL);
+    }
+}
+static void in_handler(int sig) {
+    char untouched[1024];
+    memset(untouched, 0x5a, sizeof untouched);
+    runs(device());
+    for (size_t i = 0; i < sizeof untouched; i++) CHECK(((volatile char *)untouched)[i] == 0x5a);
+}
+static void first_use_on_a_signal_stack(void) {
+    stack_t stack = {.ss_sp = malloc(65536), .ss_size = 65536};
+    struct sigaction a = {.sa_handler = in_handler, .sa_flags = SA_ONSTACK};
+    CHECK(sigaltstack(&stack, NULL) == 0 && sigaction(SIGUSR1, &a, NULL) == 0);
+    raise(SIGUSR1);
+}
+static void *ends_later(void *unused) {
+    usleep(300000);
+    puts("the last thread");
+    fflush(stdout);
+    return NULL;
+}
+static void the_first_thread_ends_first(void) {
+    pthread_t id;
+    runs(device());
+    pthread_create(&id, NULL, ends_later, NULL);
+    pthread_exit(NULL);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ memory */
+
+static void *runs_for_ever(void *machine) {
+    for (;;) ioctl(((struct machine *)machine)->vcpu, KVM_RUN, 0);
+    return NULL;
+}
+static void others_go_on_while_a_vcpu_waits_for_a_page(void) {
+    static const uint8_t TOUCH[] = {0x88, 0x07, 0x83, 0xc3, 0x40, 0xeb, 0xf9}; /* mov [bx], al; add bx, 64; again */
+    int kvm = device(), u = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+    struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP};
+    if (u < 0 || ioctl(u, UFFDIO_API, &api)) SKIP("this user or kernel has no userfaultfd with write protection");
+    struct machine m = boot(kvm, TOUCH, sizeof TOUCH);
+    /* Private memory: what older kernels can protect. */
+    CHECK(mmap(m.memory, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == m.memory);
+    memset(m.memory, 0, 0x40000);
+    memcpy(m.memory + 0x1000, TOUCH, sizeof TOUCH);
+    struct kvm_sregs sregs;
+    CHECK(ioctl(m.vcpu, KVM_GET_SREGS, &sregs) == 0);
+    sregs.ds.base = 0x20000;
+    sregs.ds.selector = 0x2000;
+    CHECK(ioctl(m.vcpu, KVM_SET_SREGS, &sregs) == 0);
+    struct uffdio_register r = {.range = {(uintptr_t)m.memory + 0x20000, 0x10000}, .mode = UFFDIO_REGISTER_MODE_WP};
+    if (ioctl(u, UFFDIO_REGISTER, &r)) SKIP("this kernel protects no such memory");
+    pthread_t id;
+    pthread_create(&id, NULL, runs_for_ever, &m);
+    usleep(300000);
+    struct uffdio_writeprotect w = {.range = r.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+    CHECK(ioctl(u, UFFDIO_WRITEPROTECT, &w) == 0);
+    struct pollfd p = {u, POLLIN, 0};
+    CHECK(poll(&p, 1, 10000) == 1);
+    for (int i = 0; i < 300; i++) runs(kvm); /* the collector runs meanwhile, and needs every thread */
+    w.mode = 0;
+    CHECK(ioctl(u, UFFDIO_WRITEPROTECT, &w) == 0);
+    _exit(0);
+}
+static void memory_that_free_gives_back(void) {
+    struct machine m = boot(device(), OUT_HLT, sizeof OUT_HLT);
+    char *block = malloc(MEMORY + 4096);
+    uint8_t *page = (uint8_t *)(((uintptr_t)block + 4095) & -4096ul);
+    memcpy(page, m.memory, MEMORY / 2);
+    struct kvm_userspace_memory_region region = {.memory_size = 0};
+    CHECK(ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
+    region = (struct kvm_userspace_memory_region){.memory_size = MEMORY, .userspace_addr = (uintptr_t)page};
+    CHECK(ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
+    turn(&m);
+    free(block); /* of a size that malloc maps, and so unmaps */
+    CHECK(ioctl(m.vcpu, KVM_RUN, 0) == -1 && errno == EFAULT);
+}
+static void locked_memory(void) {
+    struct rlimit limit;
+    if (getuid() && (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur != RLIM_INFINITY)) SKIP("this user can't lock that much");
+    CHECK(mlockall(MCL_CURRENT | MCL_FUTURE) == 0);
+    runs(device());
+}
+static void the_heap_is_as_it_was(void) {
+    int kvm = device(), vm = ioctl(kvm, KVM_CREATE_VM, 0);
+    CHECK(ioctl(vm, KVM_CREATE_VCPU, 0) >= 0);
+    uint64_t *fresh = malloc(160);
+    for (int i = 2; i < 20; i++) CHECK(fresh[i] == 0);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- filters */
+
+static int filter(const int *allowed, int n, uint32_t otherwise, unsigned flags) {
+    struct sock_filter f[64];
+    int k = 0;
+    f[k++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0);
+    for (int i = 0; i < n; i++) f[k++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)allowed[i], (uint8_t)(n - i), 0);
+    f[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, otherwise);
+    f[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog p = {(unsigned short)k, f};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &p);
+}
+/* What this program itself does after that. */
+static const int OWN[] = {SYS_ioctl, SYS_write, SYS_exit_group, SYS_fstat, SYS_newfstatat, SYS_lseek, SYS_tgkill};
+enum { OWNS = sizeof OWN / sizeof *OWN };
+
+static void a_filter_that_kills_the_process(void) {
+    struct machine m = boot(device(), OUT_HLT, sizeof OUT_HLT);
+    CHECK(filter(OWN, OWNS, SECCOMP_RET_KILL_PROCESS, SECCOMP_FILTER_FLAG_TSYNC) == 0);
+    for (int i = 0; i < 20000; i++) turn(&m);
+    exit(0); /* with all that Slate does at an end */
+}
+static void a_filter_that_kills_the_thread(void) {
+    struct machine m = boot(device(), OUT_HLT, sizeof OUT_HLT);
+    CHECK(filter(OWN, OWNS, SECCOMP_RET_KILL_THREAD, 0) == 0);
+    for (int i = 0; i < 1000; i++) turn(&m);
+    write(1, "turned\n", 7);
+    raw(SYS_uname, 0, 0, 0); /* the end of the only thread */
+}
+static void a_filter_before_the_first_vm(void) {
+    int kvm = device();
+    const int allowed[] = {SYS_ioctl, SYS_write, SYS_exit_group, SYS_mmap, SYS_munmap, SYS_close, SYS_fstat, SYS_newfstatat, SYS_lseek};
+    CHECK(filter(allowed, sizeof allowed / sizeof *allowed, SECCOMP_RET_KILL_PROCESS, 0) == 0);
+    runs(kvm);
+}
+static void a_filter_before_the_device(void) {
+    struct sock_filter f[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_uname, 0, 1),
+                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog p = {4, f};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p) == 0);
+    FAILS(ioctl(device(), KVM_CREATE_VM, 0), ENODEV);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- the end */
+
+static void ends_by(void) {
+    struct machine m = boot(device(), OUT_HLT, sizeof OUT_HLT);
+    turn(&m);
+    const char *how = arguments[2];
+    if (!strcmp(how, "_exit")) _exit(0);
+    if (!strcmp(how, "quick_exit")) quick_exit(0);
+    if (!strcmp(how, "exit_group")) syscall(SYS_exit_group, 0);
+    if (!strcmp(how, "SIGTERM")) raise(SIGTERM);
+    if (!strcmp(how, "abort")) abort();
+    if (!strcmp(how, "exec")) execl("/bin/true", "true", NULL);
+    if (!strcmp(how, "closed")) close(2);
+}
+static void standard_error_is_an_image(void) {
+    char name[] = "/tmp/slate-door-XXXXXX";
+    close(2);
+    CHECK(mkstemp(name) == 2);
+    unlink(name);
+    runs(device());
+    struct stat st;
+    if (fstat(2, &st) || st.st_size) _exit(1);
+}
+static void a_jvm_that_cannot_start(void) {
+    FAILS(ioctl(device(), KVM_CREATE_VM, 0), ENODEV);
+}
+
+#define TEST(name) {#name, name}
+static const struct {
+    const char *name;
+    void (*run)(void);
+} tests[] = {
+    TEST(a_guest_runs), TEST(opened_by_fopen), TEST(closed_by_fclose), TEST(opened_by_freopen), TEST(opened_by_functions_looked_up_in_libc),
+    TEST(opened_in_another_namespace), TEST(opened_by_syscall), TEST(opened_by_posix_spawn), TEST(opened_by_every_name),
+    TEST(a_path_descriptor_leads_to_it), TEST(something_lies_over_it), TEST(requests_by_instruction_are_served),
+    TEST(requests_on_another_descriptor_are_refused), TEST(requests_by_instruction_on_another_are_refused), TEST(exec_hands_it_on),
+    TEST(exec_without_environment), TEST(clearenv_before_use), TEST(children_of_one_that_only_looked), TEST(children_of_one_that_runs),
+    TEST(a_child_of_vfork), TEST(a_child_of_clone), TEST(another_root), TEST(another_user), TEST(a_user_namespace), TEST(received_from_itself),
+    TEST(received_from_another_process), TEST(copied_by_pidfd_getfd), TEST(duplicated), TEST(closed_by_close_range), TEST(closed_behind_libc),
+    TEST(descriptors_are_as_kvms), TEST(a_thread_on_four_pages), TEST(many_threads_on_small_stacks), TEST(first_use_on_a_coroutine),
+    TEST(a_coroutine_moves_between_threads), TEST(first_use_on_a_signal_stack), TEST(the_first_thread_ends_first),
+    TEST(others_go_on_while_a_vcpu_waits_for_a_page), TEST(memory_that_free_gives_back), TEST(locked_memory), TEST(a_filter_that_kills_the_process),
+    TEST(a_filter_before_the_first_vm), TEST(a_filter_before_the_device), TEST(standard_error_is_an_image),
+    /* What the test starts in a way of its own. */
+    TEST(inherited), TEST(opened_by_a_library_that_binds_deep), TEST(the_heap_is_as_it_was), TEST(a_filter_that_kills_the_thread), TEST(ends_by),
+    TEST(a_jvm_that_cannot_start),
+};
+enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 6 };
+
+int main(int argc, char **argv) {
+    arguments = argv;
+    for (int i = 0; i < TESTS; i++) {
+        if (argc < 2 && i < TESTS - BY_THE_TEST) puts(tests[i].name);
+        if (argc >= 2 && !strcmp(argv[1], tests[i].name)) {
+            tests[i].run();
+            return 0;
+        }
+    }
+    return argc < 2 ? 0 : 2;
+}
