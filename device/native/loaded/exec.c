@@ -143,7 +143,7 @@ long exec_plan(struct exec_plan *plan, int dirfd, const char *path, char *const 
     *plan = (struct exec_plan){0};
     long n = count(argv);
     if (n < 0) return n;
-    if (!slate_library || !path) return 0;
+    if (!slate_library || !path || raw(SYS_faccessat, AT_FDCWD, (long)slate_library, R_OK, 0, 0, 0) < 0) return 0;
     plan->bytes = (size_t)(n + 32) * sizeof(char *) + sizeof(struct program) + 16 * PATH_MAX;
     long at = raw(SYS_mmap, 0, (long)plan->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at < 0 && at >= -4095) return at;
