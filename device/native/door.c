@@ -269,8 +269,7 @@ static long copies(long number, int from, int to, long flags) {
 
 static long closes(int fd) {
     if (is_own_fd(fd)) return -EBADF;
-    if (is_kvm_fd(fd)) file_forget(fd);
-    return KERNEL;
+    return is_kvm_fd(fd) && is_ours() ? file_close(fd) : KERNEL;
 }
 
 static long closes_range(unsigned first, unsigned last, int flags) {

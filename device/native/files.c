@@ -48,7 +48,7 @@ HOT uint32_t file_get(int fd) {
     if ((unsigned)fd >= MAX_FDS) return 0;
     for (;;) {
         uint32_t handle = atomic_load_explicit(&slate_fds[fd], memory_order_acquire);
-        if (!handle) return 0;
+        if (!handle || UNLIKELY(handle == CLOSING)) return 0;
         struct file *f = &slate_files[handle];
         uint32_t n = atomic_load_explicit(&f->references, memory_order_relaxed);
         while (n && !atomic_compare_exchange_weak(&f->references, &n, n + 1)) {
@@ -105,7 +105,7 @@ int file_install(uint32_t handle, int fd) {
         }
         if (is_ours()) {
             uint32_t old = atomic_exchange(&slate_fds[fd], handle); /* closed behind our back */
-            if (old) file_put(old);
+            if (old && old != CLOSING) file_put(old);
         } else {
             file_put(handle);
         }
@@ -143,7 +143,7 @@ uint32_t file_get_sure(int fd) {
 
 uint32_t file_adopt(int fd) {
     struct stat st;
-    if ((unsigned)fd >= MAX_FDS || raw(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) < 0 || !S_ISREG(st.st_mode) || st.st_nlink) return 0;
+    if ((unsigned)fd >= MAX_FDS || atomic_load(&slate_fds[fd]) || raw(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) < 0 || !S_ISREG(st.st_mode) || st.st_nlink) return 0;
     uint32_t handle = file_by_inode(st.st_dev, st.st_ino);
     if (!handle) {
         char link[40], name[32];
@@ -176,14 +176,26 @@ int file_name(uint32_t handle, char *out, size_t bytes) {
 void file_forget(int fd) {
     if ((unsigned)fd >= MAX_FDS || !is_ours()) return;
     uint32_t handle = atomic_exchange(&slate_fds[fd], 0);
-    if (handle) file_put(handle);
+    if (handle && handle != CLOSING) file_put(handle);
+}
+
+/*
+ * The entry says so until the kernel has closed it: a call of another thread's in between must not find the file by its inode. When the
+ * number is another file's already, its entry stays.
+ */
+long file_close(int fd) {
+    uint32_t handle = atomic_exchange(&slate_fds[fd], CLOSING);
+    if (handle && handle != CLOSING) file_put(handle);
+    long r = raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    atomic_compare_exchange_strong(&slate_fds[fd], &(uint32_t){CLOSING}, 0);
+    return r;
 }
 
 void file_copy(int from, int to) {
     if ((unsigned)to >= MAX_FDS || !is_ours()) return;
     uint32_t handle = file_get(from);
     uint32_t old = atomic_exchange(&slate_fds[to], handle);
-    if (old) file_put(old);
+    if (old && old != CLOSING) file_put(old);
 }
 
 /* After fork() only one thread is left; a lock that another held stays locked for ever. */

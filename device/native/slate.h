@@ -121,7 +121,7 @@ struct file {
     uint32_t next_free;
 } __attribute__((aligned(64)));
 
-enum { MAX_FDS = 1 << 20, MAX_FILES = 1 << 17 };
+enum { MAX_FDS = 1 << 20, MAX_FILES = 1 << 17, CLOSING = MAX_FILES /* no handle: an entry that is on its way out */ };
 extern _Atomic uint32_t slate_fds[MAX_FDS]; /* handle, or 0 */
 extern struct file slate_files[MAX_FILES];
 
@@ -144,6 +144,7 @@ void file_put(uint32_t handle);
 uint32_t file_new(enum kind kind); /* one reference; 0: too many */
 int file_install(uint32_t handle, int fd); /* takes over the reference and the descriptor; -errno and both gone on failure */
 void file_forget(int fd);                  /* before the kernel closes fd */
+long file_close(int fd);                   /* close(2) of an entry */
 void file_copy(int from, int to);          /* after dup */
 void files_start(void);
 void files_in_child(void);
