@@ -178,8 +178,11 @@ class LoadedTest {
     @Test
     void aGoClientRunsOnItsOwnThreadsStacksAndSignals() throws Exception {
         assertThat(Host.loaded(QUIET, List.of(), goVmm()).output())
-                .isEqualTo("recovered: runtime error: invalid memory address or nil pointer dereference\na child\n"
-                        + "[3000 3000 3000 3000] true\n");
+                .isEqualTo("""
+                        recovered: runtime error: invalid memory address or nil pointer dereference
+                        a child
+                        [3000 3000 3000 3000] true
+                        """);
     }
 
     private static Path goVmm() throws Exception {
