@@ -4,10 +4,9 @@
 #
 #   qemu          Debian's qemu-system-x86, which must be installed (a link to it)
 #   npm           npm, which must be installed (a link to it)
-#   cloud-kernel  Debian's kernel for virtual machines; kernel, rt-kernel, pae-kernel: its others
-#   busybox       Debian's static busybox; busybox32: of i386
-#   memtest       Debian's memtest86+
-#   initrd        a first root file system for Linux, of busybox and ./init; initrd32: of i386
+#   cloud-kernel  Debian's kernel for virtual machines; kernel, rt-kernel: its others
+#   busybox       Debian's static busybox
+#   initrd        a first root file system for Linux, of busybox and ./init
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb
@@ -50,7 +49,6 @@ trouble=
 apt_own_lists() {
   own_lists=1
   apt_options="$apt_options -o Dir::State::lists=$folder/apt/lists"
-  [ -z "${1-}" ] || apt_options="$apt_options -o APT::Architectures::=amd64 -o APT::Architectures::=$1"
   say "fetching Debian's lists of packages"
   # One source of several may fail: the package may be in another.
   apt_log update -qq -o APT::Update::Error-Mode=any || trouble="; apt said: $(complaint)"
@@ -72,19 +70,14 @@ download() { # package
 }
 
 # Puts one file of a package at $work/got. A package that only names the current one leads there by its first dependency.
-from_debian() { # package, pattern of the file in it, foreign architecture
+from_debian() { # package, pattern of the file in it
   have apt-get && have dpkg-deb || cannot "$1 comes from Debian, and this machine has no apt-get"
   mkdir -p "$work" "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial"
   : >"$folder/apt/status"
-  [ -z "${3-}" ] || apt_own_lists "$3"
   package=$1
   for try in 1 2; do
-    case $1 in linux-image-*)
-      package=$(field "$1" Depends | sed 's/[ ,(].*//')
-      case $1 in *:*) package=$package:${1#*:} ;; esac
-      ;;
-    esac
-    case $package in '' | :*) ;; *) ! download "$package" || break ;; esac
+    case $1 in linux-image-*) package=$(field "$1" Depends | sed 's/[ ,(].*//') ;; esac
+    [ -z "$package" ] || ! download "$package" || break
     [ -z "$own_lists" ] || {
       [ -n "$(field "$1" Package)" ] || cannot "the sources of this machine's apt have no package $1$trouble"
       cannot "$package can't be fetched: $(complaint)"
@@ -104,7 +97,7 @@ qemu | npm | msb) ;; # links: looked up each time
   # What is made of files of this folder is made again when they are newer.
   if [ -e "$folder/$part" ]; then
     case $part in
-    initrd*) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
+    initrd) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     *) exit 0 ;;
     esac
   fi
@@ -133,26 +126,14 @@ rt-kernel)
   from_debian linux-image-rt-amd64 'boot/vmlinuz-*'
   done_with "$got"
   ;;
-pae-kernel)
-  from_debian linux-image-686-pae:i386 'boot/vmlinuz-*' i386
-  done_with "$got"
-  ;;
 busybox)
   from_debian busybox-static bin/busybox
   done_with "$got"
   ;;
-memtest)
-  from_debian memtest86+ 'boot/*x64.bin'
-  done_with "$got"
-  ;;
-busybox32)
-  from_debian busybox-static:i386 bin/busybox i386
-  done_with "$got"
-  ;;
-initrd | initrd32)
-  another busybox${part#initrd}
+initrd)
+  another busybox
   mkdir -p "$work"
-  sh "$here/cpio.sh" init="$here/init" bin/busybox="$folder/busybox${part#initrd}" >"$work/initrd"
+  sh "$here/cpio.sh" init="$here/init" bin/busybox="$folder/busybox" >"$work/initrd"
   done_with "$work/initrd"
   ;;
 rootfs)

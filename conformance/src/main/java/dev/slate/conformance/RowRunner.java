@@ -208,7 +208,9 @@ public final class RowRunner {
                 .redirectOutput(ProcessBuilder.Redirect.DISCARD)
                 .start()
                 .waitFor();
-        process.destroyForcibly().waitFor();
+        // By its handle: Process.destroyForcibly would close the output, and what nobody has read yet would be gone.
+        process.toHandle().destroyForcibly();
+        process.waitFor();
     }
 
     /** Deletes what the program left, but keeps the folder with the report of a crashed JVM. */
