@@ -60,6 +60,7 @@ final class DemoTest {
         Shell compiled =
                 Shell.run(folder, Map.of(), "cc", "-shared", "-fPIC", "-xc", "/dev/null", "-o", shim.toString());
         assertThat(compiled.status()).as(compiled.err()).isZero();
+        Files.createFile(shim.resolveSibling("slate-loader"));
         parts = Files.createDirectories(tree.resolve("build/machines/parts"));
         Files.writeString(parts.resolve("cloud-kernel"), "a kernel");
         Files.writeString(parts.resolve("initrd"), "");

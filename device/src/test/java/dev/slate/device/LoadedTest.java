@@ -177,8 +177,7 @@ class LoadedTest {
 
     @Test
     void aGoClientRunsOnItsOwnThreadsStacksAndSignals() throws Exception {
-        assertThat(Host.loaded(QUIET, List.of(), goVmm()).output())
-                .isEqualTo("""
+        assertThat(Host.loaded(QUIET, List.of(), goVmm()).output()).isEqualTo("""
                         recovered: runtime error: invalid memory address or nil pointer dereference
                         a child
                         [3000 3000 3000 3000] true
