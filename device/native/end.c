@@ -4,7 +4,7 @@
  */
 #include "slate.h"
 
-#include <dirent.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 void end_of_client(void) {
@@ -89,7 +89,23 @@ static bool lives(void) {
     return found;
 }
 
-static atomic_bool filtered, ended;
+static atomic_bool filtered, ended, blind;
+static pthread_mutex_t looking = PTHREAD_MUTEX_INITIALIZER;
+
+void end_blind(void) {
+    pthread_mutex_lock(&looking); /* not while the keeper looks */
+    atomic_store(&blind, true);
+    pthread_mutex_unlock(&looking);
+}
+
+static bool looks_alive(bool *leader) {
+    pthread_mutex_lock(&looking);
+    bool alive = atomic_load(&blind) || lives();
+    *leader = atomic_load(&blind) || state_of((int)raw(SYS_getpid, 0, 0, 0, 0, 0, 0)) != 'Z';
+    pthread_mutex_unlock(&looking);
+    return alive;
+}
+
 void end_watch(void) {
     atomic_store(&filtered, true);
     keeper_wake();
@@ -100,10 +116,10 @@ void end_thread_gone(void) {
 }
 
 bool end_poll(void) {
-    if (!atomic_load(&filtered) && !atomic_load(&ended)) return false;
-    if (lives()) {
-        /* A client whose first thread lives ends with it. */
-        if (state_of((int)raw(SYS_getpid, 0, 0, 0, 0, 0, 0)) != 'Z') atomic_store(&ended, false);
+    bool leader;
+    if ((!atomic_load(&filtered) && !atomic_load(&ended)) || atomic_load(&blind)) return false;
+    if (looks_alive(&leader)) {
+        if (leader) atomic_store(&ended, false); /* a client whose first thread lives ends with it */
         return atomic_load(&filtered) || atomic_load(&ended);
     }
     if (!atomic_load(&filtered)) _exit(0);

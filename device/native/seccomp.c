@@ -197,7 +197,8 @@ const struct sock_fprog *seccomp_installs(const struct sock_fprog *filter, bool 
         slate_say("the seccomp filter that the program installs forbids %s, which Slate needs: the filter is installed without that%s%s.", names,
                   help ? "; to have none: " : "", help ? help : "");
     }
-    if (client && kills && !all_threads) end_watch();
+    if (client && all_threads && !files) end_blind();
+    else if (client && kills) end_watch();
     unsigned n = atomic_load(&count);
     if (n < MOST) {
         installed[n] = *out;

@@ -196,6 +196,7 @@ const char *seccomp_forbids_start(void); /* a call whose use would end a thread 
 void end_of_client(void); /* statistics and recording, once the client is at its end */
 void end_thread_gone(void); /* a thread of the client's ends: if it is the last one, the process does */
 void end_watch(void);       /* from now on: nothing of Slate's outlives the last of the client's threads */
+void end_blind(void);        /* a filter for all threads is coming that forbids looking */
 bool end_poll(void);        /* called four times a second while it gives true */
 void end_own_thread(bool begins); /* the calling thread is Slate's */
 
