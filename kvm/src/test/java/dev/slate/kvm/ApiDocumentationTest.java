@@ -14,6 +14,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** What a program that uses the Java API reads: the example, and the javadoc, which lies in {@code kvm/target/javadoc} afterwards. */
 class ApiDocumentationTest {
@@ -49,19 +51,45 @@ class ApiDocumentationTest {
         return process.waitFor();
     }
 
-    @Test
-    void theMachineOfTheExampleDoesWhatItsCommentSays() throws Exception {
+    @ParameterizedTest
+    @CsvSource(
+            quoteCharacter = '"',
+            delimiter = '|',
+            value = {
+                "Machine | SLATE",
+                "Guest | 5050",
+                "SerialConsole | typed on a serial line",
+                "DirtyLog | dirty: [3, 5, 8]; dirty: []; dirty: [3, 5, 8]",
+                "Device | 12 squared is 144",
+                "TwoVcpus | 100000"
+            })
+    void anExampleDoesWhatItsCommentSays(String name, String output) throws Exception {
         List<String> said = new ArrayList<>();
         int status = run(
                 List.of(
                         tool("java").toString(),
                         "--enable-native-access=ALL-UNNAMED",
+                        "-XX:TieredStopAtLevel=1",
                         "-cp",
                         location(Cpu.class) + File.pathSeparator + location(Kvm.class),
-                        "examples/java/Machine.java"),
+                        "examples/java/" + name + ".java"),
                 said);
-        assertThat(said).containsExactly("SLATE");
+        assertThat(said).containsExactly(output.split("; "));
         assertThat(status).isZero();
+    }
+
+    @Test
+    void everyExampleIsRun() throws Exception {
+        try (Stream<Path> files = Files.list(ROOT.resolve("examples/java"))) {
+            assertThat(files.map(file -> file.getFileName().toString()))
+                    .containsExactlyInAnyOrder(
+                            "Machine.java",
+                            "Guest.java",
+                            "SerialConsole.java",
+                            "DirtyLog.java",
+                            "Device.java",
+                            "TwoVcpus.java");
+        }
     }
 
     @Test
