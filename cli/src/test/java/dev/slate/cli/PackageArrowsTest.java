@@ -39,7 +39,7 @@ final class PackageArrowsTest {
             Set.of("io", "memslot", "stats"),
             Set.of("mmu"),
             Set.of("irqchip", "rmap", "smm"),
-            Set.of("mmu.shadow", "mmu.tdp", "pv"),
+            Set.of("mmu.shadow", "mmu.tdp", "nested", "pv"),
             Set.of("msr"),
             Set.of("state"),
             Set.of("run"),

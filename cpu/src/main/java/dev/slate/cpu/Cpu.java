@@ -43,6 +43,12 @@ public final class Cpu {
     /** What the hypervisor asks for. */
     public final Controls controls = new Controls();
 
+    /** What a guest's hypervisor intercepts of its guest. */
+    public final Intercepts intercepts = new Intercepts();
+
+    /** CR2 before the page fault under way: an intercepted one leaves it so. */
+    private long cr2Before;
+
     /** What an exit carries. */
     public final ExitInfo exit = new ExitInfo();
 
@@ -463,7 +469,27 @@ public final class Cpu {
 
     /** Sets CR2 for the page fault that is about to be raised. */
     public void faultAddress(long la) {
+        cr2Before = s.cr2;
         s.cr2 = la;
+    }
+
+    /**
+     * Describes an exit to a guest's hypervisor; an exception's, if it is a page fault, takes the address out of CR2 again.
+     *
+     * @param code of {@link SvmExit}
+     * @param event the event under delivery, or 0
+     * @return {@link CpuExit#INTERCEPT}
+     */
+    public int intercepted(int code, long info, long event) {
+        exit.code = code;
+        exit.info = info;
+        exit.info2 = 0;
+        exit.event = event;
+        if (code == SvmExit.EXCEPTION + GuestFault.PF) {
+            exit.info2 = s.cr2;
+            s.cr2 = cr2Before;
+        }
+        return CpuExit.INTERCEPT;
     }
 
     /**
@@ -667,7 +693,7 @@ public final class Cpu {
             return null;
         }
         Block b = code.hit(rip);
-        return b != null && translator != null && translator.wants(b) ? null : b;
+        return b != null && translator != null && !intercepts.active() && translator.wants(b) ? null : b;
     }
 
     /** Lets a translator run hot blocks from now on, or none. Between runs. */
@@ -750,14 +776,18 @@ public final class Cpu {
     }
 
     /**
-     * Delivers an event before the next instruction, as VMRUN's event injection does.
+     * Delivers an event before the next instruction, as VMRUN's event injection does. No intercept of it is looked at, but those of faults on
+     * the way are. An NMI blocks no others by being injected: who has taken one from outside says so in {@link CpuState#nmiBlocked}.
      *
+     * @param type {@link SvmExit#EVENT_INTR} and its like
+     * @param vector 0..255
+     * @param instructionLength of {@link SvmExit#EVENT_SOFTWARE}, and of INT3's and INTO's exceptions: from rip to the address that is pushed
      * @return {@link CpuExit#NONE}, or {@link CpuExit#SHUTDOWN}, or an exit of the memory that delivery needs (the event must then be
-     *     injected again)
+     *     injected again), or {@link CpuExit#INTERCEPT}
      */
-    public int inject(int vector, boolean hasErrorCode, int errorCode, boolean software, int instructionLength) {
+    public int inject(int type, int vector, boolean hasErrorCode, int errorCode, int instructionLength) {
         modeChanged();
         loop.executing = false;
-        return events.inject(vector, hasErrorCode, errorCode, software, instructionLength);
+        return events.inject(type, vector, hasErrorCode, errorCode, instructionLength);
     }
 }

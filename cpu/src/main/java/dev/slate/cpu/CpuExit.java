@@ -53,6 +53,18 @@ public final class CpuExit {
      */
     public static final int BUS_LOCK = 20;
 
+    /**
+     * A guest's hypervisor wants to hear of this ({@link Intercepts}): {@link ExitInfo#code} and what belongs to it. Nothing of the instruction
+     * has happened.
+     */
+    public static final int INTERCEPT = 21;
+
+    /**
+     * VMRUN, VMLOAD, VMSAVE, STGI, CLGI or SKINIT with EFER.SVME set and at privilege 0: {@link ExitInfo#code} says which ({@link
+     * SvmExit#VMRUN} ...), {@link ExitInfo#info} is rAX.
+     */
+    public static final int SVM = 22;
+
     private static final String[] NAMES = {
         "none",
         "intr",
@@ -74,7 +86,9 @@ public final class CpuExit {
         "invd",
         "stopped",
         "nmi_window",
-        "bus_lock"
+        "bus_lock",
+        "intercept",
+        "svm"
     };
 
     private CpuExit() {}

@@ -102,6 +102,7 @@ public final class CpuState {
     public static final long EFER_LME = 1 << 8;
     public static final long EFER_LMA = 1 << 10;
     public static final long EFER_NX = 1 << 11;
+    public static final long EFER_SVME = 1 << 12;
 
     // Segment attributes: descriptor bits 40-47 and 52-55 as in KVM's and the VMCB's "ar" form.
     public static final int ATTR_TYPE = 0xf;

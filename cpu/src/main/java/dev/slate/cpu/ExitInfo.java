@@ -11,6 +11,15 @@ public final class ExitInfo {
     /** By exit: see {@link CpuExit}. */
     public long info2;
 
+    /** {@link CpuExit#INTERCEPT} and {@link CpuExit#SVM}: the exit code, of {@link SvmExit}. */
+    public int code;
+
+    /**
+     * {@link CpuExit#INTERCEPT}: the event during whose delivery it came, as EXITINTINFO has it; 0: none. Events that the hypervisor injects
+     * itself are not among them.
+     */
+    public long event;
+
     /** The instruction's bytes, where the exit gives them. */
     public final byte[] bytes = new byte[15];
 

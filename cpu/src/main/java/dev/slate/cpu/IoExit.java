@@ -20,6 +20,9 @@ public final class IoExit {
     /** Strings: log2 of the address size in bytes (1..3), which is that of the count, too. */
     public int addressSize;
 
+    /** Strings: the segment register, as {@link CpuState#DS}. */
+    public int segment;
+
     /** OUT: the value. */
     public int data;
 

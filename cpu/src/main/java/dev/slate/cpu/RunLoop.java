@@ -78,7 +78,8 @@ final class RunLoop {
         try {
             block = code.find(s.rip);
             Translator t = translator;
-            if (t != null && limit == Integer.MAX_VALUE) {
+            // Machine code knows no intercepts.
+            if (t != null && limit == Integer.MAX_VALUE && !cpu.intercepts.active()) {
                 if (t.enters(block)) {
                     // Asked anew: the first one may have put another in its place.
                     return java.util.Objects.requireNonNull(translator).run(block);
@@ -241,6 +242,9 @@ final class RunLoop {
             return CpuExit.DEBUG;
         }
         s.dr6 = s.dr6 & ~0xfL | dr6Bits;
+        if (cpu.intercepts.wants(SvmExit.EXCEPTION + GuestFault.DB)) {
+            return cpu.intercepted(SvmExit.EXCEPTION + GuestFault.DB, 0, 0);
+        }
         s.dr7 &= ~DR7_GD;
         cpu.breakpoints.refresh();
         return delivered(events.deliverDebug(fault));

@@ -95,7 +95,7 @@ final class CodeSegmentsTest {
 
         @Test
         void anInterruptsHandlerIsFoundInItsOwnSegment() {
-            assertThat(memory.cpu.inject(0x40, false, 0, false, 0)).isEqualTo(CpuExit.NONE);
+            assertThat(memory.cpu.inject(SvmExit.EVENT_INTR, 0x40, false, 0, 0)).isEqualTo(CpuExit.NONE);
             assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
             assertThat(s.gpr[CpuState.RAX]).isEqualTo(2);
         }

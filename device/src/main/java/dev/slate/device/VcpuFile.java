@@ -243,6 +243,8 @@ final class VcpuFile extends KvmFile {
                 KvmVcpuEvents.read(scratch, events);
                 vcpu.setEvents(events);
             }
+            case Ioctl.GET_NESTED_STATE -> NestedStates.get(vcpu, arg, scratch);
+            case Ioctl.SET_NESTED_STATE -> NestedStates.set(vcpu, arg, scratch);
             case Ioctl.GET_MP_STATE -> {
                 put32(scratch, vcpu.getMpState());
                 UserMemory.write(arg, scratch, Abi.MP_STATE.bytes());

@@ -107,7 +107,8 @@ public enum Cap {
     GET_MSR_FEATURES(153, 1),
     HYPERV_EVENTFD(154, missing("Hyper-V")),
     HYPERV_TLBFLUSH(155, missing("Hyper-V")),
-    NESTED_STATE(157, missing("nested virtualization")),
+    /** The header and a VMCB. Without {@link Knobs#NESTED} there is no state, and no capability; KVM has it always. */
+    NESTED_STATE(157, kvm -> kvm.supported().has(Feature.SVM) ? NestedState.HEADER_BYTES + NestedState.VMCB_BYTES : 0),
     MSR_PLATFORM_INFO(159, 1, onVm(-1)),
     HYPERV_SEND_IPI(161, missing("Hyper-V")),
     COALESCED_PIO(162, 1),

@@ -74,6 +74,12 @@ public final class Knobs {
             List.of("host", "amd", "intel"),
             "Whose processor KVM_GET_SUPPORTED_CPUID names; where AMD and Intel differ a guest gets what its CPUID says.",
             "");
+    public static final Knob NESTED = toggle(
+            "nested",
+            false,
+            "kvm_amd.nested",
+            "Guests that are AMD's get SVM, without nested paging: they can run guests of their own.",
+            "002");
     public static final Knob EAGER_PAGE_SPLIT = toggle(
             "mmu.eager-page-split",
             true,
@@ -168,6 +174,7 @@ public final class Knobs {
             TRANSLATOR,
             TRANSLATOR_CACHE,
             CPU_VENDOR,
+            NESTED,
             TDP,
             EAGER_PAGE_SPLIT,
             HUGE_PAGES,

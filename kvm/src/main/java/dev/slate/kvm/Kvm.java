@@ -60,7 +60,7 @@ public final class Kvm {
         this.host = host;
         this.knobs = knobs;
         this.parameters = new ModuleParameters(knobs);
-        this.features = ProcessorFeatures.ofModel(knobs.value(Knobs.CPU_MODEL), host);
+        this.features = ProcessorFeatures.ofModel(knobs.value(Knobs.CPU_MODEL), knobs.on(Knobs.NESTED), host);
         this.supported = new SupportedCpuid(
                 host,
                 knobs.value(Knobs.CPU_VENDOR),

@@ -232,6 +232,7 @@ public final class Vcpu implements AutoCloseable {
             if (!SregsTransfer.set(state, apic, events, parts.mode, reserved, cpuid.maxPhysicalAddress(), from)) {
                 throw Errno.EINVAL.raise();
             }
+            parts.nested.eferChanged(false);
             parts.processor.pageTablesReplaced();
         } finally {
             mutex.unlock();
@@ -408,6 +409,36 @@ public final class Vcpu implements AutoCloseable {
         mutex.lock();
         try {
             if (!transfer.set(from)) {
+                throw Errno.EINVAL.raise();
+            }
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** {@code KVM_GET_NESTED_STATE}. @throws KvmException EINVAL: guests have no guests ({@link Knobs#NESTED}) */
+    public void getNestedState(NestedState into) {
+        mutex.lock();
+        try {
+            if (!msrs.nestedOffered()) {
+                throw Errno.EINVAL.raise();
+            }
+            parts.nested.getState(into);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /**
+     * {@code KVM_SET_NESTED_STATE}: last of what is restored; the registers are those of the guest's guest already.
+     *
+     * @throws KvmException EINVAL, and nothing has changed: as {@link #getNestedState}, or a state that can't be
+     */
+    public void setNestedState(NestedState from) {
+        mutex.lock();
+        try {
+            boolean inSmm = parts.smm.active();
+            if (!msrs.nestedOffered() || !parts.nested.setState(from, inSmm)) {
                 throw Errno.EINVAL.raise();
             }
         } finally {

@@ -6,6 +6,7 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.SvmExit;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 
@@ -21,6 +22,9 @@ final class ControlRegisters {
     private static final long DR7_WRITABLE = 0xffff_23ffL;
     private static final long DR7_ONES = 0x400;
     private static final int DR6_BD = 1 << 13;
+
+    /** EXITINFO1 of an intercepted access: it was a MOV, whose general register stands in the low bits (APM 2 15.8.1). */
+    private static final long MOVED = 1L << 63;
 
     private final Operands o;
     private final Cpu cpu;
@@ -43,29 +47,35 @@ final class ControlRegisters {
             case Op.MOV_FROM_CR -> {
                 o.privileged();
                 long v = readControl(Insn.reg(w0));
+                o.intercept(SvmExit.CR0_READ + Insn.reg(w0), MOVED | Insn.rm(w0), w0, w1);
                 gpr[Insn.rm(w0)] = cpu.mode64 ? v : v & 0xffff_ffffL;
             }
             case Op.MOV_TO_CR -> {
                 o.privileged();
                 return writeControl(Insn.reg(w0), w0, w1);
             }
-            case Op.MOV_FROM_DR -> debugRegister(op, w0);
+            case Op.MOV_FROM_DR -> debugRegister(op, w0, w1);
             case Op.MOV_TO_DR -> {
-                debugRegister(op, w0);
+                debugRegister(op, w0, w1);
                 cpu.serialize();
             }
             case Op.CLTS -> {
                 o.privileged();
+                o.intercept(SvmExit.CR0_WRITE, 0, w0, w1);
                 s.cr0 &= ~CR0_TS;
             }
             case Op.LMSW -> {
                 o.privileged();
+                o.intercept(SvmExit.CR0_WRITE, 0, w0, w1);
+                // To this one it is no matter what is written (APM 2 15.8.1).
+                o.intercept(SvmExit.CR0_SEL_WRITE, 0, w0, w1);
                 long v = o.rm(w0, w1, 1) & 0xf;
                 // PE can be set, not cleared.
                 setCr0(s.cr0 & ~0xeL | v);
             }
             case Op.SMSW -> {
                 userMode();
+                o.intercept(SvmExit.CR0_READ, 0, w0, w1);
                 if ((w0 & Insn.MEM) != 0) {
                     o.storeMemory(w0, w1, 1, s.cr0);
                 } else {
@@ -80,6 +90,7 @@ final class ControlRegisters {
             case Op.LLDT, Op.LTR -> {
                 SystemOps.needsProtectedMode(o);
                 o.privileged();
+                o.intercept(op == Op.LLDT ? SvmExit.LDTR_WRITE : SvmExit.TR_WRITE, 0, w0, w1);
                 int selector = (int) o.rm(w0, w1, 1);
                 if (op == Op.LLDT) {
                     segments.loadLdt(selector);
@@ -91,6 +102,7 @@ final class ControlRegisters {
             case Op.SLDT, Op.STR -> {
                 SystemOps.needsProtectedMode(o);
                 userMode();
+                o.intercept(op == Op.SLDT ? SvmExit.LDTR_READ : SvmExit.TR_READ, 0, w0, w1);
                 int selector = s.segSelector[op == Op.SLDT ? LDTR : TR];
                 o.setRm(w0, w1, (w0 & Insn.MEM) != 0 ? 1 : size, selector);
             }
@@ -100,6 +112,7 @@ final class ControlRegisters {
                 if (cpu.mode64) {
                     la = o.offset(w0, w1) + cpu.segmentBase[Insn.segment(w0)];
                 }
+                o.intercept(SvmExit.INVLPG, la, w0, w1);
                 if (!cpu.mode64 || cpu.canonical(la)) {
                     cpu.invlpg(cpu.wrap(la));
                 }
@@ -148,12 +161,19 @@ final class ControlRegisters {
         if (!cpu.mode64) {
             v &= 0xffff_ffffL;
         }
+        if (n != 0 && n != 2 && n != 3 && n != 4 && n != 8) {
+            throw o.undefined();
+        }
+        o.intercept(SvmExit.CR0_WRITE + n, MOVED | Insn.rm(w0), w0, w1);
+        if (n == 0 && ((v ^ s.cr0) & ~(CR0_TS | CR0_MP)) != 0) {
+            o.intercept(SvmExit.CR0_SEL_WRITE, MOVED | Insn.rm(w0), w0, w1);
+        }
         switch (n) {
             case 0 -> setCr0(v);
             case 2 -> s.cr2 = v;
             case 3 -> setCr3(v);
             case 4 -> setCr4(v);
-            case 8 -> {
+            default -> {
                 if ((v & ~0xfL) != 0) {
                     throw o.protection();
                 }
@@ -163,7 +183,6 @@ final class ControlRegisters {
                 s.rip = cpu.exit.nextRip;
                 return exit;
             }
-            default -> throw o.undefined();
         }
         cpu.serialize();
         s.rip = o.next(w0, w1);
@@ -252,7 +271,7 @@ final class ControlRegisters {
 
     // ------------------------------------------------------------------ debug registers
 
-    private void debugRegister(int op, long w0) {
+    private void debugRegister(int op, long w0, long w1) {
         int n = Insn.reg(w0);
         if (n == 4 || n == 5) {
             if ((s.cr4 & CR4_DE) != 0) {
@@ -268,6 +287,7 @@ final class ControlRegisters {
             throw cpu.fault(GuestFault.DB, DR6_BD);
         }
         int r = Insn.rm(w0);
+        o.intercept((op == Op.MOV_FROM_DR ? SvmExit.DR0_READ : SvmExit.DR0_WRITE) + n, r, w0, w1);
         if (op == Op.MOV_FROM_DR) {
             long v = n < 4 ? s.dr[n] : n == 6 ? s.dr6 : s.dr7;
             gpr[r] = cpu.mode64 ? v : v & 0xffff_ffffL;
@@ -293,6 +313,7 @@ final class ControlRegisters {
 
     private void loadTable(int op, long w0, long w1) {
         o.privileged();
+        o.intercept(op == Op.LGDT ? SvmExit.GDTR_WRITE : SvmExit.IDTR_WRITE, 0, w0, w1);
         int seg = Insn.segment(w0);
         int bytes = cpu.mode64 ? 10 : 6;
         long la = o.address(w0, w1, bytes, false);
@@ -317,6 +338,7 @@ final class ControlRegisters {
 
     private void storeTable(int op, long w0, long w1) {
         userMode();
+        o.intercept(op == Op.SGDT ? SvmExit.GDTR_READ : SvmExit.IDTR_READ, 0, w0, w1);
         int seg = Insn.segment(w0);
         int bytes = cpu.mode64 ? 10 : 6;
         long la = o.address(w0, w1, bytes, true);
@@ -332,6 +354,7 @@ final class ControlRegisters {
 
     private void invalidatePcid(long w0, long w1) {
         o.privileged();
+        o.intercept(SvmExit.INVPCID, 0, w0, w1);
         long type = cpu.mode64 ? gpr[Insn.reg(w0)] : gpr[Insn.reg(w0)] & 0xffff_ffffL;
         int seg = Insn.segment(w0);
         long la = o.address(w0, w1, 16, false);

@@ -12,6 +12,7 @@ import dev.slate.cpu.CpuObserver;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.LeaveGuest;
+import dev.slate.cpu.SvmExit;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -19,8 +20,10 @@ import org.jspecify.annotations.Nullable;
  * fault. Nothing of the processor's state has changed when a delivery throws, the stack's memory and CR2 excepted.
  */
 public final class Events {
-    /** An exception, an external interrupt or NMI: no privilege check of the gate, EXT set in the error codes of faults. */
+    /** An external interrupt or NMI: no privilege check of the gate, EXT set in the error codes of faults. */
     static final int EXTERNAL = 0;
+    /** An exception: no privilege check either; EXT is set by Intel's processors alone (APM 2 8.4.1: the source is external). */
+    static final int EXCEPTION = 3;
     /** INT n, INT3, INTO: the gate's DPL is checked. */
     static final int SOFTWARE = 1;
     /** INT1: neither. */
@@ -33,6 +36,9 @@ public final class Events {
     private final CpuState s;
     private final Segments segments;
     private final TaskSwitch tasks;
+    /** As {@link dev.slate.cpu.ExitInfo#event}: the INT n, INT3 or INTO whose delivery has just faulted; 0: none has. */
+    private long software;
+
     /** The #DB under delivery is a fault. */
     private boolean debugFault;
 
@@ -51,32 +57,44 @@ public final class Events {
      *     instruction then raises the exception again
      */
     public int deliver(int vector, int errorCode) {
-        return deliver(vector, GuestFault.hasErrorCode(vector), errorCode, EXTERNAL, s.rip);
+        boolean hasErrorCode = GuestFault.hasErrorCode(vector);
+        // Of an INT n, when this is a fault of its delivery.
+        long event = software;
+        software = 0;
+        if (cpu.intercepts.wants(SvmExit.EXCEPTION + vector)) {
+            return cpu.intercepted(SvmExit.EXCEPTION + vector, hasErrorCode ? errorCode & 0xffff_ffffL : 0, event);
+        }
+        return deliver(exception(vector, hasErrorCode, errorCode), vector, hasErrorCode, errorCode, EXCEPTION, s.rip);
+    }
+
+    /** An exception as EXITINTINFO has it. */
+    private static long exception(int vector, boolean hasErrorCode, int errorCode) {
+        long event = SvmExit.EVENT_VALID & 0xffff_ffffL | SvmExit.EVENT_EXCEPTION | vector;
+        return hasErrorCode ? event | SvmExit.EVENT_ERROR_CODE | (long) errorCode << 32 : event;
     }
 
     /** Raises #DB at {@code s.rip}, DR6 set already; {@code fault} sets RF in the saved flags. */
     public int deliverDebug(boolean fault) {
         debugFault = fault;
-        int outcome = deliver(GuestFault.DB, false, 0, EXTERNAL, s.rip);
+        int outcome = deliver(exception(GuestFault.DB, false, 0), GuestFault.DB, false, 0, EXCEPTION, s.rip);
         debugFault = false;
         return outcome;
     }
 
     /** As {@link Cpu#inject}. */
-    public int inject(int vector, boolean hasErrorCode, int errorCode, boolean software, int instructionLength) {
-        int exit = deliver(
-                vector,
-                hasErrorCode,
-                errorCode,
-                software ? SOFTWARE : EXTERNAL,
-                software ? s.rip + instructionLength : s.rip);
-        if (exit == CpuExit.NONE && vector == GuestFault.NMI && !software) {
-            s.nmiBlocked = true;
-        }
-        return exit;
+    public int inject(int type, int vector, boolean hasErrorCode, int errorCode, int instructionLength) {
+        // INT3 and INTO are exceptions to an injector, and go through the gate as software's (APM 2 15.20).
+        boolean byInstruction = type == SvmExit.EVENT_SOFTWARE
+                || type == SvmExit.EVENT_EXCEPTION
+                        && instructionLength != 0
+                        && (vector == GuestFault.BP || vector == GuestFault.OF);
+        int kind = byInstruction ? SOFTWARE : type == SvmExit.EVENT_EXCEPTION ? EXCEPTION : EXTERNAL;
+        long rip = s.rip + instructionLength;
+        return deliver(0, vector, hasErrorCode, errorCode, kind, cpu.mode64 ? rip : rip & 0xffff_ffffL);
     }
 
-    private int deliver(int vector, boolean hasErrorCode, int errorCode, int kind, long returnRip) {
+    /** @param event what a guest's hypervisor is told to be under delivery when it intercepts something on the way */
+    private int deliver(long event, int vector, boolean hasErrorCode, int errorCode, int kind, long returnRip) {
         for (int attempts = 0; ; attempts++) {
             if (attempts == MOST_ATTEMPTS) {
                 // #AC whose own delivery raises #AC never ends on silicon (CVE-2015-5307). Nothing has been
@@ -86,19 +104,31 @@ public final class Events {
             }
             GuestFault fault = attempt(vector, hasErrorCode, errorCode, kind, returnRip);
             if (fault == null) {
+                if (exit == CpuExit.INTERCEPT) {
+                    // A task switch.
+                    cpu.exit.event = event;
+                }
                 return exit;
             }
             int second = fault.vector;
-            if (vector == GuestFault.DF) {
+            if (cpu.intercepts.wants(SvmExit.EXCEPTION + second)) {
+                // Before the two become a double fault (APM 2 15.12).
+                return cpu.intercepted(SvmExit.EXCEPTION + second, fault.errorCode & 0xffff_ffffL, event);
+            }
+            if (vector == GuestFault.DF && kind == EXCEPTION) {
                 return CpuExit.SHUTDOWN;
             }
-            boolean escalates = kind == EXTERNAL
+            boolean escalates = kind == EXCEPTION
                     && (contributory(second) && (contributory(vector) || vector == GuestFault.PF)
                             || second == GuestFault.PF && vector == GuestFault.PF);
             vector = escalates ? GuestFault.DF : second;
             errorCode = escalates ? 0 : fault.errorCode;
             hasErrorCode = GuestFault.hasErrorCode(vector);
-            kind = EXTERNAL;
+            if (escalates && cpu.intercepts.wants(SvmExit.EXCEPTION + GuestFault.DF)) {
+                return cpu.intercepted(SvmExit.EXCEPTION + GuestFault.DF, 0, event);
+            }
+            event = exception(vector, hasErrorCode, errorCode);
+            kind = EXCEPTION;
             returnRip = s.rip;
         }
     }
@@ -128,15 +158,18 @@ public final class Events {
 
     /** One delivery, which may throw. */
     void enter(int vector, boolean hasErrorCode, int errorCode, int kind, long returnRip) {
-        segments.external = kind == SOFTWARE ? 0 : 1;
+        segments.external = kind == SOFTWARE || kind == EXCEPTION && !cpu.intel ? 0 : 1;
+        software = kind == SOFTWARE && cpu.intercepts.active()
+                ? SvmExit.EVENT_VALID & 0xffff_ffffL | SvmExit.EVENT_SOFTWARE | vector
+                : 0;
         try {
             if (!s.protectedMode()) {
                 enterReal(vector, returnRip);
             } else {
                 // Faults push RF set, so that an instruction breakpoint does not strike again; traps and
                 // interrupts do not.
-                boolean fault = kind == EXTERNAL && hasErrorCode
-                        || kind == EXTERNAL
+                boolean fault = kind == EXCEPTION && hasErrorCode
+                        || kind == EXCEPTION
                                 && (vector == GuestFault.DE
                                         || vector >= GuestFault.BR && vector <= GuestFault.NM
                                         || vector == GuestFault.DB && debugFault
@@ -149,9 +182,13 @@ public final class Events {
                     enterProtected(vector, hasErrorCode, errorCode, kind, returnRip, flags);
                 }
             }
+        } catch (LeaveGuest e) {
+            software = 0;
+            throw e;
         } finally {
             segments.external = 0;
         }
+        software = 0;
         s.interruptShadow = 0;
         cpu.debug.stepDone = true;
         cpu.modeChanged();

@@ -14,6 +14,7 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.SvmExit;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 
@@ -61,10 +62,12 @@ final class FarTransfers {
                 return farReturn(size, (int) imm & 0xffff);
             }
             case Op.IRET -> {
+                o.intercept(SvmExit.IRET, 0, w0, w1);
                 return interruptReturn.execute(w0, w1);
             }
             case Op.INT -> {
                 int vector = (int) imm & 0xff;
+                o.intercept(SvmExit.SWINT, vector, w0, w1);
                 if (s.virtual8086() && (s.flagsSystem & CpuState.IOPL) != CpuState.IOPL) {
                     throw o.protection();
                 }
@@ -76,17 +79,25 @@ final class FarTransfers {
                     cpu.exit.info2 = 0;
                     return o.exit(CpuExit.DEBUG, w0, w1);
                 }
+                o.intercept(SvmExit.EXCEPTION + GuestFault.BP, 0, w0, w1);
                 return interrupt(GuestFault.BP, Events.SOFTWARE, w0, w1);
             }
             case Op.INT1 -> {
                 // A trap that a load of SS has put off is lost (SDM 3C 27.7.3: with a privileged software exception).
+                o.intercept(SvmExit.ICEBP, 0, w0, w1);
                 cpu.debug.pending = 0;
+                if (cpu.intercepts.wants(SvmExit.EXCEPTION + GuestFault.DB)) {
+                    // A trap: rip is behind it.
+                    s.rip = o.next(w0, w1);
+                    return cpu.intercepted(SvmExit.EXCEPTION + GuestFault.DB, 0, 0);
+                }
                 return interrupt(GuestFault.DB, Events.PRIVILEGED_SOFTWARE, w0, w1);
             }
             case Op.INTO -> {
                 if (s.flagOverflow >= 0) {
                     return next(w0, w1);
                 }
+                o.intercept(SvmExit.EXCEPTION + GuestFault.OF, 0, w0, w1);
                 return interrupt(GuestFault.OF, Events.SOFTWARE, w0, w1);
             }
             case Op.PUSH_SEG -> {

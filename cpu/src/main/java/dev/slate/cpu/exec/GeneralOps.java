@@ -11,6 +11,7 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.SvmExit;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.mem.HostMemory;
@@ -186,7 +187,8 @@ final class GeneralOps {
                 long b = Insn.form(w0) == Insn.FORM_R_RM ? o.reg(Insn.reg(w0), size) : imm;
                 o.setReg(Insn.reg(w0), size, IntegerOps.imul(s, a, b, size));
             }
-            case Op.NOP, Op.PAUSE -> {}
+            case Op.NOP -> {}
+            case Op.PAUSE -> o.intercept(SvmExit.PAUSE, 0, w0, w1);
             case Op.JO,
                     Op.JNO,
                     Op.JB,
@@ -339,8 +341,12 @@ final class GeneralOps {
             // Hints. Loads and stores are in order already, so the fences have nothing left to order but StoreLoad.
             case Op.PREFETCH, Op.LFENCE, Op.SFENCE -> {}
             case Op.MFENCE -> HostMemory.fence();
-            case Op.PUSHF -> legacy.pushFlags(size);
+            case Op.PUSHF -> {
+                o.intercept(SvmExit.PUSHF, 0, w0, w1);
+                legacy.pushFlags(size);
+            }
             case Op.POPF -> {
+                o.intercept(SvmExit.POPF, 0, w0, w1);
                 legacy.popFlags(size);
                 s.rip = o.next(w0, w1);
                 return CpuExit.NONE;

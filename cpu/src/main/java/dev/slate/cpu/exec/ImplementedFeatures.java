@@ -54,7 +54,8 @@ public final class ImplementedFeatures {
             | Feature.bit(Feature.MOVDIRI)
             | Feature.bit(Feature.SERIALIZE)
             | Feature.bit(Feature.WBNOINVD)
-            | Feature.bit(Feature.CR8_LEGACY);
+            | Feature.bit(Feature.CR8_LEGACY)
+            | Feature.bit(Feature.SVM);
 
     private ImplementedFeatures() {}
 }

@@ -268,6 +268,14 @@ final class Operands {
         return code;
     }
 
+    /** Leaves the running instruction, of which nothing has happened, if a guest's hypervisor wants the exit. */
+    void intercept(int code, long info, long w0, long w1) {
+        if (cpu.intercepts.wants(code)) {
+            cpu.exit.nextRip = next(w0, w1);
+            throw cpu.leave(cpu.intercepted(code, info, 0));
+        }
+    }
+
     GuestFault undefined() {
         return cpu.fault(GuestFault.UD, 0);
     }

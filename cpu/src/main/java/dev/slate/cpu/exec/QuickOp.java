@@ -208,7 +208,7 @@ public final class QuickOp {
                         : with(w0, Insn.form(w0) == Insn.FORM_IMM ? PUSH_I : PUSH_R);
             case Op.POP:
                 return mode != Mode.BITS64 || Insn.size(w0) != 3 || memory ? w0 : with(w0, POP_R);
-            case Op.NOP, Op.PAUSE:
+            case Op.NOP:
                 return with(w0, NOP);
             case Op.INC:
                 return unary(w0, INC_32, memory);

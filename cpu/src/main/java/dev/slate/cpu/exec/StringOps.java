@@ -255,6 +255,7 @@ final class StringOps {
         cpu.io.string = true;
         cpu.io.rep = rep;
         cpu.io.addressSize = addressSize;
+        cpu.io.segment = in ? CpuState.ES : Insn.segment(w0);
         pending = w0;
         return o.exit(CpuExit.IOIO, w0, w1);
     }

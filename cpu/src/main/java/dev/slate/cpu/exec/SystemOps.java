@@ -8,6 +8,7 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.SvmExit;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 
@@ -69,11 +70,12 @@ final class SystemOps {
             }
             case Op.RDPMC ->
                 // No counter is offered, so ECX names none: #GP whatever CR4.PCE and the privilege are (SDM 2B, RDPMC).
-                throw o.protection();
+                throw readCounter(w0, w1);
             case Op.RDTSC, Op.RDTSCP -> {
                 if ((s.cr4 & CpuState.CR4_TSD) != 0 && s.cpl != 0 && s.protectedMode()) {
                     throw o.protection();
                 }
+                o.intercept(op == Op.RDTSC ? SvmExit.RDTSC : SvmExit.RDTSCP, 0, w0, w1);
                 long tsc = cpu.hypervisor.readTsc();
                 gpr[RAX] = tsc & 0xffff_ffffL;
                 gpr[RDX] = tsc >>> 32;
@@ -89,6 +91,9 @@ final class SystemOps {
             case Op.VMCALL, Op.VMMCALL -> {
                 cpu.exit.info = op == Op.VMMCALL ? 1 : 0;
                 return o.exit(CpuExit.VMMCALL, w0, w1);
+            }
+            case Op.VMRUN, Op.VMLOAD, Op.VMSAVE, Op.STGI, Op.CLGI, Op.SKINIT, Op.INVLPGA -> {
+                return virtualMachine(op, w0, w1);
             }
             case Op.MONITOR, Op.MWAIT -> {
                 if (s.cpl != 0) {
@@ -118,6 +123,9 @@ final class SystemOps {
             }
             case Op.INVD, Op.WBINVD, Op.WBNOINVD -> {
                 o.privileged();
+                if (op != Op.INVD) {
+                    o.intercept(SvmExit.WBINVD, 0, w0, w1);
+                }
                 cpu.serialize();
                 if (op == Op.INVD) {
                     return o.exit(CpuExit.INVD, w0, w1);
@@ -155,6 +163,45 @@ final class SystemOps {
             }
         }
         return Interpreter.NEXT;
+    }
+
+    /** A hypervisor of a guest's own may count what the processor does not. */
+    private GuestFault readCounter(long w0, long w1) {
+        if (s.cpl == 0 || (s.cr4 & CpuState.CR4_PCE) != 0 || !s.protectedMode()) {
+            o.intercept(SvmExit.RDPMC, 0, w0, w1);
+        }
+        throw o.protection();
+    }
+
+    /** AMD's instructions for hypervisors (APM 3): there with EFER.SVME, in protected mode. */
+    private int virtualMachine(int op, long w0, long w1) {
+        if ((s.efer & CpuState.EFER_SVME) == 0) {
+            throw o.undefined();
+        }
+        needsProtectedMode(o);
+        o.privileged();
+        int code =
+                switch (op) {
+                    case Op.VMRUN -> SvmExit.VMRUN;
+                    case Op.VMLOAD -> SvmExit.VMLOAD;
+                    case Op.VMSAVE -> SvmExit.VMSAVE;
+                    case Op.STGI -> SvmExit.STGI;
+                    case Op.CLGI -> SvmExit.CLGI;
+                    case Op.SKINIT -> SvmExit.SKINIT;
+                    default -> SvmExit.INVLPGA;
+                };
+        long address = Operands.maskAddress(gpr[RAX], Insn.addressSize(w0));
+        o.intercept(code, 0, w0, w1);
+        if (op == Op.INVLPGA) {
+            // No translation outlives a change of worlds, so that every ASID but the one that runs is empty.
+            if (!cpu.mode64 || cpu.canonical(address)) {
+                cpu.invlpg(cpu.wrap(address));
+            }
+            return next(w0, w1);
+        }
+        cpu.exit.code = code;
+        cpu.exit.info = address;
+        return o.exit(CpuExit.SVM, w0, w1);
     }
 
     private int next(long w0, long w1) {

@@ -15,6 +15,7 @@ import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.LeaveGuest;
+import dev.slate.cpu.SvmExit;
 
 /**
  * Hardware task switches (SDM 3A 7.2 and 7.3, APM 2 12.2 and 12.3): by far JMP and CALL, IRET with NT set, and events through task
@@ -143,6 +144,15 @@ final class TaskSwitch {
         int oldTask = s.segSelector[TR];
         if ((s.segLimit[TR] & 0xffff_ffffL) < (oldWide ? LIMIT_32 : LIMIT_16)) {
             throw segments.fault(GuestFault.TS, oldTask);
+        }
+        if (cpu.intercepts.wants(SvmExit.TASK_SWITCH)) {
+            cpu.exit.nextRip = returnRip;
+            int exit = cpu.intercepted(SvmExit.TASK_SWITCH, selector & 0xffff, 0);
+            cpu.exit.info2 = (kind == RETURN ? 1L << 36 : 0)
+                    | (kind == JUMP ? 1L << 38 : 0)
+                    | (hasErrorCode ? 1L << 44 | errorCode & 0xffff_ffffL : 0)
+                    | ((flags & CpuState.RF) != 0 ? 1L << 48 : 0);
+            throw cpu.leave(exit);
         }
         read(base, wide);
         // Everything that the first half stores is proved storable, so that it happens whole or not at all.

@@ -13,6 +13,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.SvmExit;
 import dev.slate.cpu.Protected32;
 import dev.slate.cpu.mem.HostMemory;
 import org.junit.jupiter.api.AfterEach;
@@ -193,7 +194,7 @@ final class TaskSwitchTest {
         p.gate(0x21, BAD, 0, 0x85);
         p.descriptor(BAD, TSS_B, 0x67, 0x8b, 0);
         s.rip = CODE;
-        assertThat(p.cpu.inject(0x21, false, 0, false, 0)).isEqualTo(CpuExit.NONE);
+        assertThat(p.cpu.inject(SvmExit.EVENT_INTR, 0x21, false, 0, 0)).isEqualTo(CpuExit.NONE);
         faults(GuestFault.GP, BAD | 1);
     }
 

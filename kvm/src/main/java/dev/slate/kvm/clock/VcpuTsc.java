@@ -24,6 +24,14 @@ public final class VcpuTsc {
         setKhz(khz);
     }
 
+    /** What a guest's guest sees more; 0 while none runs. */
+    public long nestedOffset;
+
+    /** Now, as an instruction sees it that reads the counter. */
+    public long readInGuest() {
+        return read() + nestedOffset;
+    }
+
     /** Now. */
     public long read() {
         return scale(host.readTsc()) + offset;

@@ -79,6 +79,10 @@ public enum FeatureRule {
     MONITOR(Feature.MONITOR, dev.slate.cpu.decode.Feature.MONITOR),
     /** Never offered: XSAVE has no place for PKRU yet. */
     PKU(Feature.PKU, dev.slate.cpu.decode.Feature.PKU, needs(CpuState.CR4_PKE)),
+    /** With {@link dev.slate.kvm.Knobs#NESTED} only. Without EFER.SVME the instructions are undefined. */
+    SVM(Feature.SVM, dev.slate.cpu.decode.Feature.SVM, efer(CpuState.EFER_SVME)),
+    NRIPS(Feature.NRIPS),
+    SVME_ADDR_CHK(Feature.SVME_ADDR_CHK),
     DE(Feature.DE),
     PSE(Feature.PSE),
     TSC(Feature.TSC),

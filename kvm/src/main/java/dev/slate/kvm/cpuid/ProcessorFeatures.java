@@ -42,8 +42,15 @@ public final class ProcessorFeatures {
      * The instructions of a CPU model, as the processor's feature bits.
      *
      * @param model one of {@link dev.slate.kvm.Knobs#CPU_MODEL}'s words
+     * @param nested whether guests may have guests
      */
-    public static long ofModel(String model, HostServices host) {
+    public static long ofModel(String model, boolean nested, HostServices host) {
+        long svm = dev.slate.cpu.decode.Feature.bit(dev.slate.cpu.decode.Feature.SVM);
+        long features = ofModel(model, host);
+        return nested ? features | svm & Cpu.FEATURES : features & ~svm;
+    }
+
+    private static long ofModel(String model, HostServices host) {
         return switch (model) {
             case "v2" -> Cpu.FEATURES & (dev.slate.cpu.decode.Feature.X86_64_V2 | SYSTEM_INSTRUCTIONS);
             case "v3" -> Cpu.FEATURES & (dev.slate.cpu.decode.Feature.X86_64_V3 | SYSTEM_INSTRUCTIONS);
@@ -83,6 +90,7 @@ public final class ProcessorFeatures {
     private static boolean offers(FeatureRule rule, long features) {
         return switch (rule) {
             case MONITOR, PKU -> false;
+            case NRIPS, SVME_ADDR_CHK -> has(features, dev.slate.cpu.decode.Feature.SVM);
             // Without INVPCID a guest with process-context identifiers would be a machine that nobody makes.
             case PCID -> has(features, dev.slate.cpu.decode.Feature.INVPCID);
             default -> (rule.instructionSet() & ~features) == 0;

@@ -16,6 +16,7 @@ public final class SupportedCpuid {
     private static final int HIGHEST_BASIC = 0xd;
 
     private static final int HIGHEST_EXTENDED = 0x8000_0008;
+    private static final int SVM_LEAF = 0x8000_000a;
 
     // Of a host that is no x86: an AMD family 17h processor, the first with everything offered here.
     private static final int GENERIC_SIGNATURE = 0x0080_0f12;
@@ -55,16 +56,15 @@ public final class SupportedCpuid {
         this.intel = vendor.equals("host") ? hostIntel : vendor.equals("intel");
         this.asHost = first != null && intel == hostIntel;
         // LOCK MOV CR0 is AMD's, and so is a way of FXSAVE.
-        this.offered = Arrays.stream(offered)
-                .filter(f -> !intel || f != Feature.CR8_LEGACY && f != Feature.XSAVEERPTR)
-                .toArray();
+        this.offered =
+                Arrays.stream(offered).filter(f -> !intel || !amdOnly(f)).toArray();
         this.kvmFeatures = kvmFeatures;
         this.xcr0 = xcr0;
         this.cr4Reserved = ControlRegisters.cr4Reserved(offered);
         for (int leaf = 0; leaf <= HIGHEST_BASIC; leaf++) {
             basic(leaf);
         }
-        for (int leaf = 0x8000_0000; leaf <= HIGHEST_EXTENDED; leaf++) {
+        for (int leaf = 0x8000_0000; leaf <= highestExtended(); leaf++) {
             extended(leaf);
         }
         add(
@@ -76,6 +76,17 @@ public final class SupportedCpuid {
                 CpuidTable.SIGNATURE_ECX,
                 CpuidTable.SIGNATURE_EDX);
         add(0x4000_0001, 0, 0, this.kvmFeatures, 0, 0, 0);
+    }
+
+    private static boolean amdOnly(int feature) {
+        return feature == Feature.CR8_LEGACY
+                || feature == Feature.XSAVEERPTR
+                || feature == Feature.SVM
+                || Feature.leaf(feature) == SVM_LEAF;
+    }
+
+    private int highestExtended() {
+        return has(Feature.SVM) ? SVM_LEAF : HIGHEST_EXTENDED;
     }
 
     /** The leaves, in the order in which KVM lists them. */
@@ -205,11 +216,14 @@ public final class SupportedCpuid {
     private void extended(int function) {
         int[] h = leaf(function, 0);
         switch (function) {
-            case 0x8000_0000 -> add(function, 0, 0, HIGHEST_EXTENDED, h[1], h[2], h[3]);
+            case 0x8000_0000 -> add(function, 0, 0, highestExtended(), h[1], h[2], h[3]);
             case 0x8000_0001 -> add(function, 0, 0, h[0], h[1] & ~0x0fff_0000, features(function, 0, 2), extendedEdx());
             case 0x8000_0006 -> add(function, 0, 0, h[0], h[1], h[2], h[3] & ~(3 << 16));
             case 0x8000_0007 -> add(function, 0, 0, 0, 0, 0, h[3] & INVARIANT_TSC);
             case 0x8000_0008 -> add(function, 0, 0, h[0] & 0xff | linearBits() << 8, features(function, 0, 1), 0, 0);
+            case 0x8000_0009 -> add(function, 0, 0, 0, 0, 0, 0);
+            // Revision 1; KVM says eight ASIDs.
+            case SVM_LEAF -> add(function, 0, 0, 1, 8, 0, features(function, 0, 3));
             default -> add(function, 0, 0, h[0], h[1], h[2], h[3]);
         }
     }

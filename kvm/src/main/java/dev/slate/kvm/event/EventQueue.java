@@ -44,8 +44,14 @@ public final class EventQueue {
     /** 0..255. */
     public int interruptVector;
 
+    /** Of INT n, or of an exception of INT3 or INTO, that is injected: bytes from rip to the address that is pushed; else 0. */
+    public int instructionLength;
+
     // ---- NMI ----
     public boolean nmiInjected;
+    /** The one that is injected came with a guest's VMRUN and not from outside: it blocks no others. */
+    public boolean nmiByGuest;
+
     /** 0..2: one waits behind the one that is blocked (SDM 3A 6.7.1). */
     public int nmiPending;
 
@@ -70,11 +76,22 @@ public final class EventQueue {
         exceptionInjected = false;
         interruptInjected = false;
         nmiInjected = false;
+        nmiByGuest = false;
         nmiPending = 0;
         ARRIVED_NMIS.setVolatile(this, 0);
         smiPending = false;
         tripleFault = false;
         trapsVoid = true;
+    }
+
+    /** What has begun to be delivered, or was about to be, is dropped: another world goes on. NMIs that wait still do. */
+    public void dropBegun() {
+        exceptionPending = false;
+        exceptionInjected = false;
+        interruptInjected = false;
+        nmiInjected = false;
+        nmiByGuest = false;
+        instructionLength = 0;
     }
 
     /** Queues a fault or trap without error code; see {@link #queue}. */
@@ -114,6 +131,7 @@ public final class EventQueue {
         exceptionErrorCode = errorCode;
         exceptionHasPayload = false;
         exceptionPayload = 0;
+        instructionLength = 0;
     }
 
     /** SDM 3A table 6-4: #DE, #TS, #NP, #SS, #GP. */

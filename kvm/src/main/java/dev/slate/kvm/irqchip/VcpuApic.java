@@ -34,6 +34,9 @@ public final class VcpuApic implements LocalApic.Owner {
     private long base;
     private long cr8;
 
+    /** A guest's guest runs with a CR8 of its own: the processor's is not this APIC's. */
+    public boolean taskPriorityIsVirtual;
+
     private volatile boolean pvUnhalted;
 
     private boolean reportsTaskPriority;
@@ -161,13 +164,15 @@ public final class VcpuApic implements LocalApic.Owner {
         } else {
             a.setCr8(value);
         }
-        s.cr8 = value;
+        syncCr8();
         return true;
     }
 
     /** The processor's CR8 follows a TPR that was written through the register page or restored. */
     public void syncCr8() {
-        s.cr8 = cr8();
+        if (!taskPriorityIsVirtual) {
+            s.cr8 = cr8();
+        }
     }
 
     public boolean hasInterrupt() {

@@ -122,8 +122,11 @@ public final class MsrFile {
 
         void setSmiCount(long value);
 
+        /** Whether guests can have guests at all. */
+        boolean nested();
+
         /** EFER has changed: translations and decoded code are void. */
-        void modeChanged();
+        void modeChanged(boolean host);
     }
 
     private final CpuState s;
@@ -175,6 +178,16 @@ public final class MsrFile {
         return (miscFeatures & 1) != 0;
     }
 
+    /** VM_HSAVE_PA: where a hypervisor on this vCPU lets its state be kept; 0: nowhere yet. */
+    public long hostSaveArea() {
+        return hsave;
+    }
+
+    /** Whether guests can have guests at all. */
+    public boolean nestedOffered() {
+        return processor.nested();
+    }
+
     public MceFile mce() {
         return mce;
     }
@@ -197,7 +210,7 @@ public final class MsrFile {
             case Msr.SYSENTER_EIP -> value = s.sysenterEip;
             case Msr.EFER -> value = s.efer;
             case Msr.PAT -> value = s.pat;
-            case Msr.TSC -> value = tsc.read();
+            case Msr.TSC -> value = host ? tsc.read() : tsc.readInGuest();
             case Msr.TSC_ADJUST -> value = tsc.adjust;
             case Msr.TSC_AUX -> value = s.tscAux;
             case Msr.APIC_BASE -> value = processor.apicBase();
@@ -578,12 +591,17 @@ public final class MsrFile {
         }
         long changeable =
                 (vmCr & VM_CR_SVM_DISABLE) != 0 ? VM_CR_VALID & ~(VM_CR_LOCK | VM_CR_SVM_DISABLE) : VM_CR_VALID;
+        long disables = vmCr & ~changeable | v & changeable;
+        if ((disables & VM_CR_SVM_DISABLE) != 0 && (s.efer & CpuState.EFER_SVME) != 0) {
+            return REFUSED;
+        }
         vmCr = vmCr & ~changeable | v & changeable;
         return OK;
     }
 
     private int writeEfer(long v, boolean host) {
-        if ((v & ~EFER_VALID) != 0) {
+        long valid = processor.nested() ? EFER_VALID | CpuState.EFER_SVME : EFER_VALID;
+        if ((v & ~valid) != 0) {
             return REFUSED;
         }
         if (!host) {
@@ -593,7 +611,7 @@ public final class MsrFile {
             }
         }
         s.efer = v & ~CpuState.EFER_LMA | s.efer & CpuState.EFER_LMA;
-        processor.modeChanged();
+        processor.modeChanged(host);
         return OK;
     }
 

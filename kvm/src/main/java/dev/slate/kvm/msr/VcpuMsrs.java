@@ -7,6 +7,7 @@ import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mmu.Translations;
+import dev.slate.kvm.nested.NestedSvm;
 import dev.slate.kvm.pv.AsyncPageFault;
 import dev.slate.kvm.pv.KvmClock;
 import dev.slate.kvm.pv.PvEoi;
@@ -26,6 +27,8 @@ public final class VcpuMsrs implements MsrFile.Processor {
     private final PvEoi pvEoi;
     private final AsyncPageFault asyncPageFault;
     private final Smm smm;
+    private final NestedSvm nested;
+    private final boolean offersNested;
     private final Translations translations;
 
     public VcpuMsrs(
@@ -39,6 +42,8 @@ public final class VcpuMsrs implements MsrFile.Processor {
             PvEoi pvEoi,
             AsyncPageFault asyncPageFault,
             Smm smm,
+            NestedSvm nested,
+            boolean offersNested,
             Translations translations) {
         this.apic = apic;
         this.tsc = tsc;
@@ -50,6 +55,8 @@ public final class VcpuMsrs implements MsrFile.Processor {
         this.pvEoi = pvEoi;
         this.asyncPageFault = asyncPageFault;
         this.smm = smm;
+        this.nested = nested;
+        this.offersNested = offersNested;
         this.translations = translations;
     }
 
@@ -180,7 +187,13 @@ public final class VcpuMsrs implements MsrFile.Processor {
     }
 
     @Override
-    public void modeChanged() {
+    public boolean nested() {
+        return offersNested;
+    }
+
+    @Override
+    public void modeChanged(boolean host) {
+        nested.eferChanged(!host);
         translations.changed();
     }
 }

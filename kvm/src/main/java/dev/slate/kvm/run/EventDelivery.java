@@ -4,12 +4,14 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.SvmExit;
 import dev.slate.kvm.MpState;
 import dev.slate.kvm.VcpuExit;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.irqchip.Irqchip;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.nested.NestedSvm;
 import dev.slate.kvm.smm.Smm;
 import dev.slate.kvm.state.GuestDebug;
 import dev.slate.kvm.state.VcpuReset;
@@ -28,6 +30,7 @@ public final class EventDelivery {
     private final GuestMode mode;
     private final VcpuApic apic;
     private final Smm smm;
+    private final NestedSvm nested;
     private final GuestDebug debug;
     private final VcpuReset reset;
     private final Irqchip irqchip;
@@ -41,6 +44,7 @@ public final class EventDelivery {
         this.mode = vcpu.mode;
         this.apic = vcpu.apic;
         this.smm = vcpu.smm;
+        this.nested = vcpu.nested;
         this.debug = vcpu.debug;
         this.reset = vcpu.reset;
         this.irqchip = vcpu.vm.irqchip();
@@ -61,8 +65,21 @@ public final class EventDelivery {
         return readyForInterrupt() && !events.nmiWaits() && !debug.blocksInterrupts() && apic.hasInterrupt();
     }
 
+    /** Whether an interrupt would be taken at once: by the guest, or by the hypervisor of one that runs. */
     boolean interruptsAllowed() {
-        return (s.flagsSystem & CpuState.IF) != 0 && s.interruptShadow == 0;
+        if (!nested.active()) {
+            return nested.gif() && (s.flagsSystem & CpuState.IF) != 0 && s.interruptShadow == 0;
+        }
+        return nested.gif() && nested.interruptFlag() && (nested.wants(SvmExit.INTR) || s.interruptShadow == 0);
+    }
+
+    private boolean nmiAllowed() {
+        return nested.gif() && (nested.wants(SvmExit.NMI) || !s.nmiBlocked && s.interruptShadow == 0);
+    }
+
+    /** Whether the guest's guest takes its virtual interrupt now. */
+    private boolean virtualInterruptAllowed() {
+        return nested.gif() && (s.flagsSystem & CpuState.IF) != 0 && s.interruptShadow == 0;
     }
 
     /** Whether a vCPU that waits has something to do: run an instruction, or deliver an event. */
@@ -72,14 +89,15 @@ public final class EventDelivery {
                 || reset.startUpPending()
                 || events.exceptionPending
                 || events.tripleFault
-                || events.nmiWaits() && !s.nmiBlocked
-                || events.smiPending && !smm.active()
-                || apic.hasInterrupt() && interruptsAllowed();
+                || events.nmiWaits() && nested.gif() && (nested.wants(SvmExit.NMI) || !s.nmiBlocked)
+                || events.smiPending && !smm.active() && nested.gif()
+                || apic.hasInterrupt() && interruptsAllowed()
+                || nested.virtualInterruptWaits() && virtualInterruptAllowed();
     }
 
     /** Whether an SMI is taken before the next instruction. */
     boolean takesSmi() {
-        return smm.takesSmi() && !debug.blocksInterrupts();
+        return smm.takesSmi() && nested.gif() && !debug.blocksInterrupts();
     }
 
     /** Delivers what must be delivered before the next instruction. Guest mode. Returns NONE, or the exit that delivery ended in. */
@@ -115,6 +133,9 @@ public final class EventDelivery {
             }
         }
         if (e.exceptionPending) {
+            if (nested.wants(SvmExit.EXCEPTION + e.exceptionVector)) {
+                return interceptException(cpu);
+            }
             prepareException();
             e.exceptionPending = false;
             e.exceptionInjected = true;
@@ -129,7 +150,7 @@ public final class EventDelivery {
             return code;
         }
         // SMI goes before NMI and interrupts (SDM 3A table 6-2).
-        return debug.blocksInterrupts() || smm.takesSmi() ? CpuExit.NONE : deliverInterrupts(cpu);
+        return debug.blocksInterrupts() || takesSmi() ? CpuExit.NONE : deliverInterrupts(cpu);
     }
 
     /** Debug traps that wait and that no load of SS holds off. */
@@ -145,8 +166,12 @@ public final class EventDelivery {
     private int deliverInterrupts(Cpu cpu) {
         EventQueue e = events;
         e.collectNmis(s.nmiBlocked);
-        if (e.nmiPending > 0) {
-            if (!s.nmiBlocked && s.interruptShadow == 0) {
+        if (e.nmiPending > 0 && nested.gif()) {
+            if (nested.wants(SvmExit.NMI)) {
+                // It stays, and comes when the hypervisor sets GIF.
+                return cpu.intercepted(SvmExit.NMI, 0, 0);
+            }
+            if (nmiAllowed()) {
                 e.nmiPending--;
                 e.nmiInjected = true;
                 int code = injectNmi(cpu);
@@ -158,6 +183,9 @@ public final class EventDelivery {
         }
         if (apic.hasInterrupt()) {
             if (interruptsAllowed()) {
+                if (nested.wants(SvmExit.INTR)) {
+                    return cpu.intercepted(SvmExit.INTR, 0, 0);
+                }
                 e.interruptInjected = true;
                 e.interruptSoft = false;
                 e.interruptVector = apic.acknowledge();
@@ -166,11 +194,48 @@ public final class EventDelivery {
                     return code;
                 }
             }
-            cpu.controls.irqWindow = apic.hasInterrupt();
+            awaitInterruptWindow(cpu);
         } else if (exit.requestInterruptWindow && !irqchip.hasControllers() && apic.takesClientVectors()) {
-            cpu.controls.irqWindow = true;
+            cpu.controls.irqWindow = nested.gif();
         }
-        return CpuExit.NONE;
+        return nested.virtualInterruptWaits() ? deliverVirtualInterrupt(cpu) : CpuExit.NONE;
+    }
+
+    private void awaitInterruptWindow(Cpu cpu) {
+        boolean waits = apic.hasInterrupt() && nested.gif();
+        if (!nested.masksTaskPriority()) {
+            cpu.controls.irqWindow = waits;
+        } else if (waits && nested.interruptFlag()) {
+            // The flag that counts is the hypervisor's, so that only the shadow's end is waited for.
+            cpu.controls.nmiWindow = true;
+        }
+    }
+
+    /** V_IRQ (APM 2 15.21.4): taken as an external interrupt, once the guest's guest can, unless its hypervisor wants to hear of that. */
+    private int deliverVirtualInterrupt(Cpu cpu) {
+        if (!virtualInterruptAllowed()) {
+            cpu.controls.irqWindow |= nested.gif();
+            return CpuExit.NONE;
+        }
+        if (nested.wants(SvmExit.VINTR)) {
+            return cpu.intercepted(SvmExit.VINTR, 0, 0);
+        }
+        events.interruptInjected = true;
+        events.interruptSoft = false;
+        events.interruptVector = nested.takeVirtualInterrupt();
+        return injectInterrupt(cpu, false);
+    }
+
+    /** What was to be raised is the hypervisor's. */
+    private int interceptException(Cpu cpu) {
+        EventQueue e = events;
+        e.deliverPayload(s);
+        e.exceptionPending = false;
+        int code = cpu.intercepted(SvmExit.EXCEPTION, e.exceptionHasErrorCode ? e.exceptionErrorCode & 0xffff_ffffL : 0, 0);
+        cpu.exit.code = SvmExit.EXCEPTION + e.exceptionVector;
+        cpu.exit.info2 = e.exceptionVector == GuestFault.PF ? s.cr2 : 0;
+        cpu.exit.nextRip = 0;
+        return code;
     }
 
     private void prepareException() {
@@ -184,19 +249,25 @@ public final class EventDelivery {
     }
 
     private int injectException(Cpu cpu) {
-        int code =
-                cpu.inject(events.exceptionVector, events.exceptionHasErrorCode, events.exceptionErrorCode, false, 0);
+        int code = cpu.inject(
+                SvmExit.EVENT_EXCEPTION,
+                events.exceptionVector,
+                events.exceptionHasErrorCode,
+                events.exceptionErrorCode,
+                events.instructionLength);
         if (delivered(code)) {
             events.exceptionInjected = false;
+            events.instructionLength = 0;
         }
         return code;
     }
 
     private int injectNmi(Cpu cpu) {
-        int code = cpu.inject(GuestFault.NMI, false, 0, false, 0);
+        int code = cpu.inject(SvmExit.EVENT_NMI, GuestFault.NMI, false, 0, 0);
         if (delivered(code)) {
             events.nmiInjected = false;
-            s.nmiBlocked = true;
+            s.nmiBlocked |= !events.nmiByGuest;
+            events.nmiByGuest = false;
             stats.add(VcpuStats.NMI_INJECTIONS);
         }
         return code;
@@ -207,7 +278,9 @@ public final class EventDelivery {
         if (Tracepoints.ON) {
             Tracepoints.injVirq(events.interruptVector, events.interruptSoft, again);
         }
-        int code = cpu.inject(events.interruptVector, false, 0, events.interruptSoft, 0);
+        int type = events.interruptSoft ? SvmExit.EVENT_SOFTWARE : SvmExit.EVENT_INTR;
+        int length = events.interruptSoft ? events.instructionLength : 0;
+        int code = cpu.inject(type, events.interruptVector, false, 0, length);
         if (delivered(code)) {
             events.interruptInjected = false;
             stats.add(VcpuStats.IRQ_INJECTIONS);

@@ -10,6 +10,7 @@ import dev.slate.kvm.VcpuExit;
 import dev.slate.kvm.io.DeviceBus;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.msr.MsrFilter;
+import dev.slate.kvm.nested.NestedSvm;
 import dev.slate.kvm.stats.VcpuStats;
 
 /** From the processor's exit to what follows: one handler an exit code, in an array. Each returns an {@link Outcome}. */
@@ -45,6 +46,7 @@ final class ExitHandlers {
         HANDLERS[CpuExit.STOPPED] = (run, cpu) -> afterInstruction(run);
         HANDLERS[CpuExit.NMI_WINDOW] = ExitHandlers::nmiWindow;
         HANDLERS[CpuExit.BUS_LOCK] = VcpuRun::alone;
+        HANDLERS[CpuExit.SVM] = NestedExits::instruction;
     }
 
     private ExitHandlers() {}
@@ -53,6 +55,10 @@ final class ExitHandlers {
         boolean readsGoOn = code == CpuExit.MMIO || code == CpuExit.IOIO && cpu.io.string && !cpu.io.in;
         if (!readsGoOn) {
             run.mmio.forgetReads();
+        }
+        if (run.vcpu.nested.active() && NestedExits.reflect(run, cpu, code)) {
+            run.mmio.forgetReads();
+            return Outcome.RESUME;
         }
         return HANDLERS[code].handle(run, cpu);
     }
@@ -211,8 +217,13 @@ final class ExitHandlers {
         if (!run.vcpu.smm.active()) {
             return undefined(run);
         }
+        NestedSvm nested = run.vcpu.nested;
+        boolean suspended = run.vcpu.msrs.nestedOffered() && nested.notedSuspended(run.vcpu.smm.stateGpa());
         if (!run.vcpu.smm.resume()) {
             return InternalErrors.emulationFailed(run, cpu, 0, 0, 0, 0);
+        }
+        if (suspended && !nested.resume(run.vcpu.msrs.hostSaveArea())) {
+            run.events.tripleFault = true;
         }
         run.resumed(cpu);
         return Outcome.RESUME;
@@ -256,6 +267,10 @@ final class ExitHandlers {
 
     /** The processor has the new value already; an in-kernel APIC's TPR follows, else the client hears of a lower one. */
     private static int cr8Write(VcpuRun run, Cpu cpu) {
+        run.vcpu.nested.taskPriorityWritten(cpu.exit.info);
+        if (run.vcpu.nested.masksTaskPriority()) {
+            return Outcome.RESUME;
+        }
         long before = run.vcpu.apic.cr8();
         run.vcpu.apic.writeCr8(cpu.exit.info);
         if (run.vcpu.apic.inKernel() || before <= cpu.exit.info) {

@@ -34,7 +34,7 @@ final class InternalErrors {
             return Outcome.EXIT;
         }
         run.events.queue(GuestFault.UD);
-        if (run.s.cpl != 0) {
+        if (run.s.cpl != 0 || run.vcpu.nested.active()) {
             return Outcome.RESUME;
         }
         internalError(run.exit, cpu, reason, info1, info2, byteCount);

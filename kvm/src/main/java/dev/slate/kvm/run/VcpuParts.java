@@ -5,6 +5,7 @@ import dev.slate.kvm.MpState;
 import dev.slate.kvm.VcpuExit;
 import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.CpuidTable;
+import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.io.Mmio;
 import dev.slate.kvm.io.PortIo;
@@ -14,6 +15,7 @@ import dev.slate.kvm.mmu.VcpuMmu;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.msr.VcpuMsrs;
+import dev.slate.kvm.nested.NestedSvm;
 import dev.slate.kvm.pv.AsyncPageFault;
 import dev.slate.kvm.pv.KvmClock;
 import dev.slate.kvm.pv.PvEoi;
@@ -51,6 +53,7 @@ public final class VcpuParts {
     public final VapicPage vapic;
     public final AsyncPageFault asyncPageFault;
     public final Smm smm;
+    public final NestedSvm nested;
     public final MsrFile msrs;
     public final GuestCpuid guestCpuid;
     public final VcpuReset reset;
@@ -86,6 +89,16 @@ public final class VcpuParts {
         pvEoi = new PvEoi(vm.irqchip(), apic.lapic(), mmu);
         asyncPageFault = new AsyncPageFault(apic.lapic(), mmu);
         smm = new Smm(state, events, cpuid, mode, mmu, processor, vm.supported().cr4Reserved());
+        nested = new NestedSvm(
+                state,
+                events,
+                cpuid,
+                mmu,
+                tsc,
+                apic,
+                stats,
+                processor,
+                vm.supported().cr4Reserved());
         msrs = new MsrFile(
                 state,
                 cpuid,
@@ -101,10 +114,12 @@ public final class VcpuParts {
                         pvEoi,
                         asyncPageFault,
                         smm,
+                        nested,
+                        vm.supported().has(Feature.SVM),
                         processor));
         guestCpuid = new GuestCpuid(cpuid, vm.supported(), state, apic, msrs, vm.settings());
         reset = new VcpuReset(
-                state, cpuid, events, mode, apic, smm, clock, stealTime, pvEoi, asyncPageFault, msrs, processor);
+                state, cpuid, events, mode, apic, smm, nested, clock, stealTime, pvEoi, asyncPageFault, msrs, processor);
         delivery = new EventDelivery(this);
         halt = new HaltPoll(mode, stats, vm.settings(), msrs, delivery);
         mode.mpState = !apic.inKernel() || apic.isBootCpu() ? MpState.RUNNABLE : MpState.UNINITIALIZED;

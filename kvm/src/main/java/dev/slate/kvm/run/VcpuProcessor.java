@@ -496,7 +496,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     @Override
     public long readTsc() {
-        return tsc.read();
+        return tsc.readInGuest();
     }
 
     /** The processor's border to the host's faults. */

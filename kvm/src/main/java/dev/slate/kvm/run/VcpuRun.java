@@ -5,6 +5,7 @@ import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.LeaveGuest;
+import dev.slate.cpu.SvmExit;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.MpState;
 import dev.slate.kvm.RunObserver;
@@ -71,7 +72,9 @@ public final class VcpuRun {
     }
 
     Cpu cpu() {
-        return processor.cpu();
+        Cpu cpu = processor.cpu();
+        vcpu.nested.prepare(cpu);
+        return cpu;
     }
 
     // ------------------------------------------------------------------ KVM_RUN
@@ -217,6 +220,11 @@ public final class VcpuRun {
             }
         }
         if (vcpu.apic.hasPendingInitOrSipi()) {
+            if (vcpu.nested.wants(SvmExit.INIT) && vcpu.apic.initLatched() && vcpu.nested.gif()) {
+                // It stays until the hypervisor sets GIF.
+                NestedExits.leave(this, cpu, SvmExit.INIT, 0, 0, 0, 0);
+                return Outcome.RESUME;
+            }
             vcpu.reset.acceptInitAndSipi();
             if (mode.mpState != MpState.RUNNABLE) {
                 return Outcome.RESUME;
@@ -232,10 +240,21 @@ public final class VcpuRun {
             putOffBySmi = 0;
         }
         if (delivery.takesSmi() && (cpu.debug.pending == 0 || delivery.holdsTraps())) {
+            if (vcpu.nested.wants(SvmExit.SMI)) {
+                NestedExits.leave(this, cpu, SvmExit.SMI, 0, 0, 0, 0);
+                return Outcome.RESUME;
+            }
             // The shadow goes into SMRAM, what it holds off waits here.
             putOffBySmi = cpu.debug.pending;
             cpu.debug.pending = 0;
+            boolean nested = vcpu.nested.active();
+            if (nested) {
+                vcpu.nested.suspend(vcpu.msrs.hostSaveArea());
+            }
             vcpu.smm.enter();
+            if (nested) {
+                vcpu.nested.noteSuspended(vcpu.smm.stateGpa());
+            }
         }
         if (!processor.enterable()) {
             return InternalErrors.entryFailed(this);
@@ -247,6 +266,10 @@ public final class VcpuRun {
         }
         if (events.tripleFault) {
             events.tripleFault = false;
+            if (vcpu.nested.wants(SvmExit.SHUTDOWN)) {
+                NestedExits.leave(this, cpu, SvmExit.SHUTDOWN, 0, 0, 0, 0);
+                return Outcome.RESUME;
+            }
             exit.reason = VcpuExit.SHUTDOWN;
             return Outcome.EXIT;
         }
@@ -255,6 +278,7 @@ public final class VcpuRun {
         }
         vcpu.vapic.store();
         vcpu.pvEoi.offer(delivery.takesInterruptNext());
+        vcpu.nested.prepare(cpu);
         // Whatever is requested from here on finds the kick word set: the processor comes out at once.
         mmu.enterGuest();
         int code = delivery.deliver(cpu);

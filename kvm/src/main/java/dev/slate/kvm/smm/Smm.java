@@ -70,6 +70,11 @@ public final class Smm {
         return base;
     }
 
+    /** Where the state-save area lies that SMI fills and RSM reads. */
+    public long stateGpa() {
+        return (base & 0xffff_ffffL) + SmmStateMap.OFFSET;
+    }
+
     /** Writes SMBASE. */
     public void setBase(int value) {
         base = value;
@@ -125,11 +130,11 @@ public final class Smm {
     public void enter() {
         events.smiPending = false;
         count++;
-        SmmStateMap map = new SmmStateMap(cpuid.has(Feature.LM));
+        SmmStateMap map = new SmmStateMap(cpuid.has(Feature.LM), cpuid.has(Feature.SVM));
         map.save(s, base);
         switchTo(true);
         // Where there is no memory the state is lost, and RSM will find nothing that can be loaded.
-        mmu.write((base & 0xffff_ffffL) + SmmStateMap.OFFSET, map.bytes(), 0, SmmStateMap.BYTES);
+        mmu.write(stateGpa(), map.bytes(), 0, SmmStateMap.BYTES);
         insideNmi = s.nmiBlocked;
         s.nmiBlocked = true;
         s.setRflags(CpuState.RFLAGS_FIXED);
@@ -155,8 +160,8 @@ public final class Smm {
 
     /** RSM in the mode. @return false: the state-save area lies where no memory is, and nothing has happened */
     public boolean resume() {
-        SmmStateMap map = new SmmStateMap(cpuid.has(Feature.LM));
-        if (!mmu.read((base & 0xffff_ffffL) + SmmStateMap.OFFSET, map.bytes(), 0, SmmStateMap.BYTES)) {
+        SmmStateMap map = new SmmStateMap(cpuid.has(Feature.LM), cpuid.has(Feature.SVM));
+        if (!mmu.read(stateGpa(), map.bytes(), 0, SmmStateMap.BYTES)) {
             return false;
         }
         if (!insideNmi) {

@@ -68,10 +68,15 @@ final class SmmStateMap {
 
     private final byte[] map = new byte[BYTES];
     private final boolean wide;
+    private final long eferMore;
 
-    /** @param wide the 64-bit form */
-    SmmStateMap(boolean wide) {
+    /**
+     * @param wide the 64-bit form
+     * @param svm whether EFER.SVME may be set
+     */
+    SmmStateMap(boolean wide, boolean svm) {
         this.wide = wide;
+        this.eferMore = svm ? CpuState.EFER_SVME : 0;
     }
 
     /** The area's bytes. */
@@ -142,7 +147,7 @@ final class SmmStateMap {
         long dr7 = int64(DR7);
         boolean longMode = (int64(EFER) & CpuState.EFER_LME) != 0 && (int64(CR0) & CpuState.CR0_PG) != 0;
         long efer = int64(EFER) & ~CpuState.EFER_LMA | (longMode ? CpuState.EFER_LMA : 0);
-        if ((efer & ~EFER_VALID) != 0
+        if ((efer & ~(EFER_VALID | eferMore)) != 0
                 || !loadControl(s, int64(CR0), int64(CR3), int64(CR4), efer, cr4Reserved, physicalBits)) {
             return false;
         }

@@ -107,10 +107,12 @@ public final class EventTransfer {
         e.interruptInjected = from.interruptInjected != 0;
         e.interruptVector = from.interruptNr & 0xff;
         e.interruptSoft = from.interruptSoft != 0;
+        e.instructionLength = 0;
         if ((from.flags & VcpuEvents.VALID_SHADOW) != 0) {
             s.interruptShadow = from.interruptShadow & 3;
         }
         e.nmiInjected = from.nmiInjected != 0;
+        e.nmiByGuest = false;
         if ((from.flags & VcpuEvents.VALID_NMI_PENDING) != 0) {
             e.nmiPending = from.nmiPending;
         }

@@ -10,6 +10,7 @@ import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mmu.Translations;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.msr.MsrFile;
+import dev.slate.kvm.nested.NestedSvm;
 import dev.slate.kvm.pv.AsyncPageFault;
 import dev.slate.kvm.pv.KvmClock;
 import dev.slate.kvm.pv.PvEoi;
@@ -24,6 +25,7 @@ public final class VcpuReset {
     private final GuestMode mode;
     private final VcpuApic apic;
     private final Smm smm;
+    private final NestedSvm nested;
     private final KvmClock clock;
     private final StealTime stealTime;
     private final PvEoi pvEoi;
@@ -38,6 +40,7 @@ public final class VcpuReset {
             GuestMode mode,
             VcpuApic apic,
             Smm smm,
+            NestedSvm nested,
             KvmClock clock,
             StealTime stealTime,
             PvEoi pvEoi,
@@ -50,6 +53,7 @@ public final class VcpuReset {
         this.mode = mode;
         this.apic = apic;
         this.smm = smm;
+        this.nested = nested;
         this.clock = clock;
         this.stealTime = stealTime;
         this.pvEoi = pvEoi;
@@ -60,7 +64,7 @@ public final class VcpuReset {
 
     /** Whether INIT or a SIPI waits that would be taken now. */
     public boolean startUpPending() {
-        return !smm.active() && apic.hasPendingInitOrSipi();
+        return !smm.active() && nested.gif() && apic.hasPendingInitOrSipi();
     }
 
     /** Goes through INIT and starts at a SIPI's vector (SDM 3A 8.4). */
@@ -69,8 +73,8 @@ public final class VcpuReset {
         if (a == null || !a.hasPendingInitOrSipi()) {
             return;
         }
-        if (smm.active()) {
-            // INIT stays; a SIPI is lost (SDM 3C 34.3.1, 34.16).
+        if (smm.active() || !nested.gif()) {
+            // INIT stays; a SIPI is lost (SDM 3C 34.3.1, 34.16; APM 2 15.17).
             a.takeSipi();
             return;
         }
@@ -163,6 +167,7 @@ public final class VcpuReset {
         s.dr7 = 0x400;
         s.interruptShadow = 0;
         s.nmiBlocked = false;
+        nested.reset();
         smm.reset(init);
         apic.reset(init);
         clock.reset();
