@@ -415,6 +415,25 @@ final class VendorTest {
                 "200003 cpl 0",
                 "200003 cpl 0");
         row(
+                "A fault in the delivery of an exception",
+                p -> {
+                    p.put64(p.s.idtBase + 6 * 16, 0);
+                    p.start("0f0b");
+                },
+                p -> "#" + p.vector() + " " + hex(p.top(0)),
+                "#13 32",
+                "#13 33");
+        row(
+                "A fault in the delivery of an interrupt",
+                p -> {
+                    p.put64(p.s.idtBase + 0x20 * 16, 0);
+                    p.start("f4");
+                    p.cpu.inject(SvmExit.EVENT_INTR, 0x20, false, 0, 0);
+                },
+                p -> "#" + p.vector() + " " + hex(p.top(0)),
+                "#13 103",
+                "#13 103");
+        row(
                 "IRET that faults, NMIs blocked",
                 p -> {
                     p.s.nmiBlocked = true;

@@ -107,8 +107,11 @@ public enum Cap {
     GET_MSR_FEATURES(153, 1),
     HYPERV_EVENTFD(154, missing("Hyper-V")),
     HYPERV_TLBFLUSH(155, missing("Hyper-V")),
-    /** The header and a VMCB. Without {@link Knobs#NESTED} there is no state, and no capability; KVM has it always. */
-    NESTED_STATE(157, kvm -> kvm.supported().has(Feature.SVM) ? NestedState.HEADER_BYTES + NestedState.VMCB_BYTES : 0),
+    /** The header and a VMCB, with {@link Knobs#NESTED}. Without it there is no state here; KVM has it always. */
+    NESTED_STATE(
+            157,
+            kvm -> kvm.supported().has(Feature.SVM) ? NestedState.HEADER_BYTES + NestedState.VMCB_BYTES : 0,
+            missing("nested virtualization")),
     MSR_PLATFORM_INFO(159, 1, onVm(-1)),
     HYPERV_SEND_IPI(161, missing("Hyper-V")),
     COALESCED_PIO(162, 1),
@@ -192,6 +195,10 @@ public enum Cap {
         this(number, kvm -> 0, null, missing.what);
     }
 
+    Cap(int number, ToIntFunction<Kvm> value, Missing missing) {
+        this(number, value, null, missing.what);
+    }
+
     Cap(int number, ToIntFunction<Kvm> value, @Nullable Enabling enabling, @Nullable String missing) {
         this.number = number;
         this.value = value;
@@ -235,7 +242,7 @@ public enum Cap {
         return value.applyAsInt(kvm);
     }
 
-    /** Of what KVM 6.1 has, the part that Slate lacks; null: there. */
+    /** Of what KVM 6.1 has, the part that Slate lacks at its defaults; null: there. */
     public @Nullable String missing() {
         return missing;
     }

@@ -1,6 +1,8 @@
 package dev.slate.kvm;
 
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.cpuid.ControlRegisters;
+import dev.slate.kvm.cpuid.CpuidTable;
 import java.util.function.Consumer;
 
 /**
@@ -27,6 +29,7 @@ final class Guest64 implements AutoCloseable {
     final Vcpu vcpu;
     final long hva;
     final Regs regs = new Regs();
+    private final int[] code;
 
     Guest64(int... code) {
         this(false, code);
@@ -46,6 +49,15 @@ final class Guest64 implements AutoCloseable {
         vm = kvm.createVm(0);
         machine.accept(vm);
         hva = host.allocate(MEMORY, 4096);
+        this.code = code;
+        restore();
+        vm.setUserMemoryRegion(0, 0, 0, MEMORY, hva);
+        vcpu = vm.createVcpu(0);
+        start(vcpu, CODE, STACK);
+    }
+
+    /** Page tables, descriptors and the code given, as they are at the beginning. */
+    void restore() {
         HostMemory.put64(hva + PML4, PDPT | 3);
         HostMemory.put64(hva + PDPT, DIRECTORY | 3);
         // The last entry holds the APIC's page: fee00000h.
@@ -56,9 +68,20 @@ final class Guest64 implements AutoCloseable {
         HostMemory.put64(hva + GDT + 8, 0x00af_9b00_0000_ffffL);
         HostMemory.put64(hva + GDT + 16, 0x00cf_9300_0000_ffffL);
         write(CODE, code);
-        vm.setUserMemoryRegion(0, 0, 0, MEMORY, hva);
-        vcpu = vm.createVcpu(0);
-        start(vcpu, CODE, STACK);
+    }
+
+    /** CR4 bits that the guest may set. */
+    long cr4Allowed() {
+        CpuidTable table = new CpuidTable();
+        table.set(kvm.supportedCpuid());
+        return ~(kvm.supported().cr4Reserved() | ControlRegisters.cr4Reserved(table));
+    }
+
+    /** Bits of the guest's physical addresses. */
+    int physicalBits() {
+        CpuidTable table = new CpuidTable();
+        table.set(kvm.supportedCpuid());
+        return table.maxPhysicalAddress();
     }
 
     /** Puts a vCPU at {@code rip} in 64-bit mode. */

@@ -287,7 +287,8 @@ final class ControlRegisters {
             throw cpu.fault(GuestFault.DB, DR6_BD);
         }
         int r = Insn.rm(w0);
-        o.intercept((op == Op.MOV_FROM_DR ? SvmExit.DR0_READ : SvmExit.DR0_WRITE) + n, r, w0, w1);
+        // DR4 and DR5 have intercepts of their own.
+        o.intercept((op == Op.MOV_FROM_DR ? SvmExit.DR0_READ : SvmExit.DR0_WRITE) + Insn.reg(w0), r, w0, w1);
         if (op == Op.MOV_FROM_DR) {
             long v = n < 4 ? s.dr[n] : n == 6 ? s.dr6 : s.dr7;
             gpr[r] = cpu.mode64 ? v : v & 0xffff_ffffL;

@@ -180,16 +180,15 @@ final class SystemOps {
         }
         needsProtectedMode(o);
         o.privileged();
-        int code =
-                switch (op) {
-                    case Op.VMRUN -> SvmExit.VMRUN;
-                    case Op.VMLOAD -> SvmExit.VMLOAD;
-                    case Op.VMSAVE -> SvmExit.VMSAVE;
-                    case Op.STGI -> SvmExit.STGI;
-                    case Op.CLGI -> SvmExit.CLGI;
-                    case Op.SKINIT -> SvmExit.SKINIT;
-                    default -> SvmExit.INVLPGA;
-                };
+        int code = switch (op) {
+            case Op.VMRUN -> SvmExit.VMRUN;
+            case Op.VMLOAD -> SvmExit.VMLOAD;
+            case Op.VMSAVE -> SvmExit.VMSAVE;
+            case Op.STGI -> SvmExit.STGI;
+            case Op.CLGI -> SvmExit.CLGI;
+            case Op.SKINIT -> SvmExit.SKINIT;
+            default -> SvmExit.INVLPGA;
+        };
         long address = Operands.maskAddress(gpr[RAX], Insn.addressSize(w0));
         o.intercept(code, 0, w0, w1);
         if (op == Op.INVLPGA) {

@@ -56,8 +56,7 @@ public final class SupportedCpuid {
         this.intel = vendor.equals("host") ? hostIntel : vendor.equals("intel");
         this.asHost = first != null && intel == hostIntel;
         // LOCK MOV CR0 is AMD's, and so is a way of FXSAVE.
-        this.offered =
-                Arrays.stream(offered).filter(f -> !intel || !amdOnly(f)).toArray();
+        this.offered = Arrays.stream(offered).filter(f -> !intel || !amdOnly(f)).toArray();
         this.kvmFeatures = kvmFeatures;
         this.xcr0 = xcr0;
         this.cr4Reserved = ControlRegisters.cr4Reserved(offered);

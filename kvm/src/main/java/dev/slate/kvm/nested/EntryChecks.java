@@ -6,11 +6,8 @@ import dev.slate.cpu.SvmExit;
 
 /** What VMRUN refuses with VMEXIT_INVALID (APM 2 15.5.1, 15.20), beside the states that {@link EntryState} knows. Pure functions. */
 final class EntryChecks {
-    static final long EFER_VALID = CpuState.EFER_SCE
-            | CpuState.EFER_LME
-            | CpuState.EFER_LMA
-            | CpuState.EFER_NX
-            | CpuState.EFER_SVME;
+    static final long EFER_VALID =
+            CpuState.EFER_SCE | CpuState.EFER_LME | CpuState.EFER_LMA | CpuState.EFER_NX | CpuState.EFER_SVME;
 
     private static final int IOPM_BYTES = 3 * 4096;
     private static final int MSRPM_BYTES = 2 * 4096;

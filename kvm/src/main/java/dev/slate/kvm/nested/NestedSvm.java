@@ -53,9 +53,9 @@ public final class NestedSvm {
     private final Translations translations;
     private final long machineCr4Reserved;
 
-    private final Vmcb vmcb = new Vmcb();
+    private final Vmcb vmcb;
     /** L1's state while L2 runs, in the form of a state-save area. */
-    private final Vmcb host = new Vmcb();
+    private final Vmcb host;
 
     private final int[] vectors = new int[SvmExit.WORDS];
     private final byte[] small = new byte[32];
@@ -72,8 +72,14 @@ public final class NestedSvm {
     private int intCtl;
     private int intVector;
 
-    /** @param machineCr4Reserved CR4 bits that no guest can set */
+    /**
+     * Nobody's guest runs, and GIF is set.
+     *
+     * @param offered false: no guest of this VM can set EFER.SVME
+     * @param machineCr4Reserved CR4 bits that no guest can set
+     */
     public NestedSvm(
+            boolean offered,
             CpuState state,
             EventQueue events,
             CpuidTable cpuid,
@@ -83,6 +89,8 @@ public final class NestedSvm {
             VcpuStats stats,
             Translations translations,
             long machineCr4Reserved) {
+        this.vmcb = new Vmcb(offered ? Vmcb.BYTES : 0);
+        this.host = new Vmcb(offered ? Vmcb.BYTES : 0);
         this.s = state;
         this.events = events;
         this.cpuid = cpuid;
@@ -176,13 +184,12 @@ public final class NestedSvm {
         if (!wants(SvmExit.MSR)) {
             return false;
         }
-        int range =
-                switch (index >>> 13) {
-                    case 0 -> 0;
-                    case 0xc000_0000 >>> 13 -> 0x800;
-                    case 0xc001_0000 >>> 13 -> 0x1000;
-                    default -> -1;
-                };
+        int range = switch (index >>> 13) {
+            case 0 -> 0;
+            case 0xc000_0000 >>> 13 -> 0x800;
+            case 0xc001_0000 >>> 13 -> 0x1000;
+            default -> -1;
+        };
         if (range < 0) {
             return true;
         }
@@ -404,9 +411,7 @@ public final class NestedSvm {
         long valid = SvmExit.EVENT_VALID & 0xffff_ffffL;
         if (e.exceptionInjected) {
             long word = valid | SvmExit.EVENT_EXCEPTION | e.exceptionVector;
-            return e.exceptionHasErrorCode
-                    ? word | SvmExit.EVENT_ERROR_CODE | (long) e.exceptionErrorCode << 32
-                    : word;
+            return e.exceptionHasErrorCode ? word | SvmExit.EVENT_ERROR_CODE | (long) e.exceptionErrorCode << 32 : word;
         }
         if (e.nmiInjected) {
             return valid | SvmExit.EVENT_NMI | GuestFault.NMI;
@@ -562,7 +567,7 @@ public final class NestedSvm {
             return false;
         }
         if (on) {
-            Vmcb given = new Vmcb();
+            Vmcb given = new Vmcb(Vmcb.BYTES);
             System.arraycopy(from.vmcb, 0, given.bytes, 0, Vmcb.BYTES);
             boolean cached = (s.cr0 & CpuState.CR0_NW) == 0 || (s.cr0 & CpuState.CR0_CD) != 0;
             if (!cached

@@ -57,7 +57,12 @@ final class Vmcb {
     static final int CR2 = SAVE + 0x240;
     static final int SEGMENT_BYTES = 16;
 
-    final byte[] bytes = new byte[BYTES];
+    final byte[] bytes;
+
+    /** @param size {@link #BYTES}, or 0 where there will be none */
+    Vmcb(int size) {
+        bytes = new byte[size];
+    }
 
     int get32(int at) {
         return LittleEndian.getInt(bytes, at);
@@ -91,9 +96,8 @@ final class Vmcb {
         int word = get32(at);
         int packed = word >>> 16;
         s.segSelector[register] = word & 0xffff;
-        s.segAttr[register] = packed & 0xff
-                | (packed & 0xf00) << 4
-                | ((packed & CpuState.ATTR_P) == 0 ? CpuState.ATTR_UNUSABLE : 0);
+        s.segAttr[register] =
+                packed & 0xff | (packed & 0xf00) << 4 | ((packed & CpuState.ATTR_P) == 0 ? CpuState.ATTR_UNUSABLE : 0);
         s.segLimit[register] = get32(at + 4);
         s.segBase[register] = get64(at + 8);
     }

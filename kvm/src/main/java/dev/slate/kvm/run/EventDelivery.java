@@ -231,7 +231,8 @@ public final class EventDelivery {
         EventQueue e = events;
         e.deliverPayload(s);
         e.exceptionPending = false;
-        int code = cpu.intercepted(SvmExit.EXCEPTION, e.exceptionHasErrorCode ? e.exceptionErrorCode & 0xffff_ffffL : 0, 0);
+        int code = cpu.intercepted(
+                SvmExit.EXCEPTION, e.exceptionHasErrorCode ? e.exceptionErrorCode & 0xffff_ffffL : 0, 0);
         cpu.exit.code = SvmExit.EXCEPTION + e.exceptionVector;
         cpu.exit.info2 = e.exceptionVector == GuestFault.PF ? s.cr2 : 0;
         cpu.exit.nextRip = 0;

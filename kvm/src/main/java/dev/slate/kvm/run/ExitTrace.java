@@ -50,6 +50,11 @@ final class ExitTrace {
             case CpuExit.RSM -> reason = 0x73;
             case CpuExit.INVD -> reason = 0x76;
             case CpuExit.NMI_WINDOW -> reason = 0x74;
+            case CpuExit.INTERCEPT, CpuExit.SVM -> {
+                reason = cpu.exit.code;
+                info1 = cpu.exit.info;
+                info2 = cpu.exit.info2;
+            }
             default -> reason = -1;
         }
         Tracepoints.exit(vcpuId, reason, s.rip, info1, info2);

@@ -104,6 +104,9 @@ final class NestedExits {
         boolean done;
         switch (cpu.exit.code) {
             case SvmExit.VMRUN -> {
+                if (run.vcpu.smm.active()) {
+                    return fault(run, GuestFault.UD);
+                }
                 // As KVM's, whose hypervisors keep something there.
                 if (run.vcpu.msrs.hostSaveArea() == 0 || !nested.run(gpa, next)) {
                     return fault(run, GuestFault.GP);

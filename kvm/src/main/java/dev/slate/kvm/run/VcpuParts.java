@@ -90,6 +90,7 @@ public final class VcpuParts {
         asyncPageFault = new AsyncPageFault(apic.lapic(), mmu);
         smm = new Smm(state, events, cpuid, mode, mmu, processor, vm.supported().cr4Reserved());
         nested = new NestedSvm(
+                vm.supported().has(Feature.SVM),
                 state,
                 events,
                 cpuid,
@@ -119,7 +120,19 @@ public final class VcpuParts {
                         processor));
         guestCpuid = new GuestCpuid(cpuid, vm.supported(), state, apic, msrs, vm.settings());
         reset = new VcpuReset(
-                state, cpuid, events, mode, apic, smm, nested, clock, stealTime, pvEoi, asyncPageFault, msrs, processor);
+                state,
+                cpuid,
+                events,
+                mode,
+                apic,
+                smm,
+                nested,
+                clock,
+                stealTime,
+                pvEoi,
+                asyncPageFault,
+                msrs,
+                processor);
         delivery = new EventDelivery(this);
         halt = new HaltPoll(mode, stats, vm.settings(), msrs, delivery);
         mode.mpState = !apic.inKernel() || apic.isBootCpu() ? MpState.RUNNABLE : MpState.UNINITIALIZED;

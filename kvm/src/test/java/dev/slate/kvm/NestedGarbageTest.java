@@ -1,0 +1,108 @@
+package dev.slate.kvm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.mem.LittleEndian;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+
+/** Random VMCBs over random code: VMRUN refuses what the model of its checks refuses, and nothing that a guest's guest does hurts the host. */
+final class NestedGarbageTest {
+    private static final int GUESTS = Integer.getInteger("slate.nested.guests", 1_500);
+
+    @Test
+    void randomVmcbsEndAsTheModelSays() throws InterruptedException {
+        long seed = Long.getLong("slate.seed", System.nanoTime());
+        System.out.println("NestedGarbageTest seed " + seed);
+        SplittableRandom random = new SplittableRandom(seed);
+        for (String paging : new String[] {"tdp=on", "tdp=off"}) {
+            try (NestedGuest n = new NestedGuest(paging)) {
+                Thread watchdog = new Thread(() -> {
+                    try {
+                        for (; ; ) {
+                            Thread.sleep(2);
+                            n.g.vcpu.signal();
+                        }
+                    } catch (InterruptedException e) {
+                        Thread.currentThread().interrupt();
+                    }
+                });
+                watchdog.setDaemon(true);
+                watchdog.start();
+                int refused = 0;
+                for (int i = 0; i < GUESTS; i++) {
+                    refused += one(n, random, "guest " + i + ", " + paging + ", seed " + seed) ? 1 : 0;
+                }
+                watchdog.interrupt();
+                watchdog.join();
+                assertThat(refused).isBetween(GUESTS / 10, GUESTS * 9 / 10);
+            }
+        }
+    }
+
+    private static boolean one(NestedGuest n, SplittableRandom random, String what) {
+        n.g.vcpu.setNestedState(idle());
+        // The page tables and the hypervisor's code, which the last guest may have written to.
+        n.g.restore();
+        n.start();
+        for (int at = 0; at < 512; at += 8) {
+            HostMemory.put64(n.g.hva + NestedGuest.L2 + at, random.nextLong());
+        }
+        boolean garbled = random.nextBoolean();
+        for (int k = random.nextInt(6); garbled && k >= 0; k--) {
+            int at = random.nextInt(0x700) & ~7;
+            n.put64(at, random.nextBoolean() ? random.nextLong() : n.get64(at) ^ 1L << random.nextInt(64));
+        }
+        for (int word = 0; word < 20; word += 4) {
+            if (random.nextBoolean()) {
+                n.put32(word, n.get32(word) | random.nextInt());
+            }
+        }
+        if (random.nextInt(4) == 0) {
+            n.put64(0xa8, 1L << 31 | random.nextInt(0x1000) | (long) random.nextInt() << 32);
+        }
+        if (random.nextInt(4) == 0) {
+            n.legacy();
+        }
+        byte[] vmcb = n.vmcb();
+        boolean legacyPae =
+                (LittleEndian.getLong(vmcb, 0x548) & 0x20) != 0 && (LittleEndian.getLong(vmcb, 0x4d0) & 0x100) == 0;
+        boolean refused =
+                !VmrunModel.refuses(vmcb, n.g.physicalBits(), n.g.cr4Allowed()).isEmpty();
+        for (int k = 0; k < 8; k++) {
+            int errno = n.g.vcpu.run(false);
+            assertThat(errno).as(what).isIn(0, Errno.EINTR.number(), Errno.EINVAL.number());
+            if (errno == Errno.EINTR.number() && refused && n.g.regs().rip < NestedGuest.DONE - 1) {
+                // The signal came before VMRUN.
+                continue;
+            }
+            if (refused) {
+                assertThat(n.exitCode()).as(what).isEqualTo(-1);
+                // A signal may have come before the HLT.
+                assertThat(n.g.regs().rip).as(what).isIn(NestedGuest.DONE - 1, NestedGuest.DONE);
+                return true;
+            }
+            if (!legacyPae) {
+                assertThat(n.exitCode()).as(what).isNotEqualTo(-1);
+            }
+            if (errno == 0) {
+                assertThat(n.g.vcpu.exit().value()).as(what).isNotInstanceOf(Exit.Other.class);
+                random.nextBytes(n.g.vcpu.exit().mmioData);
+                if (n.g.vcpu.exit().reason == VcpuExit.SHUTDOWN || n.g.vcpu.exit().reason == VcpuExit.HLT) {
+                    return false;
+                }
+            } else if (n.g.vcpu.exit().reason == VcpuExit.INTR) {
+                return false;
+            }
+        }
+        return false;
+    }
+
+    private static NestedState idle() {
+        NestedState none = new NestedState();
+        none.flags = NestedState.GIF_SET;
+        none.size = NestedState.HEADER_BYTES;
+        return none;
+    }
+}

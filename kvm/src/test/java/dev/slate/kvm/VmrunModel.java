@@ -1,0 +1,97 @@
+package dev.slate.kvm;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+
+/**
+ * A small model of VMRUN's checks, read off the manual's list (APM 2 15.5.1 and 15.20) over the bytes of a VMCB, for a processor without nested
+ * paging, flush by ASID and encrypted guests. Knows nothing of the code under test.
+ */
+public final class VmrunModel {
+    private VmrunModel() {}
+
+    /** The rule that a VMCB breaks, or an empty string; what PAE paging's directory pointers say is not looked at. */
+    public static String refuses(byte[] vmcb, int physicalBits, long cr4Allowed) {
+        ByteBuffer b = ByteBuffer.wrap(vmcb).order(ByteOrder.LITTLE_ENDIAN);
+        long efer = b.getLong(0x4d0);
+        long cr0 = b.getLong(0x558);
+        long cr3 = b.getLong(0x550);
+        long cr4 = b.getLong(0x548);
+        boolean lme = bit(efer, 8);
+        boolean pg = bit(cr0, 31);
+        boolean pae = bit(cr4, 5);
+        if (!bit(efer, 12)) {
+            return "EFER.SVME is zero";
+        }
+        if (!bit(cr0, 30) && bit(cr0, 29)) {
+            return "CR0.CD is zero and CR0.NW is set";
+        }
+        if (cr0 >>> 32 != 0) {
+            return "CR0[63:32] are not zero";
+        }
+        if (lme && pg && cr3 >>> physicalBits != 0) {
+            return "an MBZ bit of CR3 is set";
+        }
+        if ((cr4 & ~cr4Allowed) != 0) {
+            return "an MBZ bit of CR4 is set";
+        }
+        if (b.getLong(0x568) >>> 32 != 0) {
+            return "DR6[63:32] are not zero";
+        }
+        if (b.getLong(0x560) >>> 32 != 0) {
+            return "DR7[63:32] are not zero";
+        }
+        // SCE, LME, LMA, NXE and SVME are what there is.
+        for (int i = 0; i < 64; i++) {
+            if (bit(efer, i) && i != 0 && i != 8 && i != 10 && i != 11 && i != 12) {
+                return "an MBZ bit of EFER is set";
+            }
+        }
+        if (lme && pg && !pae) {
+            return "EFER.LME and CR0.PG are set and CR4.PAE is zero";
+        }
+        if (lme && pg && !bit(cr0, 0)) {
+            return "EFER.LME and CR0.PG are set and CR0.PE is zero";
+        }
+        int cs = b.getShort(0x412);
+        if (lme && pg && pae && bit(cs, 9) && bit(cs, 10)) {
+            return "EFER.LME, CR0.PG, CR4.PAE, CS.L and CS.D are all set";
+        }
+        if (!bit(b.getInt(0x10), 0)) {
+            return "the VMRUN intercept bit is clear";
+        }
+        for (int at : new int[] {0x40, 0x48}) {
+            // Three pages of ports, two of MSRs.
+            long last = (b.getLong(at) & -4096) + (at == 0x40 ? 0x2fff : 0x1fff);
+            if (last < 0 || last >>> physicalBits != 0 || b.getLong(at) < 0) {
+                return "a permission map extends beyond the physical addresses";
+            }
+        }
+        if (b.getInt(0x58) == 0) {
+            return "ASID is zero";
+        }
+        int flush = b.get(0x5c) & 0xff;
+        if (flush != 0 && flush != 1) {
+            return "TLB_CONTROL has a reserved value";
+        }
+        if (bit(b.getLong(0x90), 0)) {
+            return "nested paging, which there is none of";
+        }
+        long event = b.getLong(0xa8);
+        if (bit(event, 31)) {
+            int type = (int) (event >>> 8) & 7;
+            int vector = (int) event & 0xff;
+            if (type == 1 || type > 4) {
+                return "EVENTINJ has a reserved type";
+            }
+            if (type == 3 && (vector == 2 || vector > 31)) {
+                return "EVENTINJ has an exception that is none";
+            }
+        }
+        return "";
+    }
+
+    private static boolean bit(long word, int n) {
+        return (word >>> n & 1) != 0;
+    }
+}
