@@ -77,6 +77,7 @@ if [ "${1-}" = --inside ]; then
   echo "slate run -- ./client: $(($(ms) - begin)) ms"
   as_user "/$slate" knobs | grep -q '^tdp ' || fail "slate knobs"
   as_user "/$slate" lab list >/dev/null || fail "slate lab list"
+  rm -rf "$root/tmp/slate-12345" # the statistics of running machines
   [ -z "$(ls -A "$root/tmp")" ] || fail "/tmp holds $(ls "$root/tmp")"
   echo "packed $(($(stat -c %s "$packages"/slate-*-linux-x64.tar.gz) / 1000000)) MB, on disk $(du -sm "$root/opt/slate" | cut -f 1) MB"
 
