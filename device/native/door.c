@@ -431,6 +431,26 @@ static long executes(int dirfd, const char *path, char *const *argv, long *envp,
     return r;
 }
 
+/* fcntl, where a memfd answers otherwise than KVM's anonymous inodes: they are not opened with O_LARGEFILE and have no seals. */
+static long controls(int fd, long command, long argument) {
+    enum { LARGE_FILE = 0100000 }; /* O_LARGEFILE, which libc says is 0 */
+    if (!is_kvm_fd(fd)) return KERNEL;
+    if (command == F_ADD_SEALS || command == F_GET_SEALS) return -EINVAL;
+    if (command != F_DUPFD && command != F_DUPFD_CLOEXEC && command != F_GETFL) return KERNEL;
+    long r = raw(SYS_fcntl, fd, command, argument, 0, 0, 0);
+    if (r < 0) return r;
+    if (command != F_GETFL) {
+        file_copy(fd, (int)r);
+        return r;
+    }
+    uint32_t handle = file_get(fd);
+    if (!handle) return r;
+    uint32_t kind = slate_files[handle].kind;
+    file_put(handle);
+    if (kind == KIND_STATS) return r & ~(LARGE_FILE | O_ACCMODE);
+    return kind == KIND_VM || kind == KIND_VCPU || kind == KIND_FOREIGN ? r & ~LARGE_FILE : r;
+}
+
 static long answer(long number, long a[6]) {
     switch (number) {
     case SYS_open: return opens(AT_FDCWD, (const char *)a[0], (int)a[1]);
@@ -443,11 +463,7 @@ static long answer(long number, long a[6]) {
     case SYS_dup:
     case SYS_dup2:
     case SYS_dup3: return copies(number, (int)a[0], (int)a[1], a[2]);
-    case SYS_fcntl:
-        if ((a[1] != F_DUPFD && a[1] != F_DUPFD_CLOEXEC) || !is_kvm_fd((int)a[0])) return KERNEL;
-        long copy = raw(SYS_fcntl, a[0], a[1], a[2], 0, 0, 0);
-        if (copy >= 0) file_copy((int)a[0], (int)copy);
-        return copy;
+    case SYS_fcntl: return controls((int)a[0], a[1], a[2]);
     case SYS_stat: return stat_to(AT_FDCWD, (const char *)a[0], (struct stat *)a[1], 0);
     case SYS_lstat: return stat_to(AT_FDCWD, (const char *)a[0], (struct stat *)a[1], AT_SYMLINK_NOFOLLOW);
     case SYS_fstat: return is_kvm_fd((int)a[0]) ? stat_to((int)a[0], "", (struct stat *)a[1], AT_EMPTY_PATH) : KERNEL;

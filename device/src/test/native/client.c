@@ -164,6 +164,8 @@ static void the_device_looks_like_kvms(void) {
 static void descriptors_live_as_the_kernels_do(void) {
     struct machine m = BOOT(PORT_LOOP);
     CHECK(fcntl(m.vm, F_GETFD) == FD_CLOEXEC && fcntl(m.vcpu, F_GETFD) == FD_CLOEXEC);
+    CHECK(fcntl(m.vm, F_GETFL) == O_RDWR && fcntl(m.vcpu, F_GETFL) == O_RDWR);
+    FAILS(fcntl(m.vm, F_GET_SEALS), EINVAL);
     int copy = dup(m.vcpu), high = fcntl(m.vcpu, F_DUPFD_CLOEXEC, 700), third = dup2(m.vcpu, 800), fourth = dup3(m.vcpu, 801, O_CLOEXEC);
     CHECK(high >= 700 && third == 800 && fourth == 801);
     close(m.device);
