@@ -6,6 +6,7 @@ import dev.slate.kvm.Knobs;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.KvmException;
 import dev.slate.kvm.Vm;
+import dev.slate.kvm.cpuid.CpuidEntry;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
@@ -62,7 +63,20 @@ final class Device {
         start(new SystemFile(kvm));
         if (!"1".equals(Native.environment("SLATE_QUIET"))) {
             say("slate: this is Slate, KVM in user space (" + mode(chosen) + ")");
+            if (knobs.on(Knobs.NESTED) && !offersSvm(kvm)) {
+                say("slate: nested=on changes nothing while guests have an Intel processor: add --set cpu.vendor=amd");
+            }
         }
+    }
+
+    /** CPUID 8000_0001h ECX[2]. */
+    private static boolean offersSvm(Kvm kvm) {
+        for (CpuidEntry entry : kvm.supportedCpuid()) {
+            if (entry.function() == 0x8000_0001) {
+                return (entry.ecx() & 4) != 0;
+            }
+        }
+        return false;
     }
 
     /** For training and tests: the same without an environment. */

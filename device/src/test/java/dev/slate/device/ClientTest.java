@@ -66,6 +66,20 @@ class ClientTest {
     }
 
     @Test
+    void aKnobThatChangesNothingHereSaysSo() throws Exception {
+        for (String vendor : new String[] {"intel", "amd"}) {
+            Host.Result result = Host.slate(
+                    Map.of("SLATE_SET", "nested=on\ncpu.vendor=" + vendor),
+                    Host.compile(SOURCE),
+                    "the_run_area_is_one_for_all_mappings");
+            assertThat(result.status()).as(result.output()).isZero();
+            assertThat(result.output().contains("add --set cpu.vendor=amd"))
+                    .as(result.output())
+                    .isEqualTo(vendor.equals("intel"));
+        }
+    }
+
+    @Test
     void statisticsArePrintedAtTheEnd() throws Exception {
         Host.Result result = Host.slate(
                 Map.of("SLATE_QUIET", "1", "SLATE_STATS", "1"),
