@@ -2,7 +2,6 @@ package dev.slate.cpu;
 
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Feature;
-import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.exec.Events;
 import dev.slate.cpu.exec.ImplementedFeatures;
 import dev.slate.cpu.exec.Interpreter;
@@ -88,7 +87,7 @@ public final class Cpu {
     // ---- derived from the state by modeChanged(); in no holder of their own, because every access reads them ----
     /** 64-bit code runs. */
     public boolean mode64;
-    /** {@link Mode} of the code segment. */
+    /** {@link dev.slate.cpu.decode.Mode} of the code segment. */
     public int codeMode;
     /** {@link Tlb} mode bits of ordinary data accesses and fetches. */
     public int tlbMode;
@@ -499,8 +498,7 @@ public final class Cpu {
     public void modeChanged() {
         CpuState st = s;
         mode64 = st.mode64();
-        boolean big = (st.segAttr[CpuState.CS] & CpuState.ATTR_DB) != 0;
-        codeMode = mode64 ? Mode.BITS64 : st.protectedMode() && !st.virtual8086() && big ? Mode.BITS32 : Mode.BITS16;
+        codeMode = st.codeMode();
         linearMask = mode64 ? -1 : 0xffff_ffffL;
         canonicalShift = (st.cr4 & CpuState.CR4_LA57) != 0 ? 7 : 16;
         boolean user = st.cpl == 3;

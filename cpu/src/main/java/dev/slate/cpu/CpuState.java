@@ -1,5 +1,7 @@
 package dev.slate.cpu;
 
+import dev.slate.cpu.decode.Mode;
+
 /**
  * The architectural state of one processor: registers, segments, control registers, flags.
  *
@@ -269,6 +271,18 @@ public final class CpuState {
     /** True when the processor runs 64-bit code: EFER.LMA and CS.L. */
     public boolean mode64() {
         return (efer & EFER_LMA) != 0 && (segAttr[CS] & ATTR_L) != 0;
+    }
+
+    /**
+     * How code is decoded, a constant of {@link Mode}: 64-bit mode's way, else as CS.D says. Real mode too goes by the D that CS was loaded
+     * with before CR0.PE was cleared, since a load in real mode changes selector and base only (SDM 3A 3.4.3, 20.1.4); virtual-8086
+     * mode is always 16-bit.
+     */
+    public int codeMode() {
+        if (mode64()) {
+            return Mode.BITS64;
+        }
+        return (segAttr[CS] & ATTR_DB) != 0 && !virtual8086() ? Mode.BITS32 : Mode.BITS16;
     }
 
     /** CR0.PE. */

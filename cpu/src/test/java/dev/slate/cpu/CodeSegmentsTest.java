@@ -101,6 +101,24 @@ final class CodeSegmentsTest {
         }
 
         @Test
+        void realModeGoesOnWithTheOperandSizeThatCsBroughtFromProtectedMode() {
+            int gdt = 0x5000;
+            HostMemory.put64(memory.hva(gdt + 8), 0x00cf_9b01_0000_ffffL);
+            s.gdtBase = gdt;
+            s.gdtLimit = 15;
+            // inc %eax; mov %eax,%cr0; ljmp 8:0400, in 16-bit code; at 0400: dec %eax; mov %eax,%cr0; mov $20002,%eax;
+            // ljmp 2000:0500
+            bytes((FIRST << 4) + LAUNCH, "0f20c0 6640 0f22c0 ea 0004 0800");
+            bytes((FIRST << 4) + 0x400, "48 0f22c0 b802000200 ea 00050000 0020");
+            // and there, by a load in real mode: add $10001,%eax; hlt
+            bytes((SECOND << 4) + 0x500, "0501000100 f4");
+            // Taken for 16-bit code the second jump leads to 0000:0500.
+            bytes(0x500, "f4");
+            assertThat(answer(LAUNCH)).isEqualTo(0x30003);
+            assertThat(s.cr0 & CpuState.CR0_PE).isZero();
+        }
+
+        @Test
         void aSegmentThatTheHypervisorLoadsIsLookedAt() {
             s.segBase[CpuState.CS] = SECOND << 4;
             assertThat(answer(OFFSET)).isEqualTo(2);

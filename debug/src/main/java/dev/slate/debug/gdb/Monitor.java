@@ -75,22 +75,14 @@ final class Monitor {
         if (s.mode64()) {
             return "64-bit";
         }
-        boolean big = codeMode(s) == Mode.BITS32;
+        boolean big = s.codeMode() == Mode.BITS32;
         if (s.longMode()) {
             return "compatibility, " + (big ? "32-bit" : "16-bit");
         }
         if (!s.protectedMode()) {
-            return "real";
+            return big ? "real, 32-bit code" : "real";
         }
         return s.virtual8086() ? "virtual-8086" : "protected, " + (big ? "32-bit" : "16-bit");
-    }
-
-    private static int codeMode(CpuState s) {
-        if (s.mode64()) {
-            return Mode.BITS64;
-        }
-        boolean big = (s.segAttr[CpuState.CS] & CpuState.ATTR_DB) != 0;
-        return big && s.protectedMode() && !s.virtual8086() ? Mode.BITS32 : Mode.BITS16;
     }
 
     /** What {@code info registers system} would show: gdb takes no groups of x86 registers from a target. */
@@ -134,7 +126,7 @@ final class Monitor {
                     out.append(String.format("%x  (no memory)%n", la));
                     return;
                 }
-                String text = disassembler.one(bytes, 0, available, la, codeMode(s));
+                String text = disassembler.one(bytes, 0, available, la, s.codeMode());
                 out.append(String.format("%x  %s%n", la, text));
                 la += disassembler.length();
             }
