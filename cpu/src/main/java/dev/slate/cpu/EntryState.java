@@ -13,6 +13,18 @@ public final class EntryState {
 
     private EntryState() {}
 
+    /** Whether every byte of a PAT register names a memory type (SDM 3A 11.12.2, APM 2 7.8.1). */
+    public static boolean validPat(long pat) {
+        for (int i = 0; i < 64; i += 8) {
+            int type = (int) (pat >>> i) & 0xff;
+            // UC, WC, WT, WP, WB, UC-.
+            if (type > 7 || (0xf3 >>> type & 1) == 0) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     /**
      * Whether the processor can be entered.
      *

@@ -15,7 +15,7 @@ public final class ExitInfo {
     public int code;
 
     /**
-     * {@link CpuExit#INTERCEPT}: the event during whose delivery it came, as EXITINTINFO has it; 0: none. Events that the hypervisor injects
+     * {@link CpuExit#INTERCEPT} and {@link CpuExit#NPF}: the event during whose delivery it came, as EXITINTINFO has it; 0: none. Events that the hypervisor injects
      * itself are not among them.
      */
     public long event;

@@ -15,7 +15,7 @@ public interface Hypervisor {
     /** {@link #pageFault}: the guest gets a page fault with {@code cpu.answer.errorCode}. */
     int INJECT = 3;
     /**
-     * {@link #pageFault} of a write: it may be done on {@code cpu.answer.watchedHva}, for this once. {@link #watchedWrite} is
+     * {@link #nestedPageFault} and {@link #pageFault} of a write: it may be done on {@code cpu.answer.watchedHva}, for this once. {@link #watchedWrite} is
      * called when it has been, with {@code cpu.answer.gpa}'s page.
      */
     int WATCHED = 4;
@@ -43,7 +43,7 @@ public interface Hypervisor {
      *
      * @param errorCode {@code NPF_*} bits
      * @param gva the linear address that the instruction used, for traces
-     * @return {@link #RETRY}, {@link #MMIO}, {@link #READ_ONLY} or {@link #LEAVE}
+     * @return {@link #RETRY}, {@link #MMIO}, {@link #READ_ONLY}, {@link #WATCHED} or {@link #LEAVE}
      */
     int nestedPageFault(long gpa, long errorCode, long gva);
 
@@ -65,7 +65,7 @@ public interface Hypervisor {
 
     /** A write under watch has been done: {@code bytes} bytes at {@code gpa}, all on one page. */
     default void watchedWrite(long gpa, int bytes) {
-        throw new IllegalStateException("a write was watched under nested paging");
+        throw new IllegalStateException("a write was watched that nobody watches");
     }
 
     /** CR0, CR3, CR4 or EFER was written, or translations were flushed: the guest's page tables count anew. */

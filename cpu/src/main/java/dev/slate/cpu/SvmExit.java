@@ -67,6 +67,9 @@ public final class SvmExit {
     public static final int XSETBV = 0x8d;
     public static final int INVPCID = 0xa2;
 
+    /** A nested page fault; no intercept is asked. */
+    public static final int NPF = 0x400;
+
     /** Intercepts there is room for: {@link #WORDS} words. */
     public static final int INTERCEPTS = 0xc0;
     /** Words of intercepts. */

@@ -78,7 +78,7 @@ public final class Knobs {
             "nested",
             false,
             "kvm_amd.nested",
-            "Guests that are AMD's get SVM, without nested paging: they can run guests of their own.",
+            "Guests that are AMD's get SVM, with nested paging where tdp is on: they can run guests of their own.",
             "002");
     public static final Knob EAGER_PAGE_SPLIT = toggle(
             "mmu.eager-page-split",

@@ -64,7 +64,7 @@ public final class Kvm {
         this.supported = new SupportedCpuid(
                 host,
                 knobs.value(Knobs.CPU_VENDOR),
-                ProcessorFeatures.offered(features),
+                ProcessorFeatures.offered(features, knobs.on(Knobs.TDP)),
                 MsrFile.PV_FEATURES,
                 ProcessorFeatures.xcr0(features));
     }

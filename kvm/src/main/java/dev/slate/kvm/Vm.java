@@ -2,6 +2,7 @@ package dev.slate.kvm;
 
 import dev.slate.kvm.clock.TscSync;
 import dev.slate.kvm.clock.VmClock;
+import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.dirty.DirtyLogSink;
 import dev.slate.kvm.dirty.DirtyLogSource;
 import dev.slate.kvm.dirty.DirtyRing;
@@ -9,6 +10,7 @@ import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.memslot.SlotLookup;
+import dev.slate.kvm.mmu.JoinedMmu;
 import dev.slate.kvm.mmu.Mmu;
 import dev.slate.kvm.mmu.MmuContext;
 import dev.slate.kvm.mmu.NxHugePages;
@@ -25,7 +27,6 @@ import dev.slate.kvm.stats.VmStats;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Objects;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -57,6 +58,7 @@ public final class Vm implements AutoCloseable {
     private final NxHugePages nxHugePages;
     private final Mmu mmu;
     private final @Nullable ShadowMmu shadow;
+    private final boolean twoDimensional;
     private final VmSettings settings = new VmSettings();
     private final MsrPolicy msrPolicy = new MsrPolicy();
     private final VmClock clock;
@@ -81,8 +83,18 @@ public final class Vm implements AutoCloseable {
         this.nxHugePages = new NxHugePages(kvm.parameters(), kvm.worker());
         MmuContext context = MmuContext.of(host, kvm.knobs(), memory, modes, stats, nxHugePages::on);
         TdpMmu tdp = kvm.knobs().on(Knobs.TDP) ? TdpMmu.create(context) : null;
-        this.shadow = tdp == null ? ShadowMmu.create(context) : null;
-        this.mmu = tdp != null ? tdp : Objects.requireNonNull(shadow);
+        this.twoDimensional = tdp != null;
+        if (tdp == null) {
+            this.shadow = ShadowMmu.create(context);
+            this.mmu = shadow;
+        } else if (kvm.supported().has(Feature.NPT)) {
+            this.shadow = ShadowMmu.beside(context, tdp);
+            tdp.watch(shadow);
+            this.mmu = new JoinedMmu(context, tdp, shadow);
+        } else {
+            this.shadow = null;
+            this.mmu = tdp;
+        }
         this.clock = new VmClock(host);
         settings.tscKhz = (int) host.tscKhz();
         settings.haltPollNanos = kvm.knobs().number(Knobs.HALT_POLL_NS);
@@ -349,9 +361,12 @@ public final class Vm implements AutoCloseable {
         return shadow != null && settings.mmuPages != 0 ? shadow.limit() : settings.mmuPages;
     }
 
-    /** What the shadow MMU's structures hold now; null under two-dimensional paging. Takes the MMU's lock. */
+    /**
+     * What the shadow MMU's structures hold now; null under two-dimensional paging, as long as no guest has shown nested tables of its own. Takes
+     * the MMU's lock.
+     */
     public @Nullable ShadowFigures shadowFigures() {
-        return shadow == null ? null : shadow.figures();
+        return shadow == null || twoDimensional && !shadow.everUsed() ? null : shadow.figures();
     }
 
     /** {@link Mmu#metadataBytes} of this VM's MMU without what waits in vCPUs' caches. Any thread; exact while no vCPU runs. */

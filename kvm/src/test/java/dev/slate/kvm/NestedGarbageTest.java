@@ -17,6 +17,7 @@ final class NestedGarbageTest {
         System.out.println("NestedGarbageTest seed " + seed);
         SplittableRandom random = new SplittableRandom(seed);
         for (String paging : new String[] {"tdp=on", "tdp=off"}) {
+            VmrunModel.Host host = paging.equals("tdp=on") ? VmrunModel.Host.LONG : VmrunModel.Host.PLAIN;
             try (NestedGuest n = new NestedGuest(paging)) {
                 Thread watchdog = new Thread(() -> {
                     try {
@@ -32,7 +33,7 @@ final class NestedGarbageTest {
                 watchdog.start();
                 int refused = 0;
                 for (int i = 0; i < GUESTS; i++) {
-                    refused += one(n, random, "guest " + i + ", " + paging + ", seed " + seed) ? 1 : 0;
+                    refused += one(n, random, host, "guest " + i + ", " + paging + ", seed " + seed) ? 1 : 0;
                 }
                 watchdog.interrupt();
                 watchdog.join();
@@ -41,7 +42,7 @@ final class NestedGarbageTest {
         }
     }
 
-    private static boolean one(NestedGuest n, SplittableRandom random, String what) {
+    private static boolean one(NestedGuest n, SplittableRandom random, VmrunModel.Host host, String what) {
         n.g.vcpu.setNestedState(idle());
         // What the last guest may have left: events on their way, breakpoints, page tables and code that it has written
         // to.
@@ -53,6 +54,14 @@ final class NestedGarbageTest {
         n.start();
         for (int at = 0; at < 512; at += 8) {
             HostMemory.put64(n.g.hva + NestedGuest.L2 + at, random.nextLong());
+        }
+        if (random.nextBoolean()) {
+            n.nestedPaging();
+            // Now and then an entry of the nested tables is another.
+            for (int k = random.nextInt(4) - 2; k >= 0; k--) {
+                long entry = NestedGuest.NESTED + 0x1000L * random.nextInt(4) + 8L * random.nextInt(4);
+                HostMemory.put64(n.g.hva + entry, HostMemory.get64(n.g.hva + entry) ^ 1L << random.nextInt(64));
+            }
         }
         boolean garbled = random.nextBoolean();
         for (int k = random.nextInt(6); garbled && k >= 0; k--) {
@@ -73,8 +82,8 @@ final class NestedGarbageTest {
         byte[] vmcb = n.vmcb();
         boolean legacyPae =
                 (LittleEndian.getLong(vmcb, 0x548) & 0x20) != 0 && (LittleEndian.getLong(vmcb, 0x4d0) & 0x100) == 0;
-        boolean refused =
-                !VmrunModel.refuses(vmcb, n.g.physicalBits(), n.g.cr4Allowed()).isEmpty();
+        boolean refused = !VmrunModel.refuses(vmcb, n.g.physicalBits(), n.g.cr4Allowed(), host)
+                .isEmpty();
         for (int k = 0; k < 8; k++) {
             int errno = n.g.vcpu.run(false);
             assertThat(errno).as(what).isIn(0, Errno.EINTR.number(), Errno.EINVAL.number());

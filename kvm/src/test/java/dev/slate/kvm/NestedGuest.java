@@ -19,6 +19,9 @@ final class NestedGuest implements AutoCloseable {
     static final long TASK = 0x6_9000;
 
     static final long OLD_TASK = 0x6_a000;
+    /** Four pages of nested tables. */
+    static final long NESTED = 0x10_0000;
+
     private static final long GDT = 0x5000;
     /** Where L1's HLT ends. */
     static final long DONE = Guest64.CODE + 14;
@@ -88,6 +91,25 @@ final class NestedGuest implements AutoCloseable {
         put64(0x5d8, L2_STACK);
     }
 
+    /** The guest runs below tables of the hypervisor's at {@link #NESTED}, in long mode's format, that map its memory one to one. */
+    void nestedPaging() {
+        HostMemory.fill(g.hva + NESTED, 0x4000, 0);
+        HostMemory.put64(g.hva + NESTED, NESTED + 0x1000 | 0x27);
+        HostMemory.put64(g.hva + NESTED + 0x1000, NESTED + 0x2000 | 0x27);
+        HostMemory.put64(g.hva + NESTED + 0x1008, 0x4000_00e7L);
+        // The first 2 MiB by a table of their own.
+        HostMemory.put64(g.hva + NESTED + 0x2000, NESTED + 0x3000 | 0x27);
+        for (long i = 1; i < 512; i++) {
+            HostMemory.put64(g.hva + NESTED + 0x2000 + 8 * i, i << 21 | 0xe7);
+        }
+        for (long i = 0; i < 512; i++) {
+            HostMemory.put64(g.hva + NESTED + 0x3000 + 8 * i, i << 12 | 0x67);
+        }
+        put64(0x90, 1);
+        put64(0xb0, NESTED);
+        put64(0x668, 0x0007_0406_0007_0406L);
+    }
+
     /** Flat 32-bit protected mode without paging. */
     void legacy() {
         segment(0x410, 0x30, 0xc9b, 0, -1);
@@ -130,6 +152,11 @@ final class NestedGuest implements AutoCloseable {
 
     long exitCode() {
         return get64(0x70);
+    }
+
+    /** KVM's file of rmaps. */
+    String rmapsStat() {
+        return g.vm.debugFiles().read("mmu_rmaps_stat");
     }
 
     byte[] vmcb() {

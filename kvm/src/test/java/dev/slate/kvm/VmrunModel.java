@@ -4,14 +4,24 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
- * A small model of VMRUN's checks, read off the manual's list (APM 2 15.5.1 and 15.20) over the bytes of a VMCB, for a processor without nested
- * paging, flush by ASID and encrypted guests. Knows nothing of the code under test.
+ * A small model of VMRUN's checks, read off the manual's lists (APM 2 15.5.1, 15.20 and 15.25) over the bytes of a VMCB, for a processor without
+ * flush by ASID and encrypted guests. Knows nothing of the code under test.
  */
 public final class VmrunModel {
     private VmrunModel() {}
 
+    /** What the hypervisor's processor has. */
+    public enum Host {
+        /** No nested paging. */
+        PLAIN,
+        /** Nested paging, but the hypervisor's own is off. */
+        UNPAGED,
+        LEGACY,
+        LONG
+    }
+
     /** The rule that a VMCB breaks, or an empty string; what PAE paging's directory pointers say is not looked at. */
-    public static String refuses(byte[] vmcb, int physicalBits, long cr4Allowed) {
+    public static String refuses(byte[] vmcb, int physicalBits, long cr4Allowed, Host host) {
         ByteBuffer b = ByteBuffer.wrap(vmcb).order(ByteOrder.LITTLE_ENDIAN);
         long efer = b.getLong(0x4d0);
         long cr0 = b.getLong(0x558);
@@ -75,7 +85,21 @@ public final class VmrunModel {
             return "TLB_CONTROL has a reserved value";
         }
         if (bit(b.getLong(0x90), 0)) {
-            return "nested paging, which there is none of";
+            if (host == Host.PLAIN) {
+                return "nested paging, which there is none of";
+            }
+            if (host == Host.UNPAGED) {
+                return "nested paging, and hCR0.PG is zero";
+            }
+            if (b.getLong(0xb0) >>> (host == Host.LONG ? physicalBits : 32) != 0) {
+                return "an MBZ bit of nCR3 is set";
+            }
+            for (int i = 0; i < 8; i++) {
+                int type = b.get(0x668 + i) & 0xff;
+                if (type > 7 || type == 2 || type == 3) {
+                    return "G_PAT has a type that is none";
+                }
+            }
         }
         long event = b.getLong(0xa8);
         if (bit(event, 31)) {

@@ -104,8 +104,8 @@ public final class Events {
             }
             GuestFault fault = attempt(vector, hasErrorCode, errorCode, kind, returnRip);
             if (fault == null) {
-                if (exit == CpuExit.INTERCEPT) {
-                    // A task switch.
+                if (exit == CpuExit.INTERCEPT || exit == CpuExit.NPF) {
+                    // A task switch, or memory that is not there.
                     cpu.exit.event = event;
                 }
                 return exit;
@@ -183,6 +183,7 @@ public final class Events {
                 }
             }
         } catch (LeaveGuest e) {
+            cpu.exit.event = software;
             software = 0;
             throw e;
         } finally {

@@ -5,6 +5,7 @@ import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.Hypervisor;
+import dev.slate.cpu.LeaveGuest;
 import dev.slate.cpu.mem.HostMemory;
 
 /**
@@ -37,12 +38,18 @@ public final class Walker implements GuestWalk.Tables {
 
     /** Set in the guest physical address, beside its complement, of a write to memory that can only be read. */
     static final long READ_ONLY = 1L << 62;
+    /** The same of a write that may be done for this once, where {@code cpu.answer.watchedHva} says. */
+    private static final long WATCHED = 1L << 61;
 
     private final Cpu cpu;
     private final CpuState s;
 
-    /** hva of the nested tables' root page (four levels). */
+    /** hva of the nested tables' root page; 0: there is none, every access faults. */
     public long nestedRoot;
+    /** Levels of the nested tables: 4 or 5; or 3, with a root of four entries, as PAE's. */
+    public int nestedLevels = 4;
+    /** Whether walks of the guest's tables are writes to the nested ones, as on silicon (APM 2 15.25.6). */
+    public boolean tableWalksWrite;
     /** Whether nested and shadow entries carry accessed and dirty bits. */
     public boolean nestedAccessedDirty = true;
 
@@ -66,6 +73,10 @@ public final class Walker implements GuestWalk.Tables {
     private final long[] romTables = new long[ROM_TABLES];
     private int romNext;
 
+    // Those of which a walk that writes has learnt that they can only be read, or are watched.
+    private final long[] readTables = new long[ROM_TABLES];
+    private int readNext;
+
     // Nested translations of guest table pages: gpa page | 1, hva page.
     private final long[] tableCache = new long[TABLE_CACHE * 2];
 
@@ -74,6 +85,9 @@ public final class Walker implements GuestWalk.Tables {
     private final long[] watchedKey = new long[2];
     private final long[] watchedHva = new long[2];
     private final long[] watchedGpa = new long[2];
+    /** Where the guest's own tables had led: they may have changed since. */
+    private final long[] watchedGuest = new long[2];
+
     private boolean watching;
 
     private final long[] pointers = new long[4];
@@ -89,6 +103,7 @@ public final class Walker implements GuestWalk.Tables {
     public void flush() {
         java.util.Arrays.fill(tableCache, 0);
         java.util.Arrays.fill(romTables, 0);
+        java.util.Arrays.fill(readTables, 0);
         watchedKey[0] = 0;
         watchedKey[1] = 0;
         watching = false;
@@ -119,8 +134,19 @@ public final class Walker implements GuestWalk.Tables {
             if (outcome == GuestWalk.RESTART) {
                 continue;
             }
+            if (watching && access == Tlb.WRITE && watchedGuest[(int) (la >>> 12) & 1] == (g.gpa & -4096L)) {
+                long once = watched(la, mode);
+                if (once != 0) {
+                    return once;
+                }
+            }
             long hva = nested(g.gpa, access, Hypervisor.NPF_FINAL, la);
             if (hva < 0) {
+                if ((~hva & WATCHED) != 0) {
+                    watch(la, mode);
+                    watchedGuest[(int) (la >>> 12) & 1] = g.gpa & -4096L;
+                    continue;
+                }
                 return hva;
             }
             if (before != calls) {
@@ -181,8 +207,12 @@ public final class Walker implements GuestWalk.Tables {
         // The table page must be writable in the nested tables now.
         long hva = nested(slot, Tlb.WRITE, Hypervisor.NPF_GUEST_TABLE, la);
         if (hva < 0) {
+            if ((~hva & WATCHED) != 0) {
+                updateWatched(slot, bytes, old, entry);
+                return false;
+            }
             if ((~hva & READ_ONLY) == 0) {
-                throw cpu.leave(CpuExit.NPF);
+                throw leave();
             }
             // Remembered, because the pass that counts makes no call.
             romTables[romNext++ & ROM_TABLES - 1] = slot & FRAME | 1;
@@ -191,7 +221,25 @@ public final class Walker implements GuestWalk.Tables {
         if (before != calls) {
             return false;
         }
+        return replace(hva, bytes, old, entry);
+    }
+
+    private static boolean replace(long hva, int bytes, long old, long entry) {
         return bytes == 8 ? HostMemory.cas64(hva, old, entry) : HostMemory.cas32(hva, (int) old, (int) entry);
+    }
+
+    /** A table of the guest's that is watched as something else, too: a bit is set in it for this once. */
+    private void updateWatched(long slot, int bytes, long old, long entry) {
+        long gpa = cpu.answer.gpa & -4096L | slot & 0xfff;
+        if (replace(cpu.answer.watchedHva & -4096L | slot & 0xfff, bytes, old, entry)) {
+            cpu.hypervisor.watchedWrite(gpa, bytes);
+            calls++;
+        }
+    }
+
+    private LeaveGuest leave() {
+        cpu.exit.event = 0;
+        return cpu.leave(CpuExit.NPF);
     }
 
     /**
@@ -224,9 +272,9 @@ public final class Walker implements GuestWalk.Tables {
     private long translateShadow(long la, int access, int mode, boolean cache) {
         for (; ; ) {
             if (watching && access == Tlb.WRITE) {
-                int i = (int) (la >>> 12) & 1;
-                if (watchedKey[i] == (la & -4096L | mode | 1 << 8)) {
-                    return watchedHva[i] | la & 0xfff;
+                long hva = watched(la, mode);
+                if (hva != 0) {
+                    return hva;
                 }
             }
             long error = shadowOnce(la, access, mode, cache);
@@ -248,9 +296,15 @@ public final class Walker implements GuestWalk.Tables {
                 }
                 case Hypervisor.WATCHED -> watch(la, mode);
                 case Hypervisor.INJECT -> throw pageFault(la, cpu.answer.errorCode);
-                default -> throw cpu.leave(CpuExit.NPF);
+                default -> throw leave();
             }
         }
+    }
+
+    /** Where a page lies that may be written for this once; 0: this is none. */
+    private long watched(long la, int mode) {
+        int i = (int) (la >>> 12) & 1;
+        return watchedKey[i] == (la & -4096L | mode | 1 << 8) ? watchedHva[i] | la & 0xfff : 0;
     }
 
     private void watch(long la, int mode) {
@@ -387,18 +441,34 @@ public final class Walker implements GuestWalk.Tables {
         if (tableCache[i] == (page | 1)) {
             return tableCache[i + 1] | slot & 0xfff;
         }
-        long hva = nested(slot, Tlb.READ, Hypervisor.NPF_GUEST_TABLE, la);
+        boolean write = tableWalksWrite && !onlyRead(page);
+        long hva = nested(slot, write ? Tlb.WRITE : Tlb.READ, Hypervisor.NPF_GUEST_TABLE, la);
+        if (hva < 0 && (~hva & (READ_ONLY | WATCHED)) != 0) {
+            // The write that is none is allowed. Remembered, because the pass that counts makes no call.
+            readTables[readNext++ & ROM_TABLES - 1] = page | 1;
+            hva = nested(slot, Tlb.READ, Hypervisor.NPF_GUEST_TABLE, la);
+        }
         if (hva < 0) {
             // A page table that lies in MMIO: no processor reads one there in a way that a hypervisor could serve.
-            throw cpu.leave(CpuExit.NPF);
+            throw leave();
         }
         tableCache[i] = page | 1;
         tableCache[i + 1] = hva & ~0xfffL;
         return hva;
     }
 
+    private boolean onlyRead(long page) {
+        for (long table : readTables) {
+            if (table == (page | 1)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /**
-     * The nested walk. Returns the host address of {@code gpa}, or its complement for MMIO; leaves when told to.
+     * The nested walk. Returns the host address of {@code gpa}; for MMIO the complement of the address that the hypervisor answers for, with
+     * {@link #READ_ONLY} or {@link #WATCHED} beside; leaves when told to.
      *
      * @param kind {@link Hypervisor#NPF_FINAL} or {@link Hypervisor#NPF_GUEST_TABLE}
      */
@@ -408,17 +478,21 @@ public final class Walker implements GuestWalk.Tables {
             if (error < 0) {
                 return ~error;
             }
+            cpu.answer.gpa = gpa;
             int outcome = cpu.hypervisor.nestedPageFault(gpa, error | kind | Hypervisor.NPF_USER, la);
             calls++;
             switch (outcome) {
                 case Hypervisor.RETRY -> {}
                 case Hypervisor.MMIO -> {
-                    return ~gpa;
+                    return ~cpu.answer.gpa;
                 }
                 case Hypervisor.READ_ONLY -> {
-                    return ~(gpa | READ_ONLY);
+                    return ~(cpu.answer.gpa | READ_ONLY);
                 }
-                default -> throw cpu.leave(CpuExit.NPF);
+                case Hypervisor.WATCHED -> {
+                    return ~(cpu.answer.gpa | WATCHED);
+                }
+                default -> throw leave();
             }
         }
     }
@@ -426,11 +500,13 @@ public final class Walker implements GuestWalk.Tables {
     /** One nested walk: the complement of the host address, or (not negative) the error code of the nested page fault. */
     private long nestedOnce(long gpa, int access) {
         long table = nestedRoot;
-        int shift = 39;
-        long rights = W;
+        int top = 3 + 9 * nestedLevels;
+        int shift = top;
+        long rights = W | U;
         boolean executable = true;
         long error = access == Tlb.WRITE ? Hypervisor.NPF_WRITE : access == Tlb.FETCH ? Hypervisor.NPF_FETCH : 0;
-        if (gpa >>> 48 != 0) {
+        // PAE's four entries span 4 GiB.
+        if (table == 0 || gpa >>> (nestedLevels == 3 ? 32 : top + 9) != 0) {
             return error;
         }
         for (; ; ) {
@@ -453,7 +529,8 @@ public final class Walker implements GuestWalk.Tables {
                 shift -= 9;
                 continue;
             }
-            if (access == Tlb.WRITE && (rights & W) == 0 || access == Tlb.FETCH && !executable) {
+            // Each nested access is a user's.
+            if ((rights & U) == 0 || access == Tlb.WRITE && (rights & W) == 0 || access == Tlb.FETCH && !executable) {
                 return error | Hypervisor.NPF_PRESENT;
             }
             if (nestedAccessedDirty) {
@@ -461,8 +538,8 @@ public final class Walker implements GuestWalk.Tables {
                 if ((e & want) != want && !HostMemory.cas64(at, e, e | want)) {
                     // Somebody edited the entry: what was read is no longer what stands there.
                     table = nestedRoot;
-                    shift = 39;
-                    rights = W;
+                    shift = top;
+                    rights = W | U;
                     executable = true;
                     continue;
                 }

@@ -117,7 +117,11 @@ public final class Feature {
     public static final int VIRT_SSBD = bit(0x80000008, 0, EBX, 25);
 
     // Leaf 8000_000Ah: SVM's
+    /** Nested paging. */
+    public static final int NPT = bit(0x8000000a, 0, EDX, 0);
+
     public static final int NRIPS = bit(0x8000000a, 0, EDX, 3);
+    public static final int VMCB_CLEAN = bit(0x8000000a, 0, EDX, 5);
     public static final int TSC_RATE_MSR = bit(0x8000000a, 0, EDX, 4);
 
     /** A bad address in VMRUN is an exit, not #GP, to a hypervisor. */

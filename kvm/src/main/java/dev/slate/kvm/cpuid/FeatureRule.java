@@ -81,7 +81,11 @@ public enum FeatureRule {
     PKU(Feature.PKU, dev.slate.cpu.decode.Feature.PKU, needs(CpuState.CR4_PKE)),
     /** With {@link dev.slate.kvm.Knobs#NESTED} only. Without EFER.SVME the instructions are undefined. */
     SVM(Feature.SVM, dev.slate.cpu.decode.Feature.SVM, efer(CpuState.EFER_SVME)),
+    /** With two-dimensional paging only. */
+    NPT(Feature.NPT),
     NRIPS(Feature.NRIPS),
+    /** Each field of a VMCB is read, whatever its clean bit says. */
+    VMCB_CLEAN(Feature.VMCB_CLEAN),
     SVME_ADDR_CHK(Feature.SVME_ADDR_CHK),
     DE(Feature.DE),
     PSE(Feature.PSE),

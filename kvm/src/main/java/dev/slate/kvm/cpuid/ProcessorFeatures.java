@@ -74,23 +74,28 @@ public final class ProcessorFeatures {
         return features;
     }
 
-    /** Everything that goes with those instructions, as {@link Feature} numbers. */
-    public static int[] offered(long features) {
+    /**
+     * Everything that goes with those instructions, as {@link Feature} numbers.
+     *
+     * @param twoDimensional whether guests' memory is mapped so ({@code tdp=on}): KVM offers nested paging only then
+     */
+    public static int[] offered(long features, boolean twoDimensional) {
         FeatureRule[] rules = FeatureRule.values();
         int[] all = new int[rules.length];
         int n = 0;
         for (FeatureRule rule : rules) {
-            if (offers(rule, features)) {
+            if (offers(rule, features, twoDimensional)) {
                 all[n++] = rule.feature();
             }
         }
         return Arrays.copyOf(all, n);
     }
 
-    private static boolean offers(FeatureRule rule, long features) {
+    private static boolean offers(FeatureRule rule, long features, boolean twoDimensional) {
         return switch (rule) {
             case MONITOR, PKU -> false;
-            case NRIPS, SVME_ADDR_CHK -> has(features, dev.slate.cpu.decode.Feature.SVM);
+            case NPT -> twoDimensional && has(features, dev.slate.cpu.decode.Feature.SVM);
+            case NRIPS, VMCB_CLEAN, SVME_ADDR_CHK -> has(features, dev.slate.cpu.decode.Feature.SVM);
             // Without INVPCID a guest with process-context identifiers would be a machine that nobody makes.
             case PCID -> has(features, dev.slate.cpu.decode.Feature.INVPCID);
             default -> (rule.instructionSet() & ~features) == 0;

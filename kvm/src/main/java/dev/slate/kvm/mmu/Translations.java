@@ -10,4 +10,15 @@ public interface Translations {
 
     /** CR0, CR3 and CR4 were set: PAE paging's directory pointers are to be loaded from the new CR3, too. */
     void pageTablesReplaced();
+
+    /**
+     * From here on a guest's guest runs below nested tables of its hypervisor's. {@link #changed} or {@link #pageTablesReplaced} follows.
+     *
+     * @param cr3 nCR3
+     * @param cr4 the hypervisor's own, which with {@code efer} says what format the tables have
+     */
+    void nestedTables(long cr3, long cr4, long efer);
+
+    /** No more. */
+    void noNestedTables();
 }

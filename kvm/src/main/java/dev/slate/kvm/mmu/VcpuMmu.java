@@ -46,6 +46,9 @@ public final class VcpuMmu implements AutoCloseable {
     /** After {@code LEAVE}: what KVM_RUN fails with, a positive errno number; 0: nothing, look at the kick word and run on. */
     public int errno;
 
+    /** After {@code WATCHED}: the host page that may be written to for this once. */
+    public long watchedHva;
+
     /** Where this vCPU logs, when the VM uses rings. */
     public @Nullable DirtyRing dirtyRing;
 

@@ -1,6 +1,7 @@
 package dev.slate.kvm.msr;
 
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.EntryState;
 import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
@@ -394,7 +395,7 @@ public final class MsrFile {
                 return writeEfer(v, host);
             }
             case Msr.PAT -> {
-                if (!MtrrFile.validPat(v)) {
+                if (!EntryState.validPat(v)) {
                     return REFUSED;
                 }
                 s.pat = v;

@@ -80,15 +80,4 @@ final class MtrrFile {
     private static boolean validType(int type) {
         return type < 8 && (1 << type & 0x73) != 0;
     }
-
-    /** Every byte of the PAT register names a type: the five above, or UC- (SDM 3A 11.12.2). */
-    static boolean validPat(long v) {
-        for (int i = 0; i < 64; i += 8) {
-            int type = (int) (v >>> i) & 0xff;
-            if (type != 7 && !validType(type)) {
-                return false;
-            }
-        }
-        return true;
-    }
 }

@@ -18,17 +18,27 @@ final class EntryChecks {
     /**
      * The control area.
      *
+     * @param host the hypervisor's state, of which CR0, CR4 and EFER count
+     * @param nestedPaging whether that is offered
      * @param physicalBits of the guest's addresses
      */
-    static boolean control(Vmcb v, int physicalBits) {
+    static boolean control(Vmcb v, Vmcb host, boolean nestedPaging, int physicalBits) {
         return (v.get32(SvmExit.VMRUN >>> 5 << 2) >>> SvmExit.VMRUN & 1) != 0
                 && v.get32(Vmcb.ASID) != 0
-                // No nested paging, and no flush by ASID, is offered.
-                && (v.get32(Vmcb.NESTED_CTL) & 1) == 0
+                && (!v.nestedPaging() || nestedPaging && nested(v, host, physicalBits))
+                // No flush by ASID is offered.
                 && (v.bytes[Vmcb.TLB_CONTROL] & 0xfe) == 0
                 && inside(v.get64(Vmcb.IOPM_BASE), IOPM_BYTES, physicalBits)
                 && inside(v.get64(Vmcb.MSRPM_BASE), MSRPM_BYTES, physicalBits)
                 && event(v.get32(Vmcb.EVENT_INJ));
+    }
+
+    /** Nested paging (APM 2 15.25.3, 15.25.4): the tables have the format of the hypervisor's own, so that it must have paging. */
+    private static boolean nested(Vmcb v, Vmcb host, int physicalBits) {
+        boolean wide = (host.get64(Vmcb.EFER) & CpuState.EFER_LME) != 0;
+        return (host.get64(Vmcb.CR0) & CpuState.CR0_PG) != 0
+                && v.get64(Vmcb.NESTED_CR3) >>> (wide ? physicalBits : 32) == 0
+                && EntryState.validPat(v.get64(Vmcb.G_PAT));
     }
 
     private static boolean inside(long base, int bytes, int physicalBits) {

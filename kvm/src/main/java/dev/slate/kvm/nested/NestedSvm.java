@@ -21,8 +21,8 @@ import java.util.Arrays;
  * The guest's own hypervisor on one vCPU (APM 2 chapter 15): while it is {@link #active} its guest runs, called L2 here as in KVM, and what the
  * hypervisor (L1) intercepts leads back to it through {@link #exit}.
  *
- * <p>L1's state waits here while L2 runs, not in its host save area; L2's is the processor's own. Both walk L1's memory: without nested paging a
- * page table of L2 is an ordinary one.
+ * <p>L1's state waits here while L2 runs, not in its host save area; L2's is the processor's own. Without nested paging both walk L1's memory, and
+ * a page table of L2 is an ordinary one; with it L2's lies below tables of L1's, which the MMU shadows.
  *
  * <p>Under the vCPU's mutex, outside guest mode, but for the questions.
  */
@@ -51,6 +51,7 @@ public final class NestedSvm {
     private final VcpuApic apic;
     private final VcpuStats stats;
     private final Translations translations;
+    private final boolean nestedPaging;
     private final long machineCr4Reserved;
 
     private final Vmcb vmcb;
@@ -76,10 +77,12 @@ public final class NestedSvm {
      * Nobody's guest runs, and GIF is set.
      *
      * @param offered false: no guest of this VM can set EFER.SVME
+     * @param nestedPaging whether it can have nested tables
      * @param machineCr4Reserved CR4 bits that no guest can set
      */
     public NestedSvm(
             boolean offered,
+            boolean nestedPaging,
             CpuState state,
             EventQueue events,
             CpuidTable cpuid,
@@ -91,6 +94,7 @@ public final class NestedSvm {
             long machineCr4Reserved) {
         this.vmcb = new Vmcb(offered ? Vmcb.BYTES : 0);
         this.host = new Vmcb(offered ? Vmcb.BYTES : 0);
+        this.nestedPaging = nestedPaging;
         this.s = state;
         this.events = events;
         this.cpuid = cpuid;
@@ -205,7 +209,8 @@ public final class NestedSvm {
 
     /** VMLOAD. @return false: #GP(0) */
     public boolean load(long gpa) {
-        if (bad(gpa) || !mmu.read(gpa, vmcb.bytes, 0, Vmcb.BYTES)) {
+        // The control area in the copy may be L2's.
+        if (bad(gpa) || !mmu.read(gpa + Vmcb.SAVE, vmcb.bytes, Vmcb.SAVE, Vmcb.BYTES - Vmcb.SAVE)) {
             return false;
         }
         vmcb.loadHidden(s);
@@ -243,16 +248,19 @@ public final class NestedSvm {
         s.interruptShadow = 0;
         s.flagsSystem &= ~CpuState.RF;
         host.save(s);
+        host.put64(Vmcb.G_PAT, s.pat);
         vmcbGpa = gpa;
         int physicalBits = cpuid.maxPhysicalAddress();
-        boolean legal = EntryChecks.control(vmcb, physicalBits);
+        boolean legal = EntryChecks.control(vmcb, host, nestedPaging, physicalBits);
         if (legal) {
             long dr6 = s.dr6;
             long dr7 = s.dr7;
             vmcb.load(s);
             s.dr6 = vmcb.get64(Vmcb.DR6);
             s.dr7 = vmcb.get64(Vmcb.DR7);
-            legal = EntryChecks.state(s, FeatureRule.eferLacking(cpuid), cr4Allowed(), physicalBits) && loadPointers();
+            // Below nested tables the pointers are read as they are used.
+            legal = EntryChecks.state(s, FeatureRule.eferLacking(cpuid), cr4Allowed(), physicalBits)
+                    && (vmcb.nestedPaging() || loadPointers());
             if (!legal) {
                 s.dr6 = dr6;
                 s.dr7 = dr7;
@@ -273,7 +281,10 @@ public final class NestedSvm {
         inject();
         gif = true;
         stats.add(VcpuStats.NESTED_RUN);
-        translations.changed();
+        if (vmcb.nestedPaging()) {
+            s.pat = vmcb.get64(Vmcb.G_PAT);
+        }
+        worldSwitched();
         return true;
     }
 
@@ -293,6 +304,9 @@ public final class NestedSvm {
         tsc.nestedOffset = vmcb.get64(Vmcb.TSC_OFFSET);
         active = true;
         stale = true;
+        if (vmcb.nestedPaging()) {
+            translations.nestedTables(vmcb.get64(Vmcb.NESTED_CR3), host.get64(Vmcb.CR4), host.get64(Vmcb.EFER));
+        }
         stats.set(VcpuStats.GUEST_MODE, 1);
         if ((intCtl & V_MASKING) != 0) {
             apic.taskPriorityIsVirtual = true;
@@ -391,6 +405,12 @@ public final class NestedSvm {
         v.put64(Vmcb.DR6, s.dr6);
         v.put64(Vmcb.CR2, s.cr2);
         long gpa = vmcbGpa;
+        if (v.nestedPaging()) {
+            v.put64(Vmcb.G_PAT, s.pat);
+            if (!put(gpa, Vmcb.G_PAT, 8)) {
+                return false;
+            }
+        }
         return put(gpa, Vmcb.INT_CTL, Vmcb.NESTED_CTL - Vmcb.INT_CTL)
                 && put(gpa, Vmcb.EVENT_INJ, 8)
                 && put(gpa, Vmcb.NEXT_RIP, 8)
@@ -426,6 +446,9 @@ public final class NestedSvm {
     private void backToHost(boolean told) {
         events.dropBegun();
         gif = false;
+        if (active && vmcb.nestedPaging()) {
+            s.pat = host.get64(Vmcb.G_PAT);
+        }
         host.load(s);
         s.cr0 |= CpuState.CR0_PE;
         s.flagsSystem &= ~CpuState.VM;
@@ -479,14 +502,23 @@ public final class NestedSvm {
         if ((s.efer & CpuState.EFER_SVME) == 0
                 || bad(vmcbGpa)
                 || !mmu.read(vmcbGpa, vmcb.bytes, 0, Vmcb.BYTES)
-                || !EntryChecks.control(vmcb, physicalBits)
                 || !mmu.read(hostSaveArea, host.bytes, 0, Vmcb.BYTES)
+                || !EntryChecks.control(vmcb, host, nestedPaging, physicalBits)
                 || !hostValid(host)) {
             return false;
         }
         begin();
-        translations.changed();
+        worldSwitched();
         return true;
+    }
+
+    /** L2's state is there, the directory pointers aside where they lie below nested tables. */
+    private void worldSwitched() {
+        if (active && vmcb.nestedPaging()) {
+            translations.pageTablesReplaced();
+        } else {
+            translations.changed();
+        }
     }
 
     /** Whether a state can be that of a hypervisor in its VMRUN. */
@@ -508,6 +540,7 @@ public final class NestedSvm {
         apic.syncCr8();
         active = false;
         stale = true;
+        translations.noNestedTables();
         tsc.nestedOffset = 0;
         stats.set(VcpuStats.GUEST_MODE, 0);
     }
@@ -572,7 +605,7 @@ public final class NestedSvm {
             boolean cached = (s.cr0 & CpuState.CR0_NW) == 0 || (s.cr0 & CpuState.CR0_CD) != 0;
             if (!cached
                     || bad(from.vmcbGpa)
-                    || !EntryChecks.control(given, cpuid.maxPhysicalAddress())
+                    || !EntryChecks.control(given, given, nestedPaging, cpuid.maxPhysicalAddress())
                     || !hostValid(given)) {
                 return false;
             }
@@ -588,7 +621,7 @@ public final class NestedSvm {
             leave();
         }
         gif = (from.flags & NestedState.GIF_SET) != 0;
-        translations.changed();
+        worldSwitched();
         return true;
     }
 }

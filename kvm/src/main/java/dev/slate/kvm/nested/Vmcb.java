@@ -23,6 +23,7 @@ final class Vmcb {
     static final int EXIT_INT_INFO = 0x88;
     static final int NESTED_CTL = 0x90;
     static final int EVENT_INJ = 0xa8;
+    static final int NESTED_CR3 = 0xb0;
     static final int NEXT_RIP = 0xc8;
 
     /** End of the control area's fields. */
@@ -55,6 +56,7 @@ final class Vmcb {
     static final int SYSENTER_ESP = SAVE + 0x230;
     static final int SYSENTER_EIP = SAVE + 0x238;
     static final int CR2 = SAVE + 0x240;
+    static final int G_PAT = SAVE + 0x268;
     static final int SEGMENT_BYTES = 16;
 
     final byte[] bytes;
@@ -62,6 +64,11 @@ final class Vmcb {
     /** @param size {@link #BYTES}, or 0 where there will be none */
     Vmcb(int size) {
         bytes = new byte[size];
+    }
+
+    /** NP_ENABLE. */
+    boolean nestedPaging() {
+        return (get32(NESTED_CTL) & 1) != 0;
     }
 
     int get32(int at) {

@@ -26,6 +26,11 @@ final class NestedExits {
                         || exit == SvmExit.EXCEPTION + GuestFault.OF;
                 return leave(run, cpu, exit, cpu.exit.info, cpu.exit.info2, instruction ? next : 0, cpu.exit.event);
             }
+            case CpuExit.NPF -> {
+                VcpuProcessor p = run.processor;
+                return p.leftForHypervisor()
+                        && leave(run, cpu, SvmExit.NPF, p.faultError(), p.faultGpa(), 0, cpu.exit.event);
+            }
             case CpuExit.IOIO -> {
                 return nested.wantsPorts(cpu.io.port, cpu.io.size)
                         && leave(run, cpu, SvmExit.IOIO, ports(cpu), next, next, 0);

@@ -91,6 +91,7 @@ public final class VcpuParts {
         smm = new Smm(state, events, cpuid, mode, mmu, processor, vm.supported().cr4Reserved());
         nested = new NestedSvm(
                 vm.supported().has(Feature.SVM),
+                vm.supported().has(Feature.NPT),
                 state,
                 events,
                 cpuid,

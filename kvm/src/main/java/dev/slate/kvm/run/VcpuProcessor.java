@@ -1,9 +1,11 @@
 package dev.slate.kvm.run;
 
 import dev.slate.cpu.Cpu;
+import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.EntryState;
 import dev.slate.cpu.Hypervisor;
+import dev.slate.cpu.LeaveGuest;
 import dev.slate.cpu.mem.FaultGuard;
 import dev.slate.cpu.mem.LittleEndian;
 import dev.slate.cpu.translate.LazyTranslator;
@@ -32,6 +34,7 @@ import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.state.GuestDebug;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.tracepoint.Tracepoints;
+import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
@@ -45,6 +48,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     private static final int LEFT_FOR_ERRNO = 0;
     private static final int LEFT_FOR_EMULATION = 1;
     private static final int LEFT_FOR_INSTRUCTION = 2;
+    private static final int LEFT_FOR_HYPERVISOR = 3;
 
     private static final long PDPTE_RESERVED = 0x1e6;
     /** The bits of a page-table entry that hold an address. */
@@ -64,8 +68,14 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     final VcpuMmu mmu;
 
-    /** There when the guest's tables are shadowed; null with two-dimensional paging. */
+    /** There when the guest's tables are shadowed, or nested tables of its own; else null. */
     private final @Nullable ShadowVcpu shadow;
+
+    /** The mode of the nested tables: paging is on, and CR3 nCR3. */
+    private final CpuState nestedMode;
+
+    /** A guest's guest runs below them. */
+    private boolean nestedTables;
 
     /** A process says it once. */
     private static final AtomicBoolean SAID_INTERPRETED = new AtomicBoolean();
@@ -86,6 +96,8 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     /** Before the next instruction PAE paging's directory pointers are loaded. */
     private boolean directoryPointersStale;
+
+    private final byte[] pointers = new byte[32];
 
     /** {@link Knobs#MMIO_EMULATION}: no more than KVM's emulator knows. */
     private final boolean emulatorOnly;
@@ -119,7 +131,13 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         emulatorOnly = "kvm".equals(vm.knobs().value(Knobs.MMIO_EMULATION));
         mmu = new VcpuMmu(vm.mmuContext(), mode, stats, this::flushTlb);
         ShadowMmu shadowMmu = vm.shadow();
-        shadow = shadowMmu == null ? null : shadowMmu.vcpu(mmu, s, apic::ownsPage);
+        boolean beside = shadowMmu != null && vm.tdp() != null;
+        nestedMode = beside ? new CpuState() : s;
+        shadow = shadowMmu == null
+                ? null
+                : beside
+                        ? shadowMmu.nestedVcpu(mmu, nestedMode, apic::ownsPage)
+                        : shadowMmu.vcpu(mmu, s, apic::ownsPage);
         mmu.vcpuId = id;
         long ring = vm.mmuContext().memory().dirtyRingBytes();
         if (ring != 0) {
@@ -220,6 +238,29 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     }
 
     @Override
+    public void nestedTables(long cr3, long cr4, long efer) {
+        CpuState m = nestedMode;
+        boolean wide = (efer & CpuState.EFER_LME) != 0;
+        // WP, keys, SMEP and SMAP are of supervisors' accesses or of none; here each is a user's.
+        m.cr0 = CpuState.CR0_PG | CpuState.CR0_PE;
+        m.cr3 = cr3;
+        m.cr4 = cr4 & ~CpuState.CR4_PKE;
+        m.efer = wide ? efer | CpuState.EFER_LMA : efer & ~CpuState.EFER_LMA;
+        Arrays.fill(m.pdptr, 0);
+        if (!wide && (cr4 & CpuState.CR4_PAE) != 0 && mmu.read(cr3 & 0xffff_ffe0L, pointers, 0, pointers.length)) {
+            for (int i = 0; i < 4; i++) {
+                m.pdptr[i] = LittleEndian.getLong(pointers, 8 * i);
+            }
+        }
+        nestedTables = true;
+    }
+
+    @Override
+    public void noNestedTables() {
+        nestedTables = false;
+    }
+
+    @Override
     public void pageTablesReplaced() {
         changed();
         directoryPointersStale = true;
@@ -253,8 +294,10 @@ public final class VcpuProcessor implements Hypervisor, Translations {
             return Errno.ENOSPC.number();
         }
         TdpMmu tdp = vm.tdp();
-        if (tdp != null) {
+        if (tdp != null && !nestedTables) {
             cpu.walker.nestedRoot = tdp.root(mmu);
+            cpu.walker.nestedLevels = TdpMmu.LEVELS;
+            cpu.walker.tableWalksWrite = false;
             return 0;
         }
         int result = shadowed().load();
@@ -271,13 +314,12 @@ public final class VcpuProcessor implements Hypervisor, Translations {
      * refuse stay as they were (SDM 3A 4.4.1).
      */
     void loadDirectoryPointers() {
-        if (!directoryPointersStale) {
+        if (!directoryPointersStale || nestedTables) {
             return;
         }
         directoryPointersStale = false;
-        boolean pae = (s.cr0 & CpuState.CR0_PG) != 0 && (s.cr4 & CpuState.CR4_PAE) != 0 && !s.longMode();
-        byte[] table = new byte[32];
-        if (!pae || !mmu.read(s.cr3 & 0xffff_ffe0L, table, 0, table.length)) {
+        byte[] table = pointers;
+        if (!paePaging() || !mmu.read(s.cr3 & 0xffff_ffe0L, table, 0, table.length)) {
             return;
         }
         long reserved = PDPTE_RESERVED | -1L << cpuid.maxPhysicalAddress();
@@ -290,6 +332,33 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         for (int i = 0; i < 4; i++) {
             s.pdptr[i] = LittleEndian.getLong(table, 8 * i);
         }
+    }
+
+    private boolean paePaging() {
+        return (s.cr0 & CpuState.CR0_PG) != 0 && (s.cr4 & CpuState.CR4_PAE) != 0 && !s.longMode();
+    }
+
+    /**
+     * The same for a guest's guest, whose table lies below its hypervisor's nested ones. In guest mode.
+     *
+     * @return NONE, or the exit that reading them ended in: they are loaded again then
+     */
+    int loadNestedPointers(Cpu cpu) {
+        if (!directoryPointersStale) {
+            return CpuExit.NONE;
+        }
+        if (paePaging()) {
+            try {
+                if (!cpu.walker.loadPdptrs(s.cr3)) {
+                    // VMRUN does not look at them there; nothing is mapped through one that no processor takes.
+                    Arrays.fill(s.pdptr, 0);
+                }
+            } catch (LeaveGuest e) {
+                return e.exit;
+            }
+        }
+        directoryPointersStale = false;
+        return CpuExit.NONE;
     }
 
     /**
@@ -325,7 +394,12 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     /** After an exit because a call here said so: whether the instruction cannot be emulated where its bytes or tables lie. */
     boolean leftForEmulation() {
-        return leftFor != LEFT_FOR_ERRNO;
+        return leftFor == LEFT_FOR_EMULATION || leftFor == LEFT_FOR_INSTRUCTION;
+    }
+
+    /** After an exit because a call here said so: whether it is a nested page fault of the guest's guest, for its hypervisor. */
+    boolean leftForHypervisor() {
+        return leftFor == LEFT_FOR_HYPERVISOR;
     }
 
     /** Of a fault that {@link #leftForEmulation}: the bytes of the instruction that {@code cpu.exit} holds, or 0. */
@@ -353,6 +427,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
             tracedError = errorCode;
             Tracepoints.pageFault(id, s.rip, gpa, errorCode);
         }
+        if (nestedTables) {
+            return belowNestedTables(gpa, errorCode, codeOrTable);
+        }
         if (!codeOrTable && mmio.continues(gpa)) {
             // The instruction runs again with the client's answer. KVM's emulator goes on where it was:
             // no second fault.
@@ -370,7 +447,24 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         if (tdp == null) {
             throw new IllegalStateException("a nested page fault with shadow paging");
         }
-        return faultResult(tdp.fault(mmu, gpa, errorCode, gva), codeOrTable, gpa, errorCode);
+        int result = tdp.fault(mmu, gpa, errorCode, gva);
+        if (result == WATCHED) {
+            cpu().answer.watchedHva = mmu.watchedHva;
+        }
+        return faultResult(result, codeOrTable, gpa, errorCode);
+    }
+
+    /** A fault of the tables that shadow the nested ones of the guest. */
+    private int belowNestedTables(long gpa, long errorCode, boolean codeOrTable) {
+        Cpu c = cpu();
+        int result = shadowed().fault(c, gpa, errorCode);
+        if (result == INJECT) {
+            leftFor = LEFT_FOR_HYPERVISOR;
+            faultGpa = gpa;
+            faultError = c.answer.errorCode | errorCode & (NPF_FINAL | NPF_GUEST_TABLE);
+            return LEAVE;
+        }
+        return faultResult(result, codeOrTable, c.answer.gpa, errorCode);
     }
 
     private int faultResult(int result, boolean needsMemory, long gpa, long errorCode) {
@@ -443,7 +537,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     private ShadowVcpu shadowed() {
         ShadowVcpu v = shadow;
         if (v == null) {
-            throw new IllegalStateException("a call of shadow paging under nested paging");
+            throw new IllegalStateException("a call of shadow paging where nothing is shadowed");
         }
         return v;
     }

@@ -142,9 +142,7 @@ public final class VcpuRun {
         halt.block();
         vcpu.reset.acceptInitAndSipi();
         if (mode.takeSignal()) {
-            exit.reason = VcpuExit.INTR;
-            stats.add(VcpuStats.SIGNAL_EXITS);
-            return Errno.EINTR.number();
+            return interrupted();
         }
         return Errno.EAGAIN.number();
     }
@@ -180,9 +178,7 @@ public final class VcpuRun {
                 return Outcome.EXIT;
             }
             if (mode.takeSignal()) {
-                exit.reason = VcpuExit.INTR;
-                stats.add(VcpuStats.SIGNAL_EXITS);
-                return Errno.EINTR.number();
+                return interrupted();
             }
         }
     }
@@ -202,9 +198,7 @@ public final class VcpuRun {
                 vcpu.mutex.whileUnlocked(() -> mode.block(Long.MAX_VALUE));
             }
             if (mode.takeSignal()) {
-                exit.reason = VcpuExit.INTR;
-                stats.add(VcpuStats.SIGNAL_EXITS);
-                return Errno.EINTR.number();
+                return interrupted();
             }
         }
         return Outcome.RESUME;
@@ -262,7 +256,7 @@ public final class VcpuRun {
         processor.loadDirectoryPointers();
         int error = processor.loadRoot(cpu);
         if (error != 0) {
-            return error;
+            return rootMissing(error);
         }
         if (events.tripleFault) {
             events.tripleFault = false;
@@ -281,7 +275,10 @@ public final class VcpuRun {
         vcpu.nested.prepare(cpu);
         // Whatever is requested from here on finds the kick word set: the processor comes out at once.
         mmu.enterGuest();
-        int code = delivery.deliver(cpu);
+        int code = processor.loadNestedPointers(cpu);
+        if (code == CpuExit.NONE) {
+            code = delivery.deliver(cpu);
+        }
         // A stack in no slot: what delivery pushed is the client's to take before the handler runs. An SMI that had to
         // wait for the delivery comes before the handler, too.
         if (code == CpuExit.NONE && !mmio.hasWrites() && !delivery.takesSmi()) {
@@ -331,6 +328,17 @@ public final class VcpuRun {
             }
         }
         return Outcome.RESUME;
+    }
+
+    private int interrupted() {
+        exit.reason = VcpuExit.INTR;
+        stats.add(VcpuStats.SIGNAL_EXITS);
+        return Errno.EINTR.number();
+    }
+
+    /** A table's page is going away just now: whatever kicked this vCPU is seen to, and the root is loaded again. */
+    private static int rootMissing(int error) {
+        return error == Errno.EAGAIN.number() ? Outcome.RESUME : error;
     }
 
     /** RSM is over. */
@@ -441,9 +449,13 @@ public final class VcpuRun {
             }
         }
         int error = processor.loadRoot(cpu);
+        while (error == Errno.EAGAIN.number() && !mode.signalled()) {
+            Thread.onSpinWait();
+            error = processor.loadRoot(cpu);
+        }
         if (error != 0) {
             completion = what;
-            return error;
+            return error == Errno.EAGAIN.number() && mode.takeSignal() ? interrupted() : error;
         }
         mmu.enterGuest();
         int code;
@@ -469,7 +481,7 @@ public final class VcpuRun {
         GuestModes modes = vm.mmuContext().modes();
         int error = processor.loadRoot(cpu);
         if (error != 0) {
-            return error;
+            return rootMissing(error);
         }
         modes.takeBus(mode);
         int code;

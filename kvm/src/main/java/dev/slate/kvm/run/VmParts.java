@@ -22,7 +22,8 @@ import org.jspecify.annotations.Nullable;
  * @param processorFeatures what processors offer, as {@link dev.slate.cpu.decode.Feature} bits
  * @param worker does what is done now and then
  * @param missing where instructions that a processor lacks are told
- * @param tdp the MMU, when it is that one; else {@code shadow} is
+ * @param tdp the MMU, when it is that one
+ * @param shadow the MMU, when it is that one; beside {@code tdp} it shadows the nested tables of guests
  * @param irqchip the interrupt hardware; local APICs are there once it exists
  * @param ports the devices at ports that are not the client's
  * @param memoryBus the devices at guest physical addresses that are not the client's; local APICs are not among them

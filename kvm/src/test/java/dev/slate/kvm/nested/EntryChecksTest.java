@@ -30,7 +30,8 @@ final class EntryChecksTest {
         LittleEndian.putLong(vmcb, 0x570, 2);
     }
 
-    private static final int[] LONGS = {0x40, 0x48, 0x90, 0xa8, 0x4d0, 0x548, 0x550, 0x558, 0x560, 0x568};
+    private static final VmrunModel.Host[] HOSTS = VmrunModel.Host.values();
+    private static final int[] LONGS = {0x40, 0x48, 0x90, 0xa8, 0xb0, 0x668, 0x4d0, 0x548, 0x550, 0x558, 0x560, 0x568};
     private static final int[] INTS = {0x10, 0x58, 0x5c, 0x410};
 
     /** Bits flipped in a few of the fields that are looked at. */
@@ -58,21 +59,31 @@ final class EntryChecksTest {
         SplittableRandom random = new SplittableRandom(seed);
         TreeMap<String, Integer> seen = new TreeMap<>();
         Vmcb v = new Vmcb(Vmcb.BYTES);
+        Vmcb host = new Vmcb(Vmcb.BYTES);
         CpuState s = new CpuState();
         for (int i = 0; i < CASES; i++) {
             legal(v.bytes);
+            if (random.nextBoolean()) {
+                v.put64(Vmcb.NESTED_CTL, 1);
+                v.put64(Vmcb.NESTED_CR3, 0x2000);
+                v.put64(Vmcb.G_PAT, 0x0007_0406_0007_0406L);
+            }
             mutate(v.bytes, random);
             v.load(s);
             s.dr6 = v.get64(Vmcb.DR6);
             s.dr7 = v.get64(Vmcb.DR7);
-            boolean taken = EntryChecks.control(v, BITS) && EntryChecks.state(s, 0, CR4, BITS);
-            String rule = VmrunModel.refuses(v.bytes, BITS, CR4);
+            VmrunModel.Host kind = HOSTS[random.nextInt(HOSTS.length)];
+            host.put64(Vmcb.CR0, kind == VmrunModel.Host.UNPAGED ? 0x31 : 0x8000_0031L);
+            host.put64(Vmcb.EFER, kind == VmrunModel.Host.LONG ? 0x1d00 : 0x1000);
+            boolean taken = EntryChecks.control(v, host, kind != VmrunModel.Host.PLAIN, BITS)
+                    && EntryChecks.state(s, 0, CR4, BITS);
+            String rule = VmrunModel.refuses(v.bytes, BITS, CR4, kind);
             assertThat(taken)
                     .as("case %d of seed %d, of which the model says: %s", i, seed, rule)
                     .isEqualTo(rule.isEmpty());
             seen.merge(rule, 1, Integer::sum);
         }
         // Every rule was broken, and some VMCBs broke none.
-        assertThat(seen).hasSize(19);
+        assertThat(seen).hasSize(22);
     }
 }

@@ -9,7 +9,7 @@ import dev.slate.cpu.CpuState;
  *
  * <pre>
  *  0..3 level   4 has_4_byte_gpte   5..6 quadrant   7 direct   8..10 access   11 invalid   12 efer_nx   13 cr0_wp
- *  14 smep_andnot_wp   15 smap_andnot_wp   19 cr4_pse, of guests with entries of 4 bytes   20..23 protection key, of direct pages
+ *  14 smep_andnot_wp   15 smap_andnot_wp   17 guest_mode   19 cr4_pse, of guests with entries of 4 bytes   20..23 protection key, of direct pages
  *  24..31 smm
  * </pre>
  *
@@ -29,6 +29,7 @@ final class Role {
     private static final int CR0_WP = 1 << 13;
     private static final int SMEP_ANDNOT_WP = 1 << 14;
     private static final int SMAP_ANDNOT_WP = 1 << 15;
+    private static final int GUEST_MODE = 1 << 17;
     private static final int CR4_PSE = 1 << 19;
     private static final int KEY_SHIFT = 20;
     private static final int KEY = 15 << KEY_SHIFT;
@@ -47,6 +48,11 @@ final class Role {
     static final int ALL_ACCESS = 7;
 
     private Role() {}
+
+    /** The role of a vCPU whose guest's guest runs below nested tables in the format of {@code host}'s mode ({@code kvm_init_shadow_npt_mmu}). */
+    static long ofNested(CpuState host, int addressSpace) {
+        return ofVcpu(host, addressSpace) | GUEST_MODE;
+    }
 
     /** The role of a vCPU: its pages' in the low half, with the level of its root. */
     static long ofVcpu(CpuState s, int addressSpace) {

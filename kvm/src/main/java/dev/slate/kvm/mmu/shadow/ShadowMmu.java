@@ -11,9 +11,11 @@ import dev.slate.kvm.memslot.SlotMetadata;
 import dev.slate.kvm.mmu.HvaInvalidation;
 import dev.slate.kvm.mmu.Mmu;
 import dev.slate.kvm.mmu.MmuContext;
+import dev.slate.kvm.mmu.ShadowedTables;
 import dev.slate.kvm.mmu.Slab;
 import dev.slate.kvm.mmu.Spte;
 import dev.slate.kvm.mmu.VcpuMmu;
+import dev.slate.kvm.mmu.WriteProtector;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.rmap.PteListForm;
 import dev.slate.kvm.rmap.PteLists;
@@ -32,8 +34,10 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Invariant: the page of a guest table that is shadowed is populated, for it is read under the lock. So a table whose memory the client
  * takes away loses its shadow.
+ *
+ * <p>Beside two-dimensional paging it does the same for the nested tables of guests that have guests (decision 35).
  */
-public final class ShadowMmu implements Mmu {
+public final class ShadowMmu implements Mmu, ShadowedTables {
     private static final long HUGE_MASK = (2L << 20) - 1;
     /** {@code KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO}. */
     private static final long PAGES_TO_MMU_PAGES = 50;
@@ -41,7 +45,7 @@ public final class ShadowMmu implements Mmu {
     private static final int FLOOD = 3;
 
     final MmuContext context;
-    final ReentrantLock lock = new ReentrantLock();
+    final ReentrantLock lock;
     final ShadowSptes sptes;
     final ShadowPages pages;
     final ShadowSync sync;
@@ -56,8 +60,9 @@ public final class ShadowMmu implements Mmu {
     private boolean limitRequested;
     private long slotPages;
 
-    private ShadowMmu(MmuContext context) {
+    private ShadowMmu(MmuContext context, @Nullable WriteProtector others) {
         this.context = context;
+        this.lock = context.lock();
         this.host = context.host();
         this.memory = context.memory();
         this.modes = context.modes();
@@ -67,7 +72,7 @@ public final class ShadowMmu implements Mmu {
         this.hugePages = knobs.on(Knobs.HUGE_PAGES);
         PteListForm form = PteListForm.of(knobs);
         this.descriptors = new Slab(host, form.bytes(), Long.BYTES);
-        this.sptes = new ShadowSptes(new PteLists(form, descriptors), stats, memory);
+        this.sptes = new ShadowSptes(new PteLists(form, descriptors), stats, memory, others);
         this.pages = new ShadowPages(context, sptes);
         this.sync = new ShadowSync(sptes, pages, stats);
     }
@@ -78,9 +83,19 @@ public final class ShadowMmu implements Mmu {
      * @throws dev.slate.kvm.KvmException ENOMEM
      */
     public static ShadowMmu create(MmuContext context) {
-        ShadowMmu mmu = new ShadowMmu(context);
+        ShadowMmu mmu = new ShadowMmu(context, null);
         context.memory().listener(mmu);
         return mmu;
+    }
+
+    /**
+     * An MMU that shadows the nested tables of guests which have guests, beside two-dimensional paging. Another one listens to the memslots.
+     *
+     * @param others the other MMU, of the same context
+     * @throws dev.slate.kvm.KvmException ENOMEM
+     */
+    public static ShadowMmu beside(MmuContext context, WriteProtector others) {
+        return new ShadowMmu(context, others);
     }
 
     /**
@@ -90,7 +105,33 @@ public final class ShadowMmu implements Mmu {
      * @param mmio pages that the hypervisor itself answers for, whatever slot lies there
      */
     public ShadowVcpu vcpu(VcpuMmu vcpu, CpuState state, ShadowVcpu.MmioPages mmio) {
-        return new ShadowVcpu(this, vcpu, state, mmio);
+        return new ShadowVcpu(this, vcpu, state, mmio, false);
+    }
+
+    /**
+     * A vCPU's part for its guest's guests.
+     *
+     * @param host the paging mode and CR3 of the nested tables
+     */
+    public ShadowVcpu nestedVcpu(VcpuMmu vcpu, CpuState host, ShadowVcpu.MmioPages mmio) {
+        return new ShadowVcpu(this, vcpu, host, mmio, true);
+    }
+
+    // ------------------------------------------------------------------ for two-dimensional paging beside
+
+    @Override
+    public boolean near(Memslot slot, long gfn) {
+        return !ShadowSlot.of(slot).allowsLarge(gfn);
+    }
+
+    @Override
+    public boolean mustProtect(Memslot slot, long gfn) {
+        return sync.mustProtect(slot, gfn, true);
+    }
+
+    /** Whether there ever was a shadow page. Any thread. */
+    public boolean everUsed() {
+        return pages.everUsed();
     }
 
     /** Whether something that a translation rests on is no longer so, or not yet. Under the lock. */

@@ -11,6 +11,7 @@ import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.stats.VmStats;
 import dev.slate.kvm.tracepoint.Tracepoints;
+import java.lang.invoke.VarHandle;
 
 /**
  * A VM's shadow pages: the hash by gfn ({@code mmu_page_hash}), the list from newest to oldest ({@code active_mmu_pages}), their number's
@@ -58,6 +59,9 @@ final class ShadowPages {
     /** Shadow pages that have a guest table: while there is none, no page is protected. */
     private long indirect;
 
+    /** There ever was a page ({@code shadow_root_allocated}). */
+    private volatile boolean everUsed;
+
     ShadowPages(MmuContext context, ShadowSptes sptes) {
         this.host = context.host();
         this.modes = context.modes();
@@ -102,6 +106,11 @@ final class ShadowPages {
         return used;
     }
 
+    /** Whether there ever was one. Any thread. */
+    boolean everUsed() {
+        return everUsed;
+    }
+
     boolean anyIndirect() {
         return indirect != 0;
     }
@@ -111,6 +120,7 @@ final class ShadowPages {
     /** A new page; its guest table is write-protected when this returns. */
     long create(ShadowCaches caches, long gfn, int role) {
         boolean direct = Role.direct(role);
+        everUsed = true;
         long sp = caches.headers.take();
         ShadowPage.init(sp, gfn, role, caches.tables.take(), direct ? 0 : caches.shadowedInfo.take(), generation);
         ShadowPage.addFirst(active, sp);
@@ -126,11 +136,17 @@ final class ShadowPages {
         indirect++;
         Memslot slot = slot(role, gfn);
         ShadowSlot s = ShadowSlot.of(slot);
+        boolean first = s.allowsLarge(gfn);
         if (Role.level(role) > 1) {
             // Tables above the last level stay protected.
             s.track(gfn, 1);
         } else {
             s.disallowLarge(gfn, 1);
+        }
+        if (first && sptes.besideOthers()) {
+            // Two-dimensional paging maps without the lock where it sees no table: see ShadowedTables.near.
+            VarHandle.fullFence();
+            modes.waitForReaders();
         }
         if (sptes.protectGfn(slot, gfn)) {
             flush();
@@ -293,7 +309,11 @@ final class ShadowPages {
 
     /** Zaps the oldest of these pages, one of {@code ratio}, rounded up. */
     void recoverLarge(int ratio) {
-        for (long n = (stats.get(VmStats.NX_LPAGE_SPLITS) + ratio - 1) / ratio; n > 0; n--) {
+        long count = 0;
+        for (long link = ShadowPage.next(disallowed); link != disallowed; link = ShadowPage.next(link)) {
+            count++;
+        }
+        for (long n = (count + ratio - 1) / ratio; n > 0; n--) {
             zap(ShadowPage.ofDisallowedLink(ShadowPage.next(disallowed)));
         }
         commit(false);

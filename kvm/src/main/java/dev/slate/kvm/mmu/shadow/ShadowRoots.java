@@ -30,6 +30,7 @@ final class ShadowRoots {
     private final GuestWalk walk;
     private final ShadowTables tables;
     private final ShadowCaches caches;
+    private final boolean nested;
 
     /** {@link Role#ofVcpu} of the roots; 0: none is loaded. */
     private long loadedRole;
@@ -50,7 +51,16 @@ final class ShadowRoots {
     private boolean syncWanted;
     private boolean flushWanted;
 
-    ShadowRoots(ShadowMmu mmu, VcpuMmu vcpu, CpuState state, GuestWalk walk, ShadowTables tables, ShadowCaches caches) {
+    /** @param nested whether {@code state} is the mode of nested tables */
+    ShadowRoots(
+            ShadowMmu mmu,
+            VcpuMmu vcpu,
+            CpuState state,
+            GuestWalk walk,
+            ShadowTables tables,
+            ShadowCaches caches,
+            boolean nested) {
+        this.nested = nested;
         this.mmu = mmu;
         this.v = vcpu;
         this.s = state;
@@ -138,7 +148,7 @@ final class ShadowRoots {
 
     /** See {@link ShadowVcpu#load}. */
     int load() {
-        long role = Role.ofVcpu(s, v.addressSpace);
+        long role = nested ? Role.ofNested(s, v.addressSpace) : Role.ofVcpu(s, v.addressSpace);
         boolean pae = pae(role);
         boolean same = role == loadedRole && (Role.direct((int) role) || s.cr3 == loadedCr3 && (!pae || samePdptr()));
         if (same && !syncWanted) {
@@ -244,7 +254,10 @@ final class ShadowRoots {
         for (int i = 0; i < PAE_ROOTS; i++) {
             long gfn = tableGfn(role, i);
             paePages[i] = gfn < 0 ? 0 : rootPage(role, gfn, 2, Role.has4ByteGpte((int) role) ? i : 0);
-            long entry = paePages[i] == 0 ? 0 : ShadowPage.spt(paePages[i]) | Spte.PRESENT;
+            // Below a guest's tables the entries carry rights; as PAE's they have none.
+            long entry = paePages[i] == 0
+                    ? 0
+                    : nested ? Spte.table(ShadowPage.spt(paePages[i])) : ShadowPage.spt(paePages[i]) | Spte.PRESENT;
             HostMemory.putVolatile64(paeTable + (long) i * Long.BYTES, entry);
         }
     }

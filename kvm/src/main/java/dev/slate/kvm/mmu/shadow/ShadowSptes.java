@@ -7,6 +7,7 @@ import dev.slate.kvm.memslot.Memslot;
 import dev.slate.kvm.memslot.Memslots;
 import dev.slate.kvm.mmu.MemoryCache;
 import dev.slate.kvm.mmu.Spte;
+import dev.slate.kvm.mmu.WriteProtector;
 import dev.slate.kvm.rmap.PteLists;
 import dev.slate.kvm.rmap.SpteVisitor;
 import dev.slate.kvm.stats.VmStats;
@@ -25,6 +26,8 @@ final class ShadowSptes {
 
     final PteLists lists;
     private final VmStats stats;
+    /** Two-dimensional paging beside the shadow MMU, which maps the same pages for others; or null. */
+    private final @Nullable WriteProtector others;
 
     /**
      * The memslots as the tables know them. Changes are published before the MMU hears of them; entries of a slot that is gone are taken
@@ -37,12 +40,17 @@ final class ShadowSptes {
     private boolean protectForTable;
     private boolean changed;
 
-    ShadowSptes(PteLists lists, VmStats stats, GuestMemory memory) {
+    ShadowSptes(PteLists lists, VmStats stats, GuestMemory memory, @Nullable WriteProtector others) {
         this.lists = lists;
+        this.others = others;
         this.stats = stats;
         for (int i = 0; i < view.length; i++) {
             view[i] = memory.slots(i);
         }
+    }
+
+    boolean besideOthers() {
+        return others != null;
     }
 
     Memslots view(int addressSpace) {
@@ -162,6 +170,9 @@ final class ShadowSptes {
         boolean any = false;
         for (int level = 1; level <= 3; level++) {
             any |= protectRmap(s.rmaps.head(gfn, level), true);
+        }
+        if (others != null) {
+            any |= others.protect(slot.asId, gfn);
         }
         return any;
     }

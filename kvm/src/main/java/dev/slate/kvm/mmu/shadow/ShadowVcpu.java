@@ -51,6 +51,9 @@ public final class ShadowVcpu implements AutoCloseable {
     private final GuestWalk walk;
     private final ShadowCaches caches;
     private final ShadowRoots roots;
+    /** What is shadowed are nested tables: "linear" addresses are physical ones of a guest's guest, and each access is a user's. */
+    private final boolean nested;
+
     private @Nullable Cpu cpu;
 
     /** Where the page lies to which a write under watch may go. */
@@ -59,8 +62,9 @@ public final class ShadowVcpu implements AutoCloseable {
     private long faultGpa;
     private int faultCode;
 
-    ShadowVcpu(ShadowMmu mmu, VcpuMmu vcpu, CpuState state, MmioPages mmio) {
+    ShadowVcpu(ShadowMmu mmu, VcpuMmu vcpu, CpuState state, MmioPages mmio, boolean nested) {
         this.mmu = mmu;
+        this.nested = nested;
         this.v = vcpu;
         this.s = state;
         this.mmio = mmio;
@@ -71,13 +75,13 @@ public final class ShadowVcpu implements AutoCloseable {
         this.walk = new GuestWalk(state, tables);
         tables.walk = walk;
         this.caches = new ShadowCaches(mmu.descriptors, mmu.pages);
-        this.roots = new ShadowRoots(mmu, vcpu, state, walk, tables, caches);
+        this.roots = new ShadowRoots(mmu, vcpu, state, walk, tables, caches, nested);
     }
 
-    /** The processor, once there is one; it walks no tables but ours from here on. */
+    /** The processor, once there is one; it walks no tables but ours from here on, or ours below a guest's guest's. */
     public void attach(Cpu processor) {
         cpu = processor;
-        processor.controls.nestedPaging = false;
+        processor.controls.nestedPaging = nested;
         walk.reserved = processor.walker.guest.reserved;
     }
 
@@ -97,8 +101,14 @@ public final class ShadowVcpu implements AutoCloseable {
     private void publishRoot(boolean loaded) {
         Cpu c = cpu;
         if (c != null) {
-            c.walker.shadowRoot = loaded ? roots.hva() : 0;
-            c.walker.shadowLevels = roots.levels();
+            if (nested) {
+                c.walker.nestedRoot = loaded ? roots.hva() : 0;
+                c.walker.nestedLevels = roots.levels();
+                c.walker.tableWalksWrite = true;
+            } else {
+                c.walker.shadowRoot = loaded ? roots.hva() : 0;
+                c.walker.shadowLevels = roots.levels();
+            }
             if (roots.takeFlush()) {
                 c.flushTlb();
             }
@@ -184,7 +194,7 @@ public final class ShadowVcpu implements AutoCloseable {
         v.stats.add(VcpuStats.PF_TAKEN);
         boolean write = (errorCode & GuestWalk.PF_W) != 0;
         v.errno = 0;
-        if (processor.walker.shadowRoot == 0) {
+        if ((nested ? processor.walker.nestedRoot : processor.walker.shadowRoot) == 0) {
             return Hypervisor.LEAVE;
         }
         if (write && v.dirtyRingFull()) {
@@ -204,7 +214,9 @@ public final class ShadowVcpu implements AutoCloseable {
             }
             case Hypervisor.INJECT -> {
                 processor.answer.errorCode = faultCode;
-                v.stats.add(VcpuStats.PF_GUEST);
+                if (!nested) {
+                    v.stats.add(VcpuStats.PF_GUEST);
+                }
             }
             case Hypervisor.WATCHED -> {
                 if (hostWritable(la) != watchedHva) {
@@ -264,6 +276,10 @@ public final class ShadowVcpu implements AutoCloseable {
                 : (errorCode & GuestWalk.PF_I) != 0 ? Tlb.FETCH : Tlb.READ;
         int mode = ((errorCode & GuestWalk.PF_U) != 0 ? Tlb.USER : 0)
                 | ((errorCode & Hypervisor.PF_SMAP) != 0 ? Tlb.SMAP : 0);
+        if (nested && outOfReach(la)) {
+            faultCode = (int) errorCode & (GuestWalk.PF_W | GuestWalk.PF_U | GuestWalk.PF_I);
+            return Hypervisor.INJECT;
+        }
         for (; ; ) {
             int walked = tables.walk(la, access, mode);
             if (walked == GuestWalk.FAULT) {
@@ -281,6 +297,12 @@ public final class ShadowVcpu implements AutoCloseable {
                 return Hypervisor.LEAVE;
             }
         }
+    }
+
+    /** Whether nested tables of this format have no entry for an address: KVM, and a walk by itself, would take the one of its low bits. */
+    private boolean outOfReach(long gpa) {
+        int bits = !s.longMode() ? 32 : (s.cr4 & CpuState.CR4_LA57) != 0 ? 57 : 48;
+        return gpa >>> bits != 0;
     }
 
     /** The guest's tables say {@link GuestWalk#gpa}: maps it. @param mapped what {@link #hostWritable} gave before */

@@ -11,8 +11,10 @@ import dev.slate.kvm.memslot.Memslots;
 import dev.slate.kvm.mmu.HvaInvalidation;
 import dev.slate.kvm.mmu.Mmu;
 import dev.slate.kvm.mmu.MmuContext;
+import dev.slate.kvm.mmu.ShadowedTables;
 import dev.slate.kvm.mmu.Spte;
 import dev.slate.kvm.mmu.VcpuMmu;
+import dev.slate.kvm.mmu.WriteProtector;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.stats.VmStats;
@@ -25,7 +27,10 @@ import org.jspecify.annotations.Nullable;
  * The two-dimensional-paging MMU: faults. vCPUs install entries by compare-and-set and take no lock; whoever removes entries holds
  * the MMU's lock and follows the protocol of {@link Mmu}. The tables' other edits are in {@link TdpTables}.
  */
-public final class TdpMmu implements Mmu {
+public final class TdpMmu implements Mmu, WriteProtector {
+    /** Levels of the tables. */
+    public static final int LEVELS = TdpTables.ROOT_LEVEL;
+
     private static final int ROOT_LEVEL = TdpTables.ROOT_LEVEL;
     /** Most table pages that one fault can use up: a table at each level below the root, and one to split a large page. */
     private static final int MAX_TABLES_PER_FAULT = ROOT_LEVEL;
@@ -35,6 +40,8 @@ public final class TdpMmu implements Mmu {
     private static final long PREFETCH = 1L << 62;
 
     private static final long HUGE_MASK = (2L << 20) - 1;
+    /** Beside {@link TdpTables#map}'s outcomes: a table lies there, and the write may be done for this once. */
+    private static final int WATCHED = 3;
 
     private final HostServices host;
     private final GuestMemory memory;
@@ -50,13 +57,17 @@ public final class TdpMmu implements Mmu {
 
     private final BooleanSupplier nxHugePages;
 
-    /** {@code mmu_lock}: below the slots lock. vCPUs' faults never take it. */
-    private final ReentrantLock mmuLock = new ReentrantLock();
+    /** {@code mmu_lock}: below the slots lock. vCPUs' faults take it only for writes in the neighbourhood of a nested table. */
+    private final ReentrantLock mmuLock;
 
     private final long[] roots = new long[GuestMemory.ADDRESS_SPACES];
 
+    /** The shadows of nested tables, where guests can have guests. */
+    private @Nullable ShadowedTables nestedTables;
+
     private TdpMmu(MmuContext context) {
         this.context = context;
+        this.mmuLock = context.lock();
         this.host = context.host();
         this.memory = context.memory();
         this.modes = context.modes();
@@ -86,6 +97,16 @@ public final class TdpMmu implements Mmu {
         return mmu;
     }
 
+    /** From here on writes to pages with such tables are watched. Before there are vCPUs. */
+    public void watch(ShadowedTables tablesOfNested) {
+        nestedTables = tablesOfNested;
+    }
+
+    @Override
+    public boolean protect(int asId, long gfn) {
+        return gfn < GPA_LIMIT >>> 12 && tables.protectForTable(roots[asId], gfn);
+    }
+
     /** hva of the root table (four levels) for the vCPU's address space. On the vCPU's thread. */
     public long root(VcpuMmu vcpu) {
         return roots[vcpu.addressSpace];
@@ -97,7 +118,8 @@ public final class TdpMmu implements Mmu {
      * Resolves a nested page fault. On the vCPU's thread, in guest mode; the vCPU is outside meanwhile where this may block, and in
      * guest mode again on return, its TLB flushed when that was asked for.
      *
-     * @return {@code Hypervisor.RETRY}, {@code MMIO}, or {@code LEAVE} with {@link VcpuMmu#errno} set
+     * @return {@code Hypervisor.RETRY}, {@code MMIO}, {@code WATCHED} with {@link VcpuMmu#watchedHva} set, or {@code LEAVE} with
+     *     {@link VcpuMmu#errno} set
      */
     public int fault(VcpuMmu v, long gpa, long errorCode, long gva) {
         VcpuStats s = v.stats;
@@ -137,7 +159,23 @@ public final class TdpMmu implements Mmu {
         v.leaveGuest();
         int outcome = slow(v, root, gfn, errorCode, level);
         v.enterGuest();
+        if (outcome == Hypervisor.WATCHED) {
+            if (!stillThere(root, gfn, v.watchedHva)) {
+                return Hypervisor.RETRY;
+            }
+            s.add(VcpuStats.PF_EMULATE);
+            s.add(VcpuStats.INSN_EMULATION);
+        }
         return outcome;
+    }
+
+    /** Whether a small page is mapped and its memory there for writing. In guest mode: then it stays so until this vCPU leaves. */
+    private boolean stillThere(long root, long gfn, long hva) {
+        long at = tables.leaf(root, gfn);
+        long spte = at == 0 ? 0 : HostMemory.getVolatile64(at);
+        return Spte.present(spte)
+                && (spte & (Spte.HOST_WRITABLE | Spte.LARGE)) == Spte.HOST_WRITABLE
+                && Spte.frame(spte) == hva;
     }
 
     /** {@code page_fault_can_be_fast}: W alone is missing, or with accessed bits kept by hand, perhaps the whole entry. */
@@ -244,7 +282,11 @@ public final class TdpMmu implements Mmu {
             }
             int how = how(errorCode, slot);
             int level = 1;
-            if (hugePages && slot.allows2M(gfn) && host.hugeMapped(hva & ~HUGE_MASK)) {
+            boolean near = watches(slot, gfn);
+            if (near) {
+                // A table's page is mapped by itself.
+                how |= TdpTables.SPLIT;
+            } else if (hugePages && slot.allows2M(gfn) && host.hugeMapped(hva & ~HUGE_MASK)) {
                 if ((how & (TdpTables.LARGE_NX | TdpTables.FETCH)) == (TdpTables.LARGE_NX | TdpTables.FETCH)) {
                     how |= TdpTables.NX_SPLIT;
                 } else if (lowest >= 2) {
@@ -256,13 +298,72 @@ public final class TdpMmu implements Mmu {
                 v.errno = Errno.ENOMEM.number();
                 return Hypervisor.LEAVE;
             }
-            v.mode.beginReading();
-            if (memory.slots(v.addressSpace) != slots || invalidation.retry(sequence, hva, Spte.gfns(level) << 12)) {
-                v.mode.endReading();
-                continue;
+            int made;
+            if (near && write) {
+                mmuLock.lock();
+                try {
+                    made = map(v, sequence, slots, slot, root, gfn, hva, level, how, true);
+                } finally {
+                    mmuLock.unlock();
+                }
+            } else {
+                made = map(v, sequence, slots, slot, root, gfn, hva, level, how, near);
+            }
+            switch (made) {
+                case TdpTables.MAPPED -> v.stats.add(VcpuStats.PF_FIXED);
+                case TdpTables.SPURIOUS -> v.stats.add(VcpuStats.PF_SPURIOUS);
+                case WATCHED -> {
+                    v.watchedHva = hva;
+                    return Hypervisor.WATCHED;
+                }
+                default -> {
+                    // Stale, or somebody is removing what stands there: look again from the start.
+                    Thread.onSpinWait();
+                    continue;
+                }
+            }
+            return Hypervisor.RETRY;
+        }
+    }
+
+    private boolean watches(Memslot slot, long gfn) {
+        ShadowedTables nested = nestedTables;
+        return nested != null && nested.near(slot, gfn);
+    }
+
+    /**
+     * Maps, in a reading window, if what the translation rests on still stands.
+     *
+     * @param near nested tables may lie near, so that a write has the lock
+     * @return an outcome of {@link TdpTables#map}, or {@link #WATCHED}
+     */
+    private int map(
+            VcpuMmu v,
+            long sequence,
+            Memslots slots,
+            Memslot slot,
+            long root,
+            long gfn,
+            long hva,
+            int level,
+            int how,
+            boolean near) {
+        v.mode.beginReading();
+        try {
+            if (memory.slots(v.addressSpace) != slots
+                    || invalidation.retry(sequence, hva, Spte.gfns(level) << 12)
+                    || !near && watches(slot, gfn)) {
+                return TdpTables.AGAIN;
             }
             if (Tracepoints.ON) {
                 Tracepoints.spteRequested(gfn, hva, level);
+            }
+            boolean write = (how & TdpTables.WRITE) != 0;
+            ShadowedTables nested = nestedTables;
+            if (near && write && nested != null && nested.mustProtect(slot, gfn)) {
+                int watched = how & ~TdpTables.WRITE | TdpTables.WATCHED;
+                int made = tables.map(v.tablePages, root, v.addressSpace, gfn, hva, level, watched);
+                return made == TdpTables.AGAIN ? made : WATCHED;
             }
             if (write) {
                 v.markDirtyEarly(slot, gfn);
@@ -271,17 +372,9 @@ public final class TdpMmu implements Mmu {
             if (made == TdpTables.MAPPED && write) {
                 v.markDirty(slot, gfn);
             }
+            return made;
+        } finally {
             v.mode.endReading();
-            switch (made) {
-                case TdpTables.MAPPED -> v.stats.add(VcpuStats.PF_FIXED);
-                case TdpTables.SPURIOUS -> v.stats.add(VcpuStats.PF_SPURIOUS);
-                default -> {
-                    // Somebody is removing what stands there: look again from the start.
-                    Thread.onSpinWait();
-                    continue;
-                }
-            }
-            return Hypervisor.RETRY;
         }
     }
 

@@ -110,6 +110,8 @@ final class TdpTables {
     static final int LARGE_NX = 1 << 4;
     /** Nobody has accessed the page yet. */
     static final int PREFETCH = 1 << 5;
+    /** Instead of {@link #WRITE}: the page is there for writing, but writes to it are watched. */
+    static final int WATCHED = 1 << 6;
 
     /**
      * Maps {@code gfn} to {@code hva}, making the tables on the way.
@@ -140,7 +142,7 @@ final class TdpTables {
                 if (part != (hva & -4096)) {
                     return AGAIN;
                 }
-                boolean writes = (how & (WRITE | SPLIT)) == (WRITE | SPLIT) && !Spte.writable(spte);
+                boolean writes = (how & (WRITE | WATCHED)) != 0 && (how & SPLIT) != 0 && !Spte.writable(spte);
                 boolean executes = (how & FETCH) != 0 && (spte & Spte.NO_EXECUTE) != 0;
                 if (!writes && !executes) {
                     return grant(at, spte, how);
@@ -206,6 +208,9 @@ final class TdpTables {
         if (level > 1 && (how & LARGE_NX) != 0) {
             spte |= Spte.NO_EXECUTE;
         }
+        if ((how & WATCHED) != 0) {
+            spte |= Spte.HOST_WRITABLE;
+        }
         return (how & PREFETCH) != 0 ? spte & ~Spte.ACCESSED : spte;
     }
 
@@ -214,6 +219,9 @@ final class TdpTables {
         long more = Spte.accessTracked(spte) ? Spte.restoreAccess(spte) : spte;
         if ((how & WRITE) != 0) {
             more |= Spte.WRITABLE | Spte.DIRTY | Spte.HOST_WRITABLE | Spte.MMU_WRITABLE;
+        }
+        if ((how & WATCHED) != 0) {
+            more |= Spte.HOST_WRITABLE;
         }
         if ((how & FETCH) != 0) {
             more &= ~Spte.NO_EXECUTE;
@@ -490,6 +498,23 @@ final class TdpTables {
             spte = HostMemory.getVolatile64(at);
         }
         return false;
+    }
+
+    /** Takes W from the leaf that maps a gfn, and {@link Spte#MMU_WRITABLE}. @return whether it had W */
+    boolean protectForTable(long root, long gfn) {
+        long at = leaf(root, gfn);
+        if (at == 0) {
+            return false;
+        }
+        for (; ; ) {
+            long spte = HostMemory.getVolatile64(at);
+            if (!Spte.mapped(spte)) {
+                return false;
+            }
+            if (HostMemory.cas64(at, spte, spte & ~(Spte.WRITABLE | Spte.MMU_WRITABLE))) {
+                return Spte.writable(spte);
+            }
+        }
     }
 
     /**
