@@ -2,87 +2,32 @@
  * A client of /dev/kvm that looks at what a client can see of the shim. Each test is a function, run by its name in a process of its
  * own: client NAME. Ends with 0 when it holds; says the line that does not.
  */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "guests.h"
+
 #include <limits.h>
-#include <linux/kvm.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
-
-#define CHECK(condition) \
-    do { \
-        errno = 0; \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: %s does not hold (errno %d, %s)\n", __func__, __LINE__, #condition, errno, strerror(errno)); \
-            exit(1); \
-        } \
-    } while (0)
-#define FAILS(call, number) CHECK((call) == -1 && errno == (number))
 
 static const uint8_t SPIN[] = {0xeb, 0xfe};             /* jmp . */
 static const uint8_t PORT_LOOP[] = {0xec, 0xeb, 0xfd};  /* in al, dx; jmp back */
 static const uint8_t STORE_LOOP[] = {0x48, 0x89, 0x07, 0xeb, 0xfb}; /* mov [rdi], rax; jmp back */
 
-struct machine {
-    int device, vm, vcpu;
-    uint8_t *memory;
-    struct kvm_run *run;
-};
-enum { MEMORY = 1 << 20, CODE = 0x1000 };
-
-static int open_device(void) {
-    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    CHECK(fd >= 0);
-    return fd;
-}
-
 static void add_vcpu(struct machine *m, int id) {
-    m->vcpu = ioctl(m->vm, KVM_CREATE_VCPU, id);
-    CHECK(m->vcpu >= 0);
-    m->run = mmap(NULL, ioctl(m->device, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu, 0);
-    CHECK(m->run != MAP_FAILED);
-    struct kvm_sregs sregs;
-    CHECK(ioctl(m->vcpu, KVM_GET_SREGS, &sregs) == 0);
-    sregs.cr0 = 0x80000031;
-    sregs.cr3 = 0x4000;
-    sregs.cr4 = 0x220;
-    sregs.efer = 0x500;
-    sregs.cs = (struct kvm_segment){.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1};
-    sregs.ss = sregs.ds = sregs.es =
-        (struct kvm_segment){.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
-    CHECK(ioctl(m->vcpu, KVM_SET_SREGS, &sregs) == 0);
-    struct kvm_regs regs = {.rip = CODE, .rsp = 0x8000, .rdx = 0x40, .rdi = 0x10000, .rflags = 2};
-    CHECK(ioctl(m->vcpu, KVM_SET_REGS, &regs) == 0);
+    make_vcpu(m, id);
+    begin_long(m, (struct kvm_regs){.rsp = 0x8000, .rdx = 0x40, .rdi = 0x10000});
 }
 
-/* A VM with one vCPU in 64-bit mode that is about to execute the code; 2 MiB are mapped one to one. */
+/* A VM with one vCPU in 64-bit mode that is about to execute the code. */
 static struct machine boot(const uint8_t *code, size_t bytes) {
-    struct machine m = {.device = open_device()};
-    m.vm = ioctl(m.device, KVM_CREATE_VM, 0);
-    CHECK(m.vm >= 0);
-    m.memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    uint64_t *tables = (uint64_t *)m.memory;
-    tables[0x4000 / 8] = 0x5000 | 3;
-    tables[0x5000 / 8] = 0x6000 | 3;
-    tables[0x6000 / 8] = 0x83;
-    memcpy(m.memory + CODE, code, bytes);
-    struct kvm_userspace_memory_region region = {.memory_size = MEMORY, .userspace_addr = (uintptr_t)m.memory};
-    CHECK(ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
+    struct machine m = make_vm(open_device(O_CLOEXEC));
+    give_memory(&m, MAP_PRIVATE, code, bytes);
     add_vcpu(&m, 0);
     return m;
 }
@@ -131,7 +76,7 @@ static void every_spelling_of_the_path_is_slates(void) {
     *strrchr(nested, '/') = 0;
     unlink(nested);
     rmdir(link);
-    int fd = open_device();
+    int fd = open_device(O_CLOEXEC);
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
     is_device(open(self, O_RDWR));
     snprintf(self, sizeof self, "/dev/fd/%d", fd);
@@ -149,7 +94,7 @@ static void the_device_looks_like_kvms(void) {
     CHECK(statx(AT_FDCWD, "/dev/kvm", 0, STATX_ALL, &sx) == 0 && sx.stx_rdev_major == 10 && sx.stx_rdev_minor == 232);
     FAILS(open("/dev/kvm", O_RDWR | O_DIRECTORY), ENOTDIR);
     FAILS(open("/dev/kvm", O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
-    int fd = open_device();
+    int fd = open_device(O_CLOEXEC);
     CHECK(fstat(fd, &st) == 0 && S_ISCHR(st.st_mode));
     char byte;
     FAILS(read(fd, &byte, 1), EINVAL);
@@ -516,7 +461,7 @@ static void the_vcpus_mask_lets_a_blocked_signal_interrupt(void) {
 }
 
 static void actions_read_back_as_they_were_set(void) {
-    is_device(open_device());
+    is_device(open_device(O_CLOEXEC));
     for (int sig = 1; sig < 32; sig++) {
         if (sig == SIGKILL || sig == SIGSTOP) continue;
         struct sigaction a = {.sa_handler = count, .sa_flags = SA_RESTART | SA_NODEFER | SA_RESETHAND}, b, dfl = {.sa_handler = SIG_DFL};
@@ -844,11 +789,7 @@ static void signals_come_through_a_storm_of_exits(void) {
     CHECK(handled == before + 1);
 }
 
-#define TEST(name) {#name, name}
-static const struct {
-    const char *name;
-    void (*run)(void);
-} tests[] = {
+static const struct promise tests[] = {
     TEST(every_spelling_of_the_path_is_slates),
     TEST(the_device_looks_like_kvms),
     TEST(descriptors_live_as_the_kernels_do),
@@ -883,13 +824,5 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-        if (argc < 2) {
-            puts(tests[i].name);
-        } else if (!strcmp(argv[1], tests[i].name)) {
-            tests[i].run();
-            return 0;
-        }
-    }
-    return argc < 2 ? 0 : 2;
+    return KEEP(argc, argv, tests);
 }

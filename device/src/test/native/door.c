@@ -3,13 +3,11 @@
  * own: door NAME [ARGUMENT]. Ends with 0 when it holds, with 77 and a line when this machine cannot show it; says the line that does
  * not hold. DoorTest runs them, docs/clients.md lists them.
  */
-#define _GNU_SOURCE
+#include "guests.h"
+
 #include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <linux/filter.h>
-#include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
@@ -17,13 +15,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -34,60 +26,21 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
-#include <unistd.h>
-
-#define CHECK(condition) \
-    do { \
-        errno = 0; \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: %s does not hold (errno %d, %s)\n", __func__, __LINE__, #condition, errno, strerror(errno)); \
-            _exit(1); \
-        } \
-    } while (0)
-#define FAILS(call, number) CHECK((call) == -1 && errno == (number))
-#define SKIP(why) \
-    do { \
-        fprintf(stderr, "skipped: %s\n", why); \
-        _exit(77); \
-    } while (0)
 
 extern char **environ;
-static char **arguments; /* of this program */
 
 /* Real mode at 0x1000: out 0x42 to port 0x10, hlt, again. */
 static const uint8_t OUT_HLT[] = {0xb0, 0x42, 0xe6, 0x10, 0xf4, 0xeb, 0xf9};
-enum { MEMORY = 1 << 20 };
-struct machine {
-    int vm, vcpu;
-    struct kvm_run *run;
-    uint8_t *memory;
-};
 
 static int device(void) {
-    int fd = open("/dev/kvm", O_RDWR);
-    CHECK(fd >= 0);
-    return fd;
+    return open_device(0);
 }
 
 static struct machine boot(int kvm, const uint8_t *code, size_t bytes) {
-    struct machine m;
-    m.vm = ioctl(kvm, KVM_CREATE_VM, 0);
-    CHECK(m.vm >= 0);
-    m.memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(m.memory != MAP_FAILED);
-    memcpy(m.memory + 0x1000, code, bytes);
-    struct kvm_userspace_memory_region region = {.memory_size = MEMORY, .userspace_addr = (uintptr_t)m.memory};
-    CHECK(ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
-    m.vcpu = ioctl(m.vm, KVM_CREATE_VCPU, 0);
-    CHECK(m.vcpu >= 0);
-    m.run = mmap(NULL, ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, m.vcpu, 0);
-    CHECK(m.run != MAP_FAILED);
-    struct kvm_sregs sregs;
-    CHECK(ioctl(m.vcpu, KVM_GET_SREGS, &sregs) == 0);
-    sregs.cs.base = sregs.cs.selector = 0;
-    CHECK(ioctl(m.vcpu, KVM_SET_SREGS, &sregs) == 0);
-    struct kvm_regs regs = {.rip = 0x1000, .rsp = 0x800, .rflags = 2};
-    CHECK(ioctl(m.vcpu, KVM_SET_REGS, &regs) == 0);
+    struct machine m = make_vm(kvm);
+    give_memory(&m, MAP_SHARED, code, bytes);
+    make_vcpu(&m, 0);
+    begin_real(&m, (struct kvm_regs){.rsp = 0x800});
     return m;
 }
 
@@ -681,11 +634,7 @@ static void a_jvm_that_cannot_start(void) {
     FAILS(ioctl(device(), KVM_CREATE_VM, 0), ENODEV);
 }
 
-#define TEST(name) {#name, name}
-static const struct {
-    const char *name;
-    void (*run)(void);
-} tests[] = {
+static const struct promise tests[] = {
     TEST(a_guest_runs), TEST(opened_by_fopen), TEST(closed_by_fclose), TEST(opened_by_freopen), TEST(opened_by_functions_looked_up_in_libc),
     TEST(opened_in_another_namespace), TEST(opened_by_syscall), TEST(opened_by_posix_spawn), TEST(opened_by_every_name),
     TEST(a_path_descriptor_leads_to_it), TEST(something_lies_over_it), TEST(requests_by_instruction_are_served),
@@ -704,13 +653,5 @@ static const struct {
 enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 6 };
 
 int main(int argc, char **argv) {
-    arguments = argv;
-    for (int i = 0; i < TESTS; i++) {
-        if (argc < 2 && i < TESTS - BY_THE_TEST) puts(tests[i].name);
-        if (argc >= 2 && !strcmp(argv[1], tests[i].name)) {
-            tests[i].run();
-            return 0;
-        }
-    }
-    return argc < 2 ? 0 : 2;
+    return keep_promises(argc, argv, tests, TESTS - BY_THE_TEST, TESTS);
 }

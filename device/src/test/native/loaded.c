@@ -2,9 +2,9 @@
  * What a program sees of the kernel. Linked statically, so that Slate's loader brings it in: each test is a function, run by its name in
  * a process of its own, and must hold under the kernel alone as well. None opens /dev/kvm. Ends with 0 when it holds.
  */
-#define _GNU_SOURCE
+#include "promises.h"
+
 #include <elf.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -17,9 +17,6 @@
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -29,19 +26,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
-#include <unistd.h>
-
-#define CHECK(condition) \
-    do { \
-        errno = 0; \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: %s does not hold (errno %d, %s)\n", __func__, __LINE__, #condition, errno, strerror(errno)); \
-            _exit(1); \
-        } \
-    } while (0)
 
 extern char **environ;
-static char **arguments;
 
 static int status_of(pid_t pid) {
     int status;
@@ -553,11 +539,7 @@ static void any_thread_may_exec(void) {
     CHECK(WEXITSTATUS(status_of(child)) == 6);
 }
 
-#define TEST(name) {#name, name}
-static const struct {
-    const char *name;
-    void (*run)(void);
-} tests[] = {
+static const struct promise tests[] = {
     TEST(a_call_changes_no_register_but_three),
     TEST(the_base_of_gs_is_the_programs),
     TEST(the_auxiliary_vector_is_the_programs),
@@ -588,14 +570,5 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
-    arguments = argv;
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-        if (argc < 2) {
-            puts(tests[i].name);
-        } else if (!strcmp(argv[1], tests[i].name)) {
-            tests[i].run();
-            return 0;
-        }
-    }
-    return argc < 2 ? 0 : 2;
+    return KEEP(argc, argv, tests);
 }

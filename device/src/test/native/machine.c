@@ -2,47 +2,25 @@
  * A client of /dev/kvm that uses what of a machine is not its own: eventfds that raise interrupts and eventfds that take writes, the
  * ring of coalesced writes. As client.c: each test is a function, run by its name in a process of its own.
  */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
+#include "guests.h"
+
 #include <poll.h>
 #include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
-#define CHECK(condition) \
-    do { \
-        errno = 0; \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: %s does not hold (errno %d, %s)\n", __func__, __LINE__, #condition, errno, strerror(errno)); \
-            exit(1); \
-        } \
-    } while (0)
-#define FAILS(call, number) CHECK((call) == -1 && errno == (number))
-
-static int device, vm;
+static struct machine machine;
 
 static void make_machine(void) {
-    device = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    CHECK(device >= 0);
-    vm = ioctl(device, KVM_CREATE_VM, 0);
-    CHECK(vm >= 0);
-    CHECK(ioctl(vm, KVM_CREATE_IRQCHIP, 0) == 0);
+    machine = make_vm(open_device(O_CLOEXEC));
+    CHECK(ioctl(machine.vm, KVM_CREATE_IRQCHIP, 0) == 0);
 }
 
 /* Requests of the first 8259. */
 static int requests(void) {
     struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_PIC_MASTER};
-    CHECK(ioctl(vm, KVM_GET_IRQCHIP, &chip) == 0);
+    CHECK(ioctl(machine.vm, KVM_GET_IRQCHIP, &chip) == 0);
     return chip.chip.pic.irr;
 }
 
@@ -53,7 +31,7 @@ static void await_request(int bits) {
 
 static int irqfd(int fd, int gsi, int flags) {
     struct kvm_irqfd irqfd = {.fd = fd, .gsi = gsi, .flags = flags};
-    return ioctl(vm, KVM_IRQFD, &irqfd);
+    return ioctl(machine.vm, KVM_IRQFD, &irqfd);
 }
 
 static void add(int fd) {
@@ -105,65 +83,51 @@ static void a_counter_outlives_the_clients_descriptor(void) {
 static void descriptors_of_other_kinds_are_refused(void) {
     make_machine();
     FAILS(irqfd(-1, 5, 0), EBADF);
-    FAILS(irqfd(device, 5, 0), EINVAL);
+    FAILS(irqfd(machine.device, 5, 0), EINVAL);
     FAILS(irqfd(open("/dev/null", O_RDWR), 5, 0), EINVAL);
     FAILS(irqfd(eventfd(0, 0), 5, 4), EINVAL);
     struct kvm_irqfd resample = {.fd = eventfd(0, 0), .gsi = 5, .flags = KVM_IRQFD_FLAG_RESAMPLE, .resamplefd = -1};
-    FAILS(ioctl(vm, KVM_IRQFD, &resample), EBADF);
+    FAILS(ioctl(machine.vm, KVM_IRQFD, &resample), EBADF);
     struct kvm_ioeventfd io = {.addr = 0x1000, .len = 4, .fd = -1};
-    FAILS(ioctl(vm, KVM_IOEVENTFD, &io), EBADF);
+    FAILS(ioctl(machine.vm, KVM_IOEVENTFD, &io), EBADF);
     io.len = 3;
-    FAILS(ioctl(vm, KVM_IOEVENTFD, &io), EINVAL);
-}
-
-static struct kvm_run *real_mode_vcpu(int id, const uint8_t *code, size_t bytes, int *fd) {
-    static uint8_t *memory;
-    if (!memory) {
-        memory = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        struct kvm_userspace_memory_region region = {.memory_size = 1 << 16, .userspace_addr = (uintptr_t)memory};
-        CHECK(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
-    }
-    memcpy(memory + 0x1000, code, bytes);
-    *fd = ioctl(vm, KVM_CREATE_VCPU, id);
-    CHECK(*fd >= 0);
-    struct kvm_run *run = mmap(NULL, ioctl(device, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
-    CHECK(run != MAP_FAILED);
-    struct kvm_sregs sregs;
-    CHECK(ioctl(*fd, KVM_GET_SREGS, &sregs) == 0);
-    sregs.cs.base = 0;
-    sregs.cs.selector = 0;
-    CHECK(ioctl(*fd, KVM_SET_SREGS, &sregs) == 0);
-    struct kvm_regs regs = {.rip = 0x1000, .rflags = 2, .rax = 7};
-    CHECK(ioctl(*fd, KVM_SET_REGS, &regs) == 0);
-    return run;
+    FAILS(ioctl(machine.vm, KVM_IOEVENTFD, &io), EINVAL);
 }
 
 static const uint8_t TWO_WRITES[] = {0xe6, 0x50, 0xe6, 0x51}; /* out 50h, al; out 51h, al */
 
+static struct machine add_vcpu(int id) {
+    if (!machine.memory) give_memory(&machine, MAP_PRIVATE, TWO_WRITES, sizeof TWO_WRITES);
+    struct machine m = machine;
+    make_vcpu(&m, id);
+    begin_real(&m, (struct kvm_regs){.rax = 7});
+    return m;
+}
+
 static void a_write_that_an_eventfd_takes_makes_no_exit(void) {
     make_machine();
-    int taken = eventfd(0, EFD_NONBLOCK), vcpu;
+    int taken = eventfd(0, EFD_NONBLOCK);
     struct kvm_ioeventfd io = {.addr = 0x50, .len = 1, .fd = taken, .flags = KVM_IOEVENTFD_FLAG_PIO};
-    CHECK(ioctl(vm, KVM_IOEVENTFD, &io) == 0);
-    struct kvm_run *run = real_mode_vcpu(0, TWO_WRITES, sizeof TWO_WRITES, &vcpu);
-    CHECK(ioctl(vcpu, KVM_RUN, 0) == 0);
-    CHECK(run->exit_reason == KVM_EXIT_IO && run->io.port == 0x51);
+    CHECK(ioctl(machine.vm, KVM_IOEVENTFD, &io) == 0);
+    struct machine m = add_vcpu(0);
+    CHECK(ioctl(m.vcpu, KVM_RUN, 0) == 0);
+    CHECK(m.run->exit_reason == KVM_EXIT_IO && m.run->io.port == 0x51);
     uint64_t count;
     CHECK(read(taken, &count, sizeof count) == sizeof count && count == 1);
     io.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
-    CHECK(ioctl(vm, KVM_IOEVENTFD, &io) == 0);
-    FAILS(ioctl(vm, KVM_IOEVENTFD, &io), ENOENT);
+    CHECK(ioctl(machine.vm, KVM_IOEVENTFD, &io) == 0);
+    FAILS(ioctl(machine.vm, KVM_IOEVENTFD, &io), ENOENT);
 }
 
 static void the_ring_of_coalesced_writes_is_one_for_all_vcpus(void) {
     make_machine();
-    int page = ioctl(device, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO), first, second;
+    int page = ioctl(machine.device, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
     CHECK(page > 0);
     struct kvm_coalesced_mmio_zone zone = {.addr = 0x50, .size = 1, .pio = 1};
-    CHECK(ioctl(vm, KVM_REGISTER_COALESCED_MMIO, &zone) == 0);
-    struct kvm_run *one = real_mode_vcpu(0, TWO_WRITES, sizeof TWO_WRITES, &first);
-    struct kvm_run *two = real_mode_vcpu(1, TWO_WRITES, sizeof TWO_WRITES, &second);
-    CHECK(ioctl(first, KVM_RUN, 0) == 0);
+    CHECK(ioctl(machine.vm, KVM_REGISTER_COALESCED_MMIO, &zone) == 0);
+    struct machine first = add_vcpu(0), second = add_vcpu(1);
+    struct kvm_run *one = first.run, *two = second.run;
+    CHECK(ioctl(first.vcpu, KVM_RUN, 0) == 0);
     CHECK(one->exit_reason == KVM_EXIT_IO && one->io.port == 0x51);
     struct kvm_coalesced_mmio_ring *ring = (void *)((char *)two + page * 4096);
     CHECK(ring->first == 0 && ring->last == 1);
@@ -190,17 +154,13 @@ static void garbage_in_every_new_structure_is_an_errno(void) {
     for (int round = 0; round < 3000; round++) {
         for (size_t i = 0; i < 1024; i++) garbage[i] = rand() % 3 ? rand() : 0;
         unsigned long request = requests[rand() % (sizeof requests / sizeof *requests)];
-        long r = ioctl(vm, request, rand() % 8 ? garbage : NULL);
+        long r = ioctl(machine.vm, request, rand() % 8 ? garbage : NULL);
         CHECK(r >= -1 && !(r == -1 && errno == EIO));
     }
-    CHECK(ioctl(device, KVM_GET_API_VERSION, 0) == 12);
+    CHECK(ioctl(machine.device, KVM_GET_API_VERSION, 0) == 12);
 }
 
-#define TEST(name) {#name, name}
-static const struct {
-    const char *name;
-    void (*run)(void);
-} tests[] = {
+static const struct promise tests[] = {
     TEST(an_addition_raises_its_line_and_is_taken_out),
     TEST(what_stands_in_a_counter_raises_its_line_once_and_stays),
     TEST(a_counter_outlives_the_clients_descriptor),
@@ -212,13 +172,5 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-        if (argc < 2) {
-            puts(tests[i].name);
-        } else if (!strcmp(argv[1], tests[i].name)) {
-            tests[i].run();
-            return 0;
-        }
-    }
-    return argc < 2 ? 0 : 2;
+    return KEEP(argc, argv, tests);
 }
