@@ -18,6 +18,8 @@ import static dev.slate.device.abi.Struct.u8;
 
 import dev.slate.kvm.Segment;
 import dev.slate.kvm.Sregs;
+import java.lang.foreign.MemoryLayout;
+import java.util.Arrays;
 
 /** {@code struct kvm_sregs}, with {@code kvm_segment} and {@code kvm_dtable}. */
 public final class KvmSregs {
@@ -37,26 +39,7 @@ public final class KvmSregs {
             u8("unusable"),
             u8("padding"));
     public static final Struct TABLE = Struct.of("kvm_dtable", u64("base"), u16("limit"), u16s("padding", 3));
-    public static final Struct LAYOUT = Struct.of(
-            "kvm_sregs",
-            SEGMENT.as("cs"),
-            SEGMENT.as("ds"),
-            SEGMENT.as("es"),
-            SEGMENT.as("fs"),
-            SEGMENT.as("gs"),
-            SEGMENT.as("ss"),
-            SEGMENT.as("tr"),
-            SEGMENT.as("ldt"),
-            TABLE.as("gdt"),
-            TABLE.as("idt"),
-            u64("cr0"),
-            u64("cr2"),
-            u64("cr3"),
-            u64("cr4"),
-            u64("cr8"),
-            u64("efer"),
-            u64("apic_base"),
-            u64s("interrupt_bitmap", 4));
+    public static final Struct LAYOUT = layout("kvm_sregs", u64s("interrupt_bitmap", 4));
     /** Size in bytes. */
     public static final long BYTES = LAYOUT.bytes();
 
@@ -95,6 +78,32 @@ public final class KvmSregs {
     private static final long INTERRUPT_BITMAP = LAYOUT.at("interrupt_bitmap");
 
     private KvmSregs() {}
+
+    /** The registers that both forms of the structure begin with, and what follows them. */
+    static Struct layout(String name, MemoryLayout... rest) {
+        MemoryLayout[] registers = {
+            SEGMENT.as("cs"),
+            SEGMENT.as("ds"),
+            SEGMENT.as("es"),
+            SEGMENT.as("fs"),
+            SEGMENT.as("gs"),
+            SEGMENT.as("ss"),
+            SEGMENT.as("tr"),
+            SEGMENT.as("ldt"),
+            TABLE.as("gdt"),
+            TABLE.as("idt"),
+            u64("cr0"),
+            u64("cr2"),
+            u64("cr3"),
+            u64("cr4"),
+            u64("cr8"),
+            u64("efer"),
+            u64("apic_base")
+        };
+        MemoryLayout[] all = Arrays.copyOf(registers, registers.length + rest.length);
+        System.arraycopy(rest, 0, all, registers.length, rest.length);
+        return Struct.of(name, all);
+    }
 
     /** Reads the structure at {@code hva}. */
     public static void read(long hva, Sregs into) {

@@ -11,27 +11,7 @@ import java.util.Arrays;
 
 /** {@code struct kvm_sregs2}: {@code kvm_sregs} with PAE paging's directory pointers where that has interrupts. */
 public final class KvmSregs2 {
-    public static final Struct LAYOUT = Struct.of(
-            "kvm_sregs2",
-            KvmSregs.SEGMENT.as("cs"),
-            KvmSregs.SEGMENT.as("ds"),
-            KvmSregs.SEGMENT.as("es"),
-            KvmSregs.SEGMENT.as("fs"),
-            KvmSregs.SEGMENT.as("gs"),
-            KvmSregs.SEGMENT.as("ss"),
-            KvmSregs.SEGMENT.as("tr"),
-            KvmSregs.SEGMENT.as("ldt"),
-            KvmSregs.TABLE.as("gdt"),
-            KvmSregs.TABLE.as("idt"),
-            u64("cr0"),
-            u64("cr2"),
-            u64("cr3"),
-            u64("cr4"),
-            u64("cr8"),
-            u64("efer"),
-            u64("apic_base"),
-            u64("flags"),
-            u64s("pdptrs", 4));
+    public static final Struct LAYOUT = KvmSregs.layout("kvm_sregs2", u64("flags"), u64s("pdptrs", 4));
     /** Size in bytes. */
     public static final long BYTES = LAYOUT.bytes();
 
