@@ -272,16 +272,21 @@ static long closes(int fd) {
     return is_kvm_fd(fd) && is_ours() ? file_close(fd) : KERNEL;
 }
 
+/* As file_close() of every entry in a range. */
+static long closes_all(unsigned first, unsigned last, int flags) {
+    unsigned end = files_end();
+    for (unsigned fd = first; fd <= last && fd < end; fd++) file_closing((int)fd);
+    long r = raw(SYS_close_range, first, last, flags, 0, 0, 0);
+    for (unsigned fd = first; fd <= last && fd < end; fd++) file_closed((int)fd);
+    return r;
+}
+
 static long closes_range(unsigned first, unsigned last, int flags) {
-    if (flags & 4 /* CLOSE_RANGE_CLOEXEC */) return KERNEL;
-    long r = 0;
-    for (unsigned fd = first; fd <= last && fd < MAX_FDS; fd++) {
-        if (is_kvm_fd((int)fd)) file_forget((int)fd);
-        if (!is_own_fd((int)fd)) continue;
-        if (fd > first) r = raw(SYS_close_range, first, fd - 1, flags, 0, 0, 0);
-        first = fd + 1;
-    }
-    return r < 0 ? r : first > last && last < MAX_FDS ? 0 : raw(SYS_close_range, first, last, flags, 0, 0, 0);
+    if (flags & 4 /* CLOSE_RANGE_CLOEXEC */ || first > last || !is_ours()) return KERNEL;
+    unsigned own = (unsigned)own_fd();
+    if (own < first || own > last) return closes_all(first, last, flags);
+    long r = own > first ? closes_all(first, own - 1, flags) : 0;
+    return r == 0 && own < last ? closes_all(own + 1, last, flags) : r;
 }
 
 /*
@@ -390,8 +395,8 @@ static long advises(const long a[6]) {
 /* ------------------------------------------------------------------------------------------------------- the process */
 
 bool door_has_device(void) {
-    for (int fd = 0; fd < 4096; fd++) {
-        if (is_kvm_fd(fd)) return true;
+    for (unsigned fd = 0; fd < files_end(); fd++) {
+        if (is_kvm_fd((int)fd)) return true;
     }
     return false;
 }

@@ -78,6 +78,16 @@ HOT void file_put(uint32_t handle) {
     leave();
 }
 
+static _Atomic unsigned end; /* above every entry that there has been */
+unsigned files_end(void) {
+    return atomic_load_explicit(&end, memory_order_relaxed);
+}
+static void reaches(int fd) {
+    unsigned now = files_end();
+    while ((unsigned)fd >= now && !atomic_compare_exchange_weak(&end, &now, (unsigned)fd + 1)) {
+    }
+}
+
 /* A child of vfork() has descriptors of its own, but this table is its parent's. */
 static pid_t owner;
 bool is_ours(void) {
@@ -104,6 +114,7 @@ int file_install(uint32_t handle, int fd) {
             atomic_store_explicit(&memory_dev, st.st_dev, memory_order_relaxed);
         }
         if (is_ours()) {
+            reaches(fd);
             uint32_t old = atomic_exchange(&slate_fds[fd], handle); /* closed behind our back */
             if (old && old != CLOSING) file_put(old);
         } else {
@@ -173,27 +184,29 @@ int file_name(uint32_t handle, char *out, size_t bytes) {
     }
 }
 
-void file_forget(int fd) {
-    if ((unsigned)fd >= MAX_FDS || !is_ours()) return;
-    uint32_t handle = atomic_exchange(&slate_fds[fd], 0);
-    if (handle && handle != CLOSING) file_put(handle);
-}
-
 /*
- * The entry says so until the kernel has closed it: a call of another thread's in between must not find the file by its inode. When the
- * number is another file's already, its entry stays.
+ * An entry says that it is on its way out until the kernel has closed it: a call of another thread's in between must not find the file
+ * by its inode. When the number is another file's already, its entry stays.
  */
-long file_close(int fd) {
+void file_closing(int fd) {
+    if (!is_kvm_fd(fd)) return;
     uint32_t handle = atomic_exchange(&slate_fds[fd], CLOSING);
     if (handle && handle != CLOSING) file_put(handle);
+}
+void file_closed(int fd) {
+    if (is_kvm_fd(fd)) atomic_compare_exchange_strong(&slate_fds[fd], &(uint32_t){CLOSING}, 0);
+}
+long file_close(int fd) {
+    file_closing(fd);
     long r = raw(SYS_close, fd, 0, 0, 0, 0, 0);
-    atomic_compare_exchange_strong(&slate_fds[fd], &(uint32_t){CLOSING}, 0);
+    file_closed(fd);
     return r;
 }
 
 void file_copy(int from, int to) {
     if ((unsigned)to >= MAX_FDS || !is_ours()) return;
     uint32_t handle = file_get(from);
+    if (handle) reaches(to);
     uint32_t old = atomic_exchange(&slate_fds[to], handle);
     if (old && old != CLOSING) file_put(old);
 }

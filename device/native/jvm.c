@@ -421,7 +421,8 @@ static bool start(void) {
         state = !error && keeper_does(create, NULL) ? RUNNING : FAILED;
         if (state == FAILED && said) {
             said[said_bytes] = 0;
-            said[strcspn(said, "\n")] == '\n' ? (void)(said[strcspn(said, "\n")] = ' ') : (void)0;
+            char *newline = strchr(said, '\n'); /* the second line has the reason, and no more follow */
+            if (newline) *newline = ' ';
             slate_say("the JVM did not start: %.*s", (int)strcspn(said, "\n"), said);
             said = NULL;
         }

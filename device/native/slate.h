@@ -45,7 +45,6 @@ __asm__(".symver dlopen, dlopen@GLIBC_2.2.5\n"
 #define COLD __attribute__((cold, noinline))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define LIKELY(x) __builtin_expect(!!(x), 1)
 
 /* libc's own function behind an interposed one; found once. */
 #define REAL(name) \
@@ -88,6 +87,7 @@ void slate_set_variable(const char *text); /* "NAME=VALUE", for what is started 
 /* All of them, "NAME=VALUE", null at the end. */
 extern const char *const *slate_variables;
 extern const char *slate_library; /* the shim's own file */
+int own_fd(void); /* of standard error as it was; -1: none */
 bool is_own_fd(int fd);
 void own_fd_moves(int fd); /* the client is about to make that number another file's */
 
@@ -139,11 +139,13 @@ uint32_t file_by_inode(uint64_t dev, uint64_t ino); /* with one reference more, 
 long file_descriptor(const char *name, size_t bytes);
 /* What readlink says of its descriptor on KVM; 0: nothing of the kind. */
 int file_name(uint32_t handle, char *out, size_t bytes);
+unsigned files_end(void); /* above every number that the table has had */
 bool is_ours(void); /* false in a child of vfork(), whose table is its parent's */
 void file_put(uint32_t handle);
 uint32_t file_new(enum kind kind); /* one reference; 0: too many */
 int file_install(uint32_t handle, int fd); /* takes over the reference and the descriptor; -errno and both gone on failure */
-void file_forget(int fd);                  /* before the kernel closes fd */
+void file_closing(int fd);                 /* the kernel is about to close fd */
+void file_closed(int fd);                  /* ... and has */
 long file_close(int fd);                   /* close(2) of an entry */
 void file_copy(int from, int to);          /* after dup */
 void files_start(void);

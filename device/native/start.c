@@ -44,7 +44,7 @@ static void keep_variables(void) {
 
 /* ---- Standard error as it was: a descriptor of our own, by a number that clients do not come to ---- */
 
-static int own_fd = -1;
+static int own = -1;
 static dev_t own_device;
 static ino_t own_inode;
 
@@ -61,19 +61,23 @@ static void keep_standard_error(int from) {
     long least = limit.rlim_cur < 64 ? 3 : limit.rlim_cur < 1024 ? (long)limit.rlim_cur - 16 : 1008;
     own_device = st.st_dev;
     own_inode = st.st_ino;
-    own_fd = (int)raw(SYS_fcntl, from, F_DUPFD_CLOEXEC, least, 0, 0, 0);
+    own = (int)raw(SYS_fcntl, from, F_DUPFD_CLOEXEC, least, 0, 0, 0);
 }
 
 bool is_own_fd(int fd) {
-    return fd == own_fd && fd >= 0 && is_standard_error(fd);
+    return fd == own && is_standard_error(fd);
+}
+
+int own_fd(void) {
+    return is_own_fd(own) ? own : -1;
 }
 
 void own_fd_moves(int fd) {
-    if (is_own_fd(fd)) own_fd = (int)raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1, 0, 0, 0);
+    if (is_own_fd(fd)) own = (int)raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1, 0, 0, 0);
 }
 
 void slate_write(const char *text, size_t bytes) {
-    int fd = is_standard_error(own_fd) ? own_fd : is_standard_error(2) ? 2 : -1;
+    int fd = is_own_fd(own) ? own : is_standard_error(2) ? 2 : -1;
     while (fd >= 0 && bytes) {
         long n = raw(SYS_write, fd, (long)text, (long)bytes, 0, 0, 0);
         if (n <= 0 && n != -EINTR) break;

@@ -145,16 +145,25 @@ static bool is_kvm_file_call(long number, const long *a, long *r) {
     return true;
 }
 
-COLD static long refused(const char *what, const char *instead) {
-    slate_say("this program asked for %s, which Slate cannot carry for a program that its loader brought in%s.", what, instead);
+COLD static long refused(const char *what) {
+    slate_say("this program asked for %s, which Slate cannot carry for a program that its loader brought in.", what);
     return -EINVAL;
+}
+
+/* It opens files where nobody stands before it; as with kernel.io_uring_disabled=2. Many programs try it and do without. */
+COLD static long refuses_ring(void) {
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&said))
+        slate_say("this program asked for an io_uring, which would open files past Slate: it gets EPERM, as where an administrator has "
+                  "switched io_uring off. Most programs do without it.");
+    return -EPERM;
 }
 
 static long clone3(struct task *t, struct kernel_ucontext *c, const struct clone_args *from, size_t bytes) {
     struct clone_args a = {0};
     if (bytes < CLONE_ARGS_SIZE_VER0) return -EINVAL;
     if (slate_copy(&a, from, bytes < sizeof a ? bytes : sizeof a)) return -EFAULT;
-    if (a.set_tid_size || (a.flags & CLONE_INTO_CGROUP)) return refused("clone3() with a chosen pid or cgroup", "");
+    if (a.set_tid_size || (a.flags & CLONE_INTO_CGROUP)) return refused("clone3() with a chosen pid or cgroup");
     struct birth b = {a.flags, a.stack ? a.stack + a.stack_size : 0, a.tls, (int32_t *)a.parent_tid, (int32_t *)a.child_tid, (int32_t *)a.pidfd, (int)a.exit_signal};
     return loaded_clone(t, c, &b);
 }
@@ -227,13 +236,11 @@ void loaded_call(struct task *t, struct kernel_ucontext *c, long number) {
 
     case SYS_prctl:
         if (a[0] == SET_USER_DISPATCH) {
-            r = refused("system calls to be handed to itself (PR_SET_SYSCALL_USER_DISPATCH)", "");
+            r = refused("system calls to be handed to itself (PR_SET_SYSCALL_USER_DISPATCH)");
             break;
         }
         goto others;
-    case SYS_io_uring_setup: /* it opens files where nobody stands before it; as with kernel.io_uring_disabled=2 */
-        r = -EPERM;
-        break;
+    case SYS_io_uring_setup: r = refuses_ring(); break;
 
     case SYS_readlink:
         if (loaded_is_itself((char *)a[0])) {

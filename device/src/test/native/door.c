@@ -348,6 +348,8 @@ static void received_from_another_process(void) {
         FAILS(ioctl(got[1], KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY), EIO);
         FAILS(ioctl(got[2], KVM_RUN, 0), EIO);
         runs(got[0]);
+        FAILS(ioctl(got[1], KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY), EIO);
+        FAILS(ioctl(got[2], KVM_RUN, 0), EIO);
         _exit(0);
     }
     int kvm = device();
@@ -378,6 +380,36 @@ static void closed_by_close_range(void) {
     CHECK(syscall(SYS_close_range, 3, ~0u, 0) == 0);
     FAILS(ioctl(fd, KVM_GET_API_VERSION, 0), EBADF);
     runs(device());
+}
+static _Atomic int looked_at, looks, how_it_ended;
+static void *looks_for_ever(void *unused) {
+    for (;; looks++) {
+        if (looked_at < 0 || ioctl(looked_at, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) == 1) continue;
+        how_it_ended = errno;
+        looked_at = -1;
+    }
+    return NULL;
+}
+/* A call that another thread makes in the middle of it finds no file. */
+static void closed_by_close_range_while_it_is_used(void) {
+    int kvm = device();
+    char name[80];
+    pthread_t id;
+    looked_at = kvm;
+    CHECK(pthread_create(&id, NULL, looks_for_ever, NULL) == 0);
+    for (int i = 0; i < 300; i++) {
+        int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+        snprintf(name, sizeof name, "/sys/kernel/debug/kvm/%d-%d/remote_tlb_flush", getpid(), vm);
+        CHECK(access(name, F_OK) == 0);
+        looked_at = vm;
+        for (int now = looks; looks < now + 2;) sched_yield();
+        CHECK(close_range(vm, ~0u, 0) == 0);
+        while (looked_at >= 0) sched_yield();
+        CHECK(how_it_ended == EBADF);
+        FAILS(access(name, F_OK), ENOENT);
+    }
+    FAILS(close_range(5, 4, 0), EINVAL);
+    _exit(0);
 }
 static void closed_behind_libc(void) {
     int fd = device();
@@ -641,7 +673,7 @@ static const struct promise tests[] = {
     TEST(requests_on_another_descriptor_are_refused), TEST(requests_by_instruction_on_another_are_refused), TEST(exec_hands_it_on),
     TEST(exec_without_environment), TEST(clearenv_before_use), TEST(children_of_one_that_only_looked), TEST(children_of_one_that_runs),
     TEST(a_child_of_vfork), TEST(a_child_of_clone), TEST(another_root), TEST(another_user), TEST(a_user_namespace), TEST(received_from_itself),
-    TEST(received_from_another_process), TEST(copied_by_pidfd_getfd), TEST(duplicated), TEST(closed_by_close_range), TEST(closed_behind_libc),
+    TEST(received_from_another_process), TEST(copied_by_pidfd_getfd), TEST(duplicated), TEST(closed_by_close_range), TEST(closed_by_close_range_while_it_is_used), TEST(closed_behind_libc),
     TEST(descriptors_are_as_kvms), TEST(a_thread_on_four_pages), TEST(many_threads_on_small_stacks), TEST(first_use_on_a_coroutine),
     TEST(a_coroutine_moves_between_threads), TEST(first_use_on_a_signal_stack), TEST(the_first_thread_ends_first),
     TEST(others_go_on_while_a_vcpu_waits_for_a_page), TEST(memory_that_free_gives_back), TEST(locked_memory), TEST(a_filter_that_kills_the_process),

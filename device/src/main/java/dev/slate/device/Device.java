@@ -108,8 +108,8 @@ final class Device {
             if (kind == Native.KIND_SYSTEM) {
                 return system().ioctl(request, arg, scratch);
             }
-            if (kind == Native.KIND_PSEUDO) {
-                return -Errno.ENOTTY.number();
+            if (kind >= Native.KIND_PSEUDO) {
+                return -withoutFile(kind).number();
             }
             KvmFile file = files[handle];
             if (file == null) {
@@ -124,6 +124,15 @@ final class Device {
             bug("ioctl 0x" + Integer.toHexString(request), e);
             return -Errno.EIO.number();
         }
+    }
+
+    /** What a request gets on a descriptor that has nothing behind it here. */
+    private static Errno withoutFile(int kind) {
+        return switch (kind) {
+            case Native.KIND_PSEUDO -> Errno.ENOTTY;
+            case Native.KIND_FOREIGN -> Errno.EIO; // as KVM: a VM is for the process that made it
+            default -> Errno.EBADF; // O_PATH
+        };
     }
 
     /** The last descriptor of a file is gone. */

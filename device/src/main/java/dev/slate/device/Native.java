@@ -12,6 +12,8 @@ final class Native {
     static final int KIND_STATS = 4;
     /** A parameter or counter that is open for writing; Java has no file for it. */
     static final int KIND_PSEUDO = 5;
+    /** Another process's VM or vCPU. */
+    static final int KIND_FOREIGN = 6;
 
     private Native() {}
 
