@@ -71,7 +71,7 @@ static bool bind_classes(JNIEnv *env) {
         jmethodID *id;
         const char *name, *signature;
     } methods[] = {
-        {&method_ioctl, "ioctl", "(IIIJJ)J"},
+        {&method_ioctl, "ioctl", "(IIIJJ)V"},
         {&method_release, "release", "(I)V"},
         {&method_refresh, "refresh", "(I)V"},
         {&method_invalidate, "invalidate", "(ZJJ)V"},
@@ -489,9 +489,13 @@ struct request {
 };
 HOT static long ioctl_there(void *request) {
     const struct request *q = request;
-    JNIEnv *env = self.env;
-    long r = (*env)->CallStaticLongMethod(env, device, method_ioctl, (jint)q->handle, (jint)q->kind, (jint)q->number, (jlong)q->argument, (jlong)self.scratch);
-    return UNLIKELY(failed(env)) ? -EIO : r;
+    struct mailbox *mail = mailbox_of(&self);
+    const jvalue arguments[] = {{.i = (jint)q->handle}, {.i = (jint)q->kind}, {.i = (jint)q->number}, {.j = q->argument}, {.j = (jlong)self.scratch}};
+    mail->answer = NO_ANSWER;
+    (*self.env)->CallStaticVoidMethodA(self.env, device, method_ioctl, arguments);
+    if (LIKELY(mail->answer != NO_ANSWER)) return mail->answer;
+    failed(self.env);
+    return -EIO;
 }
 
 /* What can be said without a JVM, so that a program that only looks does not start one, and its children may. */

@@ -213,11 +213,13 @@ char *heap_strdup(const char *text);
 void heap_qsort(void *of, size_t n, size_t size, int (*compare)(const void *, const void *));
 
 /* ---- signals.c ---- */
-/* What a thread and its signals say to Java, behind the thread's scratch memory; VcpuFile knows the places. */
+/* What a thread and its signals say to Java, and Java's answer, behind the thread's scratch memory; Device and VcpuFile know the places. */
 struct mailbox {
     _Atomic uint32_t signalled;      /* a signal waits for this thread to leave Slate */
     _Atomic(_Atomic int32_t *) kick; /* the kick word of the vCPU that the thread runs, or null */
+    int64_t answer;                  /* of the request */
 };
+#define NO_ANSWER INT64_MIN
 struct thread {
     int depth;                      /* > 0: inside Slate; the client's handlers wait */
     int serving;                    /* an ioctl is under way: pthread_cancel must wait */

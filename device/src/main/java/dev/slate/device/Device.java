@@ -21,8 +21,10 @@ import org.jspecify.annotations.Nullable;
 final class Device {
     /** As SCRATCH_BYTES in native/slate.h. */
     static final int SCRATCH_BYTES = 16384;
-    /** Native memory of a thread: the scratch bytes, then struct mailbox. */
-    static final int THREAD_BYTES = SCRATCH_BYTES + 16;
+    /** Where the answer of a request stands: in struct mailbox of native/slate.h, behind the scratch bytes. */
+    static final int ANSWER = SCRATCH_BYTES + 16;
+    /** Native memory of a thread: the scratch bytes and the mailbox. */
+    static final int THREAD_BYTES = ANSWER + 8;
 
     private static @Nullable KvmFile[] files = new KvmFile[64];
     private static @Nullable SystemFile system;
@@ -99,11 +101,16 @@ final class Device {
     }
 
     /**
-     * An ioctl on a KVM descriptor.
+     * An ioctl on a KVM descriptor. What ioctl(2) gives, or a negative errno, stands in the thread's mailbox afterwards: where nothing was
+     * put there this has thrown, and the caller need not ask the JVM each time.
      *
      * @param kind {@code Native.KIND_*}; the files of /dev/kvm itself share one object
      */
-    static long ioctl(int handle, int kind, int request, long arg, long scratch) {
+    static void ioctl(int handle, int kind, int request, long arg, long scratch) {
+        HostMemory.put64(scratch + ANSWER, answer(handle, kind, request, arg, scratch));
+    }
+
+    private static long answer(int handle, int kind, int request, long arg, long scratch) {
         try {
             if (kind == Native.KIND_SYSTEM) {
                 return system().ioctl(request, arg, scratch);

@@ -97,7 +97,8 @@ public final class Training {
     }
 
     private long call(int handle, int kind, int request, long arg) {
-        long result = Device.ioctl(handle, kind, request, arg, scratch);
+        Device.ioctl(handle, kind, request, arg, scratch);
+        long result = HostMemory.get64(scratch + Device.ANSWER);
         if (result < 0) {
             throw new IllegalStateException("ioctl 0x" + Integer.toHexString(request) + " gave " + result);
         }
