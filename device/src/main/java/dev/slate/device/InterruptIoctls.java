@@ -65,7 +65,7 @@ final class InterruptIoctls {
                 interrupts.reinject(get8(scratch) != 0);
             }
             default -> {
-                return -Errno.ENOTTY.number();
+                return UnknownRequests.refuse(request, Errno.ENOTTY);
             }
         }
         return 0;

@@ -51,7 +51,7 @@ final class SystemFile {
                 yield 0;
             }
             case Ioctl.GET_DEVICE_ATTR, Ioctl.HAS_DEVICE_ATTR -> attribute(request, arg, scratch);
-            default -> -Errno.EINVAL.number();
+            default -> UnknownRequests.refuse(request, Errno.EINVAL);
         };
     }
 

@@ -320,7 +320,7 @@ final class VcpuFile extends KvmFile {
                 return StatsFile.open(vm, "kvm-" + Native.pid() + "/vcpu-" + vcpu.id(), vcpu.stats());
             }
             default -> {
-                return -Errno.EINVAL.number();
+                return UnknownRequests.refuse(request, Errno.EINVAL);
             }
         }
         return 0;
