@@ -196,8 +196,8 @@ COLD static long refuse(int fd, unsigned long request) {
     bool device = (S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232)) || !strncmp(name, "anon_inode:kvm-", 15) || !strcmp(name, "/dev/kvm");
     if (atomic_fetch_add(&lines, 1) < 8) {
         if (device) {
-            slate_say("KVM request 0x%lx on descriptor %d (%s) is refused: that is the machine's own KVM, which the program has opened by "
-                      "a way that Slate does not see (docs/clients.md).",
+            slate_say("KVM request 0x%lx on descriptor %d (%s) is refused: that is the machine's own KVM, which was opened outside of Slate "
+                      "(docs/clients.md).",
                       request & 0xffffffff, fd, name);
         } else {
             slate_say("KVM request 0x%lx on descriptor %d (%s) is refused: that is no descriptor of Slate's.", request & 0xffffffff, fd, name);
@@ -206,7 +206,28 @@ COLD static long refuse(int fd, unsigned long request) {
     return device ? -ENODEV : -ENOTTY;
 }
 
+/*
+ * The device, or what lies over it, that was opened where nobody stands before it: by a SYSCALL instruction, or by io_uring. Nothing has
+ * been asked of it yet; Slate's file takes its number.
+ */
+COLD static bool takes_over(int fd) {
+    struct stat st;
+    char link[40], name[16];
+    if (raw(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) || raw(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0) & O_PATH) return false;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    long n = raw(SYS_readlinkat, AT_FDCWD, (long)link, (long)name, sizeof name - 1, 0, 0);
+    name[n > 0 ? n : 0] = 0;
+    if (!(S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232)) && strcmp(name, "/dev/kvm")) return false;
+    long own = path_open_kvm(O_CLOEXEC);
+    if (own < 0) return false;
+    long r = raw(SYS_dup3, own, fd, raw(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0) & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
+    if (r >= 0) file_copy((int)own, fd);
+    file_close((int)own);
+    return r >= 0;
+}
+
 COLD static long unknown_request(int fd, unsigned long request, long argument) {
+    if (takes_over(fd)) return serve(fd, request, argument);
     uint32_t handle = file_adopt(fd);
     if (!handle) return refuse(fd, request);
     bool served = is_kvm_fd(fd);

@@ -89,7 +89,9 @@ static bool lives(void) {
     return found;
 }
 
-static atomic_bool filtered, ended, blind;
+static atomic_bool filtered, blind;
+static atomic_bool ended;      /* since the last look */
+static atomic_bool first_ends; /* the first thread is on its way: it will be gone */
 static pthread_mutex_t looking = PTHREAD_MUTEX_INITIALIZER;
 
 void end_blind(void) {
@@ -110,20 +112,26 @@ void end_watch(void) {
     atomic_store(&filtered, true);
     keeper_wake();
 }
-void end_thread_gone(void) {
+void end_look(void) {
     atomic_store(&ended, true);
     keeper_wake();
+}
+void end_thread_gone(void) {
+    if (raw(SYS_gettid, 0, 0, 0, 0, 0, 0) == raw(SYS_getpid, 0, 0, 0, 0, 0, 0)) atomic_store(&first_ends, true);
+    end_look();
 }
 
 bool end_poll(void) {
     bool leader;
-    if ((!atomic_load(&filtered) && !atomic_load(&ended)) || atomic_load(&blind)) return false;
+    bool look = atomic_exchange(&ended, false); /* before the look: who ends meanwhile sets it again */
+    if ((!look && !atomic_load(&filtered) && !atomic_load(&first_ends)) || atomic_load(&blind)) return false;
     if (looks_alive(&leader)) {
-        if (leader) atomic_store(&ended, false); /* a client whose first thread lives ends with it */
-        return atomic_load(&filtered) || atomic_load(&ended);
+        if (!leader) atomic_store(&first_ends, true); /* a client whose first thread lives ends with it */
+        return atomic_load(&filtered) || atomic_load(&first_ends);
     }
     if (!atomic_load(&filtered)) _exit(0);
-    slate_say("the last thread of the program was killed, by its own seccomp filter as it seems; the program ends.");
+    const char *help = seccomp_option();
+    slate_say("the last thread of the program was killed, by its own seccomp filter as it seems; the program ends.%s%s", help ? " To have no filter: " : "", help ? help : "");
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     REAL(sigaction)(SIGSYS, &dfl, NULL);
     uint64_t set = UINT64_C(1) << (SIGSYS - 1);

@@ -6,6 +6,7 @@
 #include "slate.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 
 enum { SPAN = 65536, SPANS = 16384, CLASSES = 41, LARGEST = 40960, LARGE = CLASSES, GROW = 16 };
 
@@ -25,6 +26,7 @@ static struct class classes[CLASSES];
 static atomic_flag spans_lock = ATOMIC_FLAG_INIT;
 static uint32_t used;  /* spans ever taken */
 static uint32_t opened; /* spans with access */
+static uint32_t most;   /* spans that are reserved */
 
 static void lock(atomic_flag *l) {
     for (int i = 0; atomic_flag_test_and_set_explicit(l, memory_order_acquire); i++) {
@@ -50,7 +52,10 @@ static size_t size_of(unsigned class) {
 /* A run of spans, under their lock; NULL: the range is full. */
 static char *take_spans(uint32_t count, unsigned kind) {
     if (!base) {
-        long at = raw(SYS_mmap, 0, (long)SPAN * (SPANS + 1), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        struct rlimit space; /* where the client's address space is limited, it is not to go for what is hardly ever used */
+        bool narrow = raw(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&space, 0, 0) == 0 && space.rlim_cur != RLIM_INFINITY;
+        most = narrow ? SPANS / 16 : SPANS;
+        long at = raw(SYS_mmap, 0, (long)SPAN * (most + 1), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (at < 0 && at >= -4095) return NULL;
         base = (char *)((at + SPAN - 1) & -SPAN);
     }
@@ -63,11 +68,11 @@ static char *take_spans(uint32_t count, unsigned kind) {
         break;
     }
     if (first == used) {
-        if (first + count > SPANS) return NULL;
+        if (first + count > most) return NULL;
         used = first + count;
     }
     if (used > opened) { /* by mmap, which a client's filter allows sooner than mprotect */
-        uint32_t to = used + GROW < SPANS ? used + GROW : SPANS;
+        uint32_t to = used + GROW < most ? used + GROW : most;
         long at = raw(SYS_mmap, (long)(base + (size_t)opened * SPAN), (long)(to - opened) * SPAN, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
         if (at < 0 && at >= -4095) {
@@ -82,7 +87,7 @@ static char *take_spans(uint32_t count, unsigned kind) {
 }
 
 static bool is_here(const void *p) {
-    return base && (size_t)((const char *)p - base) < (size_t)SPAN * SPANS;
+    return base && (size_t)((const char *)p - base) < (size_t)SPAN * most;
 }
 static uint32_t span_of(const void *p) {
     return (uint32_t)((size_t)((const char *)p - base) / SPAN);

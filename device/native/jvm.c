@@ -4,6 +4,7 @@
 #include <link.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static enum { NOT_STARTED, RUNNING, FAILED, INHERITED } state;
@@ -56,8 +57,15 @@ static bool read_options(struct options *o, const char *path) {
 }
 
 static bool describe_failure(JNIEnv *env, const char *what) {
+    jthrowable thrown = (*env)->ExceptionOccurred(env);
+    (*env)->ExceptionClear(env);
+    jclass exhausted = thrown ? (*env)->FindClass(env, "java/lang/OutOfMemoryError") : NULL;
+    if (exhausted && (*env)->IsInstanceOf(env, thrown, exhausted)) {
+        slate_say("the JVM did not start: there is no more memory, address space or no more threads for this process (ulimit -a shows its limits).");
+        return false;
+    }
     slate_say("%s failed; this is a fault of the installation (`slate build --force` rebuilds it).", what);
-    if ((*env)->ExceptionCheck(env)) (*env)->ExceptionDescribe(env);
+    if (thrown && (*env)->Throw(env, thrown) == 0) (*env)->ExceptionDescribe(env);
     (*env)->ExceptionClear(env);
     return false;
 }
@@ -158,10 +166,11 @@ static void *keeper(void *unused) {
             }
             pthread_cond_timedwait(&keeper_asked, &keeper_lock, &until);
             if (job != JOB_WAITS) {
+                watching = false; /* before the look: who wakes the keeper meanwhile sets it again */
                 pthread_mutex_unlock(&keeper_lock);
                 bool more = end_poll();
                 pthread_mutex_lock(&keeper_lock);
-                watching = more;
+                watching |= more;
             }
         } else {
             pthread_cond_wait(&keeper_asked, &keeper_lock);
@@ -263,7 +272,7 @@ static void *born(void *birth) {
     return r;
 }
 static int jvm_pthread_create(pthread_t *id, const pthread_attr_t *attributes, void *(*function)(void *), void *argument) {
-    if (seccomp_filtered() && !seccomp_allows(SYS_clone3)) return EAGAIN; /* libjvm does with fewer compiler threads */
+    if (seccomp_filtered() && !seccomp_allows_threads()) return EAGAIN; /* libjvm does with fewer compiler threads */
     struct birth *birth = heap_malloc(sizeof *birth);
     if (!birth) return EAGAIN;
     *birth = (struct birth){function, argument};
@@ -397,6 +406,37 @@ static void *create(void *unused) {
     return vm;
 }
 
+/* What the JVM said before it gave up. */
+COLD static void say_why(void) {
+    said[said_bytes] = 0;
+    const char *text = said + strspn(said, "# \n"); /* a frame of an hs_err's head */
+    char *newline = strchr(text, '\n');              /* the second line has the reason, and no more follow */
+    if (newline) {
+        size_t frame = strspn(newline, "# \n");
+        memset(newline, ' ', frame);
+        memmove(newline + 1, newline + frame, strlen(newline + frame) + 1);
+    }
+    slate_say("the JVM did not start: %.*s", (int)strcspn(text, "\n"), text);
+}
+
+/* What the JVM takes of the address space. With less, parts of it end without a word. */
+enum { NEEDED_MIB = 1400 };
+COLD static bool has_room(void) {
+    struct rlimit space;
+    char text[64] = "";
+    if (raw(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&space, 0, 0) < 0 || space.rlim_cur == RLIM_INFINITY) return true;
+    long fd = raw(SYS_openat, AT_FDCWD, (long)"/proc/self/statm", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (fd >= 0) {
+        raw(SYS_read, fd, (long)text, sizeof text - 1, 0, 0, 0);
+        raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    }
+    unsigned long had = strtoul(text, NULL, 10) >> 8, may = space.rlim_cur >> 20;
+    if (may >= had + NEEDED_MIB) return true;
+    slate_say("the JVM did not start: it takes %d MiB of address space, and of the %lu MiB that this process may have (ulimit -v) it has %lu.", NEEDED_MIB,
+              may, had);
+    return false;
+}
+
 /* Inside enter(). Every signal is blocked meanwhile, so that the JVM's own threads are born without any of the client's. */
 static bool start(void) {
     pthread_mutex_lock(&start_lock);
@@ -409,27 +449,27 @@ static bool start(void) {
         pthread_sigmask(SIG_BLOCK, &all, &old);
         pthread_attr_t attributes;
         pthread_attr_init(&attributes);
-        pthread_attr_setstacksize(&attributes, 2 << 20);
+        /* The client's thread-local storage is taken out of a thread's stack. */
+        size_t (*least)(const pthread_attr_t *) = (size_t(*)(const pthread_attr_t *))dlsym(RTLD_DEFAULT, "__pthread_get_minstack");
+        pthread_attr_setstacksize(&attributes, (2 << 20) + (least ? least(&attributes) : 0));
         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
         const char *forbidden = seccomp_forbids_start();
         if (forbidden) {
             slate_say("the program has installed a seccomp filter that ends it for %s, and then uses /dev/kvm: the JVM that Slate needs can't be "
                       "started. Open /dev/kvm before the filter comes, or run without the filter.", forbidden);
         }
-        int error = forbidden ? EPERM : REAL(pthread_create)(&id, &attributes, keeper, NULL);
-        if (error && !forbidden) slate_say("the JVM needs a thread, and there can be none (%s).", strerror(error));
+        bool may = !forbidden && has_room();
+        int error = may ? REAL(pthread_create)(&id, &attributes, keeper, NULL) : EPERM;
+        if (error && may) slate_say("the JVM needs a thread, and there can be none (%s).", strerror(error));
         state = !error && keeper_does(create, NULL) ? RUNNING : FAILED;
         if (state == FAILED && said) {
-            said[said_bytes] = 0;
-            char *newline = strchr(said, '\n'); /* the second line has the reason, and no more follow */
-            if (newline) *newline = ' ';
-            slate_say("the JVM did not start: %.*s", (int)strcspn(said, "\n"), said);
+            say_why();
             said = NULL;
         }
         if (state == RUNNING) {
             atexit(at_exit);
             if (slate_variable("SLATE_STATS") || slate_variable("SLATE_JFR")) signals_keep_ends();
-            end_thread_gone();
+            end_look();
         }
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         pthread_setcancelstate(cancel, NULL);

@@ -51,6 +51,7 @@ NATIVE(void, native_await, jlong word, jint expected, jlong nanos) {
 /* How long this thread has been ready and not running: the second number of its schedstat. */
 NATIVE(jlong, native_run_delay) {
     UNUSED;
+    if (!self.schedstat && !seccomp_allows(SYS_openat)) self.schedstat = -1;
     if (!self.schedstat) self.schedstat = 1 + (int)raw(SYS_openat, AT_FDCWD, (long)"/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC, 0, 0, 0);
     char text[96];
     long n = self.schedstat > 0 ? raw(SYS_pread64, self.schedstat - 1, (long)text, sizeof text - 1, 0, 0, 0) : 0;
@@ -91,23 +92,29 @@ NATIVE(void, native_removeCode, jlong start) {
     UNUSED;
     code_range_remove((uintptr_t)start);
 }
-/* How many of the 512 pages from hva lie in a huge page: PAGEMAP_SCAN knows (Linux 6.7). */
+/* /proc/self/pagemap of this process: a child opens its own. */
+static _Atomic int pagemap = -1;
+static pid_t pagemap_owner;
+void natives_open(void) {
+    pid_t me = getpid();
+    if (pagemap_owner == me) return;
+    pagemap = (int)raw(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    pagemap_owner = me;
+}
+
+/* Whether the 512 pages from hva are one huge page: PAGEMAP_SCAN knows (Linux 6.7). */
 NATIVE(jboolean, native_huge_mapped, jlong hva) {
     UNUSED;
+    enum { SCAN = 0xc0606610 };
     struct region {
         uint64_t start, end, categories;
     } found;
     struct {
         uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, inverted, mask, any, returned;
     } scan = {.size = 96, .start = (uint64_t)hva, .end = (uint64_t)hva + (2 << 20), .vec = (uint64_t)&found, .vec_len = 1, .mask = 1 << 6, .returned = 1 << 6};
-    static _Atomic int pagemap = -2; /* of this process: a child opens its own */
-    static pid_t owner;
-    if (pagemap == -2 || owner != getpid()) {
-        owner = getpid();
-        pagemap = (int)raw(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    }
-    if (pagemap < 0) return false;
-    long n = raw(SYS_ioctl, pagemap, 0xc0606610 /* PAGEMAP_SCAN */, (long)&scan, 0, 0, 0);
+    natives_open();
+    if (pagemap < 0 || (UNLIKELY(seccomp_filtered()) && !seccomp_allows_ioctl(SCAN))) return false;
+    long n = raw(SYS_ioctl, pagemap, SCAN, (long)&scan, 0, 0, 0);
     return n == 1 && found.start == scan.start && found.end == scan.end;
 }
 

@@ -7,6 +7,7 @@
 
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 
 /* What Slate needs once the virtual machines exist: short, and held by a test that allows nothing else. */
@@ -51,9 +52,9 @@ enum { NEEDS = sizeof NEEDED / sizeof *NEEDED };
 /* What the statistics folder and the end of the client need beside; they do without. */
 static const int FILES[] = {SYS_openat, SYS_mkdir, SYS_unlink, SYS_rmdir, SYS_newfstatat, SYS_getdents64, SYS_write, SYS_ftruncate, SYS_utimensat};
 
-/* The action of a filter for a call whose arguments are 0. A program that is wrong is the kernel's to refuse: 0 is as good as any. */
-static uint32_t action(const struct sock_filter *code, unsigned length, int number) {
-    const struct seccomp_data data = {.nr = number, .arch = AUDIT_ARCH_X86_64};
+/* The action of a filter for a call whose other arguments are 0. A program that is wrong is the kernel's to refuse: 0 is as good as any. */
+static uint32_t action_for(const struct sock_filter *code, unsigned length, int number, uint64_t first, uint64_t second) {
+    const struct seccomp_data data = {.nr = number, .arch = AUDIT_ARCH_X86_64, .args = {first, second}};
     uint32_t a = 0, x = 0, memory[BPF_MEMWORDS] = {0};
     for (unsigned at = 0; at < length; at++) {
         const struct sock_filter *i = &code[at];
@@ -103,9 +104,16 @@ static uint32_t action(const struct sock_filter *code, unsigned length, int numb
     return 0;
 }
 
-static bool allows(const struct sock_filter *code, unsigned length, int number) {
-    uint32_t what = action(code, length, number) & SECCOMP_RET_ACTION_FULL;
+static uint32_t action(const struct sock_filter *code, unsigned length, int number) {
+    return action_for(code, length, number, 0, 0);
+}
+
+static bool passes(uint32_t action) {
+    uint32_t what = action & SECCOMP_RET_ACTION_FULL;
     return what == SECCOMP_RET_ALLOW || what == SECCOMP_RET_LOG || what == SECCOMP_RET_USER_NOTIF;
+}
+static bool allows(const struct sock_filter *code, unsigned length, int number) {
+    return passes(action(code, length, number));
 }
 
 enum { MOST = 16 };
@@ -118,6 +126,24 @@ bool seccomp_filtered(void) {
 bool seccomp_allows(long number) {
     for (unsigned i = 0; i < atomic_load(&count); i++) {
         if (!allows(installed[i].filter, installed[i].len, (int)number)) return false;
+    }
+    return true;
+}
+
+bool seccomp_allows_ioctl(unsigned long request) {
+    for (unsigned i = 0; i < atomic_load(&count); i++) {
+        if (!passes(action_for(installed[i].filter, installed[i].len, SYS_ioctl, 0, request))) return false;
+    }
+    return true;
+}
+
+/* libc takes clone() where clone3() does not exist, as filters say that want to see the flags. */
+bool seccomp_allows_threads(void) {
+    const uint64_t flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+    for (unsigned i = 0; i < atomic_load(&count); i++) {
+        uint32_t newer = action(installed[i].filter, installed[i].len, SYS_clone3);
+        bool older = newer == (SECCOMP_RET_ERRNO | ENOSYS) && passes(action_for(installed[i].filter, installed[i].len, SYS_clone, flags, 0));
+        if (!passes(newer) && !older) return false;
     }
     return true;
 }
@@ -162,16 +188,16 @@ static struct sock_fprog *widened(const struct sock_fprog *filter, const bool *f
 }
 
 /* The option of a VMM whose filter is in the way, by its name. */
-static const char *option(void) {
+const char *seccomp_option(void) {
     static const char *const OPTIONS[][2] = {
         {"firecracker", "firecracker: --no-seccomp"},  {"cloud-hypervisor", "cloud-hypervisor: --seccomp false"},
         {"crosvm", "crosvm: --disable-sandbox"},       {"qemu-system", "QEMU: -sandbox off"},
-        {"solo5-hvt", "Solo5: build it without libseccomp"},
+        {"solo5-hvt", "Solo5: build it with -DHVT_DROP_PRIVILEGES=0"},
     };
     static char name[256];
     long n = raw(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)name, sizeof name - 1, 0, 0);
     name[n > 0 ? n : 0] = 0;
-    const char *slash = strrchr(name, '/');
+    const char *slash = strrchr(*loaded_program ? loaded_program : name, '/');
     for (size_t i = 0; slash && i < sizeof OPTIONS / sizeof *OPTIONS; i++) {
         if (!strncmp(slash + 1, OPTIONS[i][0], strlen(OPTIONS[i][0]))) return OPTIONS[i][1];
     }
@@ -190,10 +216,11 @@ const struct sock_fprog *seccomp_installs(const struct sock_fprog *filter, bool 
     for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) files &= allows(filter->filter, filter->len, FILES[i]);
     for (int number = 0; number < 460 && !kills; number++) kills = (action(filter->filter, filter->len, number) & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_KILL_THREAD;
     if (client && !files) jvm_filtered();
+    if (client) natives_open(); /* what Slate opens late otherwise */
     struct sock_fprog *out = widened(filter, forbidden);
     if (!out) return NULL;
     if (*names) {
-        const char *help = option();
+        const char *help = seccomp_option();
         slate_say("the seccomp filter that the program installs forbids %s, which Slate needs: the filter is installed without that%s%s.", names,
                   help ? "; to have none: " : "", help ? help : "");
     }

@@ -89,6 +89,7 @@ extern const char *const *slate_variables;
 extern const char *slate_library; /* the shim's own file */
 int own_fd(void); /* of standard error as it was; -1: none */
 bool is_own_fd(int fd);
+extern bool slate_file_limit; /* the size of files was limited when the process started */
 void own_fd_moves(int fd); /* the client is about to make that number another file's */
 
 /* ---- files.c: descriptors. What a KVM descriptor means to Java is its handle, an index that dup() does not change. ---- */
@@ -169,11 +170,14 @@ bool door_has_device(void);
 void libc_patch(void *inside, void *function); /* the libc that holds the address `inside`, and its syscall() */
 bool libc_patched(void);
 
+extern char loaded_program[4096]; /* of one that the loader brought in: its name; else empty */
+
 /* ---- loaded/exec.c: what nothing can be preloaded into is started by the loader ---- */
 struct exec_plan {
     char *file, **arguments; /* the loader and what it gets */
     char *memory, *at;
     size_t bytes;
+    int program; /* descriptor of a program without a name, plus 1; 0: it has one */
 };
 /* 1: the plan says what to execute; 0: what was asked for; or -errno. */
 long exec_plan(struct exec_plan *plan, int dirfd, const char *path, char *const *argv, int flags);
@@ -191,12 +195,16 @@ void fence_start(void);
 struct sock_fprog;
 const struct sock_fprog *seccomp_installs(const struct sock_fprog *filter, bool all_threads);
 bool seccomp_allows(long number); /* on this thread, as far as was seen */
+bool seccomp_allows_threads(void);
+bool seccomp_allows_ioctl(unsigned long request);
 bool seccomp_filtered(void);
+const char *seccomp_option(void); /* what switches off the filter of a VMM that is known by its name, or null */
 const char *seccomp_forbids_start(void); /* a call whose use would end a thread that starts the JVM; null: none */
 
 /* ---- end.c ---- */
 void end_of_client(void); /* statistics and recording, once the client is at its end */
-void end_thread_gone(void); /* a thread of the client's ends: if it is the last one, the process does */
+void end_thread_gone(void); /* the calling thread of the client's ends: if it is the last one, the process does */
+void end_look(void);        /* whether there is one still */
 void end_watch(void);       /* from now on: nothing of Slate's outlives the last of the client's threads */
 void end_blind(void);        /* a filter for all threads is coming that forbids looking */
 bool end_poll(void);        /* called four times a second while it gives true */
@@ -321,6 +329,7 @@ int jvm_mprotect(void *start, size_t bytes, int protection);
 
 /* ---- natives.c ---- */
 bool natives_register(JNIEnv *env);
+void natives_open(void); /* files that could not be opened later */
 extern _Atomic uint64_t slate_watched[2]; /* written by Java: lowest and highest host address (exclusive) of all memory slots */
 
 /* ---- jvm.c ---- */

@@ -4,12 +4,14 @@
 #include <stdarg.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 extern char **environ;
 
 static const char *variables[64];
 const char *const *slate_variables = variables;
 const char *slate_library;
+bool slate_file_limit;
 
 void slate_set_variable(const char *text) {
     size_t i = 0;
@@ -76,16 +78,23 @@ void own_fd_moves(int fd) {
     if (is_own_fd(fd)) own = (int)raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1, 0, 0, 0);
 }
 
+/* Nobody reads any more, or the file may not grow: that is no reason for the client to end. */
 void slate_write(const char *text, size_t bytes) {
+    const uint64_t signals = UINT64_C(1) << (SIGPIPE - 1) | UINT64_C(1) << (SIGXFSZ - 1);
+    uint64_t mask;
+    raw(SYS_rt_sigprocmask, SIG_BLOCK, (long)&signals, (long)&mask, sizeof mask, 0, 0);
     int fd = is_own_fd(own) ? own : is_standard_error(2) ? 2 : -1;
     while (fd >= 0 && bytes) {
         long n = raw(SYS_write, fd, (long)text, (long)bytes, 0, 0, 0);
+        if ((n == -EPIPE || n == -EFBIG) && seccomp_allows(SYS_rt_sigtimedwait))
+            raw(SYS_rt_sigtimedwait, (long)&signals, 0, (long)&(struct timespec){0}, sizeof signals, 0, 0);
         if (n <= 0 && n != -EINTR) break;
         if (n > 0) {
             text += n;
             bytes -= (size_t)n;
         }
     }
+    raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof mask, 0, 0);
 }
 
 void slate_say(const char *format, ...) {
@@ -119,6 +128,8 @@ void jvm_load(void);
 __attribute__((constructor)) static void start(void) {
     keep_variables();
     keep_standard_error(2);
+    struct rlimit size;
+    slate_file_limit = raw(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&size, 0, 0) == 0 && size.rlim_cur != RLIM_INFINITY;
     files_start();
     find_library();
     if (slate_library) { /* else loaded by System.load, for its natives alone */

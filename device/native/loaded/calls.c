@@ -256,13 +256,13 @@ void loaded_call(struct task *t, struct kernel_ucontext *c, long number) {
         goto others;
     case SYS_open:
         if (loaded_is_itself((char *)a[0])) {
-            pass_with(t, c, 0, loaded_program);
+            pass_with(t, c, 0, loaded_file);
             return;
         }
         goto others;
     case SYS_openat:
         if (loaded_is_itself((char *)a[1])) {
-            pass_with(t, c, 1, loaded_program);
+            pass_with(t, c, 1, loaded_file);
             return;
         }
         goto others;

@@ -6,10 +6,12 @@
 
 #include <elf.h>
 #include <limits.h>
+#include <sys/stat.h>
 
 enum way { WAY_PLAIN, WAY_LOAD, WAY_SCRIPT };
 
 struct program {
+    int file;                   /* of one that has no name (deleted, or never had one): what the loader inherits, plus 1; 0: it has */
     char path[PATH_MAX];        /* of the file to execute */
     char interpreter[PATH_MAX]; /* WAY_SCRIPT: of the first line; `argument` is what follows it, or empty */
     char argument[256];
@@ -45,6 +47,13 @@ static enum way way_of_elf(int fd, const Elf64_Ehdr *header) {
     return dynamic ? WAY_PLAIN : WAY_LOAD;
 }
 
+/* Whether the name that the kernel tells of an open file leads to it. */
+static bool is_named(int fd, const char *name) {
+    struct stat file, there;
+    return raw(SYS_fstat, fd, (long)&file, 0, 0, 0, 0) == 0 && raw(SYS_newfstatat, AT_FDCWD, (long)name, (long)&there, 0, 0, 0) == 0 &&
+           file.st_dev == there.st_dev && file.st_ino == there.st_ino;
+}
+
 static enum way way_of(int dirfd, const char *path, int flags, struct program *out) {
     int fd = (int)raw(SYS_openat, dirfd, (long)path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, 0, 0);
     if (fd == -ENOENT && flags & AT_EMPTY_PATH && !*path) fd = (int)raw(SYS_fcntl, dirfd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
@@ -71,6 +80,14 @@ static enum way way_of(int dirfd, const char *path, int flags, struct program *o
             memcpy(out->argument, rest, end);
             out->argument[end] = 0;
             way = WAY_SCRIPT;
+        }
+    }
+    if (way == WAY_LOAD && !is_named(fd, out->path)) {
+        long copy = raw(SYS_fcntl, fd, F_DUPFD, 64, 0, 0, 0);
+        if (copy < 0) copy = raw(SYS_fcntl, fd, F_DUPFD, 3, 0, 0, 0);
+        if (copy >= 0) {
+            out->file = (int)copy + 1;
+            snprintf(out->path, sizeof out->path, "/proc/self/fd/%ld", copy);
         }
     }
     raw(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -100,6 +117,8 @@ static char *keep(struct exec_plan *plan, const char *text) {
 void exec_forget(struct exec_plan *plan) {
     if (plan->memory) raw(SYS_munmap, (long)plan->memory, (long)plan->bytes, 0, 0, 0, 0);
     plan->memory = NULL;
+    if (plan->program) raw(SYS_close, plan->program - 1, 0, 0, 0, 0, 0);
+    plan->program = 0;
 }
 
 /* INTERPRETER [ARGUMENT] SCRIPT ARGUMENTS, as the kernel makes of a script; as long as the last interpreter is none that is loaded. */
@@ -108,7 +127,9 @@ static long follow(struct exec_plan *plan, int dirfd, const char *path, long n, 
     char **arguments = plan->arguments;
     for (int depth = 0; depth < 5; depth++) {
         p->path[0] = p->argument[0] = 0;
+        p->file = 0;
         enum way way = way_of(dirfd, path, flags, p);
+        plan->program = p->file;
         if (way == WAY_PLAIN || raw(SYS_faccessat, AT_FDCWD, (long)p->path, X_OK, 0, 0, 0) < 0) return 0;
         if (way == WAY_LOAD) {
             plan->file = keep(plan, slate_library);
@@ -179,7 +200,7 @@ long loaded_exec(struct task *t, struct kernel_ucontext *c, int dirfd, const cha
         if (i == sizeof name) return -ENAMETOOLONG;
         if (slate_copy(name + i, path + i, 1)) return -EFAULT;
     } while (name[i++]);
-    if (loaded_is_itself(name)) snprintf(name, sizeof name, "%s", loaded_program);
+    if (loaded_is_itself(name)) snprintf(name, sizeof name, "%s", loaded_file);
     if (count(envp) < 0) return -EFAULT;
     uint64_t mask = c->mask, old = 0;
     raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, (long)&old, 8, 0, 0); /* the new program inherits the client's */

@@ -11,7 +11,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 
-char loaded_program[4096];
+char loaded_program[4096], loaded_file[4096];
 
 static __attribute__((format(printf, 1, 2), noreturn)) void refuse(const char *format, ...) {
     char text[800];
@@ -239,11 +239,25 @@ static bool is_elf(const char *path) {
     return !memcmp(magic, ELFMAG, SELFMAG);
 }
 
+/* A program without a name comes by a descriptor, which stays open as long as the program may ask for itself. */
+static void find_program(const char *file) {
+    snprintf(loaded_file, sizeof loaded_file, "%s", file);
+    if (!strncmp(file, "/proc/self/fd/", 14)) {
+        long n = raw(SYS_readlinkat, AT_FDCWD, (long)file, (long)loaded_program, sizeof loaded_program - 1, 0, 0);
+        if (n > 0) {
+            raw(SYS_fcntl, atoi(file + 14), F_SETFD, FD_CLOEXEC, 0, 0, 0);
+            return;
+        }
+    }
+    if (!realpath(file, loaded_program)) snprintf(loaded_program, sizeof loaded_program, "%s", file);
+    strcpy(loaded_file, loaded_program);
+}
+
 /* Of the loader (loader.c): runs the program in file argv[1], whose arguments are argv[2] and up, in this process. */
 PUBLIC void slate_load(int argc, char **argv, char **envp);
 PUBLIC void slate_load(int argc, char **argv, char **envp) {
     if (argc < 3) refuse("slate-loader: `slate run` starts this program.");
-    if (!realpath(argv[1], loaded_program)) snprintf(loaded_program, sizeof loaded_program, "%s", argv[1]);
+    find_program(argv[1]);
     if (!is_elf(argv[1])) { /* a script for a program that has to be loaded */
         struct exec_plan plan;
         long error = exec_on_slate(&plan, AT_FDCWD, argv[1], argv + 2, envp, 0);

@@ -129,7 +129,7 @@ void loaded_exit(struct task *t, int status) __attribute__((noreturn));
 void loaded_exit_group(struct task *t, int status) __attribute__((noreturn));
 
 /* ---- load.c ---- */
-extern char loaded_program[4096]; /* the client's file, whatever /proc/self/exe says */
+extern char loaded_file[4096]; /* what leads to loaded_program: the same, or a descriptor in /proc where it has no name */
 long loaded_brk(uintptr_t end);
 
 /* ---- exec.c ---- */

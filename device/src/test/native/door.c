@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <grp.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
@@ -208,6 +209,37 @@ static void needs_fence(void) {
     }
     SKIP("there is no fence without a device or the right to have one");
 }
+/* A tree in which /dev/kvm is a file, whatever the machine has. */
+static void hide_the_device(void) {
+    if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS)) SKIP("this user can't have mounts of its own");
+    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    if (mount("none", "/dev", "tmpfs", 0, NULL)) SKIP("this user can't mount a file system");
+    CHECK(raw(SYS_close, raw(SYS_open, (long)"/dev/kvm", O_CREAT | O_RDWR, 0666), 0, 0) == 0);
+}
+static void opened_by_instruction(void) {
+    hide_the_device();
+    int fd = (int)raw(SYS_open, (long)"/dev/kvm", O_RDWR | O_CLOEXEC, 0), other = dup((int)raw(SYS_open, (long)"/dev/kvm", O_RDWR, 0));
+    CHECK(fd >= 0 && other >= 0);
+    runs(fd);
+    runs(other);
+    CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC && fcntl(other, F_GETFD) == 0);
+}
+static void opened_by_io_uring(void) {
+    struct io_uring_params p = {0};
+    int ring = (int)syscall(SYS_io_uring_setup, 4, &p), fd;
+    if (ring < 0) SKIP("this kernel or sandbox has no io_uring");
+    hide_the_device();
+    char *queue = mmap(NULL, p.cq_off.cqes + 8 * sizeof(struct io_uring_cqe), PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+    struct io_uring_sqe *entries = mmap(NULL, 4 * sizeof *entries, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+    CHECK(queue != MAP_FAILED && entries != MAP_FAILED && p.features & IORING_FEAT_SINGLE_MMAP);
+    entries[0] = (struct io_uring_sqe){.opcode = IORING_OP_OPENAT, .fd = AT_FDCWD, .addr = (uintptr_t)"/dev/kvm", .open_flags = O_RDWR};
+    ((unsigned *)(queue + p.sq_off.array))[0] = 0;
+    ++*(_Atomic unsigned *)(queue + p.sq_off.tail);
+    CHECK(syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1);
+    fd = ((struct io_uring_cqe *)(queue + p.cq_off.cqes))->res;
+    CHECK(fd >= 0);
+    runs(fd);
+}
 static void requests_by_instruction_are_served(void) {
     needs_fence();
     int fd = device();
@@ -233,6 +265,37 @@ static void exec_hands_it_on(void) {
 static void exec_without_environment(void) {
     char *argv[] = {arguments[0], "a_guest_runs", NULL}, *none[] = {NULL};
     execve(arguments[0], argv, none);
+}
+/* The program of the first argument, as a file without a name: by a descriptor of a deleted one, and by one that never had any. */
+static void executed_by_descriptor(void) {
+    for (int way = 0; way < 3; way++) {
+        char name[] = "/tmp/slate-door-XXXXXX", block[65536];
+        int from = open(arguments[2], O_RDONLY | O_CLOEXEC);
+        int to = way ? (int)syscall(SYS_memfd_create, "program", way == 1 ? MFD_CLOEXEC : 0) : mkstemp(name);
+        CHECK(from >= 0 && to >= 0);
+        for (ssize_t n; (n = read(from, block, sizeof block)) > 0;) CHECK(write(to, block, (size_t)n) == n);
+        if (!way) {
+            CHECK(fchmod(to, 0700) == 0 && close(to) == 0 && (to = open(name, O_RDONLY | O_CLOEXEC)) >= 0 && unlink(name) == 0);
+        }
+        pid_t child = fork();
+        if (!child) {
+            char *argv[] = {arguments[2], "a_guest_runs_and_knows_its_file", NULL};
+            fexecve(to, argv, environ);
+            CHECK(!"executed");
+        }
+        ended(child, 0);
+    }
+}
+static void a_guest_runs_and_knows_its_file(void) {
+    char magic[4];
+    int fd = open("/proc/self/exe", O_RDONLY);
+    CHECK(fd >= 0 && read(fd, magic, 4) == 4 && !memcmp(magic, "\177ELF", 4));
+    if (!getenv("AGAIN")) {
+        setenv("AGAIN", "1", 1);
+        execl("/proc/self/exe", arguments[0], arguments[1], NULL);
+        CHECK(!"executed again");
+    }
+    runs(device());
 }
 static void clearenv_before_use(void) {
     clearenv();
@@ -662,6 +725,29 @@ static void standard_error_is_an_image(void) {
     struct stat st;
     if (fstat(2, &st) || st.st_size) _exit(1);
 }
+/* What Slate says at the end meets a pipe that nobody reads: no reason for another end. */
+static void nobody_reads_standard_error(void) {
+    int ends[2];
+    CHECK(pipe(ends) == 0 && close(ends[0]) == 0 && dup2(ends[1], 2) == 2);
+    execl(arguments[0], arguments[0], "a_guest_runs", NULL);
+}
+/* Soft limits, as `ulimit` sets them. */
+static void limits(int which, rlim_t value) {
+    struct rlimit limit;
+    CHECK(getrlimit(which, &limit) == 0);
+    limit.rlim_cur = value;
+    CHECK(setrlimit(which, &limit) == 0);
+}
+static void small_limits(void) {
+    limits(RLIMIT_STACK, 65536);
+    limits(RLIMIT_AS, 3ul << 30);
+    limits(RLIMIT_DATA, 1ul << 28);
+    limits(RLIMIT_NOFILE, 24);
+    limits(RLIMIT_FSIZE, 0);
+    limits(RLIMIT_CORE, 0);
+    limits(RLIMIT_MEMLOCK, 0);
+    execl(arguments[0], arguments[0], "a_guest_runs", NULL);
+}
 static void a_jvm_that_cannot_start(void) {
     FAILS(ioctl(device(), KVM_CREATE_VM, 0), ENODEV);
 }
@@ -669,7 +755,7 @@ static void a_jvm_that_cannot_start(void) {
 static const struct promise tests[] = {
     TEST(a_guest_runs), TEST(opened_by_fopen), TEST(closed_by_fclose), TEST(opened_by_freopen), TEST(opened_by_functions_looked_up_in_libc),
     TEST(opened_in_another_namespace), TEST(opened_by_syscall), TEST(opened_by_posix_spawn), TEST(opened_by_every_name),
-    TEST(a_path_descriptor_leads_to_it), TEST(something_lies_over_it), TEST(requests_by_instruction_are_served),
+    TEST(a_path_descriptor_leads_to_it), TEST(something_lies_over_it), TEST(opened_by_instruction), TEST(opened_by_io_uring), TEST(requests_by_instruction_are_served),
     TEST(requests_on_another_descriptor_are_refused), TEST(requests_by_instruction_on_another_are_refused), TEST(exec_hands_it_on),
     TEST(exec_without_environment), TEST(clearenv_before_use), TEST(children_of_one_that_only_looked), TEST(children_of_one_that_runs),
     TEST(a_child_of_vfork), TEST(a_child_of_clone), TEST(another_root), TEST(another_user), TEST(a_user_namespace), TEST(received_from_itself),
@@ -677,12 +763,12 @@ static const struct promise tests[] = {
     TEST(descriptors_are_as_kvms), TEST(a_thread_on_four_pages), TEST(many_threads_on_small_stacks), TEST(first_use_on_a_coroutine),
     TEST(a_coroutine_moves_between_threads), TEST(first_use_on_a_signal_stack), TEST(the_first_thread_ends_first),
     TEST(others_go_on_while_a_vcpu_waits_for_a_page), TEST(memory_that_free_gives_back), TEST(locked_memory), TEST(a_filter_that_kills_the_process),
-    TEST(a_filter_before_the_first_vm), TEST(a_filter_before_the_device), TEST(standard_error_is_an_image),
+    TEST(a_filter_before_the_first_vm), TEST(a_filter_before_the_device), TEST(standard_error_is_an_image), TEST(small_limits),
     /* What the test starts in a way of its own. */
-    TEST(inherited), TEST(opened_by_a_library_that_binds_deep), TEST(the_heap_is_as_it_was), TEST(a_filter_that_kills_the_thread), TEST(ends_by),
+    TEST(inherited), TEST(executed_by_descriptor), TEST(a_guest_runs_and_knows_its_file), TEST(nobody_reads_standard_error), TEST(opened_by_a_library_that_binds_deep), TEST(the_heap_is_as_it_was), TEST(a_filter_that_kills_the_thread), TEST(ends_by),
     TEST(a_jvm_that_cannot_start),
 };
-enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 6 };
+enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 9 };
 
 int main(int argc, char **argv) {
     return keep_promises(argc, argv, tests, TESTS - BY_THE_TEST, TESTS);

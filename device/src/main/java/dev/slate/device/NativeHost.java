@@ -26,6 +26,9 @@ final class NativeHost implements HostServices {
 
     NativeHost() {
         scratch = allocate(64, 64);
+        if (scratch == 0) {
+            throw new OutOfMemoryError();
+        }
         tscKhz = findTscKhz();
     }
 

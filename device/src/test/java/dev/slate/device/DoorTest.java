@@ -112,6 +112,11 @@ class DoorTest {
     }
 
     @Test
+    void aLargeBlockOfThreadLocalStorage() throws Exception {
+        holds(Host.slate(QUIET, Host.compile(Path.of("src/test/native/large-tls.c"))));
+    }
+
+    @Test
     void theHeapIsAsItWas() throws Exception {
         holds(Host.slate(QUIET, Host.compile(SOURCE), "the_heap_is_as_it_was"));
         holds(Host.slate(
@@ -148,6 +153,135 @@ class DoorTest {
         need("unshare");
         assumeTrue(Host.run(Map.of(), List.of("unshare", "-Ur", "true")).status() == 0, "needs user namespaces");
         holds(run(List.of("unshare", "-Ur", Host.compile(SOURCE).toString(), "a_guest_runs")));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "timeout 100",
+                "nohup",
+                "nice",
+                "setsid -w",
+                "stdbuf -oL",
+                "setarch -R",
+                "taskset 1",
+                "prlimit --nofile=64",
+                "flock /dev/null",
+                "setpriv --no-new-privs",
+                "setpriv --reuid=65534 --clear-groups",
+                "unshare -m",
+                "unshare -p -f",
+                "xargs -a /dev/null",
+                "fakeroot",
+                "busybox timeout 100",
+                "busybox nice",
+                "chrt -o 0",
+                "ionice",
+                "start-stop-daemon --start --startas"
+            })
+    void startedByAWrapper(String wrapper) throws Exception {
+        List<String> command = List.of(wrapper.split(" "));
+        need(command.getFirst());
+        List<String> probe = new ArrayList<>(command);
+        probe.add("/bin/true");
+        assumeTrue(Host.run(Map.of(), probe).status() == 0, "needs the right to " + wrapper);
+        List<String> client = new ArrayList<>(command);
+        client.add(Host.compile(SOURCE).toString());
+        if (wrapper.startsWith("start-stop-daemon")) {
+            client.add("--");
+        }
+        client.add("a_guest_runs");
+        holds(run(client));
+    }
+
+    @Test
+    void startedOnATerminalOfItsOwn() throws Exception {
+        need("script");
+        holds(run(List.of("script", "-qec", Host.compile(SOURCE) + " a_guest_runs", "/dev/null")));
+    }
+
+    @Test
+    void startedByAStaticShell() throws Exception {
+        need("busybox");
+        String program = Host.compile(SOURCE).toString();
+        holds(run(List.of("busybox", "sh", "-c", program + " a_guest_runs && env -i " + program + " a_guest_runs")));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"-rdynamic", "-static"})
+    void executedByADescriptor(String linking) throws Exception {
+        Path program = Host.compile(SOURCE, linking, List.of("cc", linking));
+        holds(Host.slate(QUIET, Host.compile(SOURCE), "executed_by_descriptor", program.toString()));
+    }
+
+    /** A firmware that says S to a port and then ends QEMU: a whole start and end in a second. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "", "-sandbox on", "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+                        "-daemonize",
+                "-runas nobody", "-runas nobody -sandbox on", "-daemonize -runas nobody -sandbox on",
+                        "-chroot ROOT -runas nobody"
+            })
+    void qemu(String options, @TempDir Path folder) throws Exception {
+        need("qemu-system-x86_64");
+        Path log = folder.resolve("log");
+        byte[] firmware = new byte[65536];
+        byte[] code = {
+            (byte) 0xb0,
+            'S',
+            (byte) 0xe6,
+            (byte) 0xe9,
+            (byte) 0xb0,
+            21,
+            (byte) 0xe6,
+            (byte) 0xf4,
+            (byte) 0xf4,
+            (byte) 0xeb,
+            (byte) 0xfd
+        };
+        System.arraycopy(code, 0, firmware, 0xff00, code.length);
+        byte[] jump = {(byte) 0xe9, 0x0d, (byte) 0xff}; // from FFF0h to FF00h
+        System.arraycopy(jump, 0, firmware, 0xfff0, jump.length);
+        Path bios = Files.write(folder.resolve("bios"), firmware);
+        List<String> machine = new ArrayList<>(List.of(
+                "-nodefaults",
+                "-display",
+                "none",
+                "-m",
+                "16",
+                "-bios",
+                bios.toString(),
+                "-debugcon",
+                "file:" + log,
+                "-device",
+                "isa-debug-exit,iobase=0xf4"));
+        if (!options.isEmpty()) {
+            Path root = Files.createDirectories(folder.resolve("root"));
+            machine.addAll(List.of(options.replace("ROOT", root.toString()).split(" ")));
+        }
+        List<String> native_ = new ArrayList<>(List.of("qemu-system-x86_64", "-accel", "tcg"));
+        native_.addAll(machine);
+        int expected = options.contains("-daemonize") ? 0 : 21 << 1 | 1;
+        assumeTrue(
+                Host.run(Map.of(), native_).status() == expected,
+                "needs a QEMU and the right to run it with " + options);
+        awaitText(log);
+        Files.delete(log);
+        List<String> command = new ArrayList<>(List.of("qemu-system-x86_64", "-accel", "kvm"));
+        command.addAll(machine);
+        Host.Result result = run(command);
+        assertThat(result.status()).as(result.output()).isEqualTo(expected);
+        assertThat(result.output()).doesNotContain("bug of Slate's");
+        awaitText(log);
+        assertThat(log).hasContent("S");
+    }
+
+    /** A daemon goes on after its starter has ended. */
+    private static void awaitText(Path log) throws Exception {
+        while (!Files.exists(log) || Files.size(log) == 0) {
+            Thread.sleep(20);
+        }
     }
 
     private static void needBubblewrap() throws Exception {
@@ -209,6 +343,151 @@ class DoorTest {
                 print(libc.ioctl(fd, 0xAE00, 0), libc.ioctl(os.open("/dev/kvm", os.O_RDWR), 0xAE01, 0) >= 0)
                 """));
         assertThat(result.output()).isEqualTo("12 True\n");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"fork", "spawn", "forkserver"})
+    void aPythonClientOfSeveralProcesses(String start) throws Exception {
+        need("python3");
+        Path source = Host.built().resolve("several.py");
+        Files.writeString(source, """
+                import fcntl, multiprocessing, os, sys
+
+                def machine(i):
+                    vm = fcntl.ioctl(os.open("/dev/kvm", os.O_RDWR), 0xAE01, 0)
+                    return fcntl.ioctl(vm, 0xAE03, 3)
+
+                if __name__ == "__main__":
+                    multiprocessing.set_start_method(sys.argv[1])
+                    with multiprocessing.Pool(3) as pool:
+                        print(sum(pool.map(machine, range(6))), machine(0))
+                """);
+        assertThat(run(List.of("python3", source.toString(), start)).output()).isEqualTo("6 1\n");
+    }
+
+    @Test
+    void aPerlClient() throws Exception {
+        need("perl");
+        Host.Result result = run(List.of("perl", "-MFcntl", "-e", """
+                sysopen(my $kvm, "/dev/kvm", O_RDWR) or die $!;
+                my $vm = ioctl($kvm, 0xAE01, 0) or die $!;
+                print ioctl($kvm, 0xAE00, 0) + 0, $vm > 2 ? " a VM\n" : "\n";
+                """));
+        assertThat(result.output()).isEqualTo("12 a VM\n");
+    }
+
+    @Test
+    void aNodeProgramThatStartsClients() throws Exception {
+        need("node");
+        Host.Result result = run(List.of("node", "-e", """
+                const fs = require("fs"), { spawnSync } = require("child_process");
+                const kvm = fs.fstatSync(fs.openSync("/dev/kvm", "r+"));
+                console.log(kvm.rdev === 0xae8, spawnSync(process.argv[1], ["a_guest_runs"]).status);
+                """, Host.compile(SOURCE).toString()));
+        assertThat(result.output()).isEqualTo("true 0\n");
+    }
+
+    @Test
+    void aCgoClient() throws Exception {
+        need("go");
+        Path source = Host.built().resolve("both.go");
+        Files.writeString(source, """
+                package main
+
+                // #include <fcntl.h>
+                // #include <sys/ioctl.h>
+                // static int version(void) { return ioctl(open("/dev/kvm", O_RDWR), 0xAE00, 0); }
+                import "C"
+                import ("fmt"; "os"; "syscall")
+
+                func main() {
+                	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+                	vm, _, errno := syscall.Syscall(16, kvm.Fd(), 0xAE01, 0)
+                	done := make(chan C.int)
+                	for i := 0; i < 50; i++ { go func() { done <- C.version() }() }
+                	sum := 0
+                	for i := 0; i < 50; i++ { sum += int(<-done) }
+                	fmt.Println(err, int(vm) > 2, int(errno), sum)
+                }
+                """);
+        Path program = Host.built().resolve("both");
+        Host.Result built = Host.run(
+                Map.of(
+                        "CGO_ENABLED",
+                        "1",
+                        "HOME",
+                        Host.built().toString(),
+                        "GOCACHE",
+                        Host.built().resolve("go-cache").toString(),
+                        "GO111MODULE",
+                        "off"),
+                List.of("go", "build", "-o", program.toString(), source.toString()));
+        assumeTrue(built.status() == 0, "needs go with cgo: " + built.output());
+        assertThat(run(List.of("sh", "-c", program.toString())).output()).isEqualTo("<nil> true 0 600\n");
+    }
+
+    @Test
+    void aCppClientWhoseRequestsAreTooLargeIsToldSo() throws Exception {
+        need("c++");
+        Path source = Host.built().resolve("cpuid.cc");
+        Files.writeString(source, """
+                #include <fcntl.h>
+                #include <linux/kvm.h>
+                #include <stdio.h>
+                #include <sys/ioctl.h>
+                int main() {
+                    static char room[8192];
+                    int kvm = open("/dev/kvm", O_RDWR);
+                    int size = 0;
+                    for (int i = 0; i < 2; i++) size = ioctl(kvm, _IOC(_IOC_READ | _IOC_WRITE, 0xAE, 5, 12), room);
+                    perror("KVM_GET_SUPPORTED_CPUID");
+                    return size != -1;
+                }
+                """);
+        Path program = Host.built().resolve("cpuid");
+        Host.Result built = Host.run(Map.of(), List.of("c++", "-o", program.toString(), source.toString()));
+        assertThat(built.status()).as(built.output()).isZero();
+        assertThat(holds(Host.slate(QUIET, program)).output())
+                .contains("0xc00cae05 is KVM_GET_SUPPORTED_CPUID with a structure of 12 bytes where KVM's has 8")
+                .contains("0xc008ae05")
+                .endsWith("KVM_GET_SUPPORTED_CPUID: Invalid argument\n")
+                .hasLineCount(2);
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void anotherLibraryIsPreloaded(boolean first) throws Exception {
+        Path source = Host.built().resolve("another.c");
+        Files.writeString(source, """
+                #define _GNU_SOURCE
+                #include <dlfcn.h>
+                #include <stdarg.h>
+                #include <stddef.h>
+                #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+                int open(const char *path, int flags, ...) {
+                    va_list l;
+                    va_start(l, flags);
+                    int mode = va_arg(l, int);
+                    va_end(l);
+                    return NEXT(open)(path, flags, mode);
+                }
+                int ioctl(int fd, unsigned long request, ...) {
+                    va_list l;
+                    va_start(l, request);
+                    long argument = va_arg(l, long);
+                    va_end(l);
+                    return NEXT(ioctl)(fd, request, argument);
+                }
+                void *mmap(void *at, size_t n, int p, int f, int fd, long o) { return NEXT(mmap)(at, n, p, f, fd, o); }
+                int close(int fd) { return NEXT(close)(fd); }
+                """);
+        Path library = Host.built().resolve("libanother.so");
+        Host.Result built = Host.run(
+                Map.of(), List.of("cc", "-w", "-shared", "-fPIC", "-o", library.toString(), source.toString()));
+        assertThat(built.status()).as(built.output()).isZero();
+        String shim = Host.built().resolve("libslate.so").toString();
+        String both = first ? library + ":" + shim : shim + ":" + library;
+        holds(run(List.of("env", "LD_PRELOAD=" + both, Host.compile(SOURCE).toString(), "a_guest_runs")));
     }
 
     @Test
@@ -287,6 +566,12 @@ class DoorTest {
                 Host.slate(Map.of("SLATE_QUIET", "1", "SLATE_STATS", "1"), Host.compile(SOURCE), "ends_by", end);
         assertThat(result.output()).contains("statistics of 1 VM, 1 vCPU");
         assertThat(result.status()).isEqualTo("SIGTERM".equals(end) ? 128 + 15 : "abort".equals(end) ? 128 + 6 : 0);
+    }
+
+    @Test
+    void nobodyReadsStandardError() throws Exception {
+        holds(Host.slate(
+                Map.of("SLATE_QUIET", "1", "SLATE_STATS", "1"), Host.compile(SOURCE), "nobody_reads_standard_error"));
     }
 
     @ParameterizedTest
