@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the KVM selftests of Debian's linux-source-6.1, unmodified, below folder $1: src/ holds the sources, bin/ the 68
-# programs, built is touched at the end. Needs linux-source-6.1, gcc, make, rsync, xz, libcap-dev and libnuma-dev (`slate doctor` names what is missing).
+# programs, built is touched at the end. $2, where it is given, is -static: so the programs are linked then. Needs linux-source-6.1, gcc, make, rsync, xz, libcap-dev and libnuma-dev (`slate doctor` names what is missing).
 set -eu
 folder=$1
 tarball=/usr/src/linux-source-6.1.tar.xz
@@ -19,7 +19,7 @@ make -s -C "$folder/src" headers_install
 # lacks, and both can be given on the command line.
 # -k: a test that does not compile must not keep the others from being built; the count below notices.
 make -s -k -j"$(nproc)" -C "$folder/src/tools/testing/selftests/kvm" \
-  CC="gcc -DTEST_ASSERT_EQ=ASSERT_EQ -include $folder/src/usr/include/linux/stddef.h" || true
+  CC="gcc -DTEST_ASSERT_EQ=ASSERT_EQ -include $folder/src/usr/include/linux/stddef.h" ${2:+LDFLAGS="-pthread -no-pie $2"} || true
 
 cd "$folder/src/tools/testing/selftests/kvm"
 find . -maxdepth 2 -type f -perm -u+x ! -name '*.sh' ! -name '*.o' -exec cp {} "$folder/bin/" \;

@@ -16,6 +16,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -571,6 +573,72 @@ static void a_coroutine_moves_between_threads(void) {
         pthread_join(id, NULL);
     }
 }
+/*
+ * 64 threads on small stacks take turns with 96 coroutines on small stacks, each of which has a machine whose guest counts: no exit may be
+ * lost and none may come twice, whichever thread runs it. For the seconds of the first argument, with a collector that the test starts.
+ */
+enum { RUNNERS = 64, COROUTINES = 96, SMALL = 32768 };
+static const uint8_t COUNT[] = {0x40, 0xe7, 0x10, 0xeb, 0xfb}; /* inc ax; out 0x10, ax; again */
+static struct counting {
+    struct machine m;
+    ucontext_t own, *runner;
+    atomic_flag taken;
+    uint16_t seen;
+    uint64_t exits;
+} *counting;
+static atomic_bool over;
+
+static void counts(int i) {
+    struct counting *c = &counting[i];
+    for (;;) {
+        for (int k = 0; k < 50; k++) {
+            CHECK(ioctl(c->m.vcpu, KVM_RUN, 0) == 0 && c->m.run->exit_reason == KVM_EXIT_IO);
+            uint16_t value = *(uint16_t *)((char *)c->m.run + c->m.run->io.data_offset);
+            CHECK(value == (uint16_t)(c->seen + 1));
+            c->seen = value;
+            c->exits++;
+        }
+        swapcontext(&c->own, c->runner);
+    }
+}
+static void *takes_turns(void *number) {
+    ucontext_t here;
+    for (unsigned i = (unsigned)(uintptr_t)number; !over; i = i * 1664525 + 1013904223) {
+        struct counting *c = &counting[(i >> 8) % COROUTINES];
+        if (atomic_flag_test_and_set(&c->taken)) continue;
+        c->runner = &here;
+        swapcontext(&here, &c->own);
+        atomic_flag_clear(&c->taken);
+    }
+    return NULL;
+}
+static void coroutines_move_between_threads_on_small_stacks(void) {
+    int kvm = device(), seconds = atoi(arguments[2]);
+    uint64_t all = 0;
+    pthread_t ids[RUNNERS];
+    pthread_attr_t attributes;
+    counting = calloc(COROUTINES, sizeof *counting);
+    for (int i = 0; i < COROUTINES; i++) {
+        struct counting *c = &counting[i];
+        c->m = boot(kvm, COUNT, sizeof COUNT);
+        CHECK(getcontext(&c->own) == 0);
+        c->own.uc_stack.ss_sp = malloc(SMALL);
+        c->own.uc_stack.ss_size = SMALL;
+        makecontext(&c->own, (void (*)(void))counts, 1, i);
+    }
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    pthread_attr_init(&attributes);
+    CHECK(pthread_attr_setstacksize(&attributes, least > SMALL ? (size_t)least : SMALL) == 0);
+    for (uintptr_t i = 0; i < RUNNERS; i++) CHECK(pthread_create(&ids[i], &attributes, takes_turns, (void *)(i * 7919)) == 0);
+    sleep((unsigned)seconds);
+    over = true;
+    for (int i = 0; i < RUNNERS; i++) CHECK(pthread_join(ids[i], NULL) == 0);
+    for (int i = 0; i < COROUTINES; i++) {
+        CHECK(counting[i].exits > 0);
+        all += counting[i].exits;
+    }
+    printf("%llu exits\n", (unsigned long long)all);
+}
 static void in_handler(int sig) {
     char untouched[1024];
     memset(untouched, 0x5a, sizeof untouched);
@@ -765,10 +833,10 @@ static const struct promise tests[] = {
     TEST(others_go_on_while_a_vcpu_waits_for_a_page), TEST(memory_that_free_gives_back), TEST(locked_memory), TEST(a_filter_that_kills_the_process),
     TEST(a_filter_before_the_first_vm), TEST(a_filter_before_the_device), TEST(standard_error_is_an_image), TEST(small_limits),
     /* What the test starts in a way of its own. */
-    TEST(inherited), TEST(executed_by_descriptor), TEST(a_guest_runs_and_knows_its_file), TEST(nobody_reads_standard_error), TEST(opened_by_a_library_that_binds_deep), TEST(the_heap_is_as_it_was), TEST(a_filter_that_kills_the_thread), TEST(ends_by),
+    TEST(inherited), TEST(coroutines_move_between_threads_on_small_stacks), TEST(executed_by_descriptor), TEST(a_guest_runs_and_knows_its_file), TEST(nobody_reads_standard_error), TEST(opened_by_a_library_that_binds_deep), TEST(the_heap_is_as_it_was), TEST(a_filter_that_kills_the_thread), TEST(ends_by),
     TEST(a_jvm_that_cannot_start),
 };
-enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 9 };
+enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 10 };
 
 int main(int argc, char **argv) {
     return keep_promises(argc, argv, tests, TESTS - BY_THE_TEST, TESTS);

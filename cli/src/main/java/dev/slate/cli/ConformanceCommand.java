@@ -47,9 +47,12 @@ final class ConformanceCommand implements Runnable {
             footer = {"", "example: slate conformance selftests --filter 'dirty_log*' --json board.json"},
             sortOptions = false)
     static final class SelftestsCommand extends BoardCommand {
+        @Option(names = "--static", description = "Link them statically: Slate's loader brings them in. The board is the same.")
+        private boolean linkedStatically;
+
         @Override
         BoardSuite suite(Path home) {
-            return new Selftests(home);
+            return new Selftests(home, linkedStatically);
         }
     }
 

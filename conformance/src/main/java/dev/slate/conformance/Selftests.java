@@ -5,6 +5,8 @@ import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
@@ -12,10 +14,21 @@ import java.util.stream.Stream;
 
 /**
  * The KVM selftests of Debian's {@code linux-source-6.1}: where their sources, programs and expectations lie in Slate's
- * tree, and how they are built.
+ * tree, and how they are built. The board is the same however they are linked.
+ *
+ * @param linkedStatically the programs are static, and Slate's loader brings them in
  */
-public record Selftests(Path home) implements BoardSuite {
+public record Selftests(Path home, boolean linkedStatically) implements BoardSuite {
     private static final int PROGRESS_SECONDS = 10;
+
+    /** Linked dynamically, as the sources' own Makefile does. */
+    public Selftests(Path home) {
+        this(home, false);
+    }
+
+    private Path folder() {
+        return home.resolve(linkedStatically ? "build/selftests-static" : "build/selftests");
+    }
 
     @Override
     public String name() {
@@ -33,7 +46,12 @@ public record Selftests(Path home) implements BoardSuite {
 
     @Override
     public Path programs() {
-        return home.resolve("build/selftests/bin");
+        return folder().resolve("bin");
+    }
+
+    @Override
+    public Path logs() {
+        return folder().resolve("log");
     }
 
     @Override
@@ -50,15 +68,19 @@ public record Selftests(Path home) implements BoardSuite {
      */
     public boolean build(PrintStream messages) throws IOException, InterruptedException {
         Path recipe = home.resolve("conformance/build-selftests.sh");
-        Path stamp = home.resolve("build/selftests/built");
+        Path folder = folder();
+        Path stamp = folder.resolve("built");
         if (Files.exists(stamp) && Files.getLastModifiedTime(stamp).compareTo(Files.getLastModifiedTime(recipe)) >= 0) {
             return true;
         }
         messages.println("slate: building the KVM selftests of linux-source-6.1 (half a minute on a quiet machine)");
-        Path folder = home.resolve("build/selftests");
         Files.createDirectories(folder);
         Path log = folder.resolve("build.log");
-        Process build = new ProcessBuilder("sh", recipe.toString(), folder.toString())
+        List<String> command = new ArrayList<>(List.of("sh", recipe.toString(), folder.toString()));
+        if (linkedStatically) {
+            command.add("-static");
+        }
+        Process build = new ProcessBuilder(command)
                 .redirectErrorStream(true)
                 .redirectOutput(log.toFile())
                 .start();

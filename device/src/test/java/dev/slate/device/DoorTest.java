@@ -3,14 +3,18 @@ package dev.slate.device;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
+import java.util.jar.JarOutputStream;
+import java.util.jar.Manifest;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import java.util.zip.ZipEntry;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -595,6 +599,43 @@ class DoorTest {
         try (Stream<Path> files = Files.list(folder)) {
             assertThat(files.map(f -> f.getFileName().toString())).hasSize(2).contains("run.jfr");
         }
+    }
+
+    // ---- all of it at once
+
+    /** Two seconds in every build; the profile {@code nightly} has ten minutes. */
+    @Test
+    void coroutinesMoveBetweenThreadsOnSmallStacksWhileGarbageIsCollected(@TempDir Path home) throws Exception {
+        Path agent = home.resolve("collecting.jar");
+        Manifest manifest = new Manifest();
+        manifest.getMainAttributes().putValue("Manifest-Version", "1.0");
+        manifest.getMainAttributes().putValue("Premain-Class", Collecting.class.getName());
+        try (JarOutputStream jar = new JarOutputStream(Files.newOutputStream(agent), manifest)) {
+            String name = Collecting.class.getName().replace('.', '/') + ".class";
+            jar.putNextEntry(new ZipEntry(name));
+            try (InputStream in = Collecting.class.getClassLoader().getResourceAsStream(name)) {
+                in.transferTo(jar);
+            }
+        }
+        Path options = home.resolve("device/jvm.options");
+        Files.createDirectories(options.getParent());
+        Files.writeString(
+                options,
+                Files.readString(Path.of("jvm.options")) + "-javaagent:" + agent + " -Xlog:gc:file=" + home.resolve("gc")
+                        + "\n");
+        Host.Result result = holds(run(List.of(
+                "env",
+                "SLATE_HOME=" + home,
+                Host.compile(SOURCE).toString(),
+                "coroutines_move_between_threads_on_small_stacks",
+                Integer.toString(Integer.getInteger("slate.soak.seconds", 2)))));
+        long collections;
+        try (Stream<String> lines = Files.lines(home.resolve("gc"))) {
+            collections = lines.filter(l -> l.contains("System.gc()")).count();
+        }
+        System.out.println(result.output().strip() + ", " + collections + " collections");
+        assertThat(result.output()).endsWith(" exits\n");
+        assertThat(collections).isGreaterThan(10);
     }
 
     // ---- proof
