@@ -227,7 +227,7 @@ static ssize_t jvm_write(int fd, const void *from, size_t n) {
 }
 static jint jvm_print(FILE *file, const char *format, va_list list) {
     char text[512];
-    (void)file;
+    if (file != stdout && file != stderr) return vfprintf(file, format, list); /* a log of its own */
     int n = vsnprintf(text, sizeof text, format, list);
     jvm_write(2, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
     return n;

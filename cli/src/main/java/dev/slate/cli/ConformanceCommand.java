@@ -47,7 +47,9 @@ final class ConformanceCommand implements Runnable {
             footer = {"", "example: slate conformance selftests --filter 'dirty_log*' --json board.json"},
             sortOptions = false)
     static final class SelftestsCommand extends BoardCommand {
-        @Option(names = "--static", description = "Link them statically: Slate's loader brings them in. The board is the same.")
+        @Option(
+                names = "--static",
+                description = "Link them statically: Slate's loader brings them in. The board is the same.")
         private boolean linkedStatically;
 
         @Override

@@ -621,8 +621,8 @@ class DoorTest {
         Files.createDirectories(options.getParent());
         Files.writeString(
                 options,
-                Files.readString(Path.of("jvm.options")) + "-javaagent:" + agent + " -Xlog:gc:file=" + home.resolve("gc")
-                        + "\n");
+                Files.readString(Path.of("jvm.options")) + "-javaagent:" + agent + " -Xlog:gc:file="
+                        + home.resolve("gc") + "\n");
         Host.Result result = holds(run(List.of(
                 "env",
                 "SLATE_HOME=" + home,
