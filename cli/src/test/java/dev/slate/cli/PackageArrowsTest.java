@@ -40,6 +40,7 @@ final class PackageArrowsTest {
             Set.of("mmu"),
             Set.of("irqchip", "rmap", "smm"),
             Set.of("mmu.shadow", "mmu.tdp", "nested", "pv"),
+            Set.of("hyperv", "xen"),
             Set.of("msr"),
             Set.of("state"),
             Set.of("run"),

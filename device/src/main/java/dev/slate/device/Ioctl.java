@@ -52,6 +52,7 @@ final class Ioctl {
     static final int CREATE_DEVICE = 0xc00caee0;
     static final int SET_CLOCK = 0x4030ae7b;
     static final int GET_CLOCK = 0x8030ae7c;
+    static final int HYPERV_EVENTFD = 0x4018aebd;
     static final int X86_SET_MSR_FILTER = 0x4188aec6;
 
     // ---- On a VM or a vCPU ----

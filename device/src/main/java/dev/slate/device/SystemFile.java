@@ -42,6 +42,7 @@ final class SystemFile {
             case Ioctl.GET_VCPU_MMAP_SIZE -> noArgument(arg, Kvm.RUN_AREA_PAGES * 4096);
             case Ioctl.GET_SUPPORTED_CPUID -> Cpuids.get(kvm.supportedCpuid(), arg, scratch);
             case Ioctl.GET_EMULATED_CPUID -> Cpuids.get(kvm.emulatedCpuid(), arg, scratch);
+            case Ioctl.GET_SUPPORTED_HV_CPUID -> Cpuids.get(kvm.supportedHypervCpuid(), arg, scratch);
             case Ioctl.GET_MSR_INDEX_LIST -> Msrs.list(kvm.msrIndexList(), arg, scratch);
             case Ioctl.GET_MSR_FEATURE_INDEX_LIST -> Msrs.list(kvm.msrFeatureIndexList(), arg, scratch);
             case Ioctl.GET_MSRS -> Msrs.get(kvm, null, arg, scratch);

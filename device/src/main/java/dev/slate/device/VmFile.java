@@ -8,7 +8,9 @@ import dev.slate.device.abi.KvmClockData;
 import dev.slate.kvm.ClockData;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Kvm;
+import dev.slate.kvm.KvmException;
 import dev.slate.kvm.Vm;
+import dev.slate.kvm.host.EventFd;
 
 /** A VM's descriptor. */
 final class VmFile extends KvmFile {
@@ -84,6 +86,7 @@ final class VmFile extends KvmFile {
                 vm.setClock(clock);
                 yield 0;
             }
+            case Ioctl.HYPERV_EVENTFD -> hypervEventFd(arg, scratch);
             case Ioctl.X86_SET_MSR_FILTER -> Msrs.filter(vm, arg, scratch);
             case Ioctl.GET_STATS_FD -> StatsFile.open(this, "kvm-" + Native.pid(), vm.stats());
             case Ioctl.RESET_DIRTY_RINGS -> vm.resetDirtyRings();
@@ -91,6 +94,25 @@ final class VmFile extends KvmFile {
             case Ioctl.CREATE_DEVICE -> -Errno.ENODEV.number();
             default -> interrupts.ioctl(request, arg, scratch);
         };
+    }
+
+    private long hypervEventFd(long arg, long scratch) {
+        UserMemory.read(scratch, arg, Abi.HYPERV_EVENTFD.bytes());
+        int connection = get32(scratch);
+        int flags = get32(scratch + Abi.HYPERV_EVENTFD.at("flags"));
+        Vm.checkHypervEventFd(connection, flags);
+        if (flags == Vm.HYPERV_EVENTFD_DEASSIGN) {
+            vm.deassignHypervEventFd(connection);
+            return 0;
+        }
+        EventFd counter = Device.system().eventFds().open(get32(scratch + Abi.HYPERV_EVENTFD.at("fd")));
+        try {
+            vm.assignHypervEventFd(connection, counter);
+        } catch (KvmException e) {
+            counter.close();
+            throw e;
+        }
+        return 0;
     }
 
     private long createVcpu(long id) {

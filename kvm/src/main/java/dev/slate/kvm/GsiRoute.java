@@ -2,13 +2,17 @@ package dev.slate.kvm;
 
 /**
  * Where a global system interrupt goes ({@code struct kvm_irq_routing_entry}): with {@link #IRQCHIP} to a pin ({@code second}) of a chip
- * ({@code first}), with {@link #MSI} out as a message to an address ({@code first} low, {@code second} high) with data ({@code third}).
+ * ({@code first}), with {@link #MSI} out as a message to an address ({@code first} low, {@code second} high) with data ({@code third}); with
+ * {@link #HV_SINT} to a source ({@code second}) of Hyper-V's SynIC of a virtual processor ({@code first}).
  */
 public record GsiRoute(int gsi, int type, int flags, int first, int second, int third) {
     /** {@code KVM_IRQ_ROUTING_IRQCHIP}. */
     public static final int IRQCHIP = 1;
     /** {@code KVM_IRQ_ROUTING_MSI}. */
     public static final int MSI = 2;
+
+    /** {@code KVM_IRQ_ROUTING_HV_SINT}. */
+    public static final int HV_SINT = 4;
 
     /** {@code KVM_MSI_VALID_DEVID}: the only flag, of messages; nothing here looks at device ids. */
     public static final int MSI_VALID_DEVID = 1;

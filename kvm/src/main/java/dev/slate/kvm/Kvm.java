@@ -6,6 +6,7 @@ import dev.slate.kvm.cpuid.SupportedCpuid;
 import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.host.ModuleParameters;
 import dev.slate.kvm.host.Worker;
+import dev.slate.kvm.hyperv.HvCpuid;
 import dev.slate.kvm.irqchip.TimerThread;
 import dev.slate.kvm.msr.MceFile;
 import dev.slate.kvm.msr.MsrFile;
@@ -155,6 +156,15 @@ public final class Kvm {
     /** {@code KVM_GET_SUPPORTED_CPUID}. */
     public List<CpuidEntry> supportedCpuid() {
         return supported.entries();
+    }
+
+    /** {@code KVM_GET_SUPPORTED_HV_CPUID}. */
+    public List<CpuidEntry> supportedHypervCpuid() {
+        return supportedHypervCpuid(true);
+    }
+
+    List<CpuidEntry> supportedHypervCpuid(boolean apics) {
+        return HvCpuid.supported(apics, host.smtPossible(), MAX_VCPUS);
     }
 
     /** {@code KVM_X86_XCOMP_GUEST_SUPP}: XSAVE's components that a guest can have, as in XCR0. */

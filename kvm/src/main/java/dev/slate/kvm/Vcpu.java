@@ -13,6 +13,7 @@ import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.memslot.SlotLookup;
 import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.msr.MceFile;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.run.VcpuMutex;
@@ -479,6 +480,11 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
+    /** {@code KVM_GET_SUPPORTED_HV_CPUID}. */
+    public List<CpuidEntry> supportedHypervCpuid() {
+        return vm.kvm().supportedHypervCpuid(apic.inKernel());
+    }
+
     /**
      * {@code KVM_SET_CPUID2}. Once the vCPU has run, only what it already has is accepted.
      *
@@ -652,6 +658,8 @@ public final class Vcpu implements AutoCloseable {
         mutex.lock();
         try {
             parts.vm.tscSync().setOffset(parts.tsc, offset);
+            parts.vm.partition().clockChanged();
+            parts.mode.request(Request.CLOCK_UPDATE);
         } finally {
             mutex.unlock();
         }
@@ -713,7 +721,7 @@ public final class Vcpu implements AutoCloseable {
     /** {@code KVM_ENABLE_CAP} on a vCPU, as {@link Vm#enableCap}. @throws KvmException EINVAL */
     public void enableCap(int number, int flags, long[] args) {
         Cap cap = Cap.of(number);
-        if (flags != 0 || cap == null || !cap.onVcpu()) {
+        if (flags != 0 || cap == null || !cap.onVcpu() || cap == Cap.HYPERV_SYNIC2 && args[0] != 0) {
             throw Errno.EINVAL.raise();
         }
         mutex.lock();
@@ -721,6 +729,11 @@ public final class Vcpu implements AutoCloseable {
             switch (cap) {
                 // No nested hypervisor could use either.
                 case HYPERV_ENLIGHTENED_VMCS, HYPERV_DIRECT_TLBFLUSH -> throw Errno.ENOTTY.raise();
+                case HYPERV_SYNIC, HYPERV_SYNIC2 -> {
+                    apic.required();
+                    parts.hyperV.activateSynIc(cap == Cap.HYPERV_SYNIC2);
+                }
+                case HYPERV_ENFORCE_CPUID -> parts.hyperV.enforceCpuid(args[0] != 0);
                 case ENFORCE_PV_FEATURE_CPUID -> cpuid.enforcesPvFeatures = args[0] != 0;
                 default -> throw new IllegalStateException(cap + " can be enabled and has no case here");
             }

@@ -47,6 +47,18 @@ public final class VcpuExit {
     /** {@code data[0]} of an emulation failure: the instruction's bytes follow. */
     public static final long INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES = 1;
 
+    // KVM_SYSTEM_EVENT_*
+    public static final int SYSTEM_EVENT_RESET = 2;
+    public static final int SYSTEM_EVENT_CRASH = 3;
+
+    // KVM_EXIT_HYPERV_*
+    public static final int HYPERV_SYNIC = 1;
+    public static final int HYPERV_HCALL = 2;
+    public static final int HYPERV_SYNDBG = 3;
+
+    /** Words of {@link #hypervData}. */
+    public static final int HYPERV_WORDS = 6;
+
     // KVM_MSR_EXIT_REASON_*
     public static final int MSR_EXIT_REASON_INVAL = 1;
     public static final int MSR_EXIT_REASON_UNKNOWN = 2;
@@ -133,6 +145,15 @@ public final class VcpuExit {
 
     // ---- SYSTEM_EVENT ----
     public int systemEventType;
+
+    // ---- HYPERV ----
+    /** {@code HYPERV_*}. */
+    public int hypervType;
+    /**
+     * As in {@code struct kvm_hyperv_exit}: SYNIC and SYNDBG an MSR's number and the registers, HCALL the input value, the result (the
+     * client's answer) and two parameters. SYNDBG: the client writes the status, [2], before the next run().
+     */
+    public final long[] hypervData = new long[HYPERV_WORDS];
 
     // ---- TPR_ACCESS ----
     public long tprRip;

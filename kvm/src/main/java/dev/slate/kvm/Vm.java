@@ -6,7 +6,9 @@ import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.dirty.DirtyLogSink;
 import dev.slate.kvm.dirty.DirtyLogSource;
 import dev.slate.kvm.dirty.DirtyRing;
+import dev.slate.kvm.host.EventFd;
 import dev.slate.kvm.host.HostServices;
+import dev.slate.kvm.hyperv.Partition;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.memslot.SlotLookup;
@@ -63,6 +65,7 @@ public final class Vm implements AutoCloseable {
     private final MsrPolicy msrPolicy = new MsrPolicy();
     private final VmClock clock;
     private final Interrupts interrupts;
+    private final Partition partition;
     private final VmParts parts;
     private final DebugFiles debugFiles = new DebugFiles(new Shown());
     private final ReentrantLock lock = new ReentrantLock();
@@ -96,6 +99,8 @@ public final class Vm implements AutoCloseable {
             this.mmu = tdp;
         }
         this.clock = new VmClock(host);
+        this.partition = new Partition(
+                clock, modes, interrupts.irqchip(), settings, kvm.supported().intel());
         settings.tscKhz = (int) host.tscKhz();
         settings.haltPollNanos = kvm.knobs().number(Knobs.HALT_POLL_NS);
         this.parts = new VmParts(
@@ -113,6 +118,7 @@ public final class Vm implements AutoCloseable {
                 shadow,
                 new TscSync(host),
                 clock,
+                partition,
                 interrupts.irqchip(),
                 interrupts.ports(),
                 interrupts.memory());
@@ -232,6 +238,7 @@ public final class Vm implements AutoCloseable {
             table[id] = vcpu;
             vcpus = table;
             createdVcpus++;
+            partition.add(vcpu.parts().hyperV);
             modes.add(vcpu.mode());
             LocalApic lapic = vcpu.parts().apic.lapic();
             if (lapic != null) {
@@ -541,6 +548,30 @@ public final class Vm implements AutoCloseable {
         }
     }
 
+    // ------------------------------------------------------------------ Hyper-V
+
+    /** {@code KVM_HYPERV_EVENTFD_DEASSIGN}. */
+    public static final int HYPERV_EVENTFD_DEASSIGN = 1;
+
+    private static final int HYPERV_CONNECTION = 0xff_ffff;
+
+    /** What is wrong with a {@code KVM_HYPERV_EVENTFD} before its descriptor is looked at. @throws KvmException EINVAL */
+    public static void checkHypervEventFd(int connection, int flags) {
+        if ((flags & ~HYPERV_EVENTFD_DEASSIGN) != 0 || (connection & ~HYPERV_CONNECTION) != 0) {
+            throw Errno.EINVAL.raise();
+        }
+    }
+
+    /** {@code KVM_HYPERV_EVENTFD}: signals of a connection add to {@code counter}, which this keeps. @throws KvmException EEXIST */
+    public void assignHypervEventFd(int connection, EventFd counter) {
+        partition.connect(connection, counter);
+    }
+
+    /** Takes back what {@link #assignHypervEventFd} was given. @throws KvmException ENOENT */
+    public void deassignHypervEventFd(int connection) {
+        partition.disconnect(connection);
+    }
+
     // ------------------------------------------------------------------ time
 
     /** {@code KVM_GET_TSC_KHZ} on a VM: what vCPUs start with. */
@@ -579,6 +610,7 @@ public final class Vm implements AutoCloseable {
             nanos += Math.max(0, nanos(Instant.now()) - from.realtime);
         }
         clock.set(nanos);
+        partition.clockChanged();
         modes.requestAll(Request.CLOCK_UPDATE);
     }
 
@@ -600,6 +632,7 @@ public final class Vm implements AutoCloseable {
             return;
         }
         interrupts.close();
+        partition.close();
         nxHugePages.close();
         for (Vcpu v : vcpus) {
             if (v != null) {

@@ -94,6 +94,8 @@ public final class Abi {
             Struct.of("kvm_irqfd", u32("fd"), u32("gsi"), u32("flags"), u32("resamplefd"), u8s("pad", 16));
     public static final Struct IOEVENTFD = Struct.of(
             "kvm_ioeventfd", u64("datamatch"), u64("addr"), u32("len"), u32("fd"), u32("flags"), u8s("pad", 36));
+    public static final Struct HYPERV_EVENTFD =
+            Struct.of("kvm_hyperv_eventfd", u32("conn_id"), u32("fd"), u32("flags"), u32s("padding", 3));
     public static final Struct COALESCED_MMIO_ZONE =
             Struct.of("kvm_coalesced_mmio_zone", u64("addr"), u32("size"), union(u32("pad"), u32("pio")));
     public static final Struct TPR_ACCESS_CTL =

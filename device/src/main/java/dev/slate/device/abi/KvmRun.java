@@ -27,6 +27,25 @@ public final class KvmRun {
     public static final Struct SYNC_REGS = Struct.of(
             "kvm_sync_regs", KvmRegs.LAYOUT.as("regs"), KvmSregs.LAYOUT.as("sregs"), KvmVcpuEvents.LAYOUT.as("events"));
 
+    /** {@code struct kvm_hyperv_exit}. */
+    public static final Struct HYPERV = Struct.of(
+            "kvm_hyperv_exit",
+            u32("type"),
+            u32("pad1"),
+            union(
+                    "u",
+                    inner("synic", u32("msr"), u32("pad2"), u64("control"), u64("evt_page"), u64("msg_page")),
+                    inner("hcall", u64("input"), u64("result"), u64s("params", 2)),
+                    inner(
+                            "syndbg",
+                            u32("msr"),
+                            u32("pad2"),
+                            u64("control"),
+                            u64("status"),
+                            u64("send_page"),
+                            u64("recv_page"),
+                            u64("pending_page"))));
+
     public static final Struct LAYOUT = Struct.of(
             "kvm_run",
             u8("request_interrupt_window"),
@@ -51,6 +70,7 @@ public final class KvmRun {
                     inner("system_event", u32("type"), u32("ndata"), u64s("data", 16)),
                     inner("eoi", u8("vector")),
                     inner("msr", u8("error"), u8s("pad", 7), u32("reason"), u32("index"), u64("data")),
+                    HYPERV.as("hyperv"),
                     u8s("padding", 256)),
             u64("kvm_valid_regs"),
             u64("kvm_dirty_regs"),
@@ -95,6 +115,8 @@ public final class KvmRun {
     private static final long MSR_REASON = LAYOUT.at("msr.reason");
     private static final long MSR_INDEX = LAYOUT.at("msr.index");
     private static final long MSR_DATA = LAYOUT.at("msr.data");
+    private static final long HYPERV_TYPE = LAYOUT.at("hyperv.type");
+    private static final long HYPERV_DATA = LAYOUT.at("hyperv.u");
     private static final long VALID_REGS = LAYOUT.at("kvm_valid_regs");
     private static final long DIRTY_REGS = LAYOUT.at("kvm_dirty_regs");
     /** Where {@code s.regs} begins. */
@@ -133,6 +155,11 @@ public final class KvmRun {
                 }
             }
             case VcpuExit.HYPERCALL -> exit.hypercallRet = get64(run + HYPERCALL_RET);
+            case VcpuExit.HYPERV -> {
+                for (int i = 0; i < VcpuExit.HYPERV_WORDS; i++) {
+                    exit.hypervData[i] = get64(run + HYPERV_DATA + 8L * i);
+                }
+            }
             case VcpuExit.X86_RDMSR, VcpuExit.X86_WRMSR -> {
                 exit.msrError = get8(run + MSR_ERROR);
                 exit.msrData = get64(run + MSR_DATA);
@@ -203,6 +230,10 @@ public final class KvmRun {
             case VcpuExit.SYSTEM_EVENT -> {
                 put32(run + SYSTEM_EVENT_TYPE, exit.systemEventType);
                 put32(run + SYSTEM_EVENT_NDATA, 0);
+            }
+            case VcpuExit.HYPERV -> {
+                put32(run + HYPERV_TYPE, exit.hypervType);
+                words(run + HYPERV_DATA, exit.hypervData, VcpuExit.HYPERV_WORDS);
             }
             case VcpuExit.TPR_ACCESS -> {
                 put64(run + TPR_RIP, exit.tprRip);

@@ -164,6 +164,19 @@ public final class CpuidTable {
         return at < 0 ? absent : entries[at + REGISTERS];
     }
 
+    /** Of {@link #register}. */
+    public static final int EAX = 0;
+
+    public static final int EBX = 1;
+    public static final int ECX = 2;
+    public static final int EDX = 3;
+
+    /** A register of a leaf without sub-leaves; 0 without the leaf. */
+    public int register(int function, int register) {
+        int at = find(function, ANY_INDEX);
+        return at < 0 ? 0 : entries[at + REGISTERS + register];
+    }
+
     /** Whether leaf 0 names an AMD or Hygon processor. */
     public boolean amd() {
         int at = find(0, ANY_INDEX);

@@ -52,6 +52,27 @@ public interface HostServices {
         return 0;
     }
 
+    /** How much processor time the calling thread has had, in nanoseconds; 0 where that can't be known. */
+    default long processorTimeNanos() {
+        try {
+            String stat = Files.readString(Path.of("/proc/thread-self/schedstat"));
+            return Long.parseLong(stat.substring(0, stat.indexOf(' ')));
+        } catch (IOException | RuntimeException e) {
+            return 0;
+        }
+    }
+
+    /** Whether two threads can share a core of the host's. */
+    default boolean smtPossible() {
+        try {
+            String control = Files.readString(Path.of("/sys/devices/system/cpu/smt/control"))
+                    .strip();
+            return !control.equals("forceoff") && !control.equals("notsupported");
+        } catch (IOException e) {
+            return true;
+        }
+    }
+
     /** Whether the process could reboot the machine ({@code capable(CAP_SYS_BOOT)}): KVM asks it before it gives up a protection of the host. */
     default boolean mayReboot() {
         return false;

@@ -169,7 +169,7 @@ final class ApicTimer extends Timers.Timer {
 
     /** Delivers when due: on the timer's thread, and on the vCPU's what is over when it is set. */
     @Override
-    long expire(long now) {
+    protected long expire(long now) {
         synchronized (this) {
             if (expiry == Timers.NEVER || expiry - now > 0) {
                 return expiry;

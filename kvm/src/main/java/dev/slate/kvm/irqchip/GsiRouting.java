@@ -6,7 +6,8 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Where a VM's global system interrupts go ({@code KVM_SET_GSI_ROUTING}): to pins of its controllers, or out as messages.
+ * Where a VM's global system interrupts go ({@code KVM_SET_GSI_ROUTING}): to pins of its controllers, out as messages,
+ * or to paravirtual sources.
  *
  * <p>A table is immutable; a new one takes its place by one volatile write, so that a line can be driven while routes change.
  */
@@ -124,6 +125,8 @@ final class GsiRouting {
                         && r.second() >= 0
                         && r.second() < (r.first() == GsiRoute.IOAPIC ? IoApic.PINS : 8);
             case GsiRoute.MSI -> (r.flags() & ~GsiRoute.MSI_VALID_DEVID) == 0 && !(ids32 && (r.second() & 0xff) != 0);
+            // Whether there is such a source shows when it is raised.
+            case GsiRoute.HV_SINT -> r.flags() == 0;
             default -> false;
         };
         if (!good) {

@@ -79,7 +79,7 @@ public final class IoApic implements BusDevice {
         this.timers = timers;
         this.pause = new Timers.Timer() {
             @Override
-            long expire(long now) {
+            protected long expire(long now) {
                 afterPause();
                 return Timers.NEVER;
             }

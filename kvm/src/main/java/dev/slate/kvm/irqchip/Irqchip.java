@@ -34,6 +34,7 @@ public final class Irqchip implements Pic.Owner, IoApic.Owner, Pit.Output, ApicB
     private volatile @Nullable Pit pit;
     private volatile boolean split;
     private volatile int clientPins;
+    private volatile SyntheticSources.@Nullable Targets synthetic;
 
     public Irqchip(TimerThread timers, DeviceBus ports, DeviceBus memory) {
         this.timers = timers;
@@ -44,6 +45,11 @@ public final class Irqchip implements Pic.Owner, IoApic.Owner, Pit.Output, ApicB
     /** Between the local APICs. */
     public ApicBus bus() {
         return bus;
+    }
+
+    /** Where routes to synthetic sources lead. */
+    public void sendSyntheticTo(SyntheticSources.Targets targets) {
+        synthetic = targets;
     }
 
     public IrqFds irqFds() {
@@ -109,6 +115,14 @@ public final class Irqchip implements Pic.Owner, IoApic.Owner, Pit.Output, ApicB
     /** {@code KVM_SET_GSI_ROUTING}. @throws dev.slate.kvm.KvmException EINVAL, see {@link GsiRouting} */
     public synchronized void setRouting(List<GsiRoute> routes) {
         routing.set(routes, split, bus.uses32BitIds());
+        SyntheticSources.Targets targets = synthetic;
+        if (targets != null) {
+            for (GsiRoute r : routes) {
+                if (r.type() == GsiRoute.HV_SINT) {
+                    targets.sourceRouted(r.first(), r.second(), r.gsi());
+                }
+            }
+        }
         watchersChanged();
     }
 
@@ -207,6 +221,9 @@ public final class Irqchip implements Pic.Owner, IoApic.Owner, Pit.Output, ApicB
             int taken = -1;
             if (r.type() == GsiRoute.MSI) {
                 taken = level ? bus.msi(r.first(), r.second(), r.third()) : -1;
+            } else if (r.type() == GsiRoute.HV_SINT) {
+                SyntheticSources.Targets targets = synthetic;
+                taken = level && targets != null ? targets.raiseSource(r.first(), r.second()) : -1;
             } else if (r.first() == GsiRoute.IOAPIC) {
                 taken = io == null ? -1 : io.setIrq(r.second(), source, level, tellsLost);
             } else if (p != null) {
@@ -275,6 +292,11 @@ public final class Irqchip implements Pic.Owner, IoApic.Owner, Pit.Output, ApicB
         if (gsi == 0 && !masked && p != null) {
             p.unmasked();
         }
+    }
+
+    /** An interrupt that came in by a GSI is over: who waits for that hears of it. */
+    public void gsiEnded(int gsi) {
+        gsiAcknowledged(gsi);
     }
 
     private void gsiAcknowledged(int gsi) {

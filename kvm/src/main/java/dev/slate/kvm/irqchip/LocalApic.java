@@ -120,6 +120,7 @@ public final class LocalApic {
     @SuppressWarnings("unused") // through PENDING
     private int pending;
 
+    private SyntheticSources.Vectors synthetic = SyntheticSources.Vectors.NONE;
     private volatile int sipiVector;
     private int version = VERSION;
 
@@ -141,6 +142,11 @@ public final class LocalApic {
         this.bus = bus;
         this.timer = new ApicTimer(this, timers, tsc, tscKhz);
         setBase(0xfee0_0000L | BASE_ENABLE | (bootCpu ? BASE_BSP : 0));
+    }
+
+    /** Whose some of its vectors may be; before the vCPU runs. */
+    public void share(SyntheticSources.Vectors with) {
+        synthetic = with;
     }
 
     private static long bits(int... registers) {
@@ -263,8 +269,7 @@ public final class LocalApic {
 
     /** RDMSR, after {@link #canReadMsr} has said yes. */
     public long readMsr(int register) {
-        long low = read(register) & 0xffff_ffffL;
-        return register == ICR ? low | (long) r[ICR2] << 32 : low;
+        return readWide(register);
     }
 
     /** WRMSR; false: #GP. */
@@ -272,6 +277,22 @@ public final class LocalApic {
         if (!x2apic()) {
             return false;
         }
+        return writeWide(register, value);
+    }
+
+    /** Whether {@link #readWide} has something to read. */
+    public boolean canRead(int register) {
+        return register < REGISTERS && (READABLE >>> register & 1) != 0;
+    }
+
+    /** A register in either mode, the interrupt command register as a whole. */
+    public long readWide(int register) {
+        long low = read(register) & 0xffff_ffffL;
+        return register == ICR ? low | (long) r[ICR2] << 32 : low;
+    }
+
+    /** Writes a register in either mode, the interrupt command register as a whole; false: refused. */
+    public boolean writeWide(int register, long value) {
         if (register == ICR) {
             if ((value & X2APIC_ICR_RESERVED) != 0) {
                 return false;
@@ -453,7 +474,11 @@ public final class LocalApic {
     public int acknowledge() {
         int vector = pendingVector();
         WORDS.getAndBitwiseAnd(r, IRR + (vector >>> 5), ~(1 << vector));
-        WORDS.getAndBitwiseOr(r, ISR + (vector >>> 5), 1 << vector);
+        if (synthetic.endsItself(vector)) {
+            lookAgain();
+        } else {
+            WORDS.getAndBitwiseOr(r, ISR + (vector >>> 5), 1 << vector);
+        }
         return vector;
     }
 
@@ -467,6 +492,7 @@ public final class LocalApic {
         }
         WORDS.getAndBitwiseAnd(r, ISR + (vector >>> 5), ~(1 << vector));
         boolean level = ((int) WORDS.getVolatile(r, TMR + (vector >>> 5)) >>> vector & 1) != 0;
+        synthetic.ended(vector);
         bus.ended(this, vector, level);
         lookAgain();
     }
@@ -491,9 +517,9 @@ public final class LocalApic {
         return vector;
     }
 
-    /** A fixed interrupt of the hypervisor's own. */
-    public void request(int vector) {
-        accept(ApicBus.MODE_FIXED, vector, true, false);
+    /** A fixed interrupt of the hypervisor's own; whether it was taken. */
+    public boolean request(int vector) {
+        return accept(ApicBus.MODE_FIXED, vector, true, false);
     }
 
     /** Vector in service of the highest priority, or -1. */

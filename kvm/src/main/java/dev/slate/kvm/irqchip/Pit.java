@@ -74,7 +74,7 @@ public final class Pit {
         }
 
         @Override
-        long expire(long now) {
+        protected long expire(long now) {
             expired();
             if (!periodic) {
                 return Timers.NEVER;

@@ -14,7 +14,7 @@ public final class TimerThread implements Timers {
     /** Stands where no timer is, so that a heap that was once large holds no VM that is gone. */
     private static final Timer NOTHING = new Timer() {
         @Override
-        long expire(long now) {
+        protected long expire(long now) {
             return NEVER;
         }
     };

@@ -23,7 +23,7 @@ public interface Timers {
          *
          * @return the next target, or {@link #NEVER}; whoever arms or cancels meanwhile has the last word
          */
-        abstract long expire(long now);
+        protected abstract long expire(long now);
     }
 
     /** In nanoseconds from some moment on. */

@@ -191,7 +191,7 @@ public final class GuestMode implements AutoCloseable {
     }
 
     /** What {@link #passed} compares with: 0 when the vCPU is outside now, and then nobody needs to wait for it. */
-    long token() {
+    public long token() {
         long now = state;
         return (now & MODE_MASK) == OUTSIDE_GUEST_MODE ? 0 : now;
     }

@@ -167,6 +167,16 @@ public final class GuestModes {
         }
     }
 
+    /** Waits until a vCPU has left the guest since {@code token} was taken. The caller is outside and has kicked it. */
+    public void awaitLeaving(GuestMode m, long token) {
+        WAITERS.incrementAndGet(this);
+        try {
+            await(m, token);
+        } finally {
+            WAITERS.decrementAndGet(this);
+        }
+    }
+
     private static void await(GuestMode m, long token) {
         for (int i = 0; !m.passed(token); i++) {
             if (i < SPINS) {

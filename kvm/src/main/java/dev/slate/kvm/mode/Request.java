@@ -22,6 +22,16 @@ public final class Request {
     public static final int SMI = 20;
     /** The client is to hear of the end of an interrupt of its I/O APIC. */
     public static final int IOAPIC_EOI_EXIT = 28;
+    /** The guest says that it has crashed (Hyper-V's CRASH_CTL). */
+    public static final int HV_CRASH = 26;
+    /** The client is to hear of a synthetic MSR. */
+    public static final int HV_EXIT = 29;
+    /** A synthetic timer has something to do. */
+    public static final int HV_STIMER = 30;
+    /** The guest wants a reset (Hyper-V's RESET). */
+    public static final int HV_RESET = 31;
+    /** Drop what was cached of the guest's own tables. */
+    public static final int TLB_FLUSH_GUEST = 35;
     /** The roots were replaced: load them anew. */
     public static final int MMU_FREE_OBSOLETE_ROOTS = 39;
     /** Not KVM's: another vCPU has the memory to itself; stay outside until it is done. */

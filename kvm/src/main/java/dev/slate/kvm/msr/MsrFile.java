@@ -6,6 +6,7 @@ import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.cpuid.FeatureRule;
+import dev.slate.kvm.hyperv.HvMsr;
 
 /**
  * The model-specific registers of one vCPU: which exist, who may read and write them, what a write checks. The rules are KVM's on an
@@ -112,6 +113,11 @@ public final class MsrFile {
 
         /** False: refused. */
         boolean writePv(int index, long value);
+
+        /** A synthetic MSR of Hyper-V's ({@link HvMsr#holds}), through {@link MsrFile#value}; false: refused. */
+        boolean readHyperV(int index, boolean host, MsrFile into);
+
+        boolean writeHyperV(int index, long value, boolean host);
 
         /** 32 bits. */
         long smbase();
@@ -315,6 +321,9 @@ public final class MsrFile {
     }
 
     private int readRange(int index, boolean host) {
+        if (HvMsr.holds(index)) {
+            return processor.readHyperV(index, host, this) ? OK : REFUSED;
+        }
         if (index >= Msr.X2APIC_FIRST && index <= Msr.X2APIC_LAST) {
             return processor.readX2apic(index, this) ? OK : REFUSED;
         }
@@ -633,6 +642,9 @@ public final class MsrFile {
     }
 
     private int writeRange(int index, long v, boolean host) {
+        if (HvMsr.holds(index)) {
+            return processor.writeHyperV(index, v, host) ? OK : REFUSED;
+        }
         if (index >= Msr.X2APIC_FIRST && index <= Msr.X2APIC_LAST) {
             return processor.writeX2apic(index, v) ? OK : REFUSED;
         }

@@ -1,5 +1,7 @@
 package dev.slate.kvm.msr;
 
+import dev.slate.kvm.hyperv.HvMsr;
+
 /** The index lists of KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST, and the values of feature MSRs. */
 public final class MsrLists {
     // What a client saves and restores: the processor's own first, then what KVM emulates; KVM's order on an AMD
@@ -45,6 +47,33 @@ public final class MsrLists {
         Msr.KVM_WALL_CLOCK,
         Msr.KVM_SYSTEM_TIME_NEW,
         Msr.KVM_WALL_CLOCK_NEW,
+        HvMsr.GUEST_OS_ID,
+        HvMsr.HYPERCALL,
+        HvMsr.TIME_REF_COUNT,
+        HvMsr.REFERENCE_TSC,
+        HvMsr.TSC_FREQUENCY,
+        HvMsr.APIC_FREQUENCY,
+        HvMsr.CRASH_P0,
+        HvMsr.CRASH_P0 + 1,
+        HvMsr.CRASH_P0 + 2,
+        HvMsr.CRASH_P0 + 3,
+        HvMsr.CRASH_P0 + 4,
+        HvMsr.CRASH_CTL,
+        HvMsr.RESET,
+        HvMsr.VP_INDEX,
+        HvMsr.VP_RUNTIME,
+        HvMsr.SCONTROL,
+        HvMsr.STIMER0_CONFIG,
+        HvMsr.VP_ASSIST_PAGE,
+        HvMsr.REENLIGHTENMENT_CONTROL,
+        HvMsr.TSC_EMULATION_CONTROL,
+        HvMsr.TSC_EMULATION_STATUS,
+        HvMsr.SYNDBG_OPTIONS,
+        HvMsr.SYNDBG_CONTROL,
+        HvMsr.SYNDBG_STATUS,
+        HvMsr.SYNDBG_SEND_BUFFER,
+        HvMsr.SYNDBG_RECV_BUFFER,
+        HvMsr.SYNDBG_PENDING_BUFFER,
         Msr.KVM_ASYNC_PF_EN,
         Msr.KVM_STEAL_TIME,
         Msr.KVM_PV_EOI_EN,

@@ -4,9 +4,14 @@ import dev.slate.kvm.Quirk;
 import dev.slate.kvm.clock.TscSync;
 import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.CpuidTable;
+import dev.slate.kvm.hyperv.HvMsr;
+import dev.slate.kvm.hyperv.Partition;
+import dev.slate.kvm.hyperv.VirtualProcessor;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mmu.Translations;
+import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.nested.NestedSvm;
 import dev.slate.kvm.pv.AsyncPageFault;
 import dev.slate.kvm.pv.KvmClock;
@@ -27,6 +32,9 @@ public final class VcpuMsrs implements MsrFile.Processor {
     private final PvEoi pvEoi;
     private final AsyncPageFault asyncPageFault;
     private final Smm smm;
+    private final Partition partition;
+    private final VirtualProcessor hyperV;
+    private final GuestMode mode;
     private final NestedSvm nested;
     private final boolean offersNested;
     private final Translations translations;
@@ -42,6 +50,9 @@ public final class VcpuMsrs implements MsrFile.Processor {
             PvEoi pvEoi,
             AsyncPageFault asyncPageFault,
             Smm smm,
+            Partition partition,
+            VirtualProcessor hyperV,
+            GuestMode mode,
             NestedSvm nested,
             boolean offersNested,
             Translations translations) {
@@ -55,6 +66,9 @@ public final class VcpuMsrs implements MsrFile.Processor {
         this.pvEoi = pvEoi;
         this.asyncPageFault = asyncPageFault;
         this.smm = smm;
+        this.partition = partition;
+        this.hyperV = hyperV;
+        this.mode = mode;
         this.nested = nested;
         this.offersNested = offersNested;
         this.translations = translations;
@@ -108,6 +122,8 @@ public final class VcpuMsrs implements MsrFile.Processor {
     @Override
     public void synchronizeTsc(long value) {
         tscSync.synchronize(tsc, value);
+        partition.clockChanged();
+        mode.request(Request.CLOCK_UPDATE);
     }
 
     @Override
@@ -164,6 +180,22 @@ public final class VcpuMsrs implements MsrFile.Processor {
                 yield true;
             }
         };
+    }
+
+    @Override
+    public boolean readHyperV(int index, boolean host, MsrFile into) {
+        boolean done = hyperV.read(index, host);
+        into.value = hyperV.value;
+        return done;
+    }
+
+    @Override
+    public boolean writeHyperV(int index, long value, boolean host) {
+        boolean done = hyperV.write(index, value, host);
+        if (index == HvMsr.TPR) {
+            apic.syncCr8();
+        }
+        return done;
     }
 
     @Override

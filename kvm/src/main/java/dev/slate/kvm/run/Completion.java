@@ -11,6 +11,8 @@ final class Completion {
     static final int RDMSR = 6;
     static final int WRMSR = 7;
     static final int HYPERCALL = 8;
+    static final int HYPERV_HYPERCALL = 9;
+    static final int HYPERV_SYNDBG = 10;
 
     private Completion() {}
 }

@@ -11,6 +11,7 @@ import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.irqchip.Irqchip;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.nested.NestedSvm;
 import dev.slate.kvm.smm.Smm;
 import dev.slate.kvm.state.GuestDebug;
@@ -86,6 +87,7 @@ public final class EventDelivery {
     boolean runnable() {
         return mode.mpState == MpState.RUNNABLE
                 || apic.pvUnhalted()
+                || mode.test(Request.HV_STIMER)
                 || reset.startUpPending()
                 || events.exceptionPending
                 || events.tripleFault

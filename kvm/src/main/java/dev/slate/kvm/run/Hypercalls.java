@@ -7,6 +7,7 @@ import dev.slate.cpu.mem.LittleEndian;
 import dev.slate.kvm.Quirk;
 import dev.slate.kvm.VcpuExit;
 import dev.slate.kvm.cpuid.CpuidTable;
+import dev.slate.kvm.hyperv.HvHypercalls;
 import dev.slate.kvm.irqchip.ApicBus;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.stats.VcpuStats;
@@ -42,6 +43,9 @@ final class Hypercalls {
             return foreign(run, cpu, vmmcall);
         }
         CpuState s = run.s;
+        if (run.vcpu.hyperV.takesHypercalls()) {
+            return hyperV(run, cpu);
+        }
         boolean wide = s.mode64();
         long nr = argument(s, CpuState.RAX, wide);
         long a0 = argument(s, CpuState.RBX, wide);
@@ -71,6 +75,49 @@ final class Hypercalls {
             result = EINVAL;
         }
         s.gpr[CpuState.RAX] = wide ? result : result & 0xffff_ffffL;
+        run.stats.add(VcpuStats.HYPERCALLS);
+        return run.skip(cpu.exit.nextRip);
+    }
+
+    private static int hyperV(VcpuRun run, Cpu cpu) {
+        CpuState s = run.s;
+        if (s.cpl != 0 || (s.cr0 & CpuState.CR0_PE) == 0) {
+            run.events.queue(GuestFault.UD);
+            return Outcome.RESUME;
+        }
+        HvHypercalls calls = run.vcpu.hyperV.hypercalls();
+        long result = calls.call(s);
+        if (result == HvHypercalls.UNDEFINED) {
+            run.events.queue(GuestFault.UD);
+            return Outcome.RESUME;
+        }
+        if (result == HvHypercalls.TO_CLIENT) {
+            VcpuExit exit = run.exit;
+            exit.reason = VcpuExit.HYPERV;
+            exit.hypervType = VcpuExit.HYPERV_HCALL;
+            exit.hypervData[0] = calls.input;
+            exit.hypervData[1] = 0;
+            exit.hypervData[2] = calls.first;
+            exit.hypervData[3] = calls.second;
+            run.completion = Completion.HYPERV_HYPERCALL;
+            return Outcome.EXIT;
+        }
+        if (result == HvHypercalls.YIELD) {
+            letOthersRun(run);
+            result = 0;
+        }
+        return completeHyperV(run, cpu, result);
+    }
+
+    /** The result goes to RAX, or EDX:EAX outside 64-bit mode. */
+    static int completeHyperV(VcpuRun run, Cpu cpu, long result) {
+        CpuState s = run.s;
+        if (s.mode64()) {
+            s.gpr[CpuState.RAX] = result;
+        } else {
+            s.gpr[CpuState.RDX] = result >>> 32;
+            s.gpr[CpuState.RAX] = result & 0xffff_ffffL;
+        }
         run.stats.add(VcpuStats.HYPERCALLS);
         return run.skip(cpu.exit.nextRip);
     }

@@ -7,8 +7,10 @@ import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.event.EventQueue;
+import dev.slate.kvm.hyperv.VirtualProcessor;
 import dev.slate.kvm.io.Mmio;
 import dev.slate.kvm.io.PortIo;
+import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.irqchip.VapicPage;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mmu.VcpuMmu;
@@ -52,6 +54,7 @@ public final class VcpuParts {
     public final PvEoi pvEoi;
     public final VapicPage vapic;
     public final AsyncPageFault asyncPageFault;
+    public final VirtualProcessor hyperV;
     public final Smm smm;
     public final NestedSvm nested;
     public final MsrFile msrs;
@@ -88,6 +91,11 @@ public final class VcpuParts {
         vapic = new VapicPage(apic.lapic(), mmu);
         pvEoi = new PvEoi(vm.irqchip(), apic.lapic(), mmu);
         asyncPageFault = new AsyncPageFault(apic.lapic(), mmu);
+        LocalApic lapic = apic.lapic();
+        hyperV = new VirtualProcessor(vm.partition(), vm.host(), mode, tsc, lapic, pvEoi, mmu, vm.timers());
+        if (lapic != null) {
+            lapic.share(hyperV.vectors());
+        }
         smm = new Smm(state, events, cpuid, mode, mmu, processor, vm.supported().cr4Reserved());
         nested = new NestedSvm(
                 vm.supported().has(Feature.SVM),
@@ -116,10 +124,13 @@ public final class VcpuParts {
                         pvEoi,
                         asyncPageFault,
                         smm,
+                        vm.partition(),
+                        hyperV,
+                        mode,
                         nested,
                         vm.supported().has(Feature.SVM),
                         processor));
-        guestCpuid = new GuestCpuid(cpuid, vm.supported(), state, apic, msrs, vm.settings());
+        guestCpuid = new GuestCpuid(cpuid, vm.supported(), state, apic, msrs, hyperV, vm.settings());
         reset = new VcpuReset(
                 state,
                 cpuid,
@@ -144,6 +155,7 @@ public final class VcpuParts {
     /** Gives back native memory, once nobody can look at this vCPU any more. */
     public void close() {
         apic.close();
+        hyperV.close();
         processor.close();
         mode.close();
         stats.close();

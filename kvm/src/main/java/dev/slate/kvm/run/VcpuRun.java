@@ -303,6 +303,9 @@ public final class VcpuRun {
             return Errno.EIO.number();
         }
         mmu.serveTlbFlush();
+        if (mode.check(Request.TLB_FLUSH_GUEST)) {
+            processor.changed();
+        }
         if (mode.check(Request.MMU_FREE_OBSOLETE_ROOTS)) {
             processor.freeObsoleteRoots();
         }
@@ -312,6 +315,7 @@ public final class VcpuRun {
         }
         if (mode.check(Request.CLOCK_UPDATE)) {
             vcpu.clock.update();
+            vcpu.hyperV.clockUpdated();
         }
         if (mode.check(Request.REPORT_TPR_ACCESS)) {
             exit.reason = VcpuExit.TPR_ACCESS;
@@ -327,6 +331,26 @@ public final class VcpuRun {
                 return Outcome.EXIT;
             }
         }
+        return serveHyperV();
+    }
+
+    private int serveHyperV() {
+        if (mode.check(Request.HV_CRASH)) {
+            return systemEvent(VcpuExit.SYSTEM_EVENT_CRASH);
+        }
+        if (mode.check(Request.HV_RESET)) {
+            return systemEvent(VcpuExit.SYSTEM_EVENT_RESET);
+        }
+        if (mode.check(Request.HV_EXIT)) {
+            vcpu.hyperV.fillExit(exit);
+            if (exit.hypervType == VcpuExit.HYPERV_SYNDBG) {
+                completion = Completion.HYPERV_SYNDBG;
+            }
+            return Outcome.EXIT;
+        }
+        if (mode.check(Request.HV_STIMER)) {
+            vcpu.hyperV.processTimers();
+        }
         return Outcome.RESUME;
     }
 
@@ -339,6 +363,12 @@ public final class VcpuRun {
     /** A table's page is going away just now: whatever kicked this vCPU is seen to, and the root is loaded again. */
     private static int rootMissing(int error) {
         return error == Errno.EAGAIN.number() ? Outcome.RESUME : error;
+    }
+
+    private int systemEvent(int type) {
+        exit.reason = VcpuExit.SYSTEM_EVENT;
+        exit.systemEventType = type;
+        return Outcome.EXIT;
     }
 
     /** RSM is over. */
@@ -354,6 +384,10 @@ public final class VcpuRun {
             boolean slept = mode.mpState == MpState.HALTED ? halt.halt() : halt.block();
             vcpu.stealTime.enter();
             mode.check(Request.UNBLOCK);
+            if (mode.check(Request.HV_STIMER)) {
+                // A timer may have nothing to say yet: that ends no HLT.
+                vcpu.hyperV.processTimers();
+            }
             if (!delivery.runnable()) {
                 return Outcome.RESUME;
             }
@@ -414,6 +448,13 @@ public final class VcpuRun {
             }
             case Completion.WRMSR -> {
                 return completeMsr(cpu);
+            }
+            case Completion.HYPERV_HYPERCALL -> {
+                return Hypercalls.completeHyperV(this, cpu, exit.hypervData[1]);
+            }
+            case Completion.HYPERV_SYNDBG -> {
+                vcpu.hyperV.debuggerAnswered(exit.hypervData[2]);
+                return Outcome.RESUME;
             }
             case Completion.HYPERCALL -> {
                 long ret = exit.hypercallRet;

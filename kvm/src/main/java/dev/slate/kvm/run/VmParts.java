@@ -6,6 +6,7 @@ import dev.slate.kvm.clock.VmClock;
 import dev.slate.kvm.cpuid.SupportedCpuid;
 import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.host.Worker;
+import dev.slate.kvm.hyperv.Partition;
 import dev.slate.kvm.io.DeviceBus;
 import dev.slate.kvm.irqchip.Irqchip;
 import dev.slate.kvm.irqchip.TimerThread;
@@ -24,6 +25,7 @@ import org.jspecify.annotations.Nullable;
  * @param missing where instructions that a processor lacks are told
  * @param tdp the MMU, when it is that one
  * @param shadow the MMU, when it is that one; beside {@code tdp} it shadows the nested tables of guests
+ * @param partition what of Hyper-V is common to them
  * @param irqchip the interrupt hardware; local APICs are there once it exists
  * @param ports the devices at ports that are not the client's
  * @param memoryBus the devices at guest physical addresses that are not the client's; local APICs are not among them
@@ -43,6 +45,7 @@ public record VmParts(
         @Nullable ShadowMmu shadow,
         TscSync tscSync,
         VmClock clock,
+        Partition partition,
         Irqchip irqchip,
         DeviceBus ports,
         DeviceBus memoryBus) {}

@@ -7,6 +7,7 @@ import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.cpuid.SupportedCpuid;
+import dev.slate.kvm.hyperv.VirtualProcessor;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.msr.MsrFile;
@@ -20,6 +21,7 @@ public final class GuestCpuid {
     private final CpuState s;
     private final VcpuApic apic;
     private final MsrFile msrs;
+    private final VirtualProcessor hyperV;
     private final VmSettings settings;
 
     public GuestCpuid(
@@ -28,12 +30,14 @@ public final class GuestCpuid {
             CpuState state,
             VcpuApic apic,
             MsrFile msrs,
+            VirtualProcessor hyperV,
             VmSettings settings) {
         this.cpuid = cpuid;
         this.supported = supported;
         this.s = state;
         this.apic = apic;
         this.msrs = msrs;
+        this.hyperV = hyperV;
         this.settings = settings;
     }
 
@@ -74,6 +78,7 @@ public final class GuestCpuid {
             throw Errno.EINVAL.raise();
         }
         cpuid.set(given.toList());
+        hyperV.cpuidSet(cpuid);
         LocalApic lapic = apic.lapic();
         if (lapic != null) {
             lapic.tscDeadlineOffered(cpuid.has(Feature.TSC_DEADLINE));

@@ -24,7 +24,7 @@ class TimerThreadTest {
         }
 
         @Override
-        long expire(long now) {
+        protected long expire(long now) {
             if (expired.incrementAndGet() < times) {
                 return now + period;
             }
@@ -70,7 +70,7 @@ class TimerThreadTest {
         AtomicInteger calls = new AtomicInteger();
         Timers.Timer timer = new Timers.Timer() {
             @Override
-            long expire(long now) {
+            protected long expire(long now) {
                 calls.incrementAndGet();
                 inside.countDown();
                 try {
