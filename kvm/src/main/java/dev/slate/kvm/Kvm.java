@@ -206,6 +206,6 @@ public final class Kvm {
 
     /** {@code KVM_X86_GET_MCE_CAP_SUPPORTED}. */
     public long mceCapSupported() {
-        return MceFile.SUPPORTED_CAP;
+        return MceFile.supportedCap(supported.intel());
     }
 }

@@ -536,8 +536,12 @@ public final class Vcpu implements AutoCloseable {
     public void setupMce(long mcgCap) {
         mutex.lock();
         try {
-            if (!msrs.mce().setup(mcgCap)) {
+            if (!msrs.mce().setup(mcgCap, vm.kvm().mceCapSupported())) {
                 throw Errno.EINVAL.raise();
+            }
+            LocalApic a = apic.lapic();
+            if (a != null) {
+                a.offerCmci(msrs.mce().hasCmci());
             }
         } finally {
             mutex.unlock();
@@ -560,6 +564,12 @@ public final class Vcpu implements AutoCloseable {
                 case MceFile.REFUSED -> throw Errno.EINVAL.raise();
                 case MceFile.MACHINE_CHECK -> events.queue(GuestFault.MC);
                 case MceFile.SHUTDOWN -> events.tripleFault = true;
+                case MceFile.SIGNALLED -> {
+                    LocalApic a = apic.lapic();
+                    if (a != null) {
+                        a.cmci();
+                    }
+                }
                 default -> {}
             }
         } finally {

@@ -345,8 +345,11 @@ public final class VirtualProcessor implements SynIc.Listener {
 
     /** {@link Request#HV_STIMER} is served. */
     public void processTimers() {
-        for (int due = dueTimers.getAndSet(0); due != 0; due &= due - 1) {
-            timers[Integer.numberOfTrailingZeros(due)].process();
+        // A one-shot timer whose time is over when it is set is due again at once; each then waits or is off.
+        for (int due = dueTimers.getAndSet(0); due != 0; due = dueTimers.getAndSet(0)) {
+            for (int rest = due; rest != 0; rest &= rest - 1) {
+                timers[Integer.numberOfTrailingZeros(rest)].process();
+            }
         }
     }
 

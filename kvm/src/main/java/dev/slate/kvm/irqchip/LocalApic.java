@@ -38,6 +38,7 @@ public final class LocalApic {
     private static final int ESR = 0x28;
     private static final int ICR = 0x30;
     private static final int ICR2 = 0x31;
+    private static final int LVTCMCI = 0x2f;
     static final int LVTT = 0x32;
     private static final int LVTTHMR = 0x33;
     private static final int LVTPC = 0x34;
@@ -62,6 +63,7 @@ public final class LocalApic {
     private static final int LVT_MASKED = 1 << 16;
     private static final int LVT_BITS = LVT_MASKED | 1 << 12 | 0xff;
     private static final int LVT_MODE = 7 << 8;
+    private static final int LVT_LEVEL = 1 << 15;
     private static final int LINT_BITS = LVT_BITS | LVT_MODE | 1 << 13 | 1 << 14 | 1 << 15;
     private static final int EXTINT = 7 << 8;
     private static final int NMI = 4 << 8;
@@ -74,6 +76,9 @@ public final class LocalApic {
             | 0xffL << IRR;
 
     private static final long NOT_IN_X2APIC = bits(ARBPRI, DFR, ICR2);
+
+    /** Of the version register: the number of the last local vector. */
+    private static final int VERSION_LAST_LVT = 1 << 16;
 
     private static final int PENDING_INIT = 1;
     private static final int PENDING_SIPI = 2;
@@ -123,6 +128,8 @@ public final class LocalApic {
     private SyntheticSources.Vectors synthetic = SyntheticSources.Vectors.NONE;
     private volatile int sipiVector;
     private int version = VERSION;
+    private boolean hasCmci;
+    private boolean noEoiBroadcast;
 
     /**
      * @param tsc reads the guest's time-stamp counter
@@ -166,6 +173,9 @@ public final class LocalApic {
         r[LVR] = version;
         for (int lvt = LVTT; lvt <= LVTERR; lvt++) {
             r[lvt] = LVT_MASKED;
+        }
+        if (hasCmci) {
+            r[LVTCMCI] = LVT_MASKED;
         }
         timer.modeChanged();
         if (bootCpu && lint0Reenabled) {
@@ -248,7 +258,7 @@ public final class LocalApic {
         int offset = (int) gpa & 0xfff;
         int in = offset & 15;
         int register = offset >>> 4;
-        if (in + bytes > 4 || register >= REGISTERS || (READABLE >>> register & 1) == 0) {
+        if (in + bytes > 4 || !canRead(register)) {
             return 0;
         }
         return (read(register) & 0xffff_ffffL) >>> in * 8 & (1L << bytes * 8) - 1;
@@ -264,7 +274,7 @@ public final class LocalApic {
 
     /** Whether RDMSR of x2APIC register {@code register} (MSR less 800h) is allowed. */
     public boolean canReadMsr(int register) {
-        return x2apic() && register < REGISTERS && ((READABLE & ~NOT_IN_X2APIC) >>> register & 1) != 0;
+        return x2apic() && canRead(register) && (NOT_IN_X2APIC >>> register & 1) == 0;
     }
 
     /** RDMSR, after {@link #canReadMsr} has said yes. */
@@ -282,7 +292,7 @@ public final class LocalApic {
 
     /** Whether {@link #readWide} has something to read. */
     public boolean canRead(int register) {
-        return register < REGISTERS && (READABLE >>> register & 1) != 0;
+        return register < REGISTERS && ((READABLE >>> register & 1) != 0 || register == LVTCMCI && hasCmci);
     }
 
     /** A register in either mode, the interrupt command register as a whole. */
@@ -363,6 +373,12 @@ public final class LocalApic {
                 r[LVTT] = (softwareEnabled() ? value : value | LVT_MASKED) & (LVT_BITS | timer.modeMask());
                 timer.modeChanged();
             }
+            case LVTCMCI -> {
+                if (!hasCmci) {
+                    return false;
+                }
+                writeLocalVector(register, value, LVT_BITS | LVT_MODE);
+            }
             case LVTTHMR, LVTPC -> writeLocalVector(register, value, LVT_BITS | LVT_MODE);
             case LVT0 -> {
                 writeLocalVector(register, value, LINT_BITS);
@@ -401,6 +417,9 @@ public final class LocalApic {
         if ((value & SPIV_ENABLED) == 0) {
             for (int lvt = LVTT; lvt <= LVTERR; lvt++) {
                 r[lvt] |= LVT_MASKED;
+            }
+            if (hasCmci) {
+                r[LVTCMCI] |= LVT_MASKED;
             }
             timer.modeChanged();
         }
@@ -708,8 +727,35 @@ public final class LocalApic {
 
     /** Whether the guest may keep ends of level-triggered interrupts to itself: where the I/O APIC is the client's. */
     public void offerNoEoiBroadcast(boolean offered) {
-        version = offered ? VERSION | VERSION_NO_EOI_BROADCAST : VERSION;
+        noEoiBroadcast = offered;
+        versionChanged();
+    }
+
+    /** The client has set up machine checks: whether there is a vector for corrected ones (SDM 3B 15.5.2). */
+    public void offerCmci(boolean offered) {
+        if (offered && !hasCmci) {
+            r[LVTCMCI] = LVT_MASKED;
+        }
+        hasCmci = offered;
+        versionChanged();
+    }
+
+    private void versionChanged() {
+        version = VERSION + (hasCmci ? VERSION_LAST_LVT : 0) | (noEoiBroadcast ? VERSION_NO_EOI_BROADCAST : 0);
         r[LVR] = version;
+    }
+
+    /** A corrected machine check. */
+    public void cmci() {
+        deliverLocal(LVTCMCI);
+    }
+
+    /** What a local vector says, unless it is masked: a vector, an NMI, an SMI. */
+    private void deliverLocal(int register) {
+        int lvt = (int) WORDS.getVolatile(r, register);
+        if (hardwareEnabled() && (lvt & LVT_MASKED) == 0) {
+            accept(lvt >>> 8 & 7, lvt & 0xff, true, (lvt & LVT_LEVEL) != 0);
+        }
     }
 
     /** The vCPU's number. */

@@ -7,8 +7,9 @@ public final class MceFile {
     /** Banks of a vCPU that no client has configured; also the most there can be. */
     public static final int MAX_BANKS = 32;
 
-    /** MCG_CAP bits that a client may ask for: MCG_CTL_P, MCG_SER_P. */
-    public static final long SUPPORTED_CAP = 1 << 8 | 1 << 24;
+    private static final long CTL_P = 1 << 8;
+    private static final long CMCI_P = 1 << 10;
+    private static final long SER_P = 1 << 24;
 
     private static final long STATUS_VALID = 1L << 63;
     private static final long STATUS_OVERFLOW = 1L << 62;
@@ -17,6 +18,9 @@ public final class MceFile {
     private static final long STATUS_SIGNALED = 1L << 56;
     private static final long STATUS_ACTION_REQUIRED = 1L << 55;
     private static final long IN_PROGRESS = 4;
+
+    /** {@link #inject}: recorded, and the guest is told by a corrected machine-check interrupt. */
+    public static final int SIGNALLED = 4;
 
     /** {@link #inject}: recorded, the guest is not interrupted. */
     public static final int RECORDED = 0;
@@ -27,11 +31,12 @@ public final class MceFile {
     /** {@link #inject}: a machine check on top of one, or without a handler: shutdown. */
     public static final int SHUTDOWN = 3;
 
-    private static final long CTL_P = 1 << 8;
-    private static final long CMCI_P = 1 << 10;
     private static final int P5_MC_ADDR = 0;
     private static final int P5_MC_TYPE = 1;
-    private static final long CTL2_VALID = 1 << 30 | 0x7fff;
+    /** CTL2: errors that were corrected, or ask for no action, raise the local APIC's CMCI vector. */
+    private static final long CTL2_CMCI_ENABLED = 1 << 30;
+
+    private static final long CTL2_VALID = CTL2_CMCI_ENABLED | 0x7fff;
 
     private long cap = MAX_BANKS;
     private long status;
@@ -41,14 +46,25 @@ public final class MceFile {
 
     MceFile() {}
 
+    /** MCG_CAP bits that a client may ask for; Intel's processors have the interrupt for corrected errors, too (SDM 3B 15.5). */
+    public static long supportedCap(boolean intel) {
+        return CTL_P | SER_P | (intel ? CMCI_P : 0);
+    }
+
+    /** Whether there is a corrected machine-check interrupt. */
+    public boolean hasCmci() {
+        return (cap & CMCI_P) != 0;
+    }
+
     /**
      * KVM_X86_SETUP_MCE.
      *
+     * @param supported {@link #supportedCap}
      * @return false: no bank, too many, or bits that are not supported
      */
-    public boolean setup(long mcgCap) {
+    public boolean setup(long mcgCap, long supported) {
         int count = (int) mcgCap & 0xff;
-        if (count == 0 || count > MAX_BANKS || (mcgCap & ~(SUPPORTED_CAP | 0xff | 0xff0000)) != 0) {
+        if (count == 0 || count > MAX_BANKS || (mcgCap & ~(supported | 0xff | 0xff0000)) != 0) {
             return false;
         }
         cap = mcgCap;
@@ -79,7 +95,8 @@ public final class MceFile {
         if (uncorrected && noAction) {
             record(b, at, newStatus, address, misc);
             status = 0;
-            return RECORDED;
+            boolean signals = hasCmci() && (b[MAX_BANKS * 4 + bank] & CTL2_CMCI_ENABLED) != 0;
+            return signals ? SIGNALLED : RECORDED;
         }
         if (uncorrected && ((cap & CTL_P) != 0 && ctl != -1 || b[at] != -1)) {
             // Reporting is switched off.
