@@ -77,10 +77,8 @@ final class ExtendedState {
         if (fx && !cpu.mode64 && o.misaligned(w0, w1, 15)) {
             throw o.protection();
         }
-        // Intel's FXSAVE and FXRSTOR want no more than they use.
-        int fxBytes = cpu.intel ? 160 + 16 * xmmCount() : LEGACY_BYTES;
         int extended = (gpr[RAX] & s.xcr0 & AVX) != 0 ? AVX_OFFSET + AVX_BYTES : HEADER + 64;
-        long la = o.address(w0, w1, fx ? fxBytes : extended, write);
+        long la = o.address(w0, w1, fx ? LEGACY_BYTES : extended, write);
         if ((fx || cpu.intel) && cpu.mode64 && !cpu.canonical(la)) {
             // To AMD the XSAVE family looks at the alignment first.
             throw cpu.fault(seg == CpuState.SS ? GuestFault.SS : GuestFault.GP, 0);
@@ -92,12 +90,19 @@ final class ExtendedState {
         int wanted = (int) (gpr[RAX] & s.xcr0);
         switch (op) {
             case Op.FXSAVE -> {
-                cpu.probeWrite(seg, la, fxBytes);
+                if (cpu.intel) {
+                    // Which byte a page fault tells: Intel's processors look at the area's end first.
+                    cpu.probeWrite(seg, la + LEGACY_BYTES - 1, 1);
+                }
+                cpu.probeWrite(seg, la, LEGACY_BYTES);
                 saveX87(seg, la, wide);
                 saveMxcsr(seg, la);
                 saveXmm(seg, la);
             }
             case Op.FXRSTOR -> {
+                if (cpu.intel) {
+                    cpu.load8(seg, la + LEGACY_BYTES - 1);
+                }
                 restoreMxcsrChecked(seg, la);
                 restoreX87(seg, la, wide);
                 restoreXmm(seg, la);
@@ -272,7 +277,8 @@ final class ExtendedState {
         }
         cpu.store64(seg, la + HEADER, present);
         cpu.store64(seg, la + HEADER + 8, wanted | COMPACTED);
-        for (int i = 16; i < 64; i += 8) {
+        // Intel's processors leave the rest of the header as it was (SDM 1 13.10, 13.11).
+        for (int i = 16; i < 64 && !cpu.intel; i += 8) {
             cpu.store64(seg, la + HEADER + i, 0);
         }
     }

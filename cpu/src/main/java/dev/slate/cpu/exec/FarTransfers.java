@@ -236,12 +236,24 @@ final class FarTransfers {
     /** Intel's order: the return address is on the stack, below its pointer, when the target's fault comes. */
     private long pushAndCheck(long descriptor, int attr, long offset, int size, long returnRip) {
         long sp = gpr[RSP];
-        pushReturn(size, returnRip);
+        pushReturn(size, returnRip, attr);
         long after = gpr[RSP];
         gpr[RSP] = sp;
         long target = checkTarget(descriptor, attr, offset);
         gpr[RSP] = after;
         return target;
+    }
+
+    /** @param attr of the code segment that is called: Intel's processors push to a 64-bit one's stack by its rules, without SS's base */
+    private void pushReturn(int size, long returnRip, int attr) {
+        if (cpu.intel && !cpu.mode64 && segments.code64(attr)) {
+            long bottom = gpr[RSP] - (2L << size);
+            cpu.store(SS, bottom + (1L << size), size, s.segSelector[CS]);
+            cpu.store(SS, bottom, size, returnRip);
+            gpr[RSP] = bottom;
+            return;
+        }
+        pushReturn(size, returnRip);
     }
 
     private void pushReturn(int size, long returnRip) {
@@ -334,7 +346,7 @@ final class FarTransfers {
         if (!call) {
             segments.setCode(code, cd, s.cpl);
         } else if (conforming || dpl == s.cpl) {
-            pushReturn(size, returnRip);
+            pushReturn(size, returnRip, ca);
             segments.setCode(code, cd, s.cpl);
         } else if (wide) {
             innerCall64(code, cd, dpl, returnRip);

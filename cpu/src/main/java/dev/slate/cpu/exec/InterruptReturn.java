@@ -146,7 +146,13 @@ final class InterruptReturn {
         if (rpl == s.cpl && !(cpu.mode64 && interrupt)) {
             segments.setCode(selector, d, rpl);
             s.rip = to64 ? offset : offset & 0xffff_ffffL;
-            o.release(above);
+            if (to64 && cpu.intel && !cpu.mode64) {
+                // What RET n releases beyond the address is taken off by the rules of the 64-bit code that goes on.
+                o.release(above - release);
+                s.gpr[RSP] += release;
+            } else {
+                o.release(above);
+            }
             return;
         }
         long sp = o.peek(size, above);

@@ -76,6 +76,13 @@ final class X87Scaling {
                 }
             } else {
                 f.denormalOperands();
+                if (f.kindB == SoftFloat.ZERO && f.kindA == SoftFloat.FINITE && f.exponentA < -16382) {
+                    // Times 2 to the power of 0 is st(0) itself: a denormal one has not underflowed.
+                    if (x.proceed()) {
+                        x.finish();
+                    }
+                    return;
+                }
                 if (f.kindA != SoftFloat.FINITE) {
                     copyA(0);
                 } else {

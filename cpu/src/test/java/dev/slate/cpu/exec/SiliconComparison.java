@@ -224,8 +224,10 @@ final class SiliconComparison {
             // 5.3).
             return null;
         }
-        if (intel && op == Op.MOVBE && silicon.trap() == GuestFault.SS && ours.trap == GuestFault.GP) {
-            // With an SS prefix, which 64-bit mode ignores, MOVBE alone tells a stack fault.
+        if (intel && op == Op.MOVBE && limit(silicon.trap()) && limit(ours.trap)) {
+            // Of the segment prefixes that 64-bit mode ignores MOVBE alone lets SS make a stack fault of a general
+            // protection fault
+            // and, with REX.W behind an operand-size prefix, ES, CS and DS the other way round.
             return null;
         }
         if (intel && gather(op) && silicon.trap() == 1 && silicon.rip() == ours.rip && fault(ours)) {
