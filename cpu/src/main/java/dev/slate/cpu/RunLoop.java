@@ -62,11 +62,15 @@ final class RunLoop {
         return needsCare() ? carefulStep(limit) : block(limit);
     }
 
-    /** Whether something is to be asked before or after the next instruction. */
+    /**
+     * Whether something is to be asked before or after the next instruction. An interrupt that waits while IF is 0 asks for nothing: what
+     * sets IF (STI, POPF, IRET, a task switch and their like) leaves the interpreter, and machine code that does asks it.
+     */
     boolean needsCare() {
-        return (s.flagsSystem & (CpuState.TF | CpuState.RF)) != 0
+        int flags = s.flagsSystem;
+        return (flags & (CpuState.TF | CpuState.RF)) != 0
                 || s.interruptShadow != 0
-                || controls.irqWindow
+                || controls.irqWindow && (flags & CpuState.IF) != 0
                 || controls.nmiWindow
                 || controls.singleStep
                 || debug.pending != 0

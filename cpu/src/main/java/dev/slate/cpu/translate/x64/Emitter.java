@@ -385,7 +385,7 @@ final class Emitter extends Reencoding {
         a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), -8);
     }
 
-    /** POPF at CPL 0 that changes no more of the system flags than IF; for more the interpreter is asked. */
+    /** POPF at CPL 0 that changes no more of the system flags than IF, nor that while an interrupt waits for it: the interpreter is asked. */
     private void popFlags() {
         beginAccess();
         a.mov(RCX, Registers.home(CpuState.RSP));
@@ -393,7 +393,9 @@ final class Emitter extends Reencoding {
         a.load(RAX, RCX, 0);
         a.load32(RCX, R15, StateBlock.SYSTEM);
         a.arithmetic32(Assembler.XOR, RCX, RAX);
-        a.testConstant32(RCX, CpuState.TF | CpuState.DF | CpuState.NT | CpuState.AC | CpuState.ID | CpuState.IOPL);
+        a.byte1(0x41);
+        a.byte1(0x85); // test [r15 + POPF_ASKS], ecx
+        a.memory(RCX, R15, StateBlock.POPF_ASKS);
         later.interpret(a.jumpForwardIf(Assembler.NE), site(0, next, 0));
         a.arithmeticConstant32(Assembler.AND, RCX, CpuState.IF);
         // XOR of what differs sets IF to the image's.

@@ -57,6 +57,8 @@ final class StateBlock {
     static final int STRING_RDI = 640;
     static final int STRING_RSI = 648;
     static final int STRING_COUNT = 656;
+    /** Flags whose change by POPF is the interpreter's. */
+    static final int POPF_ASKS = 664;
     /** The host's stack pointer behind the entry, for faults that come deeper. */
     static final int HOST_RSP = 96;
 
@@ -141,8 +143,14 @@ final class StateBlock {
 
     // ------------------------------------------------------------------ registers and flags
 
-    /** General registers, flags and segment bases from the processor's state. */
-    void take() {
+    /**
+     * General registers, flags and segment bases from the processor's state.
+     *
+     * @param irqWindow whether it must be noticed that interrupts are let in
+     */
+    void take(boolean irqWindow) {
+        int asks = CpuState.TF | CpuState.DF | CpuState.NT | CpuState.AC | CpuState.ID | CpuState.IOPL;
+        put32(POPF_ASKS, irqWindow ? asks | CpuState.IF : asks);
         long[] gpr = s.gpr;
         for (int i = 0; i < 16; i++) {
             HostMemory.put64(base + GPR + 8 * i, gpr[i]);

@@ -315,7 +315,7 @@ public final class X64Translator implements Translator {
         long missedAt = -1;
         int misses = 0;
         figures.entries++;
-        state.take();
+        state.take(cpu.controls.irqWindow);
         for (; ; ) {
             state.put32(StateBlock.WANT_VECTORS, wantVectors ? 1 : 0);
             ExecutableMemory.call(stubs.enter, state.address, target);
@@ -361,7 +361,7 @@ public final class X64Translator implements Translator {
                     if (wantVectors) {
                         state.takeVectors();
                     }
-                    state.take();
+                    state.take(cpu.controls.irqWindow);
                 }
                 case Exits.VECTORS -> {
                     state.takeVectors();

@@ -220,6 +220,21 @@ final class TranslatedProgramTest {
         m.cpu.serialize();
     }
 
+    private void same(String name) {
+        CpuState a = interpreted.cpu.s;
+        CpuState b = translated.cpu.s;
+        assertThat(b.rip).as(name).isEqualTo(a.rip);
+        assertThat(b.rflags()).as(name).isEqualTo(a.rflags());
+        for (int i = 0; i < 16; i++) {
+            assertThat(b.gpr[i]).as(name + ", register " + i).isEqualTo(a.gpr[i]);
+        }
+        for (int i = 0; i < DATA_BYTES; i += 8) {
+            assertThat(HostMemory.get64(translated.hva(DATA + i)))
+                    .as(name + ", data at " + i)
+                    .isEqualTo(HostMemory.get64(interpreted.hva(DATA + i)));
+        }
+    }
+
     @Test
     void random_kernels_do_what_they_do_interpreted() {
         long seed = Long.getLong("translated.seed", 11);
@@ -238,18 +253,7 @@ final class TranslatedProgramTest {
             int other = translated.cpu.run();
             String name = "program of seed " + (seed + n);
             assertThat(other).as(name).isEqualTo(exit).isEqualTo(CpuExit.HLT);
-            CpuState a = interpreted.cpu.s;
-            CpuState b = translated.cpu.s;
-            assertThat(b.rip).as(name).isEqualTo(a.rip);
-            assertThat(b.rflags()).as(name).isEqualTo(a.rflags());
-            for (int i = 0; i < 16; i++) {
-                assertThat(b.gpr[i]).as(name + ", register " + i).isEqualTo(a.gpr[i]);
-            }
-            for (int i = 0; i < DATA_BYTES; i += 8) {
-                assertThat(HostMemory.get64(translated.hva(DATA + i)))
-                        .as(name + ", data at " + i)
-                        .isEqualTo(HostMemory.get64(interpreted.hva(DATA + i)));
-            }
+            same(name);
         }
         System.out.println("translated: " + programs + " programs, seed " + seed + ", regions "
                 + translated.cpu.translation.regions + ", exits "
@@ -257,5 +261,42 @@ final class TranslatedProgramTest {
                 + translated.cpu.translation.invalidations
                 + ", resets "
                 + translated.cpu.translation.resets);
+    }
+
+    /** An interrupt waits all the time: whenever a kernel lets it in both leave, before the same instruction, and go on without it. */
+    @Test
+    void a_waiting_interrupt_finds_the_same_windows_and_code_that_lets_none_in_is_translated() {
+        long seed = Long.getLong("translated.seed", 4711);
+        long programs = Long.getLong("translated.programs", 150);
+        X64Translator translator = X64Translator.create(translated.cpu, NoFaults.GUARD, 2, 1 << 20);
+        assumeTrue(translator != null, "this host allows no executable memory");
+        translated.cpu.translator(translator);
+        long windows = 0;
+        for (long n = 0; n < programs; n++) {
+            SplittableRandom r = new SplittableRandom(seed + n);
+            program(r);
+            int rounds = 1 + r.nextInt(12);
+            long data = r.nextLong();
+            load(interpreted, new SplittableRandom(data), rounds);
+            load(translated, new SplittableRandom(data), rounds);
+            String name = "program of seed " + (seed + n);
+            int exit;
+            do {
+                interpreted.cpu.controls.irqWindow = true;
+                translated.cpu.controls.irqWindow = true;
+                do {
+                    exit = interpreted.cpu.runOne();
+                } while (exit == CpuExit.NONE);
+                assertThat(translated.cpu.run()).as(name).isEqualTo(exit).isIn(CpuExit.HLT, CpuExit.IRQ_WINDOW);
+                same(name);
+                interpreted.cpu.s.flagsSystem &= ~CpuState.IF;
+                translated.cpu.s.flagsSystem &= ~CpuState.IF;
+                windows++;
+            } while (exit == CpuExit.IRQ_WINDOW);
+        }
+        assertThat(windows).isGreaterThan(programs);
+        assertThat(translated.cpu.translation.entries).isGreaterThan(programs);
+        System.out.println("translated: " + programs + " programs, seed " + seed + ", windows " + windows + ", entries "
+                + translated.cpu.translation.entries);
     }
 }
