@@ -221,6 +221,30 @@ class LoadedTest {
     }
 
     @Test
+    void aRustClientOnMuslRuns() throws Exception {
+        needs("rustc --version", "rustc", "apt-get install -y rustc");
+        needs("musl-gcc --version", "musl-gcc", "apt-get install -y musl-tools");
+        Path library = Host.built().resolve("libvmm-musl.a");
+        Path program = Host.built().resolve("vmm-musl");
+        List<List<String>> steps = List.of(
+                List.of(
+                        "rustc",
+                        "-O",
+                        "--crate-type=staticlib",
+                        "-C",
+                        "panic=abort",
+                        "-o",
+                        library.toString(),
+                        "src/test/native/vmm-musl.rs"),
+                List.of("musl-gcc", "-static", "-o", program.toString(), library.toString()));
+        for (List<String> step : steps) {
+            Host.Result built = Host.run(Map.of(), step);
+            assertThat(built.status()).as(built.output()).isZero();
+        }
+        assertThat(Host.loaded(QUIET, List.of(), program).output()).isEqualTo("M");
+    }
+
+    @Test
     void aProgramThatIsNoneIsRefusedWithTheReason() throws Exception {
         Path text = Host.built().resolve("no-program");
         Files.writeString(text, "neither\n");
