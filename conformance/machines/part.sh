@@ -6,6 +6,8 @@
 #   npm           npm, which must be installed (a link to it)
 #   cloud-kernel  Debian's kernel for virtual machines; kernel, rt-kernel: its others
 #   busybox       Debian's static busybox
+#   kvm-host      a folder: the cloud kernel as vmlinuz, and its modules of KVM for AMD's processors
+#   nested-initrd a first root file system with these modules and a few of KVM's selftests, which must be built; of ./nested-init
 #   initrd        a first root file system for Linux, of busybox and ./init
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
@@ -98,6 +100,7 @@ qemu | npm | msb) ;; # links: looked up each time
   if [ -e "$folder/$part" ]; then
     case $part in
     initrd) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
+    nested-initrd) [ -z "$(find "$here/nested-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     *) exit 0 ;;
     esac
   fi
@@ -135,6 +138,37 @@ initrd)
   mkdir -p "$work"
   sh "$here/cpio.sh" init="$here/init" bin/busybox="$folder/busybox" >"$work/initrd"
   done_with "$work/initrd"
+  ;;
+kvm-host)
+  from_debian linux-image-cloud-amd64 'boot/vmlinuz-*'
+  mkdir "$work/kvm-host"
+  mv "$got" "$work/kvm-host/vmlinuz"
+  for name in irqbypass kvm kvm-amd; do
+    module=$(find "$work/files/lib/modules" -name "$name.ko")
+    [ -n "$module" ] || cannot "$package holds no module $name"
+    mv "$module" "$work/kvm-host/"
+  done
+  done_with "$work/kvm-host"
+  ;;
+nested-initrd)
+  selftests=$folder/../../selftests
+  [ -e "$selftests/built" ] || cannot "KVM's selftests are not built: ./slate conformance builds them"
+  another busybox
+  another kvm-host
+  mkdir -p "$work"
+  set -- init="$here/nested-init" bin/busybox="$folder/busybox"
+  for name in irqbypass kvm kvm-amd; do
+    set -- "$@" lib/$name.ko="$folder/kvm-host/$name.ko"
+  done
+  for name in userspace_io_test kvm_create_max_vcpus dirty_log_perf_test set_memory_region_test; do
+    set -- "$@" selftests/$name="$selftests/bin/$name"
+  done
+  # Their libraries, under the names by which they are asked for.
+  for library in $(ldd "$selftests/bin/dirty_log_perf_test" | tr ' ' '\n' | grep '^/\|^[[:space:]]*/' | tr -d '\t' | sort -u); do
+    set -- "$@" "${library#/}=$library"
+  done
+  sh "$here/cpio.sh" "$@" >"$work/nested-initrd"
+  done_with "$work/nested-initrd"
   ;;
 rootfs)
   another busybox
