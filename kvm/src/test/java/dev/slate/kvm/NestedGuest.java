@@ -29,9 +29,13 @@ final class NestedGuest implements AutoCloseable {
     final Guest64 g;
 
     NestedGuest(String knobs) {
+        this(knobs, false);
+    }
+
+    NestedGuest(String knobs, boolean irqchip) {
         g = new Guest64(
                 Knobs.parse("nested=on\ncpu.vendor=amd\n" + knobs),
-                false,
+                irqchip,
                 // mov rax, VMCB; vmload rax; vmrun rax; hlt
                 0x48,
                 0xc7,

@@ -15,6 +15,7 @@ import java.util.Set;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -389,6 +390,105 @@ final class NestedSvmTest {
             runToL1(n);
             assertThat(n.exitCode()).isEqualTo(0x78);
             assertThat(n.get64(0x578)).isEqualTo(L2 + 0x100);
+        }
+    }
+
+    /**
+     * Rows: whose IF is set, the hypervisor's and L2's; whether the hypervisor masks interrupts (V_INTR_MASKING); whether it intercepts them; what
+     * comes of one: an exit, L2's handler, or nothing yet.
+     */
+    @ParameterizedTest
+    @CsvSource({
+        "0, 1, 0, 1, 60",
+        "0, 0, 0, 1, 81",
+        "1, 0, 0, 1, 81",
+        "1, 0, 1, 1, 60",
+        "0, 1, 1, 1, 81",
+        "0, 1, 0, 0, 78",
+        "1, 0, 1, 0, 78",
+        "0, 1, 1, 0, 81",
+        "1, 1, 1, 1, 60"
+    })
+    void anInterruptLeavesToTheHypervisorThatWantsItWhenTheFlagThatCountsIsSet(
+            int host, int own, int masks, int wanted, String code) {
+        try (NestedGuest n = new NestedGuest("", true)) {
+            Regs r = n.g.regs();
+            r.rflags = 2 | host << 9;
+            n.g.vcpu.setRegs(r);
+            n.put64(0x570, 2 | own << 9);
+            n.put32(0x60, masks << 24);
+            n.g.gate(0x31, L2 + 0x100);
+            HostMemory.put8(n.g.hva + L2 + 0x100, 0xf4);
+            if (wanted != 0) {
+                n.intercept(0x60);
+            }
+            n.intercept(0x78);
+            // The APIC's spurious-interrupt register, which is the hypervisor's; then a port.
+            n.code("bff000e0fe c707ff010000 e680 90 0f01d9");
+            n.g.write(NestedGuest.DONE - 1, 0xe6, 0x81);
+            runToPort(n);
+            assertThat(n.g.vm.interrupts().signalMsi(0xfee0_0000, 0, 0x4031, 0)).isEqualTo(1);
+            // Behind #VMEXIT GIF is clear, so that the hypervisor's IF lets nothing through.
+            assertThat(n.g.run()).isEqualTo(new Exit.PortOut(0x81, 1, 1));
+            int expected = Integer.parseInt(code, 16);
+            assertThat(n.exitCode()).isEqualTo(expected);
+            assertThat(n.get64(0x578)).isEqualTo(expected == 0x60 ? L2 + 13 : expected == 0x78 ? L2 + 0x100 : L2 + 14);
+            assertThat(n.get64(0x88)).as("nothing was under delivery").isZero();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void initLeavesToTheHypervisorThatWantsItAndElseResetsTheProcessor(boolean wanted) {
+        try (NestedGuest n = new NestedGuest("", true)) {
+            if (wanted) {
+                n.intercept(0x63);
+            }
+            n.code("e680 90 0f01d9");
+            runToPort(n);
+            // INIT for APIC 0, as a message.
+            assertThat(n.g.vm.interrupts().signalMsi(0xfee0_0000, 0, 0x4500, 0)).isEqualTo(1);
+            NestedState state = new NestedState();
+            if (wanted) {
+                // It stays, and GIF is clear: a vCPU that halts so waits for ever.
+                n.g.write(NestedGuest.DONE - 1, 0xe6, 0x81);
+                assertThat(n.g.run()).isEqualTo(new Exit.PortOut(0x81, 1, 1));
+                assertThat(n.exitCode()).isEqualTo(0x63);
+                assertThat(n.get64(0x578)).isEqualTo(L2 + 2);
+                n.g.vcpu.getNestedState(state);
+                assertThat(state.flags).isZero();
+            } else {
+                // At the reset vector lies no memory.
+                n.g.vcpu.run(false);
+                assertThat(n.g.regs().rip).isEqualTo(0xfff0);
+                n.g.vcpu.getNestedState(state);
+                assertThat(state.flags).isEqualTo(NestedState.GIF_SET);
+            }
+        }
+    }
+
+    @Test
+    void aClientThatTakesSvmAwayEndsTheGuestsGuest() {
+        try (NestedGuest n = new NestedGuest("tdp=on")) {
+            n.nestedPaging();
+            n.put64(0x668, 0x0606_0606_0606_0606L);
+            n.code("e680 0f01d9");
+            runToPort(n);
+            Sregs s = new Sregs();
+            n.g.vcpu.getSregs(s);
+            s.efer &= ~0x1000L;
+            n.g.vcpu.setSregs(s);
+            NestedState state = new NestedState();
+            n.g.vcpu.getNestedState(state);
+            assertThat(state.flags).isEqualTo(NestedState.GIF_SET);
+            long[] pat = new long[1];
+            assertThat(n.g.vcpu.getMsr(Msr.PAT, pat)).isTrue();
+            assertThat(pat[0]).as("the hypervisor's").isEqualTo(0x0007_0406_0007_0406L);
+            // On without nested tables: memory is the machine's again, where there was none for L2.
+            n.g.write(Guest64.CODE, 0xf4);
+            n.g.start(n.g.vcpu, Guest64.CODE, Guest64.STACK);
+            n.g.vcpu.run(false);
+            assertThat(n.g.regs().rip).isEqualTo(Guest64.CODE + 1);
         }
     }
 

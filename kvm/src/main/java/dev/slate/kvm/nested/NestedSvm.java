@@ -446,9 +446,6 @@ public final class NestedSvm {
     private void backToHost(boolean told) {
         events.dropBegun();
         gif = false;
-        if (active && vmcb.nestedPaging()) {
-            s.pat = host.get64(Vmcb.G_PAT);
-        }
         host.load(s);
         s.cr0 |= CpuState.CR0_PE;
         s.flagsSystem &= ~CpuState.VM;
@@ -508,6 +505,9 @@ public final class NestedSvm {
             return false;
         }
         begin();
+        if (vmcb.nestedPaging()) {
+            s.pat = vmcb.get64(Vmcb.G_PAT);
+        }
         worldSwitched();
         return true;
     }
@@ -540,6 +540,9 @@ public final class NestedSvm {
         apic.syncCr8();
         active = false;
         stale = true;
+        if (vmcb.nestedPaging()) {
+            s.pat = host.get64(Vmcb.G_PAT);
+        }
         translations.noNestedTables();
         tsc.nestedOffset = 0;
         stats.set(VcpuStats.GUEST_MODE, 0);

@@ -92,6 +92,12 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     private final Worker.Task patience = this::kickWhoStays;
     private long stayed;
 
+    // Of KVM_RUN and of the worker: each writes its own first, and looks at the other's then.
+    private volatile boolean running;
+    private volatile boolean patient;
+
+    private boolean translates;
+
     private @Nullable Cpu processor;
 
     /** Before the next instruction PAE paging's directory pointers are loaded. */
@@ -175,12 +181,41 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     private LazyTranslator translator(Cpu c, int threshold) {
         long bytes = vm.knobs().number(Knobs.TRANSLATOR_CACHE) << 20;
-        vm.worker().schedule(patience, System.nanoTime() + PATIENCE_NANOS);
+        translates = true;
+        bePatient();
         return new LazyTranslator(c, new HostFaults(vm.host()), threshold, bytes, this::sayInterpreted);
+    }
+
+    /** KVM_RUN begins: with a translator the worker looks from now on how long the vCPU stays in the guest. */
+    void runBegins() {
+        running = true;
+        if (translates) {
+            bePatient();
+        }
+    }
+
+    private void bePatient() {
+        if (!patient) {
+            patient = true;
+            vm.worker().schedule(patience, System.nanoTime() + PATIENCE_NANOS);
+        }
+    }
+
+    /** KVM_RUN ends. */
+    void runEnds() {
+        running = false;
     }
 
     private long kickWhoStays() {
         stayed = mode.kickIfStayed(stayed);
+        if (!running) {
+            patient = false;
+            if (!running) {
+                // Whoever runs next sees that nobody looks.
+                return Worker.NEVER;
+            }
+            patient = true;
+        }
         return System.nanoTime() + PATIENCE_NANOS;
     }
 

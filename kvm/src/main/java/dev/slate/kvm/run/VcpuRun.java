@@ -86,6 +86,7 @@ public final class VcpuRun {
      */
     public int run(boolean immediateExit) {
         exit.flags = 0;
+        processor.runBegins();
         int outcome;
         try {
             outcome = runToOutcome(immediateExit);
@@ -97,6 +98,7 @@ public final class VcpuRun {
         } finally {
             // Whatever was thrown: nobody may wait for ever for this vCPU to leave.
             mmu.leaveAnyway();
+            processor.runEnds();
         }
         stats.add(VcpuStats.FPU_RELOAD);
         save();
