@@ -15,7 +15,7 @@ import java.util.List;
  * @param labels how many columns on the left hold labels and no numbers
  * @param cells row by row; what was not measured is empty
  */
-record Grid(String title, List<String> headings, int labels, List<List<String>> cells) {
+public record Grid(String title, List<String> headings, int labels, List<List<String>> cells) {
     static List<Grid> all(LabRun run) {
         return run.design().tables().stream()
                 .map(table -> of(table, run.results()))
@@ -53,6 +53,26 @@ record Grid(String title, List<String> headings, int labels, List<List<String>> 
             }
             case Table.Seed seed -> seed.figures().getOrDefault(row, "");
         };
+    }
+
+    /** Its columns aligned, for a terminal; without the title. */
+    public String text() {
+        StringBuilder text = new StringBuilder();
+        int[] widths = widths();
+        line(text, headings, widths);
+        for (List<String> line : cells) {
+            line(text, line, widths);
+        }
+        return text.toString();
+    }
+
+    private void line(StringBuilder text, List<String> line, int[] widths) {
+        StringBuilder padded = new StringBuilder();
+        for (int i = 0; i < line.size(); i++) {
+            String pad = " ".repeat(widths[i] - line.get(i).length());
+            padded.append("  ").append(i < labels ? line.get(i) + pad : pad + line.get(i));
+        }
+        text.append(padded.toString().stripTrailing()).append('\n');
     }
 
     /** Widest cell of each column. */

@@ -19,14 +19,14 @@ final class SvgPlot {
 
     private SvgPlot() {}
 
-    static String of(Plot plot, List<Plot.Series> series) {
-        Scaling x = Scaling.over(all(series, Plot.Point::x), plot.x().logarithmic(), LEFT, WIDTH - RIGHT);
+    static String of(String title, Plot.Axis xAxis, Plot.Axis yAxis, List<Plot.Series> series) {
+        Scaling x = Scaling.over(all(series, Plot.Point::x), xAxis.logarithmic(), LEFT, WIDTH - RIGHT);
         double[] lows = all(series, Plot.Point::low);
         double[] highs = all(series, Plot.Point::high);
         double[] both = java.util.Arrays.copyOf(lows, lows.length + highs.length);
         System.arraycopy(highs, 0, both, lows.length, highs.length);
         int height = Math.max(HEIGHT, TOP + series.size() * LEGEND_STEP + 10);
-        Scaling y = Scaling.over(both, plot.y().logarithmic(), HEIGHT - BOTTOM, TOP);
+        Scaling y = Scaling.over(both, yAxis.logarithmic(), HEIGHT - BOTTOM, TOP);
 
         StringBuilder svg = new StringBuilder();
         svg.append(String.format(
@@ -34,8 +34,8 @@ final class SvgPlot {
                 "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">%n",
                 WIDTH,
                 height,
-                HtmlReport.escape(plot.title())));
-        axes(svg, plot, x, y);
+                HtmlPage.escape(title)));
+        axes(svg, xAxis.name(), yAxis.name(), x, y);
         for (int i = 0; i < series.size(); i++) {
             line(svg, series.get(i), i, x, y);
         }
@@ -50,7 +50,7 @@ final class SvgPlot {
                 .toArray();
     }
 
-    private static void axes(StringBuilder svg, Plot plot, Scaling x, Scaling y) {
+    private static void axes(StringBuilder svg, String xName, String yName, Scaling x, Scaling y) {
         double bottom = HEIGHT - BOTTOM;
         for (double tick : y.ticks()) {
             svg.append(String.format(
@@ -83,12 +83,12 @@ final class SvgPlot {
                 "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>%n",
                 (x.from() + x.to()) / 2,
                 HEIGHT - 10,
-                HtmlReport.escape(plot.x().name())));
+                HtmlPage.escape(xName)));
         svg.append(String.format(
                 Locale.ROOT,
                 "<text transform=\"translate(16 %.1f) rotate(-90)\" text-anchor=\"middle\">%s</text>%n",
                 (y.from() + y.to()) / 2,
-                HtmlReport.escape(plot.y().name())));
+                HtmlPage.escape(yName)));
     }
 
     private static void line(StringBuilder svg, Plot.Series series, int number, Scaling x, Scaling y) {
@@ -114,7 +114,7 @@ final class SvgPlot {
                     x.place(point.x()),
                     y.place(point.y()),
                     series.points().size() > 20 ? "1.5" : "3.5",
-                    HtmlReport.escape(series.name()),
+                    HtmlPage.escape(series.name()),
                     Values.digits(point.x()),
                     Values.digits(point.y())));
         }
@@ -128,6 +128,6 @@ final class SvgPlot {
                 at - 4,
                 WIDTH - RIGHT + 36,
                 at,
-                HtmlReport.escape(series.name())));
+                HtmlPage.escape(series.name())));
     }
 }

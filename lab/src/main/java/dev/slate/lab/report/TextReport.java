@@ -18,27 +18,13 @@ public final class TextReport {
                 .append('\n');
         text.append(rounds(run)).append('\n');
         for (Grid grid : Grid.all(run)) {
-            text.append('\n').append(grid.title()).append('\n');
-            int[] widths = grid.widths();
-            line(text, grid.headings(), grid.labels(), widths);
-            for (List<String> cells : grid.cells()) {
-                line(text, cells, grid.labels(), widths);
-            }
+            text.append('\n').append(grid.title()).append('\n').append(grid.text());
         }
         text.append('\n');
         for (String note : run.design().notes()) {
             text.append("- ").append(note).append('\n');
         }
         return text.toString();
-    }
-
-    private static void line(StringBuilder text, List<String> cells, int labels, int[] widths) {
-        StringBuilder line = new StringBuilder();
-        for (int i = 0; i < cells.size(); i++) {
-            String pad = " ".repeat(widths[i] - cells.get(i).length());
-            line.append("  ").append(i < labels ? cells.get(i) + pad : pad + cells.get(i));
-        }
-        text.append(line.toString().stripTrailing()).append('\n');
     }
 
     /** For instance {@code 5 of 5 rounds; median, ± half the distance of the quartiles}. */

@@ -5,11 +5,11 @@ import dev.slate.lab.Sample;
 import java.util.Locale;
 
 /** Numbers as people read them. */
-final class Values {
+public final class Values {
     private Values() {}
 
     /** Median and, where the rounds differ, the spread: {@code 5.47 s ±2%}. */
-    static String text(Sample sample, Metric.Unit unit) {
+    public static String text(Sample sample, Metric.Unit unit) {
         String median = number(sample.median(), unit);
         return sample.size() > 1 && sample.varies() ? median + spread(sample) : median;
     }
@@ -56,7 +56,7 @@ final class Values {
     }
 
     /** Three digits that count, never an exponent. */
-    static String digits(double value) {
+    public static String digits(double value) {
         double size = Math.abs(value);
         if (size < 0.0005) {
             return "0";
