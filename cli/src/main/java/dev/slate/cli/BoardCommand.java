@@ -38,11 +38,20 @@ abstract class BoardCommand implements Callable<Integer> {
             description = "Run the rows whose command line or program matches.")
     private @Nullable String filter;
 
+    @Option(names = "--row", paramLabel = "NAME", description = "Run the one row that --list shows under this name.")
+    private @Nullable String only;
+
     @Option(names = "--json", paramLabel = "FILE", description = "Write the board as JSON.")
     private @Nullable Path json;
 
     @Option(names = "--board", paramLabel = "FILE", description = "Write the board as a Markdown page.")
     private @Nullable Path board;
+
+    @Option(
+            names = "--logs",
+            paramLabel = "FOLDER",
+            description = "Where the rows' logs go and what they leave; two boards of one tree at once need two.")
+    private @Nullable Path logs;
 
     @Option(
             names = "--repeat",
@@ -107,10 +116,13 @@ abstract class BoardCommand implements Callable<Integer> {
         }
         Expectations expectations = read;
         Expectations accepted = read;
-        Suite chosen = filter != null ? whole.filter(filter) : list ? whole : unfiltered(whole);
+        Suite chosen = only != null
+                ? whole.only(only)
+                : filter != null ? whole.filter(filter) : list ? whole : unfiltered(whole);
         if (chosen.rows().isEmpty()) {
             throw new CommandLine.ParameterException(
-                    spec.commandLine(), "no row matches '" + filter + "'; --list shows them all");
+                    spec.commandLine(),
+                    "no row matches '" + (only != null ? only : filter) + "'; --list shows them all");
         }
         if (list) {
             for (Row row : chosen.rows()) {
@@ -123,8 +135,9 @@ abstract class BoardCommand implements Callable<Integer> {
             return Main.UNABLE;
         }
 
-        Files.createDirectories(suite.logs());
-        RowRunner runner = new RowRunner(launcher(home), suite.programs(), unobtainable.get(), suite.logs());
+        Path work = logs == null ? suite.logs() : logs.toAbsolutePath();
+        Files.createDirectories(work);
+        RowRunner runner = new RowRunner(launcher(home), suite.programs(), unobtainable.get(), work);
         int columns = terminalColumns();
         Board result = new ConformanceRun(runner, out, columns > 0, columns)
                 .run(
@@ -134,7 +147,7 @@ abstract class BoardCommand implements Callable<Integer> {
                         row -> retry && !expectations.compare(List.of(row)).isEmpty());
         out.println();
         out.println(result.summary());
-        out.println("logs: " + home.relativize(suite.logs()));
+        out.println("logs: " + (logs == null ? home.relativize(work) : work));
 
         if (update) {
             accepted = expectations.accept(result.results());
@@ -178,7 +191,9 @@ abstract class BoardCommand implements Callable<Integer> {
     /** The command that would give this board again; where it is written to is left out. */
     private String commandLine() {
         StringBuilder text = new StringBuilder("./slate " + spec.qualifiedName().substring("slate ".length()));
-        if (filter != null) {
+        if (only != null) {
+            text.append(" --row '").append(only).append('\'');
+        } else if (filter != null) {
             text.append(" --filter '").append(filter).append('\'');
         }
         for (String knob : knobs) {

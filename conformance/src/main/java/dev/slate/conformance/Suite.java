@@ -58,6 +58,11 @@ public record Suite(List<Row> rows) {
         return new Suite(chosen);
     }
 
+    /** The row of that name; without rows where there is none. */
+    public Suite only(String name) {
+        return new Suite(rows.stream().filter(row -> row.name().equals(name)).toList());
+    }
+
     /** The rows without those that run only when they are asked for. */
     public Suite withoutExtended() {
         return new Suite(rows.stream().filter(row -> !row.extended()).toList());
