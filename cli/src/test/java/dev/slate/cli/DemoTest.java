@@ -2,6 +2,7 @@ package dev.slate.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -186,20 +187,22 @@ final class DemoTest {
 
     @Test
     void a_signal_ends_the_machine_with_the_demo() throws Exception {
-        qemu(BEGINS + "echo $$ >" + folder + "/pid\nexec sleep 6000\n");
+        qemu(BEGINS + "echo machine $$ >&2\nexec sleep 6000\n");
         ProcessBuilder builder = new ProcessBuilder(tree.resolve("slate").toString(), "demo", "linux", "--", "true")
-                .redirectErrorStream(true)
-                .redirectOutput(folder.resolve("said").toFile());
+                .redirectErrorStream(true);
         builder.environment().putAll(environment());
         Process process = builder.start();
-        Path pid = folder.resolve("pid");
-        while (!Files.exists(pid) || Files.size(pid) == 0) {
-            assertThat(process.isAlive()).as("see " + folder.resolve("said")).isTrue();
-            Thread.sleep(10);
+        BufferedReader said = process.inputReader(StandardCharsets.UTF_8);
+        String machine = said.readLine();
+        while (!machine.startsWith("machine ")) {
+            machine = said.readLine();
+            assertThat(machine)
+                    .as("a line of the machine before the demo's end")
+                    .isNotNull();
         }
         process.destroy();
         assertThat(process.waitFor()).isEqualTo(143);
-        assertThat(Path.of("/proc", Files.readString(pid).strip())).doesNotExist();
+        assertThat(Path.of("/proc", machine.substring("machine ".length()))).doesNotExist();
         assertNothingIsLeft();
     }
 
