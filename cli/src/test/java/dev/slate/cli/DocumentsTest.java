@@ -29,7 +29,19 @@ final class DocumentsTest {
     private static final Pattern INLINE_COMMAND = Pattern.compile("`((?:\\./)?slate [^`]+)`");
     private static final Pattern LINK = Pattern.compile("\\]\\(([^)#:]+)\\)");
     private static final Set<String> SHELL_COMMANDS = Set.of(
-            "run", "trace", "demo", "doctor", "test", "build", "bench", "speed", "stress", "dist", "help", "--version");
+            "run",
+            "trace",
+            "demo",
+            "doctor",
+            "test",
+            "build",
+            "bench",
+            "speed",
+            "stress",
+            "sweep",
+            "dist",
+            "help",
+            "--version");
 
     @TempDir
     private Path folder;

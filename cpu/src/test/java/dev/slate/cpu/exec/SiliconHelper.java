@@ -94,10 +94,7 @@ final class SiliconHelper implements AutoCloseable {
     }
 
     static SiliconHelper start() throws IOException, InterruptedException {
-        Path source = Path.of("src/test/native/silicon.c");
-        if (!Files.exists(source)) {
-            source = Path.of("cpu").resolve(source);
-        }
+        Path source = Path.of(System.getProperty("slate.root", ".."), "cpu/src/test/native/silicon.c");
         // Not on a disk, whose writing back takes pages away.
         Path memory = Path.of("/dev/shm");
         Path folder = Files.isWritable(memory)

@@ -11,11 +11,14 @@ import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.decode.RowBytes;
 import dev.slate.cpu.mem.Scratch;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.TreeMap;
+import java.util.zip.CRC32C;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -67,7 +70,8 @@ final class SiliconTest {
                 & ~Feature.bit(Feature.PKU);
     }
 
-    private static final class Run {
+    /** The cases of one seed. What it compared, and what the interpreter made of it, hangs on the seed and on how many there are alone. */
+    static final class Run {
         private final long seed;
         /** 16- and 32-bit code in {@link SiliconSegments}, not flat code of mostly 64 bits. */
         private final boolean segments;
@@ -84,6 +88,8 @@ final class SiliconTest {
         private final SiliconCase in = new SiliconCase();
         private final SiliconCase out = new SiliconCase();
         private long sequences;
+        private final CRC32C digest = new CRC32C();
+        private final ByteBuffer digested = ByteBuffer.allocate(24);
         /** Cases compared, by {@link Mode}. */
         private final long[] byMode = new long[3];
 
@@ -187,6 +193,12 @@ final class SiliconTest {
                     continue;
                 }
                 compared[row]++;
+                digest.update(digested.clear()
+                        .putLong(interpreted.rip)
+                        .putLong(interpreted.sum)
+                        .putInt(row)
+                        .putInt(interpreted.trap)
+                        .flip());
                 byMode[b.mode]++;
                 sequences += b.count > 1 ? 1 : 0;
                 String difference = comparison.difference(in, b, out, interpreted);
@@ -255,6 +267,12 @@ final class SiliconTest {
                     ? b.mode == Mode.BITS16 ? "segmented16" : "segmented32"
                     : b.mode != Mode.BITS64 ? "stepped32" : stepped(i) ? "stepped" : "direct";
             return HostProcessor.intel() ? "intel-" + how : how;
+        }
+
+        /** For instance {@code 1024 cases, 0 differ, digest 12345}. */
+        String line() {
+            return Arrays.stream(compared).sum() + " cases, "
+                    + Arrays.stream(different).sum() + " differ, digest " + digest.getValue();
         }
 
         private void report(long nanos) {

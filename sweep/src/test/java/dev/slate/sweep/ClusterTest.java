@@ -1,0 +1,267 @@
+package dev.slate.sweep;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/** Sweeps on Spark's own standalone master and workers, on the loopback interface, with processes that are the real ones. */
+class ClusterTest {
+    private static final Path MODULE =
+            SweepFileTest.HOME.resolve("sweep").toAbsolutePath().normalize();
+
+    @TempDir
+    private Path folder;
+
+    private final List<Process> processes = new ArrayList<>();
+    private final ByteArrayOutputStream said = new ByteArrayOutputStream();
+    private String master = "";
+
+    @BeforeEach
+    void slateIsBuilt() {
+        assumeTrue(
+                Files.exists(SweepFileTest.HOME.resolve("device/target/slate.built")),
+                "Slate is not built (./slate build)");
+        System.setProperty("slate.home", SweepFileTest.HOME.toString());
+    }
+
+    @AfterEach
+    void end() {
+        processes.forEach(ClusterTest::kill);
+    }
+
+    private static void kill(Process process) {
+        process.descendants().toList().forEach(ProcessHandle::destroyForcibly);
+        process.destroyForcibly();
+    }
+
+    private Process spark(String files, String... arguments) throws IOException {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin/java").toString(),
+                "@" + MODULE.resolve("jvm.options"),
+                "-Xmx256m",
+                "-cp",
+                MODULE.resolve("target/spark/jars") + "/*"));
+        command.addAll(List.of(arguments));
+        ProcessBuilder builder = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(
+                        folder.resolve("spark-" + processes.size() + ".log").toFile());
+        builder.environment().put("SPARK_HOME", MODULE.resolve("target/spark").toString());
+        // Without it Spark's launcher looks for a tree of its own sources.
+        builder.environment().put("SPARK_SCALA_VERSION", "2.13");
+        builder.environment().put("SPARK_LOCAL_IP", "127.0.0.1");
+        builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+        if (!files.isEmpty()) {
+            // Spark's own files lie elsewhere: without those its master gives the worker up by itself.
+            builder.environment().put("SPARK_LOCAL_DIRS", folder.toString());
+            builder.environment().put("JAVA_TOOL_OPTIONS", "-Djava.io.tmpdir=" + files);
+        }
+        Process process = builder.start();
+        processes.add(process);
+        return process;
+    }
+
+    /** A master and two workers with two processors each; returns the workers. */
+    private List<Process> cluster() throws Exception {
+        return cluster("");
+    }
+
+    /** Here the first worker has its files there. */
+    private List<Process> cluster(String files) throws Exception {
+        int port;
+        try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            port = free.getLocalPort();
+        }
+        spark(
+                "",
+                "org.apache.spark.deploy.master.Master",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "" + port,
+                "--webui-port",
+                "0");
+        for (boolean up = false; !up; ) {
+            try (Socket probe = new Socket(InetAddress.getLoopbackAddress(), port)) {
+                up = probe.isConnected();
+            } catch (IOException notYet) {
+                assertThat(processes.getFirst().isAlive())
+                        .as("the master lives")
+                        .isTrue();
+                Thread.sleep(100);
+            }
+        }
+        master = "spark://127.0.0.1:" + port;
+        List<Process> workers = new ArrayList<>();
+        for (int i = 0; i < 2; i++) {
+            workers.add(spark(
+                    i == 0 ? files : "",
+                    "org.apache.spark.deploy.worker.Worker",
+                    "--host",
+                    "127.0.0.1",
+                    "--cores",
+                    "2",
+                    "--memory",
+                    "1g",
+                    "--work-dir",
+                    folder.resolve("worker" + i).toString(),
+                    "--webui-port",
+                    "0",
+                    master));
+        }
+        return workers;
+    }
+
+    private int sweep(String where, String output, String yaml) throws IOException {
+        Path file = folder.resolve(output + ".yaml");
+        Files.writeString(file, yaml);
+        said.reset();
+        return SweepCommand.commandLine()
+                .setErr(new PrintWriter(said, true, StandardCharsets.UTF_8))
+                .execute(
+                        "--master",
+                        where,
+                        "--conf",
+                        "spark.driver.host=127.0.0.1",
+                        "--conf",
+                        "spark.executor.extraClassPath=" + MODULE.resolve("target/classes"),
+                        "--output",
+                        folder.resolve(output).toString(),
+                        file.toString());
+    }
+
+    private String said() {
+        return said.toString(StandardCharsets.UTF_8);
+    }
+
+    private List<JsonNode> results(String output) throws IOException {
+        Path file = folder.resolve(output).resolve("results.jsonl");
+        JsonMapper json = JsonMapper.builder().build();
+        return Files.exists(file)
+                ? Files.readAllLines(file).stream().map(json::readTree).toList()
+                : List.of();
+    }
+
+    @Test
+    void ofTwoHundredJobsEachCountsOnceThoughAWorkerIsKilled() throws Exception {
+        Process lost = cluster().getFirst();
+        Path begun = folder.resolve("begun");
+        Files.createFile(begun);
+        String yaml = """
+                jobs:
+                  - run: [sh, -c, 'echo {n} >>%s; sleep 0.2; echo n={n}']
+                    with: {n: [%s]}
+                    measure: {n: 'n=([0-9]+)'}
+                """.formatted(begun, numbers(200));
+        CompletableFuture<Integer> status = CompletableFuture.supplyAsync(() -> {
+            try {
+                return sweep(master, "lost", yaml);
+            } catch (IOException e) {
+                throw new java.io.UncheckedIOException(e);
+            }
+        });
+        while (results("lost").size() < 40 && !status.isDone()) {
+            Thread.sleep(20);
+        }
+        // Both have begun, or nothing would be lost.
+        assertThat(lost.descendants()).as("the first worker's executor").isNotEmpty();
+        kill(lost);
+        assertThat(status.get()).isZero();
+        List<JsonNode> results = results("lost");
+        assertThat(results).hasSize(200);
+        assertThat(results.stream().map(result -> result.path("job").asString()).distinct())
+                .hasSize(200);
+        assertThat(results.stream()
+                        .mapToInt(result -> result.path("measures").path("n").asInt())
+                        .sorted()
+                        .toArray())
+                .isEqualTo(java.util.stream.IntStream.rangeClosed(1, 200).toArray());
+        assertThat(results)
+                .allSatisfy(
+                        result -> assertThat(result.path("result").asString()).isEqualTo("pass"));
+        System.out.println("begun " + Files.readAllLines(begun).size() + " times");
+
+        // All is there, so nothing runs; with a cut one it goes on with that.
+        assertThat(sweep("local[1]", "lost", yaml)).isZero();
+        Path file = folder.resolve("lost/results.jsonl");
+        int runs = Files.readAllLines(begun).size();
+        Files.writeString(file, Files.readString(file).stripTrailing());
+        assertThat(sweep("local[1]", "lost", yaml)).isZero();
+        assertThat(Files.readAllLines(begun)).hasSize(runs + 1);
+        assertThat(results("lost")).hasSize(200);
+        assertThat(Files.readString(folder.resolve("lost/page.html"))).contains("<svg", "seconds by n");
+        assertThat(Files.readAllLines(folder.resolve("lost/table.txt"))).hasSize(201);
+    }
+
+    @Test
+    void siliconsCasesOnTwoWorkersAreThoseOfOneRunSeedBySeed() throws Exception {
+        assumeTrue(
+                Files.exists(SweepFileTest.HOME.resolve("cpu/target/slate-cpu.jar")),
+                "module cpu has no jar (./slate build)");
+        String yaml = "jobs:\n  - silicon: 1..4\n    cases: 4096\n";
+        cluster();
+        assertThat(sweep(master, "many", yaml)).isZero();
+        assertThat(sweep("local[1]", "one", yaml)).isZero();
+        assertThat(digests("many")).hasSize(4).isEqualTo(digests("one"));
+        assertThat(digests("one").values().stream().distinct()).hasSize(4);
+    }
+
+    private Map<String, String> digests(String output) throws IOException {
+        Map<String, String> digests = new TreeMap<>();
+        for (JsonNode result : results(output)) {
+            digests.put(result.path("job").asString(), result.path("measures").toString());
+        }
+        return digests;
+    }
+
+    @Test
+    void aWorkerWithoutDiskLeavesItsJobsToTheOther() throws Exception {
+        cluster("/proc/no/such");
+        String yaml = "jobs: [{run: [sh, -c, 'sleep 1; : {n}'], with: {n: [" + numbers(12) + "]}}]";
+        assertThat(sweep(master, "disk", yaml)).as(said()).isZero();
+        assertThat(results("disk")).hasSize(12);
+    }
+
+    @Test
+    void aMasterThatIsNotThereAndAMachineWithoutDiskAreSaid() throws Exception {
+        String before = System.getProperty("java.io.tmpdir");
+        System.setProperty("java.io.tmpdir", "/proc/no/such");
+        try {
+            assertThat(sweep("local[1]", "none", "jobs: [{run: 'true'}]")).isEqualTo(SweepCommand.UNABLE);
+        } finally {
+            System.setProperty("java.io.tmpdir", before);
+        }
+        assertThat(results("none")).isEmpty();
+        assertThat(said()).contains("can't write to /proc/no/such: no such folder");
+        assertThat(sweep("sparkle://x", "none", "jobs: [{run: 'true'}]")).isEqualTo(SweepCommand.UNABLE);
+        assertThat(said()).contains("Spark can't use the master sparkle://x");
+    }
+
+    private static String numbers(int count) {
+        StringBuilder numbers = new StringBuilder("1");
+        for (int i = 2; i <= count; i++) {
+            numbers.append(", ").append(i);
+        }
+        return numbers.toString();
+    }
+}
