@@ -12,6 +12,7 @@
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb
+#   xen, u-boot, u-boot-64, installer-kernel, installer-initrd: guests from Debian's packages
 #
 # Needs no root: packages are downloaded and unpacked below FOLDER, with lists of their own where apt's are missing or stale.
 set -eu
@@ -127,6 +128,28 @@ kernel)
   ;;
 rt-kernel)
   from_debian linux-image-rt-amd64 'boot/vmlinuz-*'
+  done_with "$got"
+  ;;
+xen)
+  # QEMU takes a packed one for a kernel of real mode and starts it in silence.
+  from_debian xen-hypervisor-4.17-amd64 'boot/xen-*.gz'
+  gzip -dc "$got" >"$work/xen"
+  done_with "$work/xen"
+  ;;
+u-boot)
+  from_debian u-boot-qemu 'usr/lib/u-boot/qemu-x86/u-boot.rom'
+  done_with "$got"
+  ;;
+u-boot-64)
+  from_debian u-boot-qemu 'usr/lib/u-boot/qemu-x86_64/u-boot.rom'
+  done_with "$got"
+  ;;
+installer-kernel)
+  from_debian debian-installer-12-netboot-amd64 'usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/linux'
+  done_with "$got"
+  ;;
+installer-initrd)
+  from_debian debian-installer-12-netboot-amd64 'usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/initrd.gz'
   done_with "$got"
   ;;
 busybox)
