@@ -56,7 +56,7 @@ public final class Knobs {
             "");
     public static final Knob TRANSLATOR = choice(
             "cpu.translator",
-            "off",
+            "on",
             List.of("off", "on", "eager"),
             "Run hot 64-bit guest code as machine code of the host; eager: all of it, at its first entry.",
             "");

@@ -15,6 +15,7 @@ public final class LazyTranslator implements Translator {
     private final FaultGuard guard;
     private final int threshold;
     private final long codeBytes;
+    private final Runnable made;
     private final Runnable refused;
 
     /**
@@ -22,13 +23,15 @@ public final class LazyTranslator implements Translator {
      *
      * @param threshold how often a block is entered before it is translated
      * @param codeBytes size of the memory for code
+     * @param made told when the first block is about to be translated
      * @param refused told when the host allows no executable memory, so that all code is interpreted
      */
-    public LazyTranslator(Cpu cpu, FaultGuard guard, int threshold, long codeBytes, Runnable refused) {
+    public LazyTranslator(Cpu cpu, FaultGuard guard, int threshold, long codeBytes, Runnable made, Runnable refused) {
         this.cpu = cpu;
         this.guard = guard;
         this.threshold = threshold;
         this.codeBytes = codeBytes;
+        this.made = made;
         this.refused = refused;
     }
 
@@ -46,8 +49,10 @@ public final class LazyTranslator implements Translator {
         cpu.translator(real);
         if (real == null) {
             refused.run();
+            return false;
         }
-        return real != null && real.enters(b);
+        made.run();
+        return real.enters(b);
     }
 
     @Override

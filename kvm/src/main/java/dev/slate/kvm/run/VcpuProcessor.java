@@ -181,9 +181,14 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     private LazyTranslator translator(Cpu c, int threshold) {
         long bytes = vm.knobs().number(Knobs.TRANSLATOR_CACHE) << 20;
+        return new LazyTranslator(
+                c, new HostFaults(vm.host()), threshold, bytes, this::translates, this::sayInterpreted);
+    }
+
+    /** The first block is about to be translated: from now on the worker looks how long the vCPU stays in the guest. */
+    private void translates() {
         translates = true;
         bePatient();
-        return new LazyTranslator(c, new HostFaults(vm.host()), threshold, bytes, this::sayInterpreted);
     }
 
     /** KVM_RUN begins: with a translator the worker looks from now on how long the vCPU stays in the guest. */
