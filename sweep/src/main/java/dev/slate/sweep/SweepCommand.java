@@ -146,7 +146,7 @@ public final class SweepCommand implements Callable<Integer> {
             // What is timed comes last, so that it waits for nothing else's end but once.
             for (boolean timed : new boolean[] {false, true}) {
                 spark.run(left.stream().filter(job -> job.timed() == timed).toList(), (job, result) -> {
-                    if (result.get("result").equals(SparkRun.TROUBLE)) {
+                    if (SparkRun.TROUBLE.equals(result.get("result"))) {
                         trouble.set(job.id() + ": " + result.get("reason"));
                     } else {
                         Map<String, Object> kept = reported(result);
@@ -205,7 +205,7 @@ public final class SweepCommand implements Callable<Integer> {
 
     /** Whether a result is no reason to look. */
     static boolean passed(Map<String, Object> result) {
-        return !result.get("result").equals("fail") && !result.get("result").equals("limit");
+        return !"fail".equals(result.get("result")) && !"limit".equals(result.get("result"));
     }
 
     private int report(List<Job> jobs, Journal journal, Path folder, String name) throws IOException {
