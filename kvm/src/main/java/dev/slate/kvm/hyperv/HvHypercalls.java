@@ -37,7 +37,6 @@ public final class HvHypercalls {
     private static final long INVALID_PARAMETER = 5;
     private static final long ACCESS_DENIED = 6;
     private static final long OPERATION_DENIED = 8;
-    private static final long INVALID_PORT = 0x11;
 
     private static final long FAST = 1 << 16;
     private static final int VARIABLE_HEADER = 17;
