@@ -53,6 +53,10 @@ final class Ioctl {
     static final int SET_CLOCK = 0x4030ae7b;
     static final int GET_CLOCK = 0x8030ae7c;
     static final int HYPERV_EVENTFD = 0x4018aebd;
+    static final int XEN_HVM_CONFIG = 0x4038ae7a;
+    static final int XEN_HVM_GET_ATTR = 0xc048aec8;
+    static final int XEN_HVM_SET_ATTR = 0x4048aec9;
+    static final int XEN_HVM_EVTCHN_SEND = 0x400caed0;
     static final int X86_SET_MSR_FILTER = 0x4188aec6;
 
     // ---- On a VM or a vCPU ----
@@ -103,6 +107,8 @@ final class Ioctl {
     static final int SET_VAPIC_ADDR = 0x4008ae93;
     static final int X86_SETUP_MCE = 0x4008ae9c;
     static final int X86_SET_MCE = 0x4040ae9e;
+    static final int XEN_VCPU_GET_ATTR = 0xc048aeca;
+    static final int XEN_VCPU_SET_ATTR = 0x4048aecb;
     static final int KVMCLOCK_CTRL = 0x0000aead;
     static final int GET_NESTED_STATE = 0xc080aebe;
     static final int SET_NESTED_STATE = 0x4080aebf;

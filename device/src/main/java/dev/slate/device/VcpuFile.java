@@ -256,6 +256,7 @@ final class VcpuFile extends KvmFile {
             case Ioctl.SET_CPUID -> Cpuids.setOld(vcpu, arg, scratch);
             case Ioctl.SET_CPUID2 -> Cpuids.set(vcpu, arg, scratch);
             case Ioctl.GET_CPUID2 -> Cpuids.get(vcpu.getCpuid(), arg, scratch);
+            case Ioctl.XEN_VCPU_GET_ATTR, Ioctl.XEN_VCPU_SET_ATTR -> XenIoctls.ofVcpu(vcpu, request, arg, scratch);
             case Ioctl.GET_SUPPORTED_HV_CPUID -> Cpuids.get(vcpu.supportedHypervCpuid(), arg, scratch);
             case Ioctl.GET_MSRS -> {
                 return Msrs.get(vm.vm().kvm(), vcpu, arg, scratch);

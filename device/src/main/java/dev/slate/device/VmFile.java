@@ -87,6 +87,8 @@ final class VmFile extends KvmFile {
                 yield 0;
             }
             case Ioctl.HYPERV_EVENTFD -> hypervEventFd(arg, scratch);
+            case Ioctl.XEN_HVM_CONFIG, Ioctl.XEN_HVM_GET_ATTR, Ioctl.XEN_HVM_SET_ATTR, Ioctl.XEN_HVM_EVTCHN_SEND ->
+                XenIoctls.ofVm(vm.xen(), request, arg, scratch);
             case Ioctl.X86_SET_MSR_FILTER -> Msrs.filter(vm, arg, scratch);
             case Ioctl.GET_STATS_FD -> StatsFile.open(this, "kvm-" + Native.pid(), vm.stats());
             case Ioctl.RESET_DIRTY_RINGS -> vm.resetDirtyRings();

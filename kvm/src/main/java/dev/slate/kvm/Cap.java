@@ -6,6 +6,7 @@ import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.memslot.GuestMemory;
 import dev.slate.kvm.msr.MceFile;
 import dev.slate.kvm.state.GuestDebug;
+import dev.slate.kvm.xen.XenDomain;
 import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -58,6 +59,7 @@ public enum Cap {
     PIT_STATE2(35, 1),
     IOEVENTFD(36, 1),
     SET_IDENTITY_MAP_ADDR(37, 1),
+    XEN_HVM(38, XenDomain.FEATURES),
     ADJUST_CLOCK(39, ClockData.TSC_STABLE | ClockData.REALTIME | ClockData.HOST_TSC),
     INTERNAL_ERROR_DATA(40, 1),
     VCPU_EVENTS(41, 1),

@@ -3,7 +3,8 @@ package dev.slate.kvm;
 /**
  * Where a global system interrupt goes ({@code struct kvm_irq_routing_entry}): with {@link #IRQCHIP} to a pin ({@code second}) of a chip
  * ({@code first}), with {@link #MSI} out as a message to an address ({@code first} low, {@code second} high) with data ({@code third}); with
- * {@link #HV_SINT} to a source ({@code second}) of Hyper-V's SynIC of a virtual processor ({@code first}).
+ * {@link #HV_SINT} to a source ({@code second}) of Hyper-V's SynIC of a virtual processor ({@code first}); with
+ * {@link #XEN_EVTCHN} to a port ({@code first}) of a vCPU ({@code second}) with a priority ({@code third}).
  */
 public record GsiRoute(int gsi, int type, int flags, int first, int second, int third) {
     /** {@code KVM_IRQ_ROUTING_IRQCHIP}. */
@@ -13,6 +14,12 @@ public record GsiRoute(int gsi, int type, int flags, int first, int second, int 
 
     /** {@code KVM_IRQ_ROUTING_HV_SINT}. */
     public static final int HV_SINT = 4;
+
+    /** {@code KVM_IRQ_ROUTING_XEN_EVTCHN}. */
+    public static final int XEN_EVTCHN = 5;
+
+    /** {@code KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL}: the only priority. */
+    public static final int XEN_PRIORITY_2LEVEL = -1;
 
     /** {@code KVM_MSI_VALID_DEVID}: the only flag, of messages; nothing here looks at device ids. */
     public static final int MSI_VALID_DEVID = 1;

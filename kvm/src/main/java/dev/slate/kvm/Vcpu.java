@@ -480,6 +480,26 @@ public final class Vcpu implements AutoCloseable {
         }
     }
 
+    /** {@code KVM_XEN_VCPU_SET_ATTR}. @param u eight words: the union @throws KvmException ENOENT, EINVAL, EFAULT */
+    public void setXenAttribute(int type, long[] u) {
+        mutex.lock();
+        try {
+            parts.xen.setAttribute(type, u);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** {@code KVM_XEN_VCPU_GET_ATTR}. @throws KvmException ENOENT, EINVAL */
+    public void getXenAttribute(int type, long[] u) {
+        mutex.lock();
+        try {
+            parts.xen.getAttribute(type, u);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
     /** {@code KVM_GET_SUPPORTED_HV_CPUID}. */
     public List<CpuidEntry> supportedHypervCpuid() {
         return vm.kvm().supportedHypervCpuid(apic.inKernel());

@@ -155,6 +155,16 @@ public final class VcpuExit {
      */
     public final long[] hypervData = new long[HYPERV_WORDS];
 
+    // ---- XEN ----
+    /** Whether the guest was in 64-bit mode: then its registers are the 64-bit ones. */
+    public boolean xenLongmode;
+
+    public int xenCpl;
+    public long xenInput;
+    public final long[] xenParams = new long[6];
+    /** The client's answer. */
+    public long xenResult;
+
     // ---- TPR_ACCESS ----
     public long tprRip;
     public boolean tprIsWrite;

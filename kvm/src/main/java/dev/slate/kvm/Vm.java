@@ -26,6 +26,7 @@ import dev.slate.kvm.setting.VmSettings;
 import dev.slate.kvm.stats.DebugFiles;
 import dev.slate.kvm.stats.ShadowFigures;
 import dev.slate.kvm.stats.VmStats;
+import dev.slate.kvm.xen.XenDomain;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
@@ -66,6 +67,7 @@ public final class Vm implements AutoCloseable {
     private final VmClock clock;
     private final Interrupts interrupts;
     private final Partition partition;
+    private final XenDomain xen;
     private final VmParts parts;
     private final DebugFiles debugFiles = new DebugFiles(new Shown());
     private final ReentrantLock lock = new ReentrantLock();
@@ -101,6 +103,8 @@ public final class Vm implements AutoCloseable {
         this.clock = new VmClock(host);
         this.partition = new Partition(
                 clock, modes, interrupts.irqchip(), settings, kvm.supported().intel());
+        this.xen = new XenDomain(host, context, clock, settings);
+        interrupts.irqchip().sendEventsTo(xen);
         settings.tscKhz = (int) host.tscKhz();
         settings.haltPollNanos = kvm.knobs().number(Knobs.HALT_POLL_NS);
         this.parts = new VmParts(
@@ -119,6 +123,7 @@ public final class Vm implements AutoCloseable {
                 new TscSync(host),
                 clock,
                 partition,
+                xen,
                 interrupts.irqchip(),
                 interrupts.ports(),
                 interrupts.memory());
@@ -239,6 +244,7 @@ public final class Vm implements AutoCloseable {
             vcpus = table;
             createdVcpus++;
             partition.add(vcpu.parts().hyperV);
+            xen.add(vcpu.parts().xen);
             modes.add(vcpu.mode());
             LocalApic lapic = vcpu.parts().apic.lapic();
             if (lapic != null) {
@@ -548,7 +554,12 @@ public final class Vm implements AutoCloseable {
         }
     }
 
-    // ------------------------------------------------------------------ Hyper-V
+    // ------------------------------------------------------------------ Xen and Hyper-V
+
+    /** Xen's interface to the guest. */
+    public Xen xen() {
+        return new Xen(xen);
+    }
 
     /** {@code KVM_HYPERV_EVENTFD_DEASSIGN}. */
     public static final int HYPERV_EVENTFD_DEASSIGN = 1;
@@ -633,6 +644,7 @@ public final class Vm implements AutoCloseable {
         }
         interrupts.close();
         partition.close();
+        xen.close();
         nxHugePages.close();
         for (Vcpu v : vcpus) {
             if (v != null) {

@@ -96,6 +96,21 @@ public final class Abi {
             "kvm_ioeventfd", u64("datamatch"), u64("addr"), u32("len"), u32("fd"), u32("flags"), u8s("pad", 36));
     public static final Struct HYPERV_EVENTFD =
             Struct.of("kvm_hyperv_eventfd", u32("conn_id"), u32("fd"), u32("flags"), u32s("padding", 3));
+    public static final Struct XEN_HVM_CONFIG = Struct.of(
+            "kvm_xen_hvm_config",
+            u32("flags"),
+            u32("msr"),
+            u64("blob_addr_32"),
+            u64("blob_addr_64"),
+            u8("blob_size_32"),
+            u8("blob_size_64"),
+            u8s("pad2", 30));
+    /** {@code struct kvm_xen_vcpu_attr} is the same but for what its union holds. */
+    public static final Struct XEN_ATTR =
+            Struct.of("kvm_xen_hvm_attr", u16("type"), Struct.u16s("pad", 3), union("u", u64s("pad", 8)));
+
+    public static final Struct XEN_EVTCHN =
+            Struct.of("kvm_irq_routing_xen_evtchn", u32("port"), u32("vcpu"), u32("priority"));
     public static final Struct COALESCED_MMIO_ZONE =
             Struct.of("kvm_coalesced_mmio_zone", u64("addr"), u32("size"), union(u32("pad"), u32("pio")));
     public static final Struct TPR_ACCESS_CTL =

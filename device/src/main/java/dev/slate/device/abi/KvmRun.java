@@ -46,6 +46,13 @@ public final class KvmRun {
                             u64("recv_page"),
                             u64("pending_page"))));
 
+    /** {@code struct kvm_xen_exit}. */
+    public static final Struct XEN = Struct.of(
+            "kvm_xen_exit",
+            u32("type"),
+            gap(4),
+            union("u", inner("hcall", u32("longmode"), u32("cpl"), u64("input"), u64("result"), u64s("params", 6))));
+
     public static final Struct LAYOUT = Struct.of(
             "kvm_run",
             u8("request_interrupt_window"),
@@ -71,6 +78,7 @@ public final class KvmRun {
                     inner("eoi", u8("vector")),
                     inner("msr", u8("error"), u8s("pad", 7), u32("reason"), u32("index"), u64("data")),
                     HYPERV.as("hyperv"),
+                    XEN.as("xen"),
                     u8s("padding", 256)),
             u64("kvm_valid_regs"),
             u64("kvm_dirty_regs"),
@@ -117,6 +125,13 @@ public final class KvmRun {
     private static final long MSR_DATA = LAYOUT.at("msr.data");
     private static final long HYPERV_TYPE = LAYOUT.at("hyperv.type");
     private static final long HYPERV_DATA = LAYOUT.at("hyperv.u");
+    private static final long XEN_TYPE = LAYOUT.at("xen.type");
+    private static final long XEN_LONGMODE = LAYOUT.at("xen.u.hcall.longmode");
+    private static final long XEN_CPL = LAYOUT.at("xen.u.hcall.cpl");
+    private static final long XEN_INPUT = LAYOUT.at("xen.u.hcall.input");
+    private static final long XEN_RESULT = LAYOUT.at("xen.u.hcall.result");
+    private static final long XEN_PARAMS = LAYOUT.at("xen.u.hcall.params");
+    private static final int XEN_HCALL = 1;
     private static final long VALID_REGS = LAYOUT.at("kvm_valid_regs");
     private static final long DIRTY_REGS = LAYOUT.at("kvm_dirty_regs");
     /** Where {@code s.regs} begins. */
@@ -155,6 +170,7 @@ public final class KvmRun {
                 }
             }
             case VcpuExit.HYPERCALL -> exit.hypercallRet = get64(run + HYPERCALL_RET);
+            case VcpuExit.XEN -> exit.xenResult = get64(run + XEN_RESULT);
             case VcpuExit.HYPERV -> {
                 for (int i = 0; i < VcpuExit.HYPERV_WORDS; i++) {
                     exit.hypervData[i] = get64(run + HYPERV_DATA + 8L * i);
@@ -230,6 +246,13 @@ public final class KvmRun {
             case VcpuExit.SYSTEM_EVENT -> {
                 put32(run + SYSTEM_EVENT_TYPE, exit.systemEventType);
                 put32(run + SYSTEM_EVENT_NDATA, 0);
+            }
+            case VcpuExit.XEN -> {
+                put32(run + XEN_TYPE, XEN_HCALL);
+                put32(run + XEN_LONGMODE, exit.xenLongmode ? 1 : 0);
+                put32(run + XEN_CPL, exit.xenCpl);
+                put64(run + XEN_INPUT, exit.xenInput);
+                words(run + XEN_PARAMS, exit.xenParams, 6);
             }
             case VcpuExit.HYPERV -> {
                 put32(run + HYPERV_TYPE, exit.hypervType);

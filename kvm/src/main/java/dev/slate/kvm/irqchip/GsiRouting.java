@@ -127,6 +127,7 @@ final class GsiRouting {
             case GsiRoute.MSI -> (r.flags() & ~GsiRoute.MSI_VALID_DEVID) == 0 && !(ids32 && (r.second() & 0xff) != 0);
             // Whether there is such a source shows when it is raised.
             case GsiRoute.HV_SINT -> r.flags() == 0;
+            case GsiRoute.XEN_EVTCHN -> r.flags() == 0 && r.third() == GsiRoute.XEN_PRIORITY_2LEVEL;
             default -> false;
         };
         if (!good) {

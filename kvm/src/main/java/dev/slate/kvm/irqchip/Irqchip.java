@@ -35,6 +35,7 @@ public final class Irqchip implements Pic.Owner, IoApic.Owner, Pit.Output, ApicB
     private volatile boolean split;
     private volatile int clientPins;
     private volatile SyntheticSources.@Nullable Targets synthetic;
+    private volatile SyntheticSources.@Nullable Channels channels;
 
     public Irqchip(TimerThread timers, DeviceBus ports, DeviceBus memory) {
         this.timers = timers;
@@ -50,6 +51,11 @@ public final class Irqchip implements Pic.Owner, IoApic.Owner, Pit.Output, ApicB
     /** Where routes to synthetic sources lead. */
     public void sendSyntheticTo(SyntheticSources.Targets targets) {
         synthetic = targets;
+    }
+
+    /** Where routes to event channels lead. */
+    public void sendEventsTo(SyntheticSources.Channels to) {
+        channels = to;
     }
 
     public IrqFds irqFds() {
@@ -224,6 +230,9 @@ public final class Irqchip implements Pic.Owner, IoApic.Owner, Pit.Output, ApicB
             } else if (r.type() == GsiRoute.HV_SINT) {
                 SyntheticSources.Targets targets = synthetic;
                 taken = level && targets != null ? targets.raiseSource(r.first(), r.second()) : -1;
+            } else if (r.type() == GsiRoute.XEN_EVTCHN) {
+                SyntheticSources.Channels to = channels;
+                taken = level && to != null ? to.raiseChannel(r.first(), r.second()) : -1;
             } else if (r.first() == GsiRoute.IOAPIC) {
                 taken = io == null ? -1 : io.setIrq(r.second(), source, level, tellsLost);
             } else if (p != null) {

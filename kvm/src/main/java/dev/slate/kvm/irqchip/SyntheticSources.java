@@ -1,6 +1,7 @@
 package dev.slate.kvm.irqchip;
 
-/** What controllers and local APICs know of a paravirtual interrupt controller beside them (Hyper-V's SynIC). */
+/** What controllers and local APICs know of a paravirtual interrupt controller beside them (Hyper-V's SynIC, Xen's event
+ * channels). */
 public final class SyntheticSources {
     /** What a local APIC asks about its own vectors. */
     public interface Vectors {
@@ -29,6 +30,12 @@ public final class SyntheticSources {
 
         /** A route leads there. */
         void sourceRouted(int vpIndex, int source, int gsi);
+    }
+
+    /** Where a GSI can be routed to with Xen: an event channel. From any thread. */
+    public interface Channels {
+        /** Raises a port of a vCPU: 1, 0 when it was raised already, or negative for nobody. */
+        int raiseChannel(int port, int vcpuId);
     }
 
     private SyntheticSources() {}

@@ -39,6 +39,9 @@ public final class VcpuApic implements LocalApic.Owner {
 
     private volatile boolean pvUnhalted;
 
+    /** Of Xen's events that wait for this vCPU: the vector by which they come, whatever LINT0 is; -1: none. */
+    public int upcallVector = -1;
+
     private boolean reportsTaskPriority;
     private boolean taskPriorityWritten;
 
@@ -182,7 +185,7 @@ public final class VcpuApic implements LocalApic.Owner {
 
     /** Whether 8259s ask, here or at the client's, and this processor takes what they ask for. */
     private boolean hasExternal(LocalApic a) {
-        return (clientVector >= 0 || irqchip.picOutput()) && a.acceptsPic();
+        return upcallVector >= 0 || (clientVector >= 0 || irqchip.picOutput()) && a.acceptsPic();
     }
 
     /** Whether the client, which has the 8259s, may hand over their interrupt. */
@@ -215,6 +218,12 @@ public final class VcpuApic implements LocalApic.Owner {
         LocalApic a = lapic;
         if (a == null) {
             throw new IllegalStateException("no interrupt is pending");
+        }
+        if (upcallVector >= 0) {
+            // The guest takes back what asks for it.
+            int vector = upcallVector;
+            upcallVector = -1;
+            return vector;
         }
         if (hasExternal(a)) {
             int vector = clientVector;

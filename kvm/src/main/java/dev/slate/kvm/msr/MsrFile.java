@@ -119,6 +119,12 @@ public final class MsrFile {
 
         boolean writeHyperV(int index, long value, boolean host);
 
+        /** The MSR by which a guest asks for Xen's hypercall page; 0: none. It hides what else has its number. */
+        int hypercallPageMsr();
+
+        /** False: refused. */
+        boolean writeHypercallPage(long value);
+
         /** 32 bits. */
         long smbase();
 
@@ -378,6 +384,9 @@ public final class MsrFile {
 
     /** Writes an MSR. */
     public int write(int index, long v, boolean host) {
+        if (index != 0 && index == processor.hypercallPageMsr()) {
+            return processor.writeHypercallPage(v) ? OK : REFUSED;
+        }
         if (!MsrGate.open(index, cpuid, host)) {
             return REFUSED;
         }

@@ -19,6 +19,7 @@ import dev.slate.kvm.pv.PvEoi;
 import dev.slate.kvm.pv.StealTime;
 import dev.slate.kvm.setting.VmSettings;
 import dev.slate.kvm.smm.Smm;
+import dev.slate.kvm.xen.XenVcpu;
 
 /** What the MSRs need of their vCPU. */
 public final class VcpuMsrs implements MsrFile.Processor {
@@ -34,6 +35,7 @@ public final class VcpuMsrs implements MsrFile.Processor {
     private final Smm smm;
     private final Partition partition;
     private final VirtualProcessor hyperV;
+    private final XenVcpu xen;
     private final GuestMode mode;
     private final NestedSvm nested;
     private final boolean offersNested;
@@ -52,6 +54,7 @@ public final class VcpuMsrs implements MsrFile.Processor {
             Smm smm,
             Partition partition,
             VirtualProcessor hyperV,
+            XenVcpu xen,
             GuestMode mode,
             NestedSvm nested,
             boolean offersNested,
@@ -68,6 +71,7 @@ public final class VcpuMsrs implements MsrFile.Processor {
         this.smm = smm;
         this.partition = partition;
         this.hyperV = hyperV;
+        this.xen = xen;
         this.mode = mode;
         this.nested = nested;
         this.offersNested = offersNested;
@@ -196,6 +200,16 @@ public final class VcpuMsrs implements MsrFile.Processor {
             apic.syncCr8();
         }
         return done;
+    }
+
+    @Override
+    public int hypercallPageMsr() {
+        return settings.xenHypercallMsr;
+    }
+
+    @Override
+    public boolean writeHypercallPage(long value) {
+        return xen.writeHypercallPage(value);
     }
 
     @Override

@@ -31,6 +31,9 @@ public final class KvmClock {
     private boolean stopped;
 
     private int version;
+    /** Where else the time is wanted; 0: nowhere. */
+    private final long[] copies = new long[2];
+
     private byte[] page = new byte[0];
 
     public KvmClock(int vcpuId, VmClock clock, VcpuTsc tsc, GuestMode mode, VcpuMmu mmu) {
@@ -72,6 +75,11 @@ public final class KvmClock {
         return true;
     }
 
+    /** The time goes there, too ({@code 0}: no more). @param copy which one of two */
+    public void copyTo(int copy, long gpa) {
+        copies[copy] = gpa;
+    }
+
     /** Writes what the guest has asked for; before the guest is entered. */
     public void update() {
         if (wallClockWanted != 0) {
@@ -80,6 +88,11 @@ public final class KvmClock {
         }
         if ((systemTime & ENABLED) != 0) {
             writePage(systemTime & ~ENABLED);
+        }
+        for (long gpa : copies) {
+            if (gpa != 0) {
+                writePage(gpa);
+            }
         }
     }
 

@@ -13,6 +13,7 @@ final class Completion {
     static final int HYPERCALL = 8;
     static final int HYPERV_HYPERCALL = 9;
     static final int HYPERV_SYNDBG = 10;
+    static final int XEN_HYPERCALL = 11;
 
     private Completion() {}
 }

@@ -18,6 +18,7 @@ import dev.slate.kvm.state.GuestDebug;
 import dev.slate.kvm.state.VcpuReset;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.tracepoint.Tracepoints;
+import dev.slate.kvm.xen.XenVcpu;
 
 /**
  * Which event reaches the guest before its next instruction, in which order (SDM 3A table 6-2): what was begun, exceptions, NMIs,
@@ -36,6 +37,7 @@ public final class EventDelivery {
     private final VcpuReset reset;
     private final Irqchip irqchip;
     private final VcpuProcessor processor;
+    private final XenVcpu xen;
 
     EventDelivery(VcpuParts vcpu) {
         this.s = vcpu.state;
@@ -50,6 +52,7 @@ public final class EventDelivery {
         this.reset = vcpu.reset;
         this.irqchip = vcpu.vm.irqchip();
         this.processor = vcpu.processor;
+        this.xen = vcpu.xen;
     }
 
     /** Whether the client could inject an external interrupt now and have it taken at once. */
@@ -88,6 +91,7 @@ public final class EventDelivery {
         return mode.mpState == MpState.RUNNABLE
                 || apic.pvUnhalted()
                 || mode.test(Request.HV_STIMER)
+                || xen.wakes()
                 || reset.startUpPending()
                 || events.exceptionPending
                 || events.tripleFault

@@ -43,6 +43,10 @@ final class Hypercalls {
             return foreign(run, cpu, vmmcall);
         }
         CpuState s = run.s;
+        if (run.settings.xenHypercalls
+                && !((s.gpr[CpuState.RAX] & 0x8000_0000L) != 0 && run.vcpu.hyperV.takesHypercalls())) {
+            return XenHypercalls.handle(run, cpu);
+        }
         if (run.vcpu.hyperV.takesHypercalls()) {
             return hyperV(run, cpu);
         }

@@ -27,6 +27,7 @@ import dev.slate.kvm.state.GuestCpuid;
 import dev.slate.kvm.state.GuestDebug;
 import dev.slate.kvm.state.VcpuReset;
 import dev.slate.kvm.stats.VcpuStats;
+import dev.slate.kvm.xen.XenVcpu;
 
 /**
  * The parts of one vCPU and how they are joined: each gets what it uses and no more. Everything is guarded by {@link #mutex}, except
@@ -55,6 +56,7 @@ public final class VcpuParts {
     public final VapicPage vapic;
     public final AsyncPageFault asyncPageFault;
     public final VirtualProcessor hyperV;
+    public final XenVcpu xen;
     public final Smm smm;
     public final NestedSvm nested;
     public final MsrFile msrs;
@@ -96,6 +98,18 @@ public final class VcpuParts {
         if (lapic != null) {
             lapic.share(hyperV.vectors());
         }
+        xen = new XenVcpu(
+                id,
+                vm.xen(),
+                vm.host(),
+                vm.clock(),
+                state,
+                mode,
+                apic,
+                mmu,
+                clock,
+                vm.timers(),
+                vm.supported().intel());
         smm = new Smm(state, events, cpuid, mode, mmu, processor, vm.supported().cr4Reserved());
         nested = new NestedSvm(
                 vm.supported().has(Feature.SVM),
@@ -126,6 +140,7 @@ public final class VcpuParts {
                         smm,
                         vm.partition(),
                         hyperV,
+                        xen,
                         mode,
                         nested,
                         vm.supported().has(Feature.SVM),
@@ -156,6 +171,7 @@ public final class VcpuParts {
     public void close() {
         apic.close();
         hyperV.close();
+        xen.close();
         processor.close();
         mode.close();
         stats.close();

@@ -49,6 +49,9 @@ public final class VcpuRun {
     /** A {@link Completion}. */
     int completion = Completion.NONE;
 
+    /** Where the hypercall stands that the client answers, linear. */
+    long hypercallRip;
+
     /** DR6 bits of traps that MOV SS held off when an SMI came. */
     private long putOffBySmi;
 
@@ -134,6 +137,7 @@ public final class VcpuRun {
             return Errno.EINTR.number();
         }
         vcpu.stealTime.enter();
+        vcpu.xen.running();
         int outcome = loop();
         vcpu.stealTime.leave();
         return outcome;
@@ -272,6 +276,7 @@ public final class VcpuRun {
         if (Tracepoints.ON) {
             Tracepoints.entry(vcpu.id, s.rip, false);
         }
+        vcpu.xen.prepare();
         vcpu.vapic.store();
         vcpu.pvEoi.offer(delivery.takesInterruptNext());
         vcpu.nested.prepare(cpu);
@@ -381,6 +386,7 @@ public final class VcpuRun {
 
     /** HLT, and other states in which no instruction runs: waits for something to do. */
     private int block() {
+        vcpu.xen.prepare();
         if (!delivery.runnable()) {
             vcpu.stealTime.leave();
             boolean slept = mode.mpState == MpState.HALTED ? halt.halt() : halt.block();
@@ -390,13 +396,16 @@ public final class VcpuRun {
                 // A timer may have nothing to say yet: that ends no HLT.
                 vcpu.hyperV.processTimers();
             }
-            if (!delivery.runnable()) {
+            vcpu.xen.prepare();
+            // A signal ends a poll: the guest looks itself.
+            if (!delivery.runnable() && !(vcpu.xen.polls() && mode.signalled())) {
                 return Outcome.RESUME;
             }
             if (slept) {
                 stats.add(VcpuStats.HALT_WAKEUP);
             }
         }
+        vcpu.xen.endPoll();
         vcpu.reset.acceptInitAndSipi();
         if (mode.mpState == MpState.HALTED || mode.mpState == MpState.AP_RESET_HOLD) {
             vcpu.apic.clearPvUnhalted();
@@ -453,6 +462,12 @@ public final class VcpuRun {
             }
             case Completion.HYPERV_HYPERCALL -> {
                 return Hypercalls.completeHyperV(this, cpu, exit.hypervData[1]);
+            }
+            case Completion.XEN_HYPERCALL -> {
+                // A client that has moved rip has answered in its own way.
+                return s.segBase[CpuState.CS] + s.rip == hypercallRip
+                        ? XenHypercalls.complete(this, cpu, exit.xenResult)
+                        : Outcome.RESUME;
             }
             case Completion.HYPERV_SYNDBG -> {
                 vcpu.hyperV.debuggerAnswered(exit.hypervData[2]);

@@ -15,6 +15,7 @@ import dev.slate.kvm.mmu.shadow.ShadowMmu;
 import dev.slate.kvm.mmu.tdp.TdpMmu;
 import dev.slate.kvm.msr.MsrPolicy;
 import dev.slate.kvm.setting.VmSettings;
+import dev.slate.kvm.xen.XenDomain;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,6 +27,7 @@ import org.jspecify.annotations.Nullable;
  * @param tdp the MMU, when it is that one
  * @param shadow the MMU, when it is that one; beside {@code tdp} it shadows the nested tables of guests
  * @param partition what of Hyper-V is common to them
+ * @param xen what of Xen is common to them
  * @param irqchip the interrupt hardware; local APICs are there once it exists
  * @param ports the devices at ports that are not the client's
  * @param memoryBus the devices at guest physical addresses that are not the client's; local APICs are not among them
@@ -46,6 +48,7 @@ public record VmParts(
         TscSync tscSync,
         VmClock clock,
         Partition partition,
+        XenDomain xen,
         Irqchip irqchip,
         DeviceBus ports,
         DeviceBus memoryBus) {}

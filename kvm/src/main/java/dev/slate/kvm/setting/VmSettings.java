@@ -33,6 +33,9 @@ public final class VmSettings {
     /** {@code KVM_CREATE_IRQCHIP} was called. */
     public volatile boolean irqchip;
 
+    /** {@code KVM_XEN_HVM_CONFIG}: the MSR by which a guest asks for its page of hypercalls; 0: none. */
+    public volatile int xenHypercallMsr;
+
     /** {@code KVM_XEN_HVM_CONFIG}: the guest may make Xen's hypercalls. */
     public volatile boolean xenHypercalls;
 
