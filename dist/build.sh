@@ -103,7 +103,7 @@ training "$lib/cli.aot" "$cli_path" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC --e
 say "[5/5] the manual, and the packages"
 share=$home/share
 mkdir -p "$share/man/man1" "$share/bash-completion/completions" "$share/zsh/site-functions" "$stage/help"
-for command in run trace demo doctor; do "$home/slate" help "$command" >"$stage/help/$command.txt"; done
+for command in run trace heat demo doctor; do "$home/slate" help "$command" >"$stage/help/$command.txt"; done
 quietly "the manual" "$home/runtime/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$cli_path" dev.slate.cli.Manual "$stage/help" "$version" "$share"
 find "$home" -exec touch -h -d "@$epoch" {} +
 archive=$output/slate-$version-linux-x64.tar.gz

@@ -194,7 +194,7 @@ final class DistributionTest {
 
     private static Path manual() throws Exception {
         Path helps = Files.createDirectories(folder.resolve("help"));
-        for (String command : List.of("run", "trace", "demo", "doctor")) {
+        for (String command : List.of("run", "trace", "heat", "demo", "doctor")) {
             Files.writeString(
                     helps.resolve(command + ".txt"), slate("help", command).out());
         }

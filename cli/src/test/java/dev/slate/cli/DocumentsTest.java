@@ -31,6 +31,7 @@ final class DocumentsTest {
     private static final Set<String> SHELL_COMMANDS = Set.of(
             "run",
             "trace",
+            "heat",
             "demo",
             "doctor",
             "test",

@@ -357,7 +357,7 @@ public final class Cpu {
     // whatever AC says (SDM 3A 4.6.1: implicit supervisor accesses ignore AC).
 
     private int systemMode() {
-        return (s.cr4 & CpuState.CR4_SMAP) != 0 ? Tlb.SMAP : 0;
+        return (s.cr4 & CpuState.CR4_SMAP) != 0 ? Tlb.SMAP | Tlb.OWN : Tlb.OWN;
     }
 
     /** Loads a byte, zero-extended, as the processor itself. */
@@ -507,7 +507,7 @@ public final class Cpu {
             mode |= Tlb.SMAP;
         }
         alignmentChecked = user && (st.cr0 & CpuState.CR0_AM) != 0 && (st.flagsSystem & CpuState.AC) != 0;
-        if (alignmentChecked || observers.memory != null) {
+        if (alignmentChecked || observers.memory != null && observers.pages == null) {
             // No entry is ever filled under this key, so every access takes the slow path, which checks and tells.
             mode |= Tlb.CHECKED;
         }
@@ -640,7 +640,8 @@ public final class Cpu {
     /** The walker's way into the TLB: {@code rights} are {@link Tlb#READABLE} and its like. */
     public void fillTlb(long la, int mode, long hva, int rights) {
         int given = rights;
-        if (breakpoints.watchesData && breakpoints.watchesPage(la)) {
+        WatchedPages pages = observers.pages;
+        if (breakpoints.watchesData && breakpoints.watchesPage(la) || pages != null && pages.contains(la)) {
             given &= ~(Tlb.READABLE | Tlb.WRITABLE);
         }
         if ((given & Tlb.WRITABLE) != 0 && code.lines.lines(hva) != 0) {

@@ -14,6 +14,12 @@ public interface CpuObserver {
     /** {@code bytes} (1..8) at linear address {@code la} were written: the low bytes of {@code value}. */
     void stored(long la, int bytes, long value);
 
+    /**
+     * The running instruction at {@code rip} has met a fault or left the guest: what was told of it since its last iteration (RCX) did
+     * not happen, or will happen again. Told only while {@link Observers#memory} is set.
+     */
+    default void undone(long rip) {}
+
     /** An exception or interrupt went through the interrupt table: rip is at its handler. */
     void delivered(int vector, boolean hasErrorCode, int errorCode);
 }

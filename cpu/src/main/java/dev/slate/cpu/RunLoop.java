@@ -123,6 +123,10 @@ final class RunLoop {
 
     /** rip of the instruction that was running, not of its block. */
     private void rewind(@Nullable Block found) {
+        CpuObserver observer = cpu.observers.memory;
+        if (observer != null && found != null) {
+            observer.undone(runningRip());
+        }
         if (cpu.atNewRip) {
             cpu.atNewRip = false;
         } else if (found != null) {

@@ -1,6 +1,7 @@
 package dev.slate.debug;
 
 import dev.slate.cpu.mem.HostMemory;
+import dev.slate.kvm.Knobs;
 import dev.slate.kvm.Kvm;
 import dev.slate.kvm.Regs;
 import dev.slate.kvm.Sregs;
@@ -19,12 +20,18 @@ public final class TestGuest implements AutoCloseable {
     private static final long MEMORY = 2 << 20;
 
     public final ArenaHost host = new ArenaHost();
-    public final Kvm kvm = new Kvm(host);
+    public final Kvm kvm;
     public final Vm vm;
     public final long hva;
     public final Vcpu vcpu;
 
     public TestGuest(Consumer<Kvm> watch, String code) {
+        this("", watch, code);
+    }
+
+    /** @param knobs lines NAME=VALUE */
+    public TestGuest(String knobs, Consumer<Kvm> watch, String code) {
+        kvm = new Kvm(host, Knobs.parse(knobs));
         watch.accept(kvm);
         vm = kvm.createVm(0);
         hva = host.allocate(MEMORY, 4096);

@@ -3,6 +3,8 @@ package dev.slate.device;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.Scratch;
 import dev.slate.debug.ClientMemory;
+import dev.slate.debug.Heat;
+import dev.slate.debug.HeatPlan;
 import dev.slate.debug.Trace;
 import dev.slate.debug.TraceOptions;
 import dev.slate.debug.gdb.GdbServer;
@@ -15,11 +17,13 @@ import java.nio.charset.StandardCharsets;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What the client was started to be watched with: {@code slate trace}, {@code slate run --gdb}. In an ordinary run two environment
- * variables are looked for.
+ * What the client was started to be watched with: {@code slate trace}, {@code slate heat}, {@code slate run --gdb}. In an ordinary run three
+ * environment variables are looked for.
  */
 final class Watching {
     private static @Nullable Trace trace;
+    private static @Nullable Heat heat;
+    private static @Nullable HeatPlan heatPlan;
     private static @Nullable GdbServer gdb;
 
     /** The exit status of a client that a debugger killed: a shell's for SIGKILL. */
@@ -32,6 +36,11 @@ final class Watching {
         String options = Native.environment("SLATE_TRACE");
         if (options != null) {
             trace(kvm, TraceOptions.parse(options));
+        }
+        String plan = Native.environment("SLATE_HEAT");
+        if (plan != null) {
+            heatPlan = HeatPlan.parse(plan);
+            heat = Heat.start(kvm, heatPlan);
         }
         String port = Native.environment("SLATE_GDB");
         if (port != null) {
@@ -84,10 +93,28 @@ final class Watching {
                 Device.say("slate: " + nothing);
             }
         }
+        writeHeat();
         GdbServer g = gdb;
         if (g != null) {
             g.clientExits();
         }
+    }
+
+    private static void writeHeat() {
+        Heat h = heat;
+        HeatPlan plan = heatPlan;
+        if (h == null || plan == null) {
+            return;
+        }
+        if (h.objects() > 0) {
+            try (OutputStreamWriter out =
+                    new OutputStreamWriter(new FileOutputStream(plan.output()), StandardCharsets.UTF_8)) {
+                h.write(out);
+            } catch (IOException e) {
+                Device.say("slate: heat: " + plan.output() + " can't be written: " + e.getMessage());
+            }
+        }
+        Device.say("slate: " + h.summary());
     }
 
     /** Copies through the shim, which survives a client that unmaps what is copied. */

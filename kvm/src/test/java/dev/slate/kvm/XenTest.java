@@ -8,7 +8,6 @@ import dev.slate.kvm.host.EventFd;
 import dev.slate.kvm.host.FakeEventFd;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.IntFunction;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -49,9 +48,9 @@ class XenTest {
     private static final int CALL = 0;
     private static final int SLEEP = 8;
 
-    private static final IntFunction<EventFd> NONE = fd -> {
-        throw new AssertionError("no descriptor is needed");
-    };
+    private static EventFd none(int fd) {
+        throw new AssertionError("no descriptor is needed: " + fd);
+    }
 
     private final List<Guest64> open = new ArrayList<>();
 
@@ -101,7 +100,7 @@ class XenTest {
     }
 
     private static void set(Guest64 g, int type, long value) {
-        g.vm.xen().setAttribute(type, u(value), NONE);
+        g.vm.xen().setAttribute(type, u(value), XenTest::none);
     }
 
     private static long[] channel(int port, int type, int flags, int to, int vcpu, int priority) {
@@ -251,20 +250,20 @@ class XenTest {
         Guest64 g = withEvents();
         Xen xen = g.vm.xen();
         FakeEventFd counter = new FakeEventFd(1);
-        xen.setAttribute(EVTCHN, channel(127, 2, 0, 15, 1, TWO_LEVELS), NONE);
+        xen.setAttribute(EVTCHN, channel(127, 2, 0, 15, 1, TWO_LEVELS), XenTest::none);
         // Update: the vCPU alone may change.
-        assertThatThrownBy(() -> xen.setAttribute(EVTCHN, channel(127, 2, 2, 16, 0, TWO_LEVELS), NONE))
+        assertThatThrownBy(() -> xen.setAttribute(EVTCHN, channel(127, 2, 2, 16, 0, TWO_LEVELS), XenTest::none))
                 .hasMessageContaining("EINVAL");
-        assertThatThrownBy(() -> xen.setAttribute(EVTCHN, channel(126, 2, 2, 15, 0, TWO_LEVELS), NONE))
+        assertThatThrownBy(() -> xen.setAttribute(EVTCHN, channel(126, 2, 2, 15, 0, TWO_LEVELS), XenTest::none))
                 .hasMessageContaining("ENOENT");
-        xen.setAttribute(EVTCHN, channel(127, 2, 2, 15, 0, TWO_LEVELS), NONE);
+        xen.setAttribute(EVTCHN, channel(127, 2, 2, 15, 0, TWO_LEVELS), XenTest::none);
         xen.setAttribute(EVTCHN, channel(9, 2, 0, 0, 42, 0), fd -> {
             assertThat(fd).isEqualTo(42);
             return counter;
         });
-        assertThatThrownBy(() -> xen.setAttribute(EVTCHN, channel(127, 5, 0, 127, 0, TWO_LEVELS), NONE))
+        assertThatThrownBy(() -> xen.setAttribute(EVTCHN, channel(127, 5, 0, 127, 0, TWO_LEVELS), XenTest::none))
                 .hasMessageContaining("EEXIST");
-        assertThatThrownBy(() -> xen.setAttribute(EVTCHN, channel(8, 5, 0, 7, 0, TWO_LEVELS), NONE))
+        assertThatThrownBy(() -> xen.setAttribute(EVTCHN, channel(8, 5, 0, 7, 0, TWO_LEVELS), XenTest::none))
                 .as("an IPI comes back to its own port")
                 .hasMessageContaining("EINVAL");
         HostMemory.put32(g.hva + PAGE, 127);
@@ -274,7 +273,7 @@ class XenTest {
         assertThat(call(g, EVENT_CHANNEL, 4, PAGE)).isZero();
         assertThat(counter.count).isEqualTo(1);
         assertThat(call(g, EVENT_CHANNEL, 4, 0x5000_0000L)).as("no memory").isEqualTo(-14);
-        xen.setAttribute(EVTCHN, channel(9, 0, 1, 0, 0, 0), NONE);
+        xen.setAttribute(EVTCHN, channel(9, 0, 1, 0, 0, 0), XenTest::none);
         assertThat(counter.closed).isTrue();
         start(g, CALL, EVENT_CHANNEL, 4, PAGE);
         assertThat(g.run()).as("nobody's port is the client's").isInstanceOf(Exit.Other.class);

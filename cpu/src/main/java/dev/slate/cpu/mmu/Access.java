@@ -75,7 +75,7 @@ public final class Access {
             value |= read(high, bytes - first) << 8 * first;
         }
         accessed(la, bytes, access == Tlb.WRITE);
-        tellLoad(la, bytes, value);
+        tellLoad(la, bytes, value, mode);
         return value;
     }
 
@@ -120,8 +120,8 @@ public final class Access {
             to[index + 1] = c >>> 64 - 8 * first | d << 8 * first;
         }
         accessed(la, 16, false);
-        tellLoad(la, 8, to[index]);
-        tellLoad(cpu.wrap(la + 8), 8, to[index + 1]);
+        tellLoad(la, 8, to[index], mode);
+        tellLoad(cpu.wrap(la + 8), 8, to[index + 1], mode);
     }
 
     /** Stores 16 bytes from two words, in the pieces of {@link #load128}. */
@@ -151,8 +151,8 @@ public final class Access {
         }
         walker.stored(la, first, mode);
         walker.stored(cpu.wrap(la + first), rest, mode);
-        tellStore(la, 8, low64);
-        tellStore(cpu.wrap(la + 8), 8, high64);
+        tellStore(la, 8, low64, mode);
+        tellStore(cpu.wrap(la + 8), 8, high64, mode);
     }
 
     /** Stores the low {@code bytes} (1..8) of {@code v}. */
@@ -170,7 +170,7 @@ public final class Access {
             walker.stored(la, first, mode);
             walker.stored(cpu.wrap(la + first), bytes - first, mode);
         }
-        tellStore(la, bytes, v);
+        tellStore(la, bytes, v, mode);
     }
 
     /** Proves {@code bytes} (at most a page) storable without storing. */
@@ -216,7 +216,7 @@ public final class Access {
             write(high, bytes - first, v >>> 8 * first);
             walker.stored(la, first, mode);
             walker.stored(cpu.wrap(la + first), bytes - first, mode);
-            tellStore(la, bytes, v);
+            tellStore(la, bytes, v, mode);
             return true;
         }
         long at = translate(la, Tlb.WRITE, mode);
@@ -231,7 +231,7 @@ public final class Access {
         }
         if (done) {
             walker.stored(la, bytes, mode);
-            tellStore(la, bytes, v);
+            tellStore(la, bytes, v, mode);
         }
         return done;
     }
@@ -331,12 +331,12 @@ public final class Access {
                 write(at < 0 ? at - 8 : at + 8, 8, equal ? newHi : cpu.wide[1]);
             }
         }
-        tellLoad(la, 8, cpu.wide[0]);
-        tellLoad(la + 8, 8, cpu.wide[1]);
+        tellLoad(la, 8, cpu.wide[0], mode);
+        tellLoad(la + 8, 8, cpu.wide[1], mode);
         if (equal) {
             walker.stored(la, 16, mode);
-            tellStore(la, 8, newLo);
-            tellStore(la + 8, 8, newHi);
+            tellStore(la, 8, newLo, mode);
+            tellStore(la + 8, 8, newHi, mode);
         }
         return equal;
     }
@@ -356,16 +356,18 @@ public final class Access {
         }
     }
 
-    private void tellLoad(long la, int bytes, long value) {
+    private void tellLoad(long la, int bytes, long value, int mode) {
         CpuObserver observer = cpu.observers.memory;
         if (observer != null) {
+            cpu.observers.own = (mode & Tlb.OWN) != 0;
             observer.loaded(la, bytes, value);
         }
     }
 
-    private void tellStore(long la, int bytes, long value) {
+    private void tellStore(long la, int bytes, long value, int mode) {
         CpuObserver observer = cpu.observers.memory;
         if (observer != null) {
+            cpu.observers.own = (mode & Tlb.OWN) != 0;
             observer.stored(la, bytes, bytes == 8 ? value : value & (1L << 8 * bytes) - 1);
         }
     }

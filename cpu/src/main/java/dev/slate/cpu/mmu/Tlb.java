@@ -35,6 +35,8 @@ public final class Tlb {
     public static final int SMAP = 2;
     /** Mode bit: alignment checking is on, or every access is observed. No entry has it in its key. */
     public static final int CHECKED = 0x80;
+    /** Mode bit: the processor's own access, for who observes it. No entry has it in its key. */
+    public static final int OWN = 0x40;
     /** Key bit of the write slot: storable, but decoded code lies on the page, so stores take the slow path. */
     public static final int CODE = 0x100;
 
