@@ -7,7 +7,11 @@ public final class WatchedPages {
 
     private final int mask;
 
-    /** @param addresses one linear address on each page; a page may be named more than once */
+    /**
+     * A set that stays as it is.
+     *
+     * @param addresses one linear address on each page; a page may be named more than once
+     */
     public WatchedPages(long[] addresses) {
         int size = Integer.highestOneBit(Math.max(4, addresses.length)) << 2;
         slots = new long[size];

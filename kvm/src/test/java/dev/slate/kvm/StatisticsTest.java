@@ -130,7 +130,7 @@ class StatisticsTest {
 
     @Test
     void debugfsHasAFileForEachStatisticAndAFolderForEachVcpu() {
-        try (Guest64 g = new Guest64(true, 0xe4, 0x40)) {
+        try (Guest64 g = new Guest64(Knobs.parse("cpu.translator=off"), true, 0xe4, 0x40)) {
             Vcpu other = g.vm.createVcpu(7);
             g.run();
             assertThat(g.vm.debugFiles().names())

@@ -161,7 +161,7 @@ class XenTest {
         Guest64 g = guest(INTERCEPT);
         assertThat(g.vcpu.setMsr(MSR, PAGE)).isTrue();
         for (int i : new int[] {0, 1, 127}) {
-            assertThat(word(g, PAGE + 32 * i)).as("entry " + i).isEqualTo(0xd9_010f_0000_00b8L | (long) i << 8);
+            assertThat(word(g, PAGE + 32 * i)).as("entry " + i).isEqualTo(0xd901_0f00_0000_00b8L | (long) i << 8);
             assertThat(word(g, PAGE + 32 * i + 8)).isEqualTo(0xcccc_cccc_cccc_ccc3L);
         }
         assertThat(g.vcpu.setMsr(MSR, PAGE | 1)).as("there is one page").isFalse();
