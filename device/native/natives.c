@@ -48,6 +48,10 @@ NATIVE(void, native_await, jlong word, jint expected, jlong nanos) {
     struct timespec t = {.tv_sec = nanos / 1000000000, .tv_nsec = nanos % 1000000000};
     raw(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nanos == INT64_MAX ? 0 : (long)&t, 0, 0);
 }
+NATIVE(jboolean, native_may_load_libraries) {
+    UNUSED;
+    return !seccomp_filtered() || seccomp_allows_libraries();
+}
 /* How long this thread has been ready and not running: the second number of its schedstat. */
 NATIVE(jlong, native_run_delay) {
     UNUSED;
@@ -247,6 +251,7 @@ static const JNINativeMethod natives[] = {
     ROW("cpuid", "(IIJ)J", native_cpuid),
     ROW("await", "(JIJ)V", native_await),
     ROW("wake", "(J)V", native_wake),
+    ROW("mayLoadLibraries", "()Z", native_may_load_libraries),
     ROW("runDelay", "()J", native_run_delay),
     ROW("map", "(JJ)J", native_map),
     ROW("unmap", "(JJ)V", native_unmap),

@@ -20,6 +20,7 @@ static const struct {
     {SYS_mmap, "mmap"},
     {SYS_munmap, "munmap"},
     {SYS_sched_yield, "sched_yield"},
+    {SYS_sched_getaffinity, "sched_getaffinity"}, /* before HotSpot adds a compiler thread */
     {SYS_clock_nanosleep, "clock_nanosleep"},
     {SYS_rt_sigprocmask, "rt_sigprocmask"},
     {SYS_rt_sigreturn, "rt_sigreturn"},
@@ -126,6 +127,14 @@ bool seccomp_filtered(void) {
 bool seccomp_allows(long number) {
     for (unsigned i = 0; i < atomic_load(&count); i++) {
         if (!allows(installed[i].filter, installed[i].len, (int)number)) return false;
+    }
+    return true;
+}
+
+bool seccomp_allows_libraries(void) {
+    static const int numbers[] = {SYS_stat, SYS_lstat, SYS_newfstatat, SYS_fstat, SYS_access, SYS_readlink, SYS_openat, SYS_read, SYS_lseek, SYS_mprotect};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (!seccomp_allows(numbers[i])) return false;
     }
     return true;
 }

@@ -198,6 +198,7 @@ bool seccomp_allows(long number); /* on this thread, as far as was seen */
 bool seccomp_allows_threads(void);
 bool seccomp_allows_ioctl(unsigned long request);
 bool seccomp_filtered(void);
+bool seccomp_allows_libraries(void); /* what dlopen() calls */
 const char *seccomp_option(void); /* what switches off the filter of a VMM that is known by its name, or null */
 const char *seccomp_forbids_start(void); /* a call whose use would end a thread that starts the JVM; null: none */
 

@@ -35,6 +35,9 @@ final class Native {
 
     static native void wake(long word);
 
+    /** As {@link dev.slate.kvm.host.HostServices#mayLoadLibraries}. */
+    static native boolean mayLoadLibraries();
+
     /** As {@link dev.slate.kvm.host.HostServices#runDelayNanos}. */
     static native long runDelay();
 

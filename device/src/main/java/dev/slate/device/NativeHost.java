@@ -165,6 +165,11 @@ final class NativeHost implements HostServices {
     }
 
     @Override
+    public boolean mayLoadLibraries() {
+        return Native.mayLoadLibraries();
+    }
+
+    @Override
     public long runDelayNanos() {
         return Native.runDelay();
     }

@@ -5,16 +5,20 @@ import dev.slate.cpu.Translator;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.mem.FaultGuard;
 import dev.slate.cpu.translate.x64.X64Translator;
+import java.util.Objects;
+import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Stands where a translator will, until the first block is hot: most processors of a test never run long enough, and linking native
  * calls costs some 30 ms once.
  */
 public final class LazyTranslator implements Translator {
-    private final Cpu cpu;
+    private @Nullable Cpu cpu;
     private final FaultGuard guard;
     private final int threshold;
     private final long codeBytes;
+    private final BooleanSupplier allowed;
     private final Runnable made;
     private final Runnable refused;
 
@@ -23,16 +27,24 @@ public final class LazyTranslator implements Translator {
      *
      * @param threshold how often a block is entered before it is translated
      * @param codeBytes size of the memory for code
+     * @param allowed whether a library may be loaded now, which the first translation does; where not, all code is interpreted from then on
      * @param made told when the first block is about to be translated
      * @param refused told when the host allows no executable memory, so that all code is interpreted
      */
-    public LazyTranslator(Cpu cpu, FaultGuard guard, int threshold, long codeBytes, Runnable made, Runnable refused) {
-        this.cpu = cpu;
+    public LazyTranslator(
+            FaultGuard guard, int threshold, long codeBytes, BooleanSupplier allowed, Runnable made, Runnable refused) {
         this.guard = guard;
         this.threshold = threshold;
         this.codeBytes = codeBytes;
+        this.allowed = allowed;
         this.made = made;
         this.refused = refused;
+    }
+
+    /** Stands in {@code c} from now on. */
+    public void attach(Cpu c) {
+        cpu = c;
+        c.translator(this);
     }
 
     @Override
@@ -45,8 +57,9 @@ public final class LazyTranslator implements Translator {
         if (++b.heat < threshold) {
             return false;
         }
-        Translator real = X64Translator.create(cpu, guard, threshold, codeBytes);
-        cpu.translator(real);
+        Cpu c = Objects.requireNonNull(cpu);
+        Translator real = allowed.getAsBoolean() ? X64Translator.create(c, guard, threshold, codeBytes) : null;
+        c.translator(real);
         if (real == null) {
             refused.run();
             return false;

@@ -47,6 +47,14 @@ public interface HostServices {
     /** Wakes every thread that waits on the word. */
     void wake(long wordHva);
 
+    /**
+     * Whether the calling process may load a library now, as the first use of {@link java.lang.foreign.Linker} does: false behind a
+     * filter of system calls that the client has installed and that forbids it.
+     */
+    default boolean mayLoadLibraries() {
+        return true;
+    }
+
     /** How long the calling thread has been ready to run and did not, in nanoseconds; 0 where that can't be known. */
     default long runDelayNanos() {
         return 0;

@@ -97,6 +97,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     private volatile boolean patient;
 
     private boolean translates;
+    private final @Nullable LazyTranslator translator;
 
     private @Nullable Cpu processor;
 
@@ -145,6 +146,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
                         ? shadowMmu.nestedVcpu(mmu, nestedMode, apic::ownsPage)
                         : shadowMmu.vcpu(mmu, s, apic::ownsPage);
         mmu.vcpuId = id;
+        translator = translator();
         long ring = vm.mmuContext().memory().dirtyRingBytes();
         if (ring != 0) {
             mmu.dirtyRing = new DirtyRing(runAreaHva + DirtyRing.PAGE_OFFSET * 4096L, ring);
@@ -171,18 +173,27 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         if (shadow != null) {
             shadow.attach(c);
         }
-        switch (vm.knobs().value(Knobs.TRANSLATOR)) {
-            case "on" -> c.translator(translator(c, HOT));
-            case "eager" -> c.translator(translator(c, 1));
-            default -> {}
+        if (translator != null) {
+            translator.attach(c);
         }
         return c;
     }
 
-    private LazyTranslator translator(Cpu c, int threshold) {
+    /** Made with the vCPU: a client that forbids itself to open files before it runs has loaded these classes then. */
+    private @Nullable LazyTranslator translator() {
+        String when = vm.knobs().value(Knobs.TRANSLATOR);
+        if (when.equals("off")) {
+            return null;
+        }
+        int threshold = when.equals("on") ? HOT : 1;
         long bytes = vm.knobs().number(Knobs.TRANSLATOR_CACHE) << 20;
         return new LazyTranslator(
-                c, new HostFaults(vm.host()), threshold, bytes, this::translates, this::sayInterpreted);
+                new HostFaults(vm.host()),
+                threshold,
+                bytes,
+                vm.host()::mayLoadLibraries,
+                this::translates,
+                this::sayInterpreted);
     }
 
     /** The first block is about to be translated: from now on the worker looks how long the vCPU stays in the guest. */
@@ -228,7 +239,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         if (!SAID_INTERPRETED.getAndSet(true)) {
             vm.host()
                     .say(
-                            "slate: this host gives no more executable memory, so guest code is interpreted; `slate doctor` may say why.");
+                            vm.host().mayLoadLibraries()
+                                    ? "slate: this host gives no more executable memory, so guest code is interpreted; `slate doctor` may say why."
+                                    : "slate: the program's seccomp filter came before any guest code was hot and forbids to load libraries, so guest code is interpreted.");
         }
     }
 
