@@ -779,12 +779,11 @@ public final class Vcpu implements AutoCloseable {
         return parts;
     }
 
-    /** Ends the vCPU; the caller has made sure that nothing runs it. */
+    /** Ends the vCPU; the caller has made sure that nothing runs it. A dirty ring in the caller's run area stays his. */
     @Override
     public void close() {
         DirtyRing ring = parts.mmu.dirtyRing;
         if (ring != null && !ownsRunArea) {
-            // Its memory is the caller's.
             vm.memory().closeDirtyRing(ring);
         }
         vm.remove(this);

@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
@@ -99,7 +100,7 @@ public final class HeatPlanMain {
             throw new IllegalArgumentException("--output " + file + ": that file can't be written");
         }
         plan.append("output=").append(file).append('\n');
-        Map<String, TreeSet<Long>> functions = null;
+        Map<String, SortedSet<Long>> functions = null;
         String from = symbols == null ? types : symbols;
         for (String place : places) {
             int colon = place.lastIndexOf(':');
@@ -130,8 +131,8 @@ public final class HeatPlanMain {
         }
     }
 
-    private static long function(Map<String, TreeSet<Long>> functions, String from, String name) {
-        TreeSet<Long> found = functions.get(name);
+    private static long function(Map<String, SortedSet<Long>> functions, String from, String name) {
+        SortedSet<Long> found = functions.get(name);
         if (found == null) {
             List<String> parts = functions.keySet().stream()
                     .filter(f -> f.startsWith(name + "."))
@@ -156,8 +157,8 @@ public final class HeatPlanMain {
     }
 
     /** Functions and their addresses, of an ELF file or of nm's lines. */
-    private static Map<String, TreeSet<Long>> functions(String file) {
-        Map<String, TreeSet<Long>> found = new TreeMap<>();
+    private static Map<String, SortedSet<Long>> functions(String file) {
+        Map<String, SortedSet<Long>> found = new TreeMap<>();
         try (Image image = open(file)) {
             if (ElfFile.isElf(image)) {
                 ElfFile elf = ElfFile.of(image);
@@ -199,7 +200,7 @@ public final class HeatPlanMain {
         return Unpack.kernel(Image.open(Path.of(file)));
     }
 
-    private static void add(Map<String, TreeSet<Long>> to, String name, long address) {
+    private static void add(Map<String, SortedSet<Long>> to, String name, long address) {
         to.computeIfAbsent(name, n -> new TreeSet<>()).add(address);
     }
 }
