@@ -101,6 +101,7 @@ final class ExtendedState {
             }
             case Op.FXRSTOR -> {
                 if (cpu.intel) {
+                    // As above.
                     cpu.load8(seg, la + LEGACY_BYTES - 1);
                 }
                 restoreMxcsrChecked(seg, la);
@@ -201,7 +202,7 @@ final class ExtendedState {
             throw o.protection();
         }
         // The last bytes too, before anything changes.
-        cpu.load64(seg, la + (cpu.intel ? 152 + 16 * xmmCount() : LEGACY_BYTES - 8));
+        cpu.load64(seg, la + LEGACY_BYTES - 8);
         s.mxcsr = v;
     }
 

@@ -244,7 +244,7 @@ final class FarTransfers {
         return target;
     }
 
-    /** @param attr of the code segment that is called: Intel's processors push to a 64-bit one's stack by its rules, without SS's base */
+    /** As a call to a segment of attributes {@code attr} pushes: for 64-bit code Intel's processors do so by its rules, without SS's base. */
     private void pushReturn(int size, long returnRip, int attr) {
         if (cpu.intel && !cpu.mode64 && segments.code64(attr)) {
             long bottom = gpr[RSP] - (2L << size);
