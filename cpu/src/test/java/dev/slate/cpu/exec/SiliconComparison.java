@@ -225,9 +225,8 @@ final class SiliconComparison {
             return null;
         }
         if (intel && op == Op.MOVBE && limit(silicon.trap()) && limit(ours.trap)) {
-            // Of the segment prefixes that 64-bit mode ignores MOVBE alone lets SS make a stack fault of a general
-            // protection fault
-            // and, with REX.W behind an operand-size prefix, ES, CS and DS the other way round.
+            // MOVBE alone heeds the segment prefixes that 64-bit mode ignores: SS makes #SS of #GP and, with REX.W
+            // behind an operand-size prefix, ES, CS and DS make #GP of #SS.
             return null;
         }
         if (intel && gather(op) && silicon.trap() == 1 && silicon.rip() == ours.rip && fault(ours)) {

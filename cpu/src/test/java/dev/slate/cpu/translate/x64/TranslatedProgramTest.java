@@ -220,6 +220,23 @@ final class TranslatedProgramTest {
         m.cpu.serialize();
     }
 
+    private void translate() {
+        X64Translator translator = X64Translator.create(translated.cpu, NoFaults.GUARD, 2, 1 << 20);
+        assumeTrue(translator != null, "this host allows no executable memory");
+        translated.cpu.translator(translator);
+    }
+
+    /** Puts one random kernel with the same data into both machines. */
+    private String loadBoth(long seed) {
+        SplittableRandom r = new SplittableRandom(seed);
+        program(r);
+        int rounds = 1 + r.nextInt(12);
+        long data = r.nextLong();
+        load(interpreted, new SplittableRandom(data), rounds);
+        load(translated, new SplittableRandom(data), rounds);
+        return "program of seed " + seed;
+    }
+
     private void same(String name) {
         CpuState a = interpreted.cpu.s;
         CpuState b = translated.cpu.s;
@@ -239,19 +256,11 @@ final class TranslatedProgramTest {
     void random_kernels_do_what_they_do_interpreted() {
         long seed = Long.getLong("translated.seed", 11);
         long programs = Long.getLong("translated.programs", 150);
-        X64Translator translator = X64Translator.create(translated.cpu, NoFaults.GUARD, 2, 1 << 20);
-        assumeTrue(translator != null, "this host allows no executable memory");
-        translated.cpu.translator(translator);
+        translate();
         for (long n = 0; n < programs; n++) {
-            SplittableRandom r = new SplittableRandom(seed + n);
-            program(r);
-            int rounds = 1 + r.nextInt(12);
-            long data = r.nextLong();
-            load(interpreted, new SplittableRandom(data), rounds);
-            load(translated, new SplittableRandom(data), rounds);
+            String name = loadBoth(seed + n);
             int exit = interpreted.cpu.run();
             int other = translated.cpu.run();
-            String name = "program of seed " + (seed + n);
             assertThat(other).as(name).isEqualTo(exit).isEqualTo(CpuExit.HLT);
             same(name);
         }
@@ -268,18 +277,10 @@ final class TranslatedProgramTest {
     void a_waiting_interrupt_finds_the_same_windows_and_code_that_lets_none_in_is_translated() {
         long seed = Long.getLong("translated.seed", 4711);
         long programs = Long.getLong("translated.programs", 150);
-        X64Translator translator = X64Translator.create(translated.cpu, NoFaults.GUARD, 2, 1 << 20);
-        assumeTrue(translator != null, "this host allows no executable memory");
-        translated.cpu.translator(translator);
+        translate();
         long windows = 0;
         for (long n = 0; n < programs; n++) {
-            SplittableRandom r = new SplittableRandom(seed + n);
-            program(r);
-            int rounds = 1 + r.nextInt(12);
-            long data = r.nextLong();
-            load(interpreted, new SplittableRandom(data), rounds);
-            load(translated, new SplittableRandom(data), rounds);
-            String name = "program of seed " + (seed + n);
+            String name = loadBoth(seed + n);
             int exit;
             do {
                 interpreted.cpu.controls.irqWindow = true;
