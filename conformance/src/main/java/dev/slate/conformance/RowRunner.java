@@ -25,6 +25,9 @@ import org.jspecify.annotations.Nullable;
 public final class RowRunner {
     private static final Duration PATIENCE_FOR_OUTPUT = Duration.ofSeconds(5);
 
+    /** Of a name that is kept whole; file systems take 255 bytes. */
+    private static final int LONGEST_NAME = 200;
+
     private final List<String> launcher;
     private final Path programs;
     private final Map<String, String> unobtainable;
@@ -232,7 +235,12 @@ public final class RowRunner {
         Files.delete(folder);
     }
 
+    /** A row's name can be longer than a file's. */
     private static String fileName(Row row) {
-        return row.name().replaceAll("[^A-Za-z0-9_.-]+", "_");
+        String name = row.name();
+        String plain = name.replaceAll("[^A-Za-z0-9_.-]+", "_");
+        return plain.length() <= LONGEST_NAME
+                ? plain
+                : plain.substring(0, LONGEST_NAME) + "_" + Integer.toHexString(name.hashCode());
     }
 }

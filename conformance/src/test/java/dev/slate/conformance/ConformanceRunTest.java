@@ -71,6 +71,20 @@ final class ConformanceRunTest {
     }
 
     @Test
+    void rows_longer_than_a_files_name_have_logs_of_their_own() throws Exception {
+        program("long", LIMIT, SERVED + "echo \"$2\"");
+        RowRunner runner = runner();
+        for (String last : List.of("one", "two")) {
+            Row row = new Row("long", List.of("x".repeat(300), last), Duration.ofSeconds(LIMIT));
+            assertThat(runner.run(row).outcome()).isEqualTo(Outcome.PASS);
+        }
+        for (String last : List.of("one", "two")) {
+            Row row = new Row("long", List.of("x".repeat(300), last), Duration.ofSeconds(LIMIT));
+            assertThat(Files.readAllLines(runner.log(row))).containsExactly(last);
+        }
+    }
+
+    @Test
     void a_result_that_is_worth_a_second_try_gets_one_and_no_more() throws Exception {
         Path tries = folder.resolve("tries");
         String script = SERVED + "echo x >>" + tries + "; [ $(wc -l <" + tries + ") = 2 ]";
