@@ -7,6 +7,7 @@ import java.io.Writer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Collectors;
 
 /**
  * Counts the accesses that a guest makes to objects of one type, by place in the object. Objects are learnt where the plan says that a
@@ -27,6 +28,8 @@ public final class Heat {
     private final HeatPlan plan;
     private final List<HeatCounts> counts = new ArrayList<>();
     private volatile Known known = new Known(new long[0], new WatchedPages(new long[0]));
+    /** A place was reached, with 0 in its register. */
+    private volatile boolean reached;
 
     private Heat(HeatPlan plan) {
         this.plan = plan;
@@ -57,7 +60,11 @@ public final class Heat {
 
     synchronized void learn(long base) {
         Known now = known;
-        if (base == 0 || Arrays.binarySearch(now.bases, base) >= 0) {
+        if (base == 0) {
+            reached = true;
+            return;
+        }
+        if (Arrays.binarySearch(now.bases, base) >= 0) {
             return;
         }
         long[] bases = Arrays.copyOf(now.bases, now.bases.length + 1);
@@ -110,17 +117,16 @@ public final class Heat {
     /** One line on what was counted, or on why nothing was and what to do. */
     public String summary() {
         if (objects() == 0) {
-            StringBuilder text = new StringBuilder("heat: no " + plan.type() + " was seen: ");
-            for (HeatPlan.Entry e : plan.entries()) {
-                text.append(e.name())
-                        .append(" (0x")
-                        .append(Long.toHexString(e.la()))
-                        .append(") ");
-            }
-            return text.append(
-                            "was never reached. Boot the guest's kernel with nokaslr, take the System.map of that very kernel, and"
-                                    + " name a function that is called")
-                    .toString();
+            String places = plan.entries().stream()
+                    .map(e -> e.name() + " (0x" + Long.toHexString(e.la()) + ")")
+                    .collect(Collectors.joining(", "));
+            return "heat: no " + plan.type() + " was seen: "
+                    + (reached
+                            ? "the register held 0 whenever " + places + " was reached"
+                            : places
+                                    + " was never reached. Boot the guest's kernel with nokaslr, take the System.map of that"
+                                    + " very kernel, and name a function that is called. An address is met only where a block of"
+                                    + " code begins: a function's first instruction, where a branch goes, or what stands behind one");
         }
         HeatCounts sum = sum();
         long reads = 0;

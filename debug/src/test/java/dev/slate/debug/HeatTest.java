@@ -124,6 +124,21 @@ class HeatTest {
     void anObjectIsCountedFromWhereItIsLearntAndNothingElse() throws IOException {
         assertThat(run(8, "", "8b07f4", 0)).isEmpty();
         assertThat(heat.objects()).isZero();
-        assertThat(heat.summary()).contains("no t was seen", "main (0x10000)", "nokaslr");
+        assertThat(heat.summary())
+                .isEqualTo("heat: no t was seen: the register held 0 whenever main (0x10000) was reached");
+    }
+
+    @Test
+    void anAddressWithinABlockIsNotMetAndTheSummarySaysWhereOneIs() throws IOException {
+        HeatPlan plan = HeatPlan.parse("type=t\nsize=8\nat=10002 rdi 0x10002\nfield=0 8 a\noutput=x\n");
+        try (TestGuest g = new TestGuest(kvm -> heat = Heat.start(kvm, plan), "8b078b07f4")) {
+            Regs r = new Regs();
+            g.vcpu.getRegs(r);
+            r.rdi = OBJECT;
+            g.vcpu.setRegs(r);
+            assertThat(g.vcpu.run(false)).isZero();
+        }
+        assertThat(heat.summary())
+                .contains("0x10002 (0x10002) was never reached", "nokaslr", "only where a block of code begins");
     }
 }
