@@ -63,6 +63,7 @@ public final class HeatPlanMain {
         List<String> places = new ArrayList<>();
         for (String line : options.lines().toList()) {
             int eq = line.indexOf('=');
+            if (eq < 0) throw new IllegalArgumentException("an option's value has more than one line: " + line);
             String value = line.substring(eq + 1);
             if (value.isBlank()) throw new IllegalArgumentException("--" + line.substring(0, eq) + " is empty");
             switch (line.substring(0, eq)) {

@@ -3,53 +3,19 @@ package dev.slate.cli.layout;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The layout commands as a user sees them: output, exit status, one line for what went wrong. */
 final class LayoutCommandTest {
-    private record Ran(int status, String out, String err) {}
-
     @TempDir
     private Path folder;
 
-    private static Path root() {
-        return Path.of(System.getProperty("slate.root", "..")).toAbsolutePath().normalize();
-    }
-
-    /** A library's jar, wherever the tests' own JVM has it from. */
-    private static String library(String name) {
-        String all = System.getProperty("java.class.path", "") + ":" + System.getProperty("jdk.module.path", "");
-        for (String entry : all.split(":"))
-            if (Path.of(entry).getFileName().toString().startsWith(name + "-")) return entry;
-        throw new AssertionError(name + " is not in " + all);
-    }
-
     private Ran layout(String... arguments) throws IOException, InterruptedException {
-        List<String> command = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:TieredStopAtLevel=1",
-                "-cp",
-                root() + "/cli/target/classes:" + root() + "/layout/target/classes:" + library("picocli") + ":"
-                        + library("xz"),
-                "dev.slate.cli.layout.LayoutMain"));
-        command.addAll(List.of(arguments));
-        Path out = folder.resolve("out");
-        Path err = folder.resolve("err");
-        Process process = new ProcessBuilder(command)
-                .directory(folder.toFile())
-                .redirectOutput(out.toFile())
-                .redirectError(err.toFile())
-                .start();
-        int status = process.waitFor();
-        return new Ran(
-                status, Files.readString(out, StandardCharsets.UTF_8), Files.readString(err, StandardCharsets.UTF_8));
+        return Ran.main(folder, "LayoutMain", "", arguments);
     }
 
     @BeforeEach
@@ -60,7 +26,7 @@ final class LayoutCommandTest {
                             "-g",
                             "-O1",
                             "-c",
-                            root() + "/layout/src/test/resources/diet/" + side + ".c",
+                            Ran.root() + "/layout/src/test/resources/diet/" + side + ".c",
                             "-o",
                             side + ".o")
                     .directory(folder.toFile())

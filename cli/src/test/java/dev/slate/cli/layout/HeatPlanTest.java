@@ -1,0 +1,115 @@
+package dev.slate.cli.layout;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What {@code slate heat} hands to the client, and what it says of options and files that are wrong before that starts. */
+final class HeatPlanTest {
+    private static final String PROGRAM = """
+            struct t { int a; struct { char b, c; } in; } object;
+            struct later;
+            int take(struct t *t, struct later *l) { return t->a + !l; }
+            int main(void) { return take(&object, 0); }
+            """;
+
+    @TempDir
+    private Path folder;
+
+    @BeforeEach
+    void compile() throws Exception {
+        Files.writeString(folder.resolve("t.c"), PROGRAM);
+        cc("t", "-g");
+    }
+
+    private void cc(String name, String... options) throws IOException, InterruptedException {
+        List<String> command = new ArrayList<>(List.of("cc", "-O0", "-no-pie", "-o", name, "t.c"));
+        command.addAll(List.of(options));
+        Process cc = new ProcessBuilder(command)
+                .directory(folder.toFile())
+                .inheritIO()
+                .start();
+        assertThat(cc.waitFor()).isZero();
+    }
+
+    private Ran plan(String... options) throws IOException, InterruptedException {
+        return Ran.main(folder, "HeatPlanMain", String.join("\n", options) + "\n");
+    }
+
+    private void assertRefused(int status, String message, String... options) throws IOException, InterruptedException {
+        Ran ran = plan(options);
+        assertThat(ran.status()).as(ran.out() + ran.err()).isEqualTo(status);
+        assertThat(ran.out()).isEmpty();
+        assertThat(ran.err()).startsWith("slate: ").contains(message).doesNotContain("Exception");
+    }
+
+    @Test
+    void theTypesMembersAndTheFunctionsAddressesAreHandedOver() throws Exception {
+        Files.writeString(folder.resolve("map"), "ffffffff81000010 T take\nffffffff81000020 t other\n");
+        Ran ran = plan("types=t", "type=struct t", "symbols=map", "at=take:rdi", "at=0x2a:r15", "output=counts");
+        assertThat(ran.err()).isEmpty();
+        assertThat(ran.out())
+                .contains("type=t\nsize=8\nfield=0 4 a\n", "field=4 1 in.b\n", "field=5 1 in.c\n")
+                .endsWith("output=" + folder.toRealPath().resolve("counts")
+                        + "\nat=ffffffff81000010 rdi take\nat=2a r15 0x2a\n");
+        // Without a System.map the file's own symbols serve.
+        assertThat(plan("types=t", "type=t", "at=take:rsi").out()).containsPattern("\nat=[0-9a-f]+ rsi take\n$");
+    }
+
+    @Test
+    void aFileWithoutTypesAndATypeThatIsNotThereAreSaid() throws Exception {
+        cc("bare");
+        assertRefused(3, "bare", "types=bare", "type=t", "at=take:rdi");
+        assertRefused(3, "none.ko: ", "types=none.ko", "type=t", "at=take:rdi");
+        assertRefused(3, "tt", "types=t", "type=tt", "at=take:rdi");
+        assertRefused(3, "later", "types=t", "type=later", "at=take:rdi");
+    }
+
+    @Test
+    void functionsThatHaveNoAddressOrMoreThanOneAreSaid() throws Exception {
+        cc("t.ko", "-g", "-c");
+        assertRefused(
+                3, "t.ko: is not linked, so its functions have no addresses", "types=t.ko", "type=t", "at=take:rdi");
+        cc("t.stripped", "-s");
+        assertRefused(3, "t.stripped: has no symbols", "types=t", "type=t", "symbols=t.stripped", "at=take:rdi");
+        Files.writeString(folder.resolve("map"), "1000 t take\n1080 t take\n2000 T take_it.part.0\n");
+        assertRefused(
+                3,
+                "map: has 2 functions take, at 0x1000, 0x1080: name one by its address",
+                "types=t",
+                "type=t",
+                "symbols=map",
+                "at=take:rdi");
+        assertRefused(
+                3,
+                "map: has no function take_it; it has take_it.part.0.",
+                "types=t",
+                "type=t",
+                "symbols=map",
+                "at=take_it:rdi");
+        Files.writeString(folder.resolve("kallsyms"), "0000000000000000 T take\n0000000000000000 t init\t[ext4]\n");
+        assertRefused(3, "kallsyms: has 0 for every address", "types=t", "type=t", "symbols=kallsyms", "at=take:rdi");
+        Files.writeString(folder.resolve("text"), "hello\n");
+        assertRefused(3, "text: is neither", "types=t", "type=t", "symbols=text", "at=take:rdi");
+    }
+
+    @Test
+    void optionsThatAreMissingOrWrongAreSaid() throws Exception {
+        assertRefused(2, "--at is missing", "types=t", "type=t");
+        assertRefused(2, "--types is missing", "type=t", "at=take:rdi");
+        assertRefused(2, "--type is missing", "types=t", "at=take:rdi");
+        assertRefused(2, "--symbols is empty", "types=t", "type=t", "at=take:rdi", "symbols=");
+        assertRefused(2, "more than one line: u", "types=t", "type=t\nu", "at=take:rdi");
+        assertRefused(2, "--at take:edi: FUNCTION:REGISTER is wanted", "types=t", "type=t", "at=take:edi");
+        assertRefused(2, "--at take: FUNCTION:REGISTER is wanted", "types=t", "type=t", "at=take");
+        assertRefused(2, "0x1g is no address", "types=t", "type=t", "at=0x1g:rdi");
+        assertRefused(2, "that file can't be written", "types=t", "type=t", "at=take:rdi", "output=/proc/no/such");
+    }
+}
