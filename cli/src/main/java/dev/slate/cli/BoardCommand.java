@@ -92,6 +92,11 @@ abstract class BoardCommand implements Callable<Integer> {
     /** The suite of the tree whose root is {@code home}. */
     abstract BoardSuite suite(Path home);
 
+    /** The options that this suite alone has, as they were given, each behind a blank. */
+    String ownOptions() {
+        return "";
+    }
+
     /** The rows that run when no filter is given. */
     Suite unfiltered(Suite whole) {
         return whole;
@@ -189,8 +194,9 @@ abstract class BoardCommand implements Callable<Integer> {
     }
 
     /** The command that would give this board again; where it is written to is left out. */
-    private String commandLine() {
+    String commandLine() {
         StringBuilder text = new StringBuilder("./slate " + spec.qualifiedName().substring("slate ".length()));
+        text.append(ownOptions());
         if (only != null) {
             text.append(" --row '").append(only).append('\'');
         } else if (filter != null) {

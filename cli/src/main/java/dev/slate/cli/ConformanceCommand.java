@@ -56,6 +56,11 @@ final class ConformanceCommand implements Runnable {
         BoardSuite suite(Path home) {
             return new Selftests(home, linkedStatically);
         }
+
+        @Override
+        String ownOptions() {
+            return linkedStatically ? " --static" : "";
+        }
     }
 
     /** VMMs and operating systems. */
