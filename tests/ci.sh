@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 case ${1-} in --help | -h)
-  sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" | sed '$d'
+  sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
   exit 0
   ;;
 esac

@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   --help | -h)
-    sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" | sed '$d'
+    sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   --inside) break ;; # below
