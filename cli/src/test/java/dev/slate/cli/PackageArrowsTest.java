@@ -16,13 +16,10 @@ import java.util.TreeSet;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.FieldSource;
 
 /** The arrows between packages within a module, as docs/decisions/0024 has them: the compiler holds modules only. */
 final class PackageArrowsTest {
-    private static final List<String> MODULES =
-            List.of("layout", "cpu", "kvm", "debug", "device", "conformance", "lab", "cli");
-
     private static final String KVM = "dev.slate.kvm";
 
     /** What of kvm's top package may know everything, and is known to nothing inside. The rest of it are plain values. */
@@ -53,7 +50,7 @@ final class PackageArrowsTest {
     @BeforeAll
     static void readTheClasses() {
         classes = new ClassFileImporter()
-                .importPaths(MODULES.stream()
+                .importPaths(ArchitectureTest.MODULES.stream()
                         .map(module -> Shell.root().resolve(module).resolve("target/classes"))
                         .toList());
     }
@@ -95,7 +92,7 @@ final class PackageArrowsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"layout", "cpu", "kvm", "debug", "device", "conformance", "lab", "cli"})
+    @FieldSource("dev.slate.cli.ArchitectureTest#MODULES")
     void packagesKnowEachOtherInOneDirectionOnly(String module) {
         SlicesRuleDefinition.slices()
                 .assignedFrom(partsOf(module))
