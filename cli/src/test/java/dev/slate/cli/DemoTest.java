@@ -8,7 +8,6 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -27,46 +26,22 @@ final class DemoTest {
     @TempDir
     private Path folder;
 
-    private Path tree;
+    private Tree tree;
     private Path bin;
     private Path parts;
 
     @BeforeEach
     void make_a_tree_that_looks_built() throws Exception {
-        tree = folder.resolve("tree");
-        for (String name : List.of(
-                "cpu/src/main",
-                "kvm/src/main",
-                "debug/src/main",
-                "device/src/main",
-                "device/native",
-                "device/target/native",
-                "cli",
-                ".mvn",
-                "conformance/machines")) {
-            Files.createDirectories(tree.resolve(name));
-        }
-        for (String name : List.of(
-                "slate",
-                ".mvn/find-jdk.sh",
-                "cli/commands.txt",
-                "pom.xml",
+        tree = Tree.thatLooksBuilt(
+                folder.resolve("tree"),
                 "conformance/machines/part.sh",
                 "conformance/machines/cpio.sh",
                 "conformance/machines/init",
-                "conformance/machines/msb")) {
-            Files.copy(Shell.root().resolve(name), tree.resolve(name), StandardCopyOption.COPY_ATTRIBUTES);
-        }
-        Path shim = tree.resolve("device/target/native/libslate.so");
-        Shell compiled =
-                Shell.run(folder, Map.of(), "cc", "-shared", "-fPIC", "-xc", "/dev/null", "-o", shim.toString());
-        assertThat(compiled.status()).as(compiled.err()).isZero();
-        Files.createFile(shim.resolveSibling("slate-loader"));
-        parts = Files.createDirectories(tree.resolve("build/machines/parts"));
+                "conformance/machines/msb");
+        parts = Files.createDirectories(tree.root().resolve("build/machines/parts"));
         Files.writeString(parts.resolve("cloud-kernel"), "a kernel");
         Files.writeString(parts.resolve("initrd"), "");
         bin = Files.createDirectories(folder.resolve("bin"));
-        Files.writeString(tree.resolve("device/target/slate.built"), System.getProperty("java.home") + "\n");
     }
 
     private void program(Path file, String script) throws IOException {
@@ -89,9 +64,9 @@ final class DemoTest {
     }
 
     private Shell demo(String... arguments) throws IOException, InterruptedException {
-        List<String> command = new ArrayList<>(List.of(tree.resolve("slate").toString(), "demo"));
-        command.addAll(List.of(arguments));
-        return Shell.run(folder, environment(), command);
+        List<String> words = new ArrayList<>(List.of("demo"));
+        words.addAll(List.of(arguments));
+        return tree.slate(folder, environment(), words.toArray(new String[0]));
     }
 
     /** A file of the archive that the guest gets. */
@@ -188,18 +163,19 @@ final class DemoTest {
     @Test
     void a_signal_ends_the_machine_with_the_demo() throws Exception {
         qemu(BEGINS + "echo machine $$ >&2\nexec sleep 6000\n");
-        ProcessBuilder builder = new ProcessBuilder(tree.resolve("slate").toString(), "demo", "linux", "--", "true")
+        ProcessBuilder builder = new ProcessBuilder(
+                        tree.root().resolve("slate").toString(), "demo", "linux", "--", "true")
                 .redirectErrorStream(true);
         builder.environment().putAll(environment());
         Process process = builder.start();
         BufferedReader said = process.inputReader(StandardCharsets.UTF_8);
-        String machine = said.readLine();
-        while (!machine.startsWith("machine ")) {
+        String machine;
+        do {
             machine = said.readLine();
             assertThat(machine)
                     .as("a line of the machine before the demo's end")
                     .isNotNull();
-        }
+        } while (!machine.startsWith("machine "));
         process.destroy();
         assertThat(process.waitFor()).isEqualTo(143);
         assertThat(Path.of("/proc", machine.substring("machine ".length()))).doesNotExist();
@@ -209,7 +185,7 @@ final class DemoTest {
     @Test
     void a_part_that_cannot_be_had_and_a_wrong_word_are_said() throws Exception {
         qemu("exit 0\n");
-        Files.writeString(tree.resolve("conformance/machines/part.sh"), "echo \"no $2 today\"; exit 1\n");
+        Files.writeString(tree.root().resolve("conformance/machines/part.sh"), "echo \"no $2 today\"; exit 1\n");
         Shell shell = demo("linux", "--", "true");
         assertThat(shell.status()).isEqualTo(1);
         assertThat(shell.err()).contains("slate: demo linux: no cloud-kernel today");

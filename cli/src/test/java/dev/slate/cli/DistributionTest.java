@@ -7,7 +7,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
@@ -26,20 +25,18 @@ final class DistributionTest {
     @TempDir
     private static Path folder;
 
-    private static Path tree;
+    private static Tree tree;
 
     @BeforeAll
     static void lay_out_a_distribution() throws Exception {
-        tree = folder.resolve("slate-1.2.3");
-        Path lib = Files.createDirectories(tree.resolve("lib"));
-        Files.createDirectories(tree.resolve("cli"));
-        for (String name : List.of("slate", "cli/commands.txt")) {
-            Files.copy(Shell.root().resolve(name), tree.resolve(name), StandardCopyOption.COPY_ATTRIBUTES);
-        }
+        tree = new Tree(folder.resolve("slate-1.2.3"));
+        Path lib = Files.createDirectories(tree.root().resolve("lib"));
+        tree.copy("slate", "cli/commands.txt");
         Files.copy(Shell.root().resolve("device/jvm.options"), lib.resolve("jvm.options"));
         Files.writeString(
-                tree.resolve("slate.release"), "version='1.2.3'\ncommit='abcdef'\njvm='Any-25'\nepoch='1700000000'\n");
-        Files.createSymbolicLink(tree.resolve("runtime"), Path.of(System.getProperty("java.home")));
+                tree.root().resolve("slate.release"),
+                "version='1.2.3'\ncommit='abcdef'\njvm='Any-25'\nepoch='1700000000'\n");
+        Files.createSymbolicLink(tree.root().resolve("runtime"), Path.of(System.getProperty("java.home")));
         sh("sh '" + Shell.root().resolve("device/native/build.sh") + "' '" + lib + "'");
         sh("cc -O1 -fPIE -pie -nostartfiles -o '" + lib.resolve("hello-kvm") + "' '"
                 + Shell.root().resolve("device/native/loaded/start.S") + "' '"
@@ -54,16 +51,14 @@ final class DistributionTest {
     }
 
     private static Shell slate(String... arguments) throws IOException, InterruptedException {
-        List<String> command = new ArrayList<>(List.of(tree.resolve("slate").toString()));
-        command.addAll(List.of(arguments));
-        return Shell.run(folder, Map.of("SLATE_HOME", "/elsewhere", "SLATE_CLASSPATH", "x.jar"), command);
+        return tree.slate(folder, Map.of("SLATE_HOME", "/elsewhere", "SLATE_CLASSPATH", "x.jar"), arguments);
     }
 
     private static void copyJars() throws IOException {
         for (String module : RUN_MODULES) {
             Path jar = Shell.root().resolve(module + "/target/slate-" + module + ".jar");
             assumeTrue(Files.exists(jar), "needs the modules' jars: ./slate build");
-            Files.copy(jar, tree.resolve("lib").resolve(jar.getFileName()), StandardCopyOption.REPLACE_EXISTING);
+            Files.copy(jar, tree.root().resolve("lib").resolve(jar.getFileName()), StandardCopyOption.REPLACE_EXISTING);
         }
     }
 
@@ -72,8 +67,8 @@ final class DistributionTest {
         assumeTrue(has("readelf"), "needs readelf: apt-get install binutils");
         Pattern version = Pattern.compile("GLIBC_(\\d+)\\.(\\d+)");
         for (String name : List.of("libslate.so", "slate-loader", "hello-kvm")) {
-            Matcher matcher = version.matcher(
-                    sh("readelf -VW '" + tree.resolve("lib/" + name) + "'").out());
+            Matcher matcher = version.matcher(sh("readelf -VW '" + tree.root().resolve("lib/" + name) + "'")
+                    .out());
             int found = 0;
             while (matcher.find()) {
                 found++;
@@ -100,7 +95,7 @@ final class DistributionTest {
                 Map.of(),
                 "env",
                 "-i",
-                "LD_PRELOAD=" + tree.resolve("lib/libslate.so"),
+                "LD_PRELOAD=" + tree.root().resolve("lib/libslate.so"),
                 client.toString(),
                 "child");
         assertThat(result.status()).as(result.err()).isZero();
@@ -118,7 +113,7 @@ final class DistributionTest {
     @Test
     void run_leaves_it_to_the_shim_to_find_the_runtime() throws Exception {
         assertThat(slate("run", "--quiet", "--", "env").out())
-                .contains("LD_PRELOAD=" + tree + "/lib/libslate.so\n", "SLATE_QUIET=1")
+                .contains("LD_PRELOAD=" + tree.root() + "/lib/libslate.so\n", "SLATE_QUIET=1")
                 .doesNotContain("SLATE_HOME", "SLATE_JAVA_HOME", "SLATE_CLASSPATH", "SLATE_AOT_CACHE");
     }
 
@@ -131,7 +126,7 @@ final class DistributionTest {
     void what_only_a_source_tree_can_do_is_not_offered_and_refused() throws Exception {
         String list = slate("help").out();
         assertThat(list).contains("  run  ", "  demo  ", "  knobs  ");
-        for (String command : List.of("test", "build", "bench", "speed", "stress", "dist", "conformance")) {
+        for (String command : List.of("test", "build", "bench", "speed", "stress", "sweep", "dist", "conformance")) {
             assertThat(list).doesNotContainPattern("(?m)^  " + command + " ");
             Shell result = slate(command);
             assertThat(result.status()).isEqualTo(2);
@@ -141,7 +136,7 @@ final class DistributionTest {
 
     @Test
     void doctor_says_whether_the_cache_fits_the_classes() throws Exception {
-        Path jar = tree.resolve("lib/slate-cpu.jar");
+        Path jar = tree.root().resolve("lib/slate-cpu.jar");
         boolean there = Files.exists(jar);
         if (!there) {
             Files.createFile(jar);

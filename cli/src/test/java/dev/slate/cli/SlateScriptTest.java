@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeAll;
@@ -18,25 +17,15 @@ final class SlateScriptTest {
     @TempDir
     private static Path folder;
 
-    private static Path tree;
+    private static Tree tree;
 
     @BeforeAll
     static void make_a_tree_that_looks_built() throws Exception {
-        tree = folder.resolve("tree");
-        for (String name : List.of(
-                "cpu/src/main", "kvm/src/main", "debug/src/main", "device/src/main", "device/native", "cli", ".mvn")) {
-            Files.createDirectories(tree.resolve(name));
-        }
-        for (String name : List.of("slate", ".mvn/find-jdk.sh", "cli/commands.txt", "pom.xml")) {
-            Files.copy(Shell.root().resolve(name), tree.resolve(name), StandardCopyOption.COPY_ATTRIBUTES);
-        }
-        Files.createDirectories(tree.resolve("device/target/native"));
-        compile("-shared -fPIC", "", tree.resolve("device/target/native/libslate.so"));
+        tree = Tree.thatLooksBuilt(folder.resolve("tree"));
         compile(
                 "-include stdio.h",
                 "int main(int n, char **a) { for (int i = 1; i < n; i++) printf(\"[%s]\", a[i]); return 0; }",
-                tree.resolve("device/target/native/slate-loader"));
-        Files.writeString(tree.resolve("device/target/slate.built"), System.getProperty("java.home") + "\n");
+                tree.root().resolve("device/target/native/slate-loader"));
     }
 
     private static void compile(String options, String source, Path program) throws Exception {
@@ -47,10 +36,7 @@ final class SlateScriptTest {
     }
 
     private static Shell slate(String... arguments) throws IOException, InterruptedException {
-        List<String> command =
-                new java.util.ArrayList<>(List.of(tree.resolve("slate").toString()));
-        command.addAll(List.of(arguments));
-        return Shell.run(folder, Map.of(), command);
+        return tree.slate(folder, Map.of(), arguments);
     }
 
     private static void assertRefused(Shell result, int status, String... words) {
@@ -86,11 +72,12 @@ final class SlateScriptTest {
         Shell result = slate("run", "--set", "tdp=off", "--set=a=b c", "--stats", "--quiet", "--", "env");
         assertThat(result.out().lines())
                 .contains(
-                        "LD_PRELOAD=" + tree + "/device/target/native/libslate.so",
-                        "SLATE_HOME=" + tree,
+                        "LD_PRELOAD=" + tree.root() + "/device/target/native/libslate.so",
+                        "SLATE_HOME=" + tree.root(),
                         "SLATE_JAVA_HOME=" + System.getProperty("java.home"),
-                        "SLATE_CLASSPATH=" + tree + "/cpu/target/slate-cpu.jar:" + tree + "/kvm/target/slate-kvm.jar:"
-                                + tree + "/debug/target/slate-debug.jar:" + tree + "/device/target/slate-device.jar",
+                        "SLATE_CLASSPATH=" + tree.root() + "/cpu/target/slate-cpu.jar:" + tree.root()
+                                + "/kvm/target/slate-kvm.jar:" + tree.root() + "/debug/target/slate-debug.jar:"
+                                + tree.root() + "/device/target/slate-device.jar",
                         "SLATE_STATS=1",
                         "SLATE_QUIET=1");
         assertThat(result.out()).contains("SLATE_SET=tdp=off\na=b c\n").doesNotContain("SLATE_AOT_CACHE");
@@ -98,8 +85,7 @@ final class SlateScriptTest {
 
     @Test
     void what_the_user_did_not_ask_for_is_not_set_and_another_preload_stays() throws Exception {
-        Shell result = Shell.run(
-                folder, Map.of("LD_PRELOAD", "libc.so.6"), tree.resolve("slate").toString(), "run", "env");
+        Shell result = tree.slate(folder, Map.of("LD_PRELOAD", "libc.so.6"), "run", "env");
         assertThat(result.out())
                 .contains("/libslate.so:libc.so.6\n")
                 .doesNotContain("SLATE_SET")
@@ -179,15 +165,9 @@ final class SlateScriptTest {
 
     @Test
     void a_tree_whose_name_LD_PRELOAD_cannot_hold_is_refused() throws Exception {
-        Path odd = Files.createDirectories(folder.resolve("a b/cli")).getParent();
-        Files.createDirectories(odd.resolve(".mvn"));
-        for (String name : List.of("slate", ".mvn/find-jdk.sh", "cli/commands.txt")) {
-            Files.copy(Shell.root().resolve(name), odd.resolve(name), StandardCopyOption.COPY_ATTRIBUTES);
-        }
-        assertRefused(
-                Shell.run(folder, Map.of(), odd.resolve("slate").toString(), "run", "true"),
-                1,
-                "has a blank or a colon");
+        Tree odd = new Tree(folder.resolve("a b"));
+        odd.copy("slate", ".mvn/find-jdk.sh", "cli/commands.txt");
+        assertRefused(odd.slate(folder, Map.of(), "run", "true"), 1, "has a blank or a colon");
     }
 
     @Test
@@ -195,13 +175,13 @@ final class SlateScriptTest {
         assumeTrue(
                 !"root".equals(System.getProperty("user.name")),
                 "needs an ordinary user, since root may write everywhere: run the tests as one");
-        Path target = tree.resolve("device/target");
+        Path target = tree.root().resolve("device/target");
         Path stamp = target.resolve("slate.built");
         String built = Files.readString(stamp);
         Files.delete(stamp);
         assertThat(target.toFile().setWritable(false)).isTrue();
         try {
-            assertRefused(slate("run", "true"), 1, "can't write to " + tree, "slate build");
+            assertRefused(slate("run", "true"), 1, "can't write to " + tree.root(), "slate build");
         } finally {
             assertThat(target.toFile().setWritable(true)).isTrue();
             Files.writeString(stamp, built);
