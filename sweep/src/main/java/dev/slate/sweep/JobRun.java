@@ -134,8 +134,10 @@ final class JobRun {
             words = new String[0];
         }
         if (words.length < 6) {
-            throw new IOException("the worker on " + host() + " could not run `" + job.title() + "` in " + folder
-                    + (tail.isEmpty() ? "" : ": " + tail.getLast()));
+            synchronized (measured) {
+                throw new IOException("the worker on " + host() + " could not run `" + job.title() + "` in " + folder
+                        + (tail.isEmpty() ? "" : ": " + tail.getLast()));
+            }
         }
         int status = Integer.parseInt(words[0]);
         double seconds = Long.parseLong(words[1]) / 1e9;
@@ -213,11 +215,12 @@ final class JobRun {
         return line.toString();
     }
 
-    /** A shell's time, such as 1m2.345s, in seconds. */
+    /** A shell's time, such as 1m2.345s, in seconds; some shells write the comma of their language. */
     static double cpu(String text) {
         int minutes = text.indexOf('m');
         return 60 * Double.parseDouble(text.substring(0, minutes))
-                + Double.parseDouble(text.substring(minutes + 1, text.length() - 1));
+                + Double.parseDouble(
+                        text.substring(minutes + 1, text.length() - 1).replace(',', '.'));
     }
 
     private static void kill(Process process) {
@@ -235,13 +238,14 @@ final class JobRun {
         }
     }
 
-    private static void delete(Path folder) throws IOException {
+    /** As far as it can be: what the job left running may still write there, and the job has run. */
+    static void delete(Path folder) {
         try (Stream<Path> files = Files.walk(folder)) {
             for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.deleteIfExists(file);
             }
-        } catch (UncheckedIOException e) {
-            // What the job left running may still write there.
+        } catch (IOException | UncheckedIOException e) {
+            // It stays.
         }
     }
 }

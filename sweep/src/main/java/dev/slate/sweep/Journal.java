@@ -24,6 +24,8 @@ final class Journal implements AutoCloseable {
     private final FileChannel file;
     private final String version;
     private final Map<String, Map<String, Object>> results = new LinkedHashMap<>();
+    /** Where the next line begins. */
+    private long end;
 
     /**
      * Opens the results, or begins them.
@@ -47,10 +49,14 @@ final class Journal implements AutoCloseable {
     }
 
     private void read(Path path) throws IOException {
-        String text = Files.readString(path);
-        int whole = text.lastIndexOf('\n') + 1;
+        byte[] bytes = Files.readAllBytes(path);
+        int whole = bytes.length;
+        while (whole > 0 && bytes[whole - 1] != '\n') {
+            whole--; // What a crash cut off may end within a character.
+        }
         int number = 0;
-        for (String line : text.substring(0, whole).lines().toList()) {
+        for (String line :
+                new String(bytes, 0, whole, StandardCharsets.UTF_8).lines().toList()) {
             number++;
             Map<String, Object> result;
             try {
@@ -69,8 +75,8 @@ final class Journal implements AutoCloseable {
             }
             results.putIfAbsent(job, result);
         }
-        file.truncate(text.substring(0, whole).getBytes(StandardCharsets.UTF_8).length);
-        file.position(file.size());
+        file.truncate(whole);
+        end = whole;
     }
 
     @SuppressWarnings("unchecked")
@@ -95,16 +101,19 @@ final class Journal implements AutoCloseable {
         line.put("variables", job.variables());
         line.putAll(result);
         line.put("slate", version);
-        results.put(job.id(), line);
         try {
             ByteBuffer bytes = StandardCharsets.UTF_8.encode(JSON.writeValueAsString(line) + "\n");
+            // Of a full disk's half a line nothing may come behind.
+            long at = end;
             while (bytes.hasRemaining()) {
-                file.write(bytes);
+                at += file.write(bytes, at);
             }
+            end = at;
             file.force(false);
         } catch (IOException e) {
             throw new UncheckedIOException("the results can't be written: " + e.getMessage(), e);
         }
+        results.put(job.id(), line);
     }
 
     /** All results, in the order in which they came. */

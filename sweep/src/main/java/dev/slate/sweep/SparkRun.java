@@ -2,7 +2,6 @@ package dev.slate.sweep;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BiConsumer;
@@ -11,7 +10,6 @@ import java.util.regex.Pattern;
 import org.apache.spark.SparkConf;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
-import scala.jdk.javaapi.CollectionConverters;
 import scala.reflect.ClassTag$;
 import scala.runtime.AbstractFunction2;
 import scala.runtime.BoxedUnit;
@@ -80,16 +78,11 @@ final class SparkRun implements AutoCloseable {
             return;
         }
         JavaRDD<Job> rdd = context.parallelize(jobs, jobs.size());
-        List<Object> partitions = new ArrayList<>();
-        for (int i = 0; i < jobs.size(); i++) {
-            partitions.add(i);
-        }
         try {
             context.sc()
                     .runJob(
                             rdd.rdd(),
                             task,
-                            CollectionConverters.asScala(partitions).toSeq(),
                             new AbstractFunction2<Object, Map<String, Object>, BoxedUnit>() {
                                 @Override
                                 public BoxedUnit apply(Object number, Map<String, Object> result) {

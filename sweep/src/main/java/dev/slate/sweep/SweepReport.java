@@ -81,12 +81,7 @@ final class SweepReport {
             line.add(value(results, "seconds", Metric.Unit.SECONDS));
             line.add(value(results, "cpu_seconds", Metric.Unit.SECONDS));
             for (String measure : measures) {
-                double[] values = results.stream()
-                        .map(result -> measures(result).get(measure))
-                        .filter(java.util.Objects::nonNull)
-                        .mapToDouble(Number::doubleValue)
-                        .toArray();
-                line.add(values.length == 0 ? "" : Values.text(new Sample(values), Metric.Unit.COUNT));
+                line.add(value(results, measure, Metric.Unit.COUNT));
             }
             cells.add(line);
         }

@@ -3,20 +3,25 @@ package dev.slate.sweep;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.net.InetAddress;
-import java.net.ServerSocket;
-import java.net.Socket;
+import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardWatchEventKinds;
+import java.nio.file.WatchKey;
+import java.nio.file.WatchService;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -54,7 +59,7 @@ class ClusterTest {
         process.destroyForcibly();
     }
 
-    private Process spark(String files, String... arguments) throws IOException {
+    private ProcessBuilder spark(String files, String... arguments) {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin/java").toString(),
                 "@" + MODULE.resolve("jvm.options"),
@@ -62,10 +67,7 @@ class ClusterTest {
                 "-cp",
                 MODULE.resolve("target/spark/jars") + "/*"));
         command.addAll(List.of(arguments));
-        ProcessBuilder builder = new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(
-                        folder.resolve("spark-" + processes.size() + ".log").toFile());
+        ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
         builder.environment().put("SPARK_HOME", MODULE.resolve("target/spark").toString());
         // Without it Spark's launcher looks for a tree of its own sources.
         builder.environment().put("SPARK_SCALA_VERSION", "2.13");
@@ -76,9 +78,45 @@ class ClusterTest {
             builder.environment().put("SPARK_LOCAL_DIRS", folder.toString());
             builder.environment().put("JAVA_TOOL_OPTIONS", "-Djava.io.tmpdir=" + files);
         }
+        return builder;
+    }
+
+    private Process start(ProcessBuilder builder) throws IOException {
         Process process = builder.start();
         processes.add(process);
         return process;
+    }
+
+    /** Starts a master and returns where it listens, once it does. */
+    private String startMaster() throws Exception {
+        Process process = start(spark(
+                "",
+                "org.apache.spark.deploy.master.Master",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--webui-port",
+                "0"));
+        Pattern listens = Pattern.compile("Starting Spark master at (spark://\\S+)");
+        BufferedReader log = process.inputReader();
+        for (String line = log.readLine(); line != null; line = log.readLine()) {
+            Matcher matcher = listens.matcher(line);
+            if (matcher.find()) {
+                Thread.ofPlatform().daemon().start(() -> drain(log));
+                return matcher.group(1);
+            }
+        }
+        throw new AssertionError("the master ended with " + process.waitFor());
+    }
+
+    /** Or the pipe would be full, and the process would wait. */
+    private static void drain(BufferedReader log) {
+        try (log) {
+            log.transferTo(Writer.nullWriter());
+        } catch (IOException killed) {
+            // At the test's end.
+        }
     }
 
     /** A master and two workers with two processors each; returns the workers. */
@@ -88,46 +126,24 @@ class ClusterTest {
 
     /** Here the first worker has its files there. */
     private List<Process> cluster(String files) throws Exception {
-        int port;
-        try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            port = free.getLocalPort();
-        }
-        spark(
-                "",
-                "org.apache.spark.deploy.master.Master",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                "" + port,
-                "--webui-port",
-                "0");
-        for (boolean up = false; !up; ) {
-            try (Socket probe = new Socket(InetAddress.getLoopbackAddress(), port)) {
-                up = probe.isConnected();
-            } catch (IOException notYet) {
-                assertThat(processes.getFirst().isAlive())
-                        .as("the master lives")
-                        .isTrue();
-                Thread.sleep(100);
-            }
-        }
-        master = "spark://127.0.0.1:" + port;
+        master = startMaster();
         List<Process> workers = new ArrayList<>();
         for (int i = 0; i < 2; i++) {
-            workers.add(spark(
-                    i == 0 ? files : "",
-                    "org.apache.spark.deploy.worker.Worker",
-                    "--host",
-                    "127.0.0.1",
-                    "--cores",
-                    "2",
-                    "--memory",
-                    "1g",
-                    "--work-dir",
-                    folder.resolve("worker" + i).toString(),
-                    "--webui-port",
-                    "0",
-                    master));
+            workers.add(start(spark(
+                            i == 0 ? files : "",
+                            "org.apache.spark.deploy.worker.Worker",
+                            "--host",
+                            "127.0.0.1",
+                            "--cores",
+                            "2",
+                            "--memory",
+                            "1g",
+                            "--work-dir",
+                            folder.resolve("worker" + i).toString(),
+                            "--webui-port",
+                            "0",
+                            master)
+                    .redirectOutput(folder.resolve("worker" + i + ".log").toFile())));
         }
         return workers;
     }
@@ -173,6 +189,9 @@ class ClusterTest {
                     with: {n: [%s]}
                     measure: {n: 'n=([0-9]+)'}
                 """.formatted(begun, numbers(200));
+        Path output = Files.createDirectory(folder.resolve("lost"));
+        WatchService written = output.getFileSystem().newWatchService();
+        output.register(written, StandardWatchEventKinds.ENTRY_MODIFY);
         CompletableFuture<Integer> status = CompletableFuture.supplyAsync(() -> {
             try {
                 return sweep(master, "lost", yaml);
@@ -180,11 +199,17 @@ class ClusterTest {
                 throw new java.io.UncheckedIOException(e);
             }
         });
-        while (results("lost").size() < 40 && !status.isDone()) {
-            Thread.sleep(20);
+        // Until some are there, and the first worker runs some too, or nothing would be lost.
+        Path lines = output.resolve("results.jsonl");
+        while (!Files.exists(lines)
+                || Files.readAllLines(lines).size() < 40
+                || lost.descendants().findAny().isEmpty()) {
+            WatchKey key = written.poll(2, TimeUnit.MINUTES);
+            assertThat(key).as("a result in two minutes").isNotNull();
+            key.pollEvents();
+            key.reset();
         }
-        // Both have begun, or nothing would be lost.
-        assertThat(lost.descendants()).as("the first worker's executor").isNotEmpty();
+        assertThat(status).as("the sweep, when the worker is killed").isNotDone();
         kill(lost);
         assertThat(status.get()).isZero();
         List<JsonNode> results = results("lost");

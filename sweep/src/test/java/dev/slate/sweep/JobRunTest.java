@@ -103,6 +103,17 @@ class JobRunTest {
     }
 
     @Test
+    void aShellsTimesAreRead() {
+        assertThat(JobRun.cpu("0m0.250000s")).isEqualTo(0.25);
+        assertThat(JobRun.cpu("2m1,500s")).isEqualTo(121.5);
+    }
+
+    @Test
+    void aFolderThatCantBeDeletedMakesNoJobRunAgain() {
+        JobRun.delete(Path.of("/proc/self/fdinfo"));
+    }
+
+    @Test
     void aWorkerWithoutDiskSaysWhatAndWhere() {
         assertThatThrownBy(() -> JobRun.run(job(false, 5, "true"), folder, Path.of("/proc/no/such")))
                 .isInstanceOf(IOException.class)

@@ -3,6 +3,7 @@ package dev.slate.sweep;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -30,6 +31,7 @@ class JournalTest {
         String two = Files.readString(file);
         assertThat(two.lines()).hasSize(2);
         Files.writeString(file, two.lines().findFirst().orElseThrow().substring(0, 20), StandardOpenOption.APPEND);
+        Files.write(file, new byte[] {(byte) 0xc3}, StandardOpenOption.APPEND); // the first half of an umlaut
         try (Journal journal = new Journal(file, "slate 1")) {
             assertThat(journal.has(job(1))).isTrue();
             assertThat(journal.has(job(2))).isTrue();
@@ -38,6 +40,16 @@ class JournalTest {
         }
         assertThat(Files.readString(file)).startsWith(two);
         assertThat(Files.readAllLines(file)).hasSize(3);
+    }
+
+    @Test
+    void whatCouldNotBeWrittenIsNotThere() throws Exception {
+        Journal journal = new Journal(folder.resolve("results.jsonl"), "slate 1");
+        journal.close();
+        assertThatThrownBy(() -> journal.add(job(1), Map.of("result", "pass")))
+                .isInstanceOf(UncheckedIOException.class)
+                .hasMessageContaining("the results can't be written");
+        assertThat(journal.has(job(1))).isFalse();
     }
 
     @Test
