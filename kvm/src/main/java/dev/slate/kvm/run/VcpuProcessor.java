@@ -6,9 +6,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.EntryState;
 import dev.slate.cpu.Hypervisor;
 import dev.slate.cpu.LeaveGuest;
-import dev.slate.cpu.mem.FaultGuard;
 import dev.slate.cpu.mem.LittleEndian;
-import dev.slate.cpu.translate.LazyTranslator;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Knobs;
 import dev.slate.kvm.clock.VcpuTsc;
@@ -18,8 +16,6 @@ import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.cpuid.FeatureRule;
 import dev.slate.kvm.dirty.DirtyRing;
 import dev.slate.kvm.event.EventQueue;
-import dev.slate.kvm.host.HostServices;
-import dev.slate.kvm.host.Worker;
 import dev.slate.kvm.io.DeviceBus;
 import dev.slate.kvm.io.EmulatorOpcodes;
 import dev.slate.kvm.io.Mmio;
@@ -35,7 +31,6 @@ import dev.slate.kvm.state.GuestDebug;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.tracepoint.Tracepoints;
 import java.util.Arrays;
-import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -77,27 +72,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     /** A guest's guest runs below them. */
     private boolean nestedTables;
 
-    /** A process says it once. */
-    private static final AtomicBoolean SAID_INTERPRETED = new AtomicBoolean();
-
-    /** How often a block is entered before it is translated. */
-    private static final int HOT = 24;
-
-    /**
-     * Translated code looks at nothing but the kick word. So that it does not run for ever when the memory it was made from has gone
-     * behind everybody's back, it is kicked when it has not left for so long.
-     */
-    private static final long PATIENCE_NANOS = 100_000_000;
-
-    private final Worker.Task patience = this::kickWhoStays;
-    private long stayed;
-
-    // Of KVM_RUN and of the worker: each writes its own first, and looks at the other's then.
-    private volatile boolean running;
-    private volatile boolean patient;
-
-    private boolean translates;
-    private final @Nullable LazyTranslator translator;
+    final VcpuTranslation translation;
 
     private @Nullable Cpu processor;
 
@@ -146,7 +121,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
                         ? shadowMmu.nestedVcpu(mmu, nestedMode, apic::ownsPage)
                         : shadowMmu.vcpu(mmu, s, apic::ownsPage);
         mmu.vcpuId = id;
-        translator = translator();
+        translation = new VcpuTranslation(vm, mode);
         long ring = vm.mmuContext().memory().dirtyRingBytes();
         if (ring != 0) {
             mmu.dirtyRing = new DirtyRing(runAreaHva + DirtyRing.PAGE_OFFSET * 4096L, ring);
@@ -173,76 +148,8 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         if (shadow != null) {
             shadow.attach(c);
         }
-        if (translator != null) {
-            translator.attach(c);
-        }
+        translation.attach(c);
         return c;
-    }
-
-    /** Made with the vCPU: a client that forbids itself to open files before it runs has loaded these classes then. */
-    private @Nullable LazyTranslator translator() {
-        String when = vm.knobs().value(Knobs.TRANSLATOR);
-        if (when.equals("off")) {
-            return null;
-        }
-        int threshold = when.equals("on") ? HOT : 1;
-        long bytes = vm.knobs().number(Knobs.TRANSLATOR_CACHE) << 20;
-        return new LazyTranslator(
-                new HostFaults(vm.host()),
-                threshold,
-                bytes,
-                vm.host()::mayLoadLibraries,
-                this::translates,
-                this::sayInterpreted);
-    }
-
-    /** The first block is about to be translated: from now on the worker looks how long the vCPU stays in the guest. */
-    private void translates() {
-        translates = true;
-        bePatient();
-    }
-
-    /** KVM_RUN begins: with a translator the worker looks from now on how long the vCPU stays in the guest. */
-    void runBegins() {
-        running = true;
-        if (translates) {
-            bePatient();
-        }
-    }
-
-    private void bePatient() {
-        if (!patient) {
-            patient = true;
-            vm.worker().schedule(patience, System.nanoTime() + PATIENCE_NANOS);
-        }
-    }
-
-    /** KVM_RUN ends. */
-    void runEnds() {
-        running = false;
-    }
-
-    private long kickWhoStays() {
-        stayed = mode.kickIfStayed(stayed);
-        if (!running) {
-            patient = false;
-            if (!running) {
-                // Whoever runs next sees that nobody looks.
-                return Worker.NEVER;
-            }
-            patient = true;
-        }
-        return System.nanoTime() + PATIENCE_NANOS;
-    }
-
-    private void sayInterpreted() {
-        if (!SAID_INTERPRETED.getAndSet(true)) {
-            vm.host()
-                    .say(
-                            vm.host().mayLoadLibraries()
-                                    ? "slate: this host gives no more executable memory, so guest code is interpreted; `slate doctor` may say why."
-                                    : "slate: the program's seccomp filter came before any guest code was hot and forbids to load libraries, so guest code is interpreted.");
-        }
     }
 
     /** The processor is what the guest is told that it is; while the guest is told nothing, what is offered. */
@@ -269,7 +176,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         }
         mmu.close();
         if (processor != null) {
-            vm.worker().cancel(patience);
+            translation.close();
             processor.close();
         }
     }
@@ -644,18 +551,5 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     @Override
     public long readTsc() {
         return tsc.readInGuest();
-    }
-
-    /** The processor's border to the host's faults. */
-    private record HostFaults(HostServices host) implements FaultGuard {
-        @Override
-        public boolean add(long start, long end, long resume) {
-            return host.addCode(start, end, resume);
-        }
-
-        @Override
-        public void remove(long start) {
-            host.removeCode(start);
-        }
     }
 }

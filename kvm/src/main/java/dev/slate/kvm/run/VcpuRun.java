@@ -89,7 +89,7 @@ public final class VcpuRun {
      */
     public int run(boolean immediateExit) {
         exit.flags = 0;
-        processor.runBegins();
+        processor.translation.runBegins();
         int outcome;
         try {
             outcome = runToOutcome(immediateExit);
@@ -101,7 +101,7 @@ public final class VcpuRun {
         } finally {
             // Whatever was thrown: nobody may wait for ever for this vCPU to leave.
             mmu.leaveAnyway();
-            processor.runEnds();
+            processor.translation.runEnds();
         }
         stats.add(VcpuStats.FPU_RELOAD);
         save();
