@@ -12,23 +12,12 @@ class GarbageGuestTest {
     private static final int EXITS = 8;
 
     @Test
-    void randomGuestsEndInExitsThatKvmHas() throws InterruptedException {
+    void randomGuestsEndInExitsThatKvmHas() {
         long seed = Long.getLong("slate.seed", System.nanoTime());
         System.out.println("GarbageGuestTest seed " + seed);
         SplittableRandom random = new SplittableRandom(seed);
-        try (Guest64 g = new Guest64(0xf4)) {
-            Thread watchdog = new Thread(() -> {
-                try {
-                    for (; ; ) {
-                        Thread.sleep(2);
-                        g.vcpu.signal();
-                    }
-                } catch (InterruptedException e) {
-                    Thread.currentThread().interrupt();
-                }
-            });
-            watchdog.setDaemon(true);
-            watchdog.start();
+        try (Guest64 g = new Guest64(0xf4);
+                Signals _ = new Signals(g.vcpu)) {
             for (int i = 0; i < GUESTS; i++) {
                 prepare(g, random);
                 for (int k = 0; k < EXITS; k++) {
@@ -48,8 +37,6 @@ class GarbageGuestTest {
                     }
                 }
             }
-            watchdog.interrupt();
-            watchdog.join();
         }
     }
 

@@ -123,8 +123,12 @@ final class NestedGuest implements AutoCloseable {
     }
 
     void code(String hex) {
+        code(L2, hex);
+    }
+
+    void code(long gpa, String hex) {
         byte[] bytes = HexFormat.of().parseHex(hex.replace(" ", ""));
-        HostMemory.copyIn(bytes, 0, g.hva + L2, bytes.length);
+        HostMemory.copyIn(bytes, 0, g.hva + gpa, bytes.length);
     }
 
     void segment(int at, int selector, int attr, long base, int limit) {
@@ -161,6 +165,14 @@ final class NestedGuest implements AutoCloseable {
     /** KVM's file of rmaps. */
     String rmapsStat() {
         return g.vm.debugFiles().read("mmu_rmaps_stat");
+    }
+
+    /** The nested state of a vCPU on which no guest's guest runs. */
+    static NestedState idle() {
+        NestedState none = new NestedState();
+        none.flags = NestedState.GIF_SET;
+        none.size = NestedState.HEADER_BYTES;
+        return none;
     }
 
     byte[] vmcb() {

@@ -150,10 +150,7 @@ final class NestedMemoryTest {
             assertThat(n.g.run()).isInstanceOf(Exit.PortOut.class);
             NestedState state = new NestedState();
             n.g.vcpu.getNestedState(state);
-            NestedState none = new NestedState();
-            none.flags = NestedState.GIF_SET;
-            none.size = NestedState.HEADER_BYTES;
-            n.g.vcpu.setNestedState(none);
+            n.g.vcpu.setNestedState(NestedGuest.idle());
             n.g.vcpu.setNestedState(state);
             runToL1(n);
             assertThat(n.exitCode()).isEqualTo(0x81);
@@ -283,54 +280,14 @@ final class NestedMemoryTest {
         try (NestedGuest n = guest()) {
             Vcpu other = n.g.vm.createVcpu(1);
             n.code("498b18 0f01d9");
-            // mov [rsi], rdx; mov [rax+578h], r12; vmrun; cmp rbx, r10; jne +24h; mov [rsi], rcx; mov [rax+578h], r12;
-            // vmrun;
-            // cmp rbx, r11; jne +6; dec r9; jnz -40h; hlt; hlt
-            n.g.write(
+            // mov [rsi], rdx; mov [rax+578h], r12; vmrun; cmp rbx, r10; jne out
+            // mov [rsi], rcx; mov [rax+578h], r12; vmrun; cmp rbx, r11; jne out
+            // dec r9; jnz to the first; hlt; out: hlt
+            n.code(
                     Guest64.CODE,
-                    0x48,
-                    0x89,
-                    0x16,
-                    0x4c,
-                    0x89,
-                    0xa0,
-                    0x78,
-                    5,
-                    0,
-                    0,
-                    0x0f,
-                    1,
-                    0xd8,
-                    0x4c,
-                    0x39,
-                    0xd3,
-                    0x75,
-                    0x18,
-                    0x48,
-                    0x89,
-                    0x0e,
-                    0x4c,
-                    0x89,
-                    0xa0,
-                    0x78,
-                    5,
-                    0,
-                    0,
-                    0x0f,
-                    1,
-                    0xd8,
-                    0x4c,
-                    0x39,
-                    0xdb,
-                    0x75,
-                    6,
-                    0x49,
-                    0xff,
-                    0xc9,
-                    0x75,
-                    0xd7,
-                    0xf4,
-                    0xf4);
+                    "488916 4c89a078050000 0f01d8 4c39d3 7518"
+                            + "48890e 4c89a078050000 0f01d8 4c39db 7506"
+                            + "49ffc9 75d7 f4 f4");
             byte[] vmcb = n.vmcb();
             HostMemory.copyIn(vmcb, 0, n.g.hva + 0x5_2000, vmcb.length);
             AtomicReference<Throwable> failed = new AtomicReference<>();

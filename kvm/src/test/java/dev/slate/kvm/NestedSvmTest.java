@@ -635,10 +635,7 @@ final class NestedSvmTest {
             assertThat(state.flags).isEqualTo(NestedState.GUEST_MODE | NestedState.GIF_SET);
             assertThat(state.size).isEqualTo(4224);
             assertThat(state.vmcbGpa).isEqualTo(NestedGuest.VMCB);
-            NestedState none = new NestedState();
-            none.flags = NestedState.GIF_SET;
-            none.size = 128;
-            n.g.vcpu.setNestedState(none);
+            n.g.vcpu.setNestedState(NestedGuest.idle());
             n.g.vcpu.setNestedState(state);
             runToL1(n);
             assertThat(n.exitCode()).isEqualTo(0x81);
