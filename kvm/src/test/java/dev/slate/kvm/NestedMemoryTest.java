@@ -159,6 +159,21 @@ final class NestedMemoryTest {
     }
 
     @Test
+    void whatAClientHasSetOfThePageAttributeTableStandsWhenItPutsAStateBack() {
+        try (NestedGuest n = guest()) {
+            n.code("e680 0f01d9");
+            assertThat(n.g.run()).isInstanceOf(Exit.PortOut.class);
+            NestedState state = new NestedState();
+            n.g.vcpu.getNestedState(state);
+            assertThat(n.g.vcpu.setMsr(Msr.PAT, 0x0505_0505_0505_0505L)).isTrue();
+            n.g.vcpu.setNestedState(state);
+            assertThat(msr(n, Msr.PAT)).isEqualTo(0x0505_0505_0505_0505L);
+            n.g.vcpu.setNestedState(NestedGuest.idle());
+            assertThat(msr(n, Msr.PAT)).isEqualTo(0x0505_0505_0505_0505L);
+        }
+    }
+
+    @Test
     void theGuestsGuestHasAPageAttributeTableOfItsOwn() {
         try (NestedGuest n = guest()) {
             n.put64(0x668, 0x0606_0606_0606_0606L);

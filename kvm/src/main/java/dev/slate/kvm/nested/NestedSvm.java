@@ -602,8 +602,8 @@ public final class NestedSvm {
                 || (s.efer & CpuState.EFER_SVME) == 0 && from.flags != NestedState.GIF_SET) {
             return false;
         }
+        Vmcb given = new Vmcb(on ? Vmcb.BYTES : 0);
         if (on) {
-            Vmcb given = new Vmcb(Vmcb.BYTES);
             System.arraycopy(from.vmcb, 0, given.bytes, 0, Vmcb.BYTES);
             boolean cached = (s.cr0 & CpuState.CR0_NW) == 0 || (s.cr0 & CpuState.CR0_CD) != 0;
             if (!cached
@@ -612,7 +612,12 @@ public final class NestedSvm {
                     || !hostValid(given)) {
                 return false;
             }
-            leave();
+        }
+        // The client's, like all registers, and not to be taken back from a hypervisor whose guest ran until now.
+        long pat = s.pat;
+        leave();
+        s.pat = pat;
+        if (on) {
             vmcbGpa = from.vmcbGpa;
             System.arraycopy(given.bytes, 0, host.bytes, 0, Vmcb.BYTES);
             System.arraycopy(given.bytes, 0, vmcb.bytes, 0, Vmcb.BYTES);
@@ -620,8 +625,6 @@ public final class NestedSvm {
             if ((from.flags & NestedState.RUN_PENDING) != 0) {
                 inject();
             }
-        } else {
-            leave();
         }
         gif = (from.flags & NestedState.GIF_SET) != 0;
         worldSwitched();
