@@ -3,6 +3,7 @@ package dev.slate.kvm.mmu;
 import dev.slate.kvm.memslot.Memslot;
 import dev.slate.kvm.memslot.SlotMetadata;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,6 +27,16 @@ public final class JoinedMmu implements Mmu {
         context.memory().listener(this);
     }
 
+    private void both(Consumer<Mmu> step) {
+        lock.lock();
+        try {
+            step.accept(nested);
+            step.accept(guests);
+        } finally {
+            lock.unlock();
+        }
+    }
+
     @Override
     public @Nullable SlotMetadata metadata(long baseGfn, long npages) {
         return nested.metadata(baseGfn, npages);
@@ -33,24 +44,12 @@ public final class JoinedMmu implements Mmu {
 
     @Override
     public void memslotChanged(@Nullable Memslot old, @Nullable Memslot slot, Change change, boolean initiallySet) {
-        lock.lock();
-        try {
-            nested.memslotChanged(old, slot, change, initiallySet);
-            guests.memslotChanged(old, slot, change, initiallySet);
-        } finally {
-            lock.unlock();
-        }
+        both(mmu -> mmu.memslotChanged(old, slot, change, initiallySet));
     }
 
     @Override
     public void enableLogDirty(Memslot slot, long page, long mask) {
-        lock.lock();
-        try {
-            nested.enableLogDirty(slot, page, mask);
-            guests.enableLogDirty(slot, page, mask);
-        } finally {
-            lock.unlock();
-        }
+        both(mmu -> mmu.enableLogDirty(slot, page, mask));
     }
 
     @Override
@@ -60,35 +59,17 @@ public final class JoinedMmu implements Mmu {
 
     @Override
     public void hostInvalidateBegin(long startHva, long endHva) {
-        lock.lock();
-        try {
-            nested.hostInvalidateBegin(startHva, endHva);
-            guests.hostInvalidateBegin(startHva, endHva);
-        } finally {
-            lock.unlock();
-        }
+        both(mmu -> mmu.hostInvalidateBegin(startHva, endHva));
     }
 
     @Override
     public void hostInvalidateEnd(long startHva, long endHva) {
-        lock.lock();
-        try {
-            nested.hostInvalidateEnd(startHva, endHva);
-            guests.hostInvalidateEnd(startHva, endHva);
-        } finally {
-            lock.unlock();
-        }
+        both(mmu -> mmu.hostInvalidateEnd(startHva, endHva));
     }
 
     @Override
     public void zapAll() {
-        lock.lock();
-        try {
-            nested.zapAll();
-            guests.zapAll();
-        } finally {
-            lock.unlock();
-        }
+        both(Mmu::zapAll);
     }
 
     @Override
@@ -105,13 +86,7 @@ public final class JoinedMmu implements Mmu {
 
     @Override
     public void recoverNxHugePages(int ratio) {
-        lock.lock();
-        try {
-            nested.recoverNxHugePages(ratio);
-            guests.recoverNxHugePages(ratio);
-        } finally {
-            lock.unlock();
-        }
+        both(mmu -> mmu.recoverNxHugePages(ratio));
     }
 
     @Override
