@@ -61,7 +61,6 @@ public final class Vm implements AutoCloseable {
     private final NxHugePages nxHugePages;
     private final Mmu mmu;
     private final @Nullable ShadowMmu shadow;
-    private final boolean twoDimensional;
     private final VmSettings settings = new VmSettings();
     private final MsrPolicy msrPolicy = new MsrPolicy();
     private final VmClock clock;
@@ -88,7 +87,6 @@ public final class Vm implements AutoCloseable {
         this.nxHugePages = new NxHugePages(kvm.parameters(), kvm.worker());
         MmuContext context = MmuContext.of(host, kvm.knobs(), memory, modes, stats, nxHugePages::on);
         TdpMmu tdp = kvm.knobs().on(Knobs.TDP) ? TdpMmu.create(context) : null;
-        this.twoDimensional = tdp != null;
         if (tdp == null) {
             this.shadow = ShadowMmu.create(context);
             this.mmu = shadow;
@@ -379,7 +377,7 @@ public final class Vm implements AutoCloseable {
      * the MMU's lock.
      */
     public @Nullable ShadowFigures shadowFigures() {
-        return shadow == null || twoDimensional && !shadow.everUsed() ? null : shadow.figures();
+        return shadow == null || parts.tdp() != null && !shadow.everUsed() ? null : shadow.figures();
     }
 
     /** {@link Mmu#metadataBytes} of this VM's MMU without what waits in vCPUs' caches. Any thread; exact while no vCPU runs. */
