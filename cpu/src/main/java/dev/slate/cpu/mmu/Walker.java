@@ -15,7 +15,8 @@ import dev.slate.cpu.mem.HostMemory;
  *
  * <p>All tables have the x86 format. The leaf's frame of nested and of shadow tables is a host virtual page. Guest tables are read as
  * reads, and as writes only when a bit must be set in them, so that page tables in write-protected memory stay readable (as EPT without
- * A/D does).
+ * A/D does); below the nested tables of a guest's own hypervisor, which may see the difference, they are read as writes
+ * ({@link #tableWalksWrite}).
  *
  * <p>Each call of the hypervisor may free or remap anything, so a walk during which one was made starts again from CR3: the pass that
  * counts makes none.

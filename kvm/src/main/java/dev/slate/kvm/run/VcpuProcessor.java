@@ -367,12 +367,12 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         return leftFor == LEFT_FOR_INSTRUCTION ? cpu().exit.byteCount : 0;
     }
 
-    /** Of a fault that {@link #leftForEmulation}: the address. */
+    /** Of a fault that {@link #leftForEmulation} or {@link #leftForHypervisor}: the address. */
     long faultGpa() {
         return faultGpa;
     }
 
-    /** Of a fault that {@link #leftForEmulation}: the error code. */
+    /** Of the same: the error code. */
     long faultError() {
         return faultError;
     }
