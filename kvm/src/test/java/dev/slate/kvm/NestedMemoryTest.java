@@ -6,6 +6,7 @@ import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.msr.Msr;
+import dev.slate.kvm.stats.VmStats;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 
@@ -128,6 +129,28 @@ final class NestedMemoryTest {
             dirty(n, 0);
             assertThat(n.g.run()).isInstanceOf(Exit.PortOut.class);
             assertThat(dirty(n, NestedGuest.NESTED + 0x3000)).isTrue();
+        }
+    }
+
+    @Test
+    void smallPagesAroundANestedTableStayWhenDirtyLoggingEnds() {
+        try (NestedGuest n = guest()) {
+            n.g.host.huge = true;
+            long more = n.g.host.allocate(2 << 20, 2 << 20);
+            n.g.vm.setUserMemoryRegion(1, 0, 0x80_0000, 2 << 20, more);
+            HostMemory.copy(n.g.hva + NestedGuest.NESTED + 0x3000, more, 4096);
+            HostMemory.put64(n.g.hva + NestedGuest.NESTED + 0x2000, 0x80_0027);
+            n.code("0f01d9");
+            // mov rax, VMCB; vmload; vmrun; mov dword [801000h], 1; out 80h, al
+            n.code(Guest64.CODE, "48c7c000000500 0f01da 0f01d8 c704250010800001000000 e680");
+            assertThat(n.g.run()).isInstanceOf(Exit.PortOut.class);
+            assertThat(n.exitCode()).isEqualTo(0x81);
+            long small = n.g.vm.stats().get(VmStats.PAGES_4K);
+            n.g.vm.setUserMemoryRegion(1, 1, 0x80_0000, 2 << 20, more);
+            n.g.vm.setUserMemoryRegion(1, 0, 0x80_0000, 2 << 20, more);
+            assertThat(n.g.vm.stats().get(VmStats.PAGES_4K)).isEqualTo(small);
+            n.g.vm.setUserMemoryRegion(1, 0, 0x80_0000, 0, more);
+            n.g.host.free(more, 2 << 20);
         }
     }
 

@@ -506,7 +506,10 @@ public final class TdpMmu implements Mmu, WriteProtector {
         boolean zapped = false;
         long span = Spte.gfns(2);
         for (long gfn = slot.baseGfn + span - 1 & -span; gfn + span <= slot.endGfn(); gfn += span) {
-            if (slot.allows2M(gfn) && tables.hasTable(root, gfn, 2) && host.hugeMapped(slot.hva(gfn))) {
+            if (slot.allows2M(gfn)
+                    && !watches(slot, gfn)
+                    && tables.hasTable(root, gfn, 2)
+                    && host.hugeMapped(slot.hva(gfn))) {
                 zapped |= tables.zap(root, slot.asId, gfn, gfn + span);
             }
         }
