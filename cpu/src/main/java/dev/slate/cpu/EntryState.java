@@ -8,6 +8,7 @@ public final class EntryState {
     /** Reserved bits of EFER; bits 1 to 7 are ignored. */
     private static final long EFER_RESERVED = 0xffff_ffff_ffff_0200L;
 
+    private static final long PDPTE_RESERVED = 0xfff0_0000_0000_01e6L;
     private static final long CR3_RESERVED = 0xfff0_0000_0000_0000L;
     private static final long UPPER = 0xffff_ffff_0000_0000L;
 
@@ -19,6 +20,20 @@ public final class EntryState {
             int type = (int) (pat >>> i) & 0xff;
             // UC, WC, WT, WP, WB, UC-.
             if (type > 7 || (0xf3 >>> type & 1) == 0) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /**
+     * Whether PAE paging's directory pointers can be loaded: no present one has a reserved bit set (SDM 3A 4.4.1).
+     *
+     * @param beyond bits that a physical address below 2<sup>52</sup> cannot have on this processor
+     */
+    public static boolean validPdptrs(long[] pdptrs, long beyond) {
+        for (long e : pdptrs) {
+            if ((e & 1) != 0 && (e & (beyond | PDPTE_RESERVED)) != 0) {
                 return false;
             }
         }

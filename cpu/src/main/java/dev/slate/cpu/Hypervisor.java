@@ -78,7 +78,7 @@ public interface Hypervisor {
         throw new IllegalStateException("INVLPG was intercepted under nested paging");
     }
 
-    /** Reads quadwords of guest physical memory; false: there is none. */
+    /** Reads quadwords of guest physical memory, all on one page; false: there is none. */
     default boolean readPhysical(long gpa, long[] into) {
         throw new IllegalStateException("a table was read under nested paging");
     }

@@ -3,6 +3,7 @@ package dev.slate.cpu.mmu;
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.EntryState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.Hypervisor;
 import dev.slate.cpu.LeaveGuest;
@@ -259,10 +260,8 @@ public final class Walker implements GuestWalk.Tables {
                 pointers[i] = HostMemory.get64(tableHva(from + 8L * i, cr3));
             }
         }
-        for (long e : pointers) {
-            if ((e & P) != 0 && (e & (guest.reserved | 0xfff0_0000_0000_01e6L)) != 0) {
-                return false;
-            }
+        if (!EntryState.validPdptrs(pointers, guest.reserved)) {
+            return false;
         }
         System.arraycopy(pointers, 0, s.pdptr, 0, 4);
         return true;

@@ -1,5 +1,6 @@
 package dev.slate.kvm.mmu;
 
+import dev.slate.cpu.EntryState;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Knobs;
@@ -54,6 +55,7 @@ public final class VcpuMmu implements AutoCloseable {
 
     private final MmuContext context;
     private final Tlb tlb;
+    private final long[] pointers = new long[4];
 
     /**
      * @param context the VM's part
@@ -174,6 +176,36 @@ public final class VcpuMmu implements AutoCloseable {
             offset += part;
             bytes -= part;
         }
+        return true;
+    }
+
+    /**
+     * Reads words of eight bytes, all on one page; outside guest mode.
+     *
+     * @return false when they are no memory
+     */
+    public boolean read(long gpa, long[] to) {
+        long hva = beginAccess(gpa, false);
+        if (hva == 0) {
+            return false;
+        }
+        for (int i = 0; i < to.length; i++) {
+            to[i] = HostMemory.get64(hva + (long) i * Long.BYTES);
+        }
+        endRead();
+        return true;
+    }
+
+    /**
+     * Reads PAE paging's directory pointers as a load of CR3 does (SDM 3A 4.4.1); outside guest mode.
+     *
+     * @return false, with {@code to} as it was: no memory is there, or a present one has a reserved bit set
+     */
+    public boolean readDirectoryPointers(long cr3, int physicalBits, long[] to) {
+        if (!read(cr3 & 0xffff_ffe0L, pointers) || !EntryState.validPdptrs(pointers, -1L << physicalBits)) {
+            return false;
+        }
+        System.arraycopy(pointers, 0, to, 0, pointers.length);
         return true;
     }
 

@@ -33,7 +33,6 @@ public final class NestedSvm {
     private static final int V_IGNORE_TPR = 1 << 20;
     private static final int V_MASKING = 1 << 24;
     private static final int SHADOW = 1;
-    private static final long PDPTE_RESERVED = 0x1e6;
     /** KVM's exit code for one that no processor makes. */
     private static final long SOFTWARE_EXIT = 0xf000_0000L;
 
@@ -59,7 +58,7 @@ public final class NestedSvm {
     private final Vmcb host;
 
     private final int[] vectors = new int[SvmExit.WORDS];
-    private final byte[] small = new byte[32];
+    private final byte[] small = new byte[16];
 
     private boolean active;
     /** The global interrupt flag: while it is clear interrupts, NMIs, SMIs and INIT wait. */
@@ -327,23 +326,10 @@ public final class NestedSvm {
     /** PAE paging's directory pointers, by the state's CR3. @return false: reserved bits, or no memory */
     private boolean loadPointers() {
         boolean wide = (s.efer & CpuState.EFER_LME) != 0;
-        if ((s.cr0 & CpuState.CR0_PG) == 0 || (s.cr4 & CpuState.CR4_PAE) == 0 || wide) {
-            return true;
-        }
-        if (!mmu.read(s.cr3 & 0xffff_ffe0L, small, 0, 32)) {
-            return false;
-        }
-        long reserved = PDPTE_RESERVED | -1L << cpuid.maxPhysicalAddress();
-        for (int i = 0; i < 4; i++) {
-            long entry = LittleEndian.getLong(small, 8 * i);
-            if ((entry & 1) != 0 && (entry & reserved) != 0) {
-                return false;
-            }
-        }
-        for (int i = 0; i < 4; i++) {
-            s.pdptr[i] = LittleEndian.getLong(small, 8 * i);
-        }
-        return true;
+        return (s.cr0 & CpuState.CR0_PG) == 0
+                || (s.cr4 & CpuState.CR4_PAE) == 0
+                || wide
+                || mmu.readDirectoryPointers(s.cr3, cpuid.maxPhysicalAddress(), s.pdptr);
     }
 
     /** EVENTINJ: from here on the event is like one whose delivery has begun. */

@@ -6,7 +6,6 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.EntryState;
 import dev.slate.cpu.Hypervisor;
 import dev.slate.cpu.LeaveGuest;
-import dev.slate.cpu.mem.LittleEndian;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Knobs;
 import dev.slate.kvm.clock.VcpuTsc;
@@ -45,7 +44,6 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     private static final int LEFT_FOR_INSTRUCTION = 2;
     private static final int LEFT_FOR_HYPERVISOR = 3;
 
-    private static final long PDPTE_RESERVED = 0x1e6;
     /** The bits of a page-table entry that hold an address. */
     private static final long FRAME = 0x000f_ffff_ffff_f000L;
 
@@ -78,8 +76,6 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     /** Before the next instruction PAE paging's directory pointers are loaded. */
     private boolean directoryPointersStale;
-
-    private final byte[] pointers = new byte[32];
 
     /** {@link Knobs#MMIO_EMULATION}: no more than KVM's emulator knows. */
     private final boolean emulatorOnly;
@@ -206,11 +202,8 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         m.cr3 = cr3;
         m.cr4 = cr4 & ~CpuState.CR4_PKE;
         m.efer = wide ? efer | CpuState.EFER_LMA : efer & ~CpuState.EFER_LMA;
-        Arrays.fill(m.pdptr, 0);
-        if (!wide && (cr4 & CpuState.CR4_PAE) != 0 && mmu.read(cr3 & 0xffff_ffe0L, pointers, 0, pointers.length)) {
-            for (int i = 0; i < 4; i++) {
-                m.pdptr[i] = LittleEndian.getLong(pointers, 8 * i);
-            }
+        if (wide || (cr4 & CpuState.CR4_PAE) == 0 || !mmu.read(cr3 & 0xffff_ffe0L, m.pdptr)) {
+            Arrays.fill(m.pdptr, 0);
         }
         nestedTables = true;
     }
@@ -278,19 +271,8 @@ public final class VcpuProcessor implements Hypervisor, Translations {
             return;
         }
         directoryPointersStale = false;
-        byte[] table = pointers;
-        if (!paePaging() || !mmu.read(s.cr3 & 0xffff_ffe0L, table, 0, table.length)) {
-            return;
-        }
-        long reserved = PDPTE_RESERVED | -1L << cpuid.maxPhysicalAddress();
-        for (int i = 0; i < 4; i++) {
-            long entry = LittleEndian.getLong(table, 8 * i);
-            if ((entry & 1) != 0 && (entry & reserved) != 0) {
-                return;
-            }
-        }
-        for (int i = 0; i < 4; i++) {
-            s.pdptr[i] = LittleEndian.getLong(table, 8 * i);
+        if (paePaging()) {
+            mmu.readDirectoryPointers(s.cr3, cpuid.maxPhysicalAddress(), s.pdptr);
         }
     }
 

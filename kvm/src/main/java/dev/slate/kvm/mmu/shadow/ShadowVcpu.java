@@ -164,15 +164,7 @@ public final class ShadowVcpu implements AutoCloseable {
     /** Guest physical memory that the processor reads: PAE's directory pointers. In guest mode. */
     public boolean readPhysical(long gpa, long[] into) {
         v.leaveGuest();
-        boolean ok = true;
-        for (int i = 0; i < into.length && ok; i++) {
-            long hva = v.beginAccess(gpa + (long) i * Long.BYTES, false);
-            ok = hva != 0;
-            if (ok) {
-                into[i] = HostMemory.get64(hva);
-                v.endRead();
-            }
-        }
+        boolean ok = v.read(gpa, into);
         v.enterGuest();
         return ok;
     }
