@@ -37,7 +37,9 @@ static const unsigned long requests[] = {
     KVM_GET_MP_STATE, KVM_SET_MP_STATE, KVM_SET_CPUID, KVM_SET_CPUID2, KVM_GET_CPUID2, KVM_SET_MSRS, KVM_GET_LAPIC, KVM_SET_LAPIC,
     KVM_INTERRUPT, KVM_NMI, KVM_SMI, KVM_TRANSLATE, KVM_SET_GUEST_DEBUG, KVM_SET_SIGNAL_MASK, KVM_TPR_ACCESS_REPORTING,
     KVM_SET_VAPIC_ADDR, KVM_X86_SETUP_MCE, KVM_X86_SET_MCE, KVM_KVMCLOCK_CTRL, KVM_GET_NESTED_STATE, KVM_SET_NESTED_STATE,
-    KVM_RESET_DIRTY_RINGS, KVM_GET_DEVICE_ATTR, KVM_SET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR,
+    KVM_RESET_DIRTY_RINGS, KVM_GET_DEVICE_ATTR, KVM_SET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR, KVM_HYPERV_EVENTFD,
+    KVM_GET_SUPPORTED_HV_CPUID, KVM_XEN_HVM_CONFIG, KVM_XEN_HVM_GET_ATTR, KVM_XEN_HVM_SET_ATTR, KVM_XEN_HVM_EVTCHN_SEND,
+    KVM_XEN_VCPU_GET_ATTR, KVM_XEN_VCPU_SET_ATTR,
 };
 enum { REQUESTS = sizeof requests / sizeof *requests };
 
@@ -134,7 +136,8 @@ static void one_call(uint64_t *buffer) {
     unsigned which = below(2 + VCPUS);
     if (below(3)) { /* the kind of descriptor that the call is for, more often than not */
         unsigned nr = request & 0xff;
-        which = nr < 0x40 ? 0 : nr < 0x80 ? 1 : 2 + below(VCPUS);
+        int of_vm = nr == 0xbd || nr == 0xc8 || nr == 0xc9 || nr == 0xd0; /* Hyper-V's and Xen's of a VM */
+        which = nr < 0x40 ? 0 : nr < 0x80 || of_vm ? 1 : 2 + below(VCPUS);
     }
     uint64_t argument = (uintptr_t)buffer;
     unsigned long bytes = _IOC_SIZE(request);

@@ -3,6 +3,7 @@ package dev.slate.kvm;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.cpuid.ControlRegisters;
 import dev.slate.kvm.cpuid.CpuidTable;
+import java.util.Arrays;
 import java.util.function.Consumer;
 
 /**
@@ -16,6 +17,9 @@ final class Guest64 implements AutoCloseable {
     static final long DATA = 0x40000;
     /** Mapped by the guest's tables, not backed by a slot. */
     static final long NOWHERE = 0x1000_0000;
+
+    /** Bytes from one piece of code to the next, see {@link #pieces}. */
+    static final int PIECE = 8;
 
     static final long IDT = 0x6000;
     private static final long PML4 = 0x1000;
@@ -108,6 +112,30 @@ final class Guest64 implements AutoCloseable {
         HostMemory.put64(
                 hva + IDT + vector * 16L, handler & 0xffff | 8 << 16 | 0x8e00L << 32 | (handler >>> 16 & 0xffff) << 48);
         HostMemory.put64(hva + IDT + vector * 16L + 8, handler >>> 32);
+    }
+
+    /** Pieces of code that can be started one by one, each at a multiple of {@link #PIECE}. */
+    static int[] pieces(int[]... pieces) {
+        int[] code = new int[pieces.length * PIECE];
+        Arrays.fill(code, 0x90);
+        for (int i = 0; i < pieces.length; i++) {
+            System.arraycopy(pieces[i], 0, code, i * PIECE, pieces[i].length);
+        }
+        return code;
+    }
+
+    /** Switches the local APIC on or off by software, with a spurious-interrupt vector: on, it takes fixed interrupts. */
+    void apic(boolean on) {
+        byte[] apic = new byte[1024];
+        vcpu.getLapic(apic);
+        apic[0xf0] = (byte) 0xff;
+        apic[0xf1] = (byte) (on ? 1 : 0);
+        vcpu.setLapic(apic);
+    }
+
+    /** 64 bits of memory. */
+    long word(long gpa) {
+        return HostMemory.get64(hva + gpa);
     }
 
     void write(long gpa, int... bytes) {

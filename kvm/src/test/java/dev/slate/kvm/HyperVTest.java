@@ -42,9 +42,9 @@ class HyperVTest {
 
     // Where the pieces of guest code lie.
     private static final int CALL = 0;
-    private static final int READ = 8;
-    private static final int WRITE = 16;
-    private static final int SLEEP = 24;
+    private static final int READ = Guest64.PIECE;
+    private static final int WRITE = 2 * Guest64.PIECE;
+    private static final int SLEEP = 3 * Guest64.PIECE;
 
     private final List<Guest64> open = new ArrayList<>();
 
@@ -55,20 +55,15 @@ class HyperVTest {
 
     /** vmmcall, rdmsr, wrmsr or sti and hlt, each followed by an exit; a handler of {@link #VECTOR} that counts and does no EOI. */
     private Guest64 guest() {
-        int[] code = new int[32];
-        java.util.Arrays.fill(code, 0x90);
-        put(code, CALL, 0x0f, 0x01, 0xd9, 0xe6, 1);
-        put(code, READ, 0x0f, 0x32, 0xe6, 1);
-        put(code, WRITE, 0x0f, 0x30, 0xe6, 1);
-        put(code, SLEEP, 0xfb, 0xf4, 0xe6, 1);
+        int[] code = Guest64.pieces(
+                new int[] {0x0f, 0x01, 0xd9, 0xe6, 1},
+                new int[] {0x0f, 0x32, 0xe6, 1},
+                new int[] {0x0f, 0x30, 0xe6, 1},
+                new int[] {0xfb, 0xf4, 0xe6, 1});
         Guest64 g = new Guest64(Knobs.parse("cpu.vendor=amd"), Vm::createIrqchip, code);
         open.add(g);
         g.vcpu.setCpuid(hyperV(g));
-        byte[] apic = new byte[1024];
-        g.vcpu.getLapic(apic);
-        apic[0xf0] = (byte) 0xff;
-        apic[0xf1] = 1;
-        g.vcpu.setLapic(apic);
+        g.apic(true);
         g.gate(VECTOR, HANDLED + 0x100);
         // lock incl HANDLED; iretq
         g.write(
@@ -84,10 +79,6 @@ class HyperVTest {
                 0x48,
                 0xcf);
         return g;
-    }
-
-    private static void put(int[] code, int at, int... bytes) {
-        System.arraycopy(bytes, 0, code, at, bytes.length);
     }
 
     private static List<CpuidEntry> hyperV(Guest64 g) {
@@ -140,10 +131,6 @@ class HyperVTest {
 
     private static void synIc(Guest64 g) {
         g.vcpu.enableCap(Cap.HYPERV_SYNIC2.number(), 0, new long[4]);
-    }
-
-    private static long word(Guest64 g, long gpa) {
-        return HostMemory.get64(g.hva + gpa);
     }
 
     @Test
@@ -247,7 +234,7 @@ class HyperVTest {
             assertThat(v[0]).as("no identity yet").isZero();
             identify(g);
             assertThat(g.vcpu.setMsr(HYPERCALL, PAGE | 1)).isTrue();
-            assertThat((int) word(g, PAGE)).isEqualTo(vendor.equals("amd") ? 0xc3d9010f : 0xc3c1010f);
+            assertThat((int) g.word(PAGE)).isEqualTo(vendor.equals("amd") ? 0xc3d9010f : 0xc3c1010f);
             assertThat(g.vcpu.setMsr(HYPERCALL, Guest64.NOWHERE | 1)).isFalse();
             assertThat(g.vcpu.setMsr(GUEST_OS_ID, 0)).isTrue();
             assertThat(g.vcpu.getMsr(HYPERCALL, v)).isTrue();
@@ -312,10 +299,10 @@ class HyperVTest {
         write(g, STIMER0_COUNT, 1);
         sleep(g);
         long place = MESSAGES + 2 * 256;
-        assertThat((int) word(g, place)).isEqualTo(0x8000_0010);
+        assertThat((int) g.word(place)).isEqualTo(0x8000_0010);
         assertThat(HostMemory.get8(g.hva + place + 4)).isEqualTo(24);
-        assertThat(word(g, place + 24)).as("expiration").isEqualTo(1);
-        assertThat(word(g, HANDLED)).isEqualTo(1);
+        assertThat(g.word(place + 24)).as("expiration").isEqualTo(1);
+        assertThat(g.word(HANDLED)).isEqualTo(1);
         assertThat(rdmsr(g, STIMER0_CONFIG) & 1).as("one shot is over").isZero();
 
         // Nobody has taken the first message: the second one waits, and says so in the first.
@@ -325,8 +312,8 @@ class HyperVTest {
         HostMemory.put64(g.hva + place, 0);
         write(g, EOM, 0);
         sleep(g);
-        assertThat(word(g, place + 24)).isEqualTo(2);
-        assertThat(word(g, HANDLED)).isEqualTo(2);
+        assertThat(g.word(place + 24)).isEqualTo(2);
+        assertThat(g.word(HANDLED)).isEqualTo(2);
     }
 
     /** sti; hlt until the handler has run. */
@@ -349,7 +336,7 @@ class HyperVTest {
                     .as("end of interrupt")
                     .isTrue();
         }
-        assertThat(word(g, HANDLED)).isGreaterThanOrEqualTo(3);
+        assertThat(g.word(HANDLED)).isGreaterThanOrEqualTo(3);
         assertThat(rdmsr(g, STIMER0_CONFIG) & 1).isEqualTo(1);
         write(g, STIMER0_COUNT, 0);
         assertThat(rdmsr(g, STIMER0_CONFIG) & 1).as("a count of 0 stops it").isZero();
@@ -364,11 +351,11 @@ class HyperVTest {
         write(g, SINT2, VECTOR | 1 << 17);
         assertThat(g.vm.interrupts().setLine(40, true)).isEqualTo(1);
         sleep(g);
-        assertThat(word(g, HANDLED)).isEqualTo(1);
+        assertThat(g.word(HANDLED)).isEqualTo(1);
         // It ended itself: another comes without an EOI.
         assertThat(g.vm.interrupts().setLine(40, true)).isEqualTo(1);
         sleep(g);
-        assertThat(word(g, HANDLED)).isEqualTo(2);
+        assertThat(g.word(HANDLED)).isEqualTo(2);
         g.vm.interrupts().setRouting(List.of(new GsiRoute(40, GsiRoute.HV_SINT, 0, 9, 2, 0)));
         assertThat(g.vm.interrupts().setLine(40, true)).as("no such processor").isEqualTo(-1);
     }
@@ -377,27 +364,27 @@ class HyperVTest {
     void thePageAndTheCounterTellTheSameTime() {
         Guest64 g = guest();
         write(g, REFERENCE_TSC, PAGE | 1);
-        int sequence = (int) word(g, PAGE);
+        int sequence = (int) g.word(PAGE);
         assertThat(sequence).isNotZero();
-        long scale = word(g, PAGE + 8);
+        long scale = g.word(PAGE + 8);
         long tsc = rdmsr(g, 0x10);
         long counter = rdmsr(g, TIME_REF_COUNT);
         long later = rdmsr(g, 0x10);
         assertThat(counter)
                 .isBetween(
-                        Math.unsignedMultiplyHigh(tsc, scale) + word(g, PAGE + 16),
-                        Math.unsignedMultiplyHigh(later, scale) + word(g, PAGE + 16));
+                        Math.unsignedMultiplyHigh(tsc, scale) + g.word(PAGE + 16),
+                        Math.unsignedMultiplyHigh(later, scale) + g.word(PAGE + 16));
         ClockData clock = new ClockData();
         clock.clock = 1_000_000_000_000L;
         g.vm.setClock(clock);
         assertThat(rdmsr(g, TIME_REF_COUNT)).isGreaterThanOrEqualTo(10_000_000_000L);
-        assertThat((int) word(g, PAGE)).isNotEqualTo(sequence);
+        assertThat((int) g.word(PAGE)).isNotEqualTo(sequence);
         // Under emulation after a migration the page stays.
         write(g, TSC_EMULATION_CONTROL, 1);
-        long offset = word(g, PAGE + 16);
+        long offset = g.word(PAGE + 16);
         g.vm.setClock(new ClockData());
         rdmsr(g, TIME_REF_COUNT);
-        assertThat(word(g, PAGE + 16)).isEqualTo(offset);
+        assertThat(g.word(PAGE + 16)).isEqualTo(offset);
     }
 
     @Test
@@ -428,7 +415,7 @@ class HyperVTest {
         Guest64 g = guest();
         HostMemory.put64(g.hva + PAGE, -1);
         write(g, VP_ASSIST_PAGE, PAGE | 1);
-        assertThat(word(g, PAGE)).isEqualTo(0xffff_ffff_0000_0000L);
+        assertThat(g.word(PAGE)).isEqualTo(0xffff_ffff_0000_0000L);
         assertThat(g.vcpu.setMsr(VP_ASSIST_PAGE, Guest64.NOWHERE | 1)).isFalse();
         write(g, TPR, 0x35);
         assertThat(rdmsr(g, TPR)).isEqualTo(0x35);

@@ -34,12 +34,7 @@ class HypercallTest {
         Guest64 g = new Guest64(irqchip, 0x0f, 0x01, 0xd9, 0xe6, 1);
         open.add(g);
         if (irqchip) {
-            // A spurious-interrupt vector, and the APIC switched on by software: it takes fixed interrupts.
-            byte[] apic = new byte[1024];
-            g.vcpu.getLapic(apic);
-            apic[0xf0] = (byte) 0xff;
-            apic[0xf1] = 1;
-            g.vcpu.setLapic(apic);
+            g.apic(true);
         }
         if (features != -1) {
             List<CpuidEntry> less = new ArrayList<>();

@@ -9,6 +9,7 @@ import dev.slate.kvm.host.FakeEventFd;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /** Xen's interface: the hypercall page, events with their bits, run states, the timer, polling, and what goes to the client. */
@@ -46,7 +47,8 @@ class XenTest {
     private static final int VECTOR = 0x51;
 
     private static final int CALL = 0;
-    private static final int SLEEP = 8;
+    private static final int SLEEP = Guest64.PIECE;
+    private static final int WRITE = 2 * Guest64.PIECE;
 
     private static EventFd none(int fd) {
         throw new AssertionError("no descriptor is needed: " + fd);
@@ -54,24 +56,38 @@ class XenTest {
 
     private final List<Guest64> open = new ArrayList<>();
 
+    /** A run that hangs ends with EINTR. */
+    private final Thread guard = new Thread(this::endHangs);
+
+    private synchronized void endHangs() {
+        try {
+            wait(20_000);
+            open.forEach(g -> g.vcpu.mode().signal());
+        } catch (InterruptedException e) {
+            // The test has ended.
+        }
+    }
+
+    @BeforeEach
+    void watch() {
+        guard.start();
+    }
+
     @AfterEach
-    void close() {
+    void close() throws InterruptedException {
+        guard.interrupt();
+        guard.join();
         open.forEach(Guest64::close);
     }
 
-    /** vmmcall, or sti and hlt, each with an exit behind; a handler that clears the flag of events, counts and returns. */
+    /** vmmcall, sti and hlt, or wrmsr, each with an exit behind; a handler that clears the flag of events, counts and returns. */
     private Guest64 guest(int flags) {
-        int[] code = new int[16];
-        java.util.Arrays.fill(code, 0x90);
-        put(code, CALL, 0x0f, 0x01, 0xd9, 0xe6, 1);
-        put(code, SLEEP, 0xfb, 0xf4, 0xe6, 1);
+        int[] code = Guest64.pieces(
+                new int[] {0x0f, 0x01, 0xd9, 0xe6, 1}, new int[] {0xfb, 0xf4, 0xe6, 1}, new int[] {0x0f, 0x30, 0xe6, 1
+                });
         Guest64 g = new Guest64(Knobs.parse("cpu.vendor=amd"), Vm::createIrqchip, code);
         open.add(g);
-        byte[] apic = new byte[1024];
-        g.vcpu.getLapic(apic);
-        apic[0xf0] = (byte) 0xff;
-        apic[0xf1] = 1;
-        g.vcpu.setLapic(apic);
+        g.apic(true);
         g.gate(VECTOR, HANDLED + 0x100);
         // movb $0,INFO; movq $0,INFO+8; lock incl HANDLED; iretq
         g.write(HANDLED + 0x100, 0xc6, 0x04, 0x25, 0, 0x30, 4, 0, 0);
@@ -89,10 +105,6 @@ class XenTest {
         g.vcpu.setXenAttribute(VCPU_INFO, u(INFO));
         set(g, UPCALL_VECTOR, VECTOR);
         return g;
-    }
-
-    private static void put(int[] code, int at, int... bytes) {
-        System.arraycopy(bytes, 0, code, at, bytes.length);
     }
 
     private static long[] u(long... words) {
@@ -132,10 +144,6 @@ class XenTest {
         assertThat(g.run()).isInstanceOf(Exit.PortOut.class);
     }
 
-    private static long word(Guest64 g, long gpa) {
-        return HostMemory.get64(g.hva + gpa);
-    }
-
     @Test
     void aHypercallThatIsNotDoneHereIsTheClients() {
         Guest64 g = guest(INTERCEPT);
@@ -161,8 +169,8 @@ class XenTest {
         Guest64 g = guest(INTERCEPT);
         assertThat(g.vcpu.setMsr(MSR, PAGE)).isTrue();
         for (int i : new int[] {0, 1, 127}) {
-            assertThat(word(g, PAGE + 32 * i)).as("entry " + i).isEqualTo(0xd901_0f00_0000_00b8L | (long) i << 8);
-            assertThat(word(g, PAGE + 32 * i + 8)).isEqualTo(0xcccc_cccc_cccc_ccc3L);
+            assertThat(g.word(PAGE + 32 * i)).as("entry " + i).isEqualTo(0xd901_0f00_0000_00b8L | (long) i << 8);
+            assertThat(g.word(PAGE + 32 * i + 8)).isEqualTo(0xcccc_cccc_cccc_ccc3L);
         }
         assertThat(g.vcpu.setMsr(MSR, PAGE | 1)).as("there is one page").isFalse();
         assertThat(g.vcpu.setMsr(MSR, Guest64.NOWHERE)).isFalse();
@@ -175,7 +183,7 @@ class XenTest {
         HostMemory.put64(blob + 4096, 0x1122_3344_5566_7788L);
         g.vm.xen().configure(0, MSR, 0, blob, 0, 2);
         assertThat(g.vcpu.setMsr(MSR, PAGE | 1)).isTrue();
-        assertThat(word(g, PAGE)).isEqualTo(0x1122_3344_5566_7788L);
+        assertThat(g.word(PAGE)).isEqualTo(0x1122_3344_5566_7788L);
         assertThat(g.vcpu.setMsr(MSR, PAGE | 2)).isFalse();
         for (int bad : new int[] {1, 1 << 2, 1 << 6, -1}) {
             assertThatThrownBy(() -> g.vm.xen().configure(bad, 0, 0, 0, 0, 0)).hasMessageContaining("EINVAL");
@@ -187,30 +195,28 @@ class XenTest {
     @Test
     void anEventSetsItsBitsAndComesByTheVector() {
         Guest64 g = withEvents();
-        assertThat((int) word(g, SHARED + 0xc00) & 1)
-                .as("the wall clock stands")
-                .isZero();
-        assertThat((int) word(g, SHARED + 0xc04)).isNotZero();
+        assertThat((int) g.word(SHARED + 0xc00) & 1).as("the wall clock stands").isZero();
+        assertThat((int) g.word(SHARED + 0xc04)).isNotZero();
         g.vm.xen().send(70, 0, TWO_LEVELS);
-        assertThat(word(g, SHARED + 0x808)).isEqualTo(1L << 6);
-        assertThat(word(g, INFO + 8)).isEqualTo(2);
+        assertThat(g.word(SHARED + 0x808)).isEqualTo(1L << 6);
+        assertThat(g.word(INFO + 8)).isEqualTo(2);
         assertThat(HostMemory.get8(g.hva + INFO)).isEqualTo(1);
         sleep(g);
-        assertThat(word(g, HANDLED)).isEqualTo(1);
+        assertThat(g.word(HANDLED)).isEqualTo(1);
         // Still pending in the shared page: nobody is told again.
         g.vm.xen().send(70, 0, TWO_LEVELS);
         assertThat(HostMemory.get8(g.hva + INFO)).isZero();
         // Masked: the bit alone.
         HostMemory.put64(g.hva + SHARED + 0xa00, 1L << 9);
         g.vm.xen().send(9, 0, TWO_LEVELS);
-        assertThat(word(g, SHARED + 0x800)).isEqualTo(1L << 9);
+        assertThat(g.word(SHARED + 0x800)).isEqualTo(1L << 9);
         assertThat(HostMemory.get8(g.hva + INFO)).isZero();
         // A vector of the vCPU's own is an interrupt of its APIC.
         set(g, UPCALL_VECTOR, 0);
         g.vcpu.setXenAttribute(OWN_VECTOR, u(VECTOR));
         g.vm.xen().send(71, 0, TWO_LEVELS);
         sleep(g);
-        assertThat(word(g, HANDLED)).isEqualTo(2);
+        assertThat(g.word(HANDLED)).isEqualTo(2);
     }
 
     @Test
@@ -219,7 +225,7 @@ class XenTest {
         set(g, LONG_MODE, 0);
         HostMemory.put64(g.hva + SHARED + 0x880, 1L << 33);
         g.vm.xen().send(40, 0, TWO_LEVELS);
-        assertThat(word(g, SHARED + 0x800)).isEqualTo(1L << 40);
+        assertThat(g.word(SHARED + 0x800)).isEqualTo(1L << 40);
         assertThat(HostMemory.get32(g.hva + INFO + 4)).isEqualTo(2);
         g.vm.xen().send(33, 0, TWO_LEVELS);
         assertThat(HostMemory.get32(g.hva + INFO + 4)).as("masked").isEqualTo(2);
@@ -268,7 +274,7 @@ class XenTest {
                 .hasMessageContaining("EINVAL");
         HostMemory.put32(g.hva + PAGE, 127);
         assertThat(call(g, EVENT_CHANNEL, 4, PAGE)).isZero();
-        assertThat(word(g, SHARED + 0x800)).isEqualTo(1L << 15);
+        assertThat(g.word(SHARED + 0x800)).isEqualTo(1L << 15);
         HostMemory.put32(g.hva + PAGE, 9);
         assertThat(call(g, EVENT_CHANNEL, 4, PAGE)).isZero();
         assertThat(counter.count).isEqualTo(1);
@@ -285,7 +291,7 @@ class XenTest {
         g.vm.interrupts().setRouting(List.of(new GsiRoute(32, GsiRoute.XEN_EVTCHN, 0, 15, 0, TWO_LEVELS)));
         assertThat(g.vm.interrupts().setLine(32, true)).isEqualTo(1);
         assertThat(g.vm.interrupts().setLine(32, true)).as("raised before").isZero();
-        assertThat(word(g, SHARED + 0x800)).isEqualTo(1L << 15);
+        assertThat(g.word(SHARED + 0x800)).isEqualTo(1L << 15);
         assertThatThrownBy(
                         () -> g.vm.interrupts().setRouting(List.of(new GsiRoute(32, GsiRoute.XEN_EVTCHN, 0, 15, 0, 0))))
                 .hasMessageContaining("EINVAL");
@@ -305,7 +311,7 @@ class XenTest {
         HostMemory.put64(g.hva + PAGE + 16, 0);
         HostMemory.put32(g.hva + PAGE + 24, 13);
         assertThat(call(g, SCHED, 3, PAGE)).isZero();
-        assertThat(word(g, SHARED + 0x800)).isEqualTo(1L << 13);
+        assertThat(g.word(SHARED + 0x800)).isEqualTo(1L << 13);
         assertThat(call(g, SCHED, 3, PAGE)).as("pending already").isZero();
         long[] timer = u();
         g.vcpu.getXenAttribute(TIMER, timer);
@@ -336,14 +342,14 @@ class XenTest {
         assertThat(got).startsWith(0, 100, 10, 20, 30, 40);
         g.vcpu.setXenAttribute(RUNSTATE_ADJUST, u(-1, 0, 0, -5, 2, 3));
         assertThat(call(g, SCHED, 0, 0)).isZero();
-        assertThat((int) word(g, STATES)).as("it runs").isZero();
-        assertThat(word(g, STATES + 32)).as("blocked").isEqualTo(32);
-        assertThat(word(g, STATES + 40)).as("offline").isEqualTo(43);
+        assertThat((int) g.word(STATES)).as("it runs").isZero();
+        assertThat(g.word(STATES + 32)).as("blocked").isEqualTo(32);
+        assertThat(g.word(STATES + 40)).as("offline").isEqualTo(43);
         long sum = 0;
         for (int i = 2; i < 6; i++) {
-            sum += word(g, STATES + 8 * i);
+            sum += g.word(STATES + 8 * i);
         }
-        assertThat(word(g, STATES + 8)).as("entered at").isEqualTo(sum);
+        assertThat(g.word(STATES + 8)).as("entered at").isEqualTo(sum);
         assertThatThrownBy(() -> g.vcpu.getXenAttribute(RUNSTATE_ADJUST, u())).hasMessageContaining("EINVAL");
     }
 
@@ -353,9 +359,9 @@ class XenTest {
         g.vcpu.setXenAttribute(TIME_INFO, u(PAGE + 0x40));
         call(g, SCHED, 0, 0);
         for (long page : new long[] {INFO + 32, PAGE + 0x40}) {
-            assertThat((int) word(g, page)).as("version").isNotZero();
-            assertThat((int) word(g, page) & 1).isZero();
-            assertThat((int) word(g, page + 24)).as("multiplier").isNotZero();
+            assertThat((int) g.word(page)).as("version").isNotZero();
+            assertThat((int) g.word(page) & 1).isZero();
+            assertThat((int) g.word(page + 24)).as("multiplier").isNotZero();
         }
         long[] got = u();
         g.vcpu.getXenAttribute(TIME_INFO, got);
