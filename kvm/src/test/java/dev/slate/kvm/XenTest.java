@@ -354,6 +354,48 @@ class XenTest {
     }
 
     @Test
+    void anEventThatComesBetweenTheLookAndTheSleepWakesTheGuest() {
+        Guest64 g = guest(0);
+        g.vm.xen().configure(0, 0, 0, 0, 0, 0);
+        set(g, SHARED_INFO, SHARED >> 12);
+        g.vcpu.setXenAttribute(VCPU_INFO, u(INFO));
+        set(g, UPCALL_VECTOR, VECTOR);
+        // On its way into HLT the vCPU looks at its info page, then writes to its steal-time page.
+        assertThat(g.vcpu.setMsr(0x4b564d03, PAGE | 1)).isTrue();
+        int[] looks = {0};
+        g.host.onPopulate = () -> {
+            if (g.vcpu.mode().mpState == MpState.HALTED && ++looks[0] == 2) {
+                g.vm.xen().send(70, 0, TWO_LEVELS);
+            }
+        };
+        sleep(g);
+        assertThat(looks[0]).isGreaterThan(1);
+        assertThat(g.word(HANDLED)).isEqualTo(1);
+    }
+
+    @Test
+    void aPollEndsWhenItsPortIsRaisedWhetherThatIsMaskedOrNot() throws InterruptedException {
+        for (long masks : new long[] {-1, 0}) {
+            Guest64 g = withEvents();
+            HostMemory.put64(g.hva + SHARED + 0xa00, masks);
+            HostMemory.put64(g.hva + PAGE, PAGE + 24);
+            HostMemory.put64(g.hva + PAGE + 8, 1);
+            HostMemory.put64(g.hva + PAGE + 16, 0);
+            HostMemory.put32(g.hva + PAGE + 24, 13);
+            Thread sender = new Thread(() -> {
+                while (g.vcpu.mode().mpState != MpState.HALTED) {
+                    Thread.onSpinWait();
+                }
+                g.vm.xen().send(13, 0, TWO_LEVELS);
+            });
+            sender.start();
+            // With interrupts off.
+            assertThat(call(g, SCHED, 3, PAGE)).isZero();
+            sender.join();
+        }
+    }
+
+    @Test
     void theTimeStandsInBothPlaces() {
         Guest64 g = withEvents();
         g.vcpu.setXenAttribute(TIME_INFO, u(PAGE + 0x40));

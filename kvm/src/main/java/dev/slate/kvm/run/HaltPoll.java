@@ -1,6 +1,7 @@
 package dev.slate.kvm.run;
 
 import dev.slate.kvm.mode.GuestMode;
+import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.setting.VmSettings;
 import dev.slate.kvm.stats.VcpuStats;
@@ -36,7 +37,7 @@ final class HaltPoll {
     /** Waits until the vCPU is kicked. True when it slept; false when there was something to do at once, or soon. May return for no reason. */
     boolean halt() {
         mode.clearKick();
-        if (delivery.runnable()) {
+        if (somethingCame()) {
             return false;
         }
         long max = settings.haltPollNanos;
@@ -68,11 +69,16 @@ final class HaltPoll {
     /** A vCPU that waits for INIT and SIPI, which nobody polls for. True when it slept. */
     boolean block() {
         mode.clearKick();
-        if (delivery.runnable() || mode.kicked()) {
+        if (somethingCame() || mode.kicked()) {
             return false;
         }
         sleep();
         return true;
+    }
+
+    /** After the kick word was cleared: whoever posts a request and kicks is seen here, or by the kick. Takes {@link Request#UNBLOCK}. */
+    private boolean somethingCame() {
+        return delivery.runnable() || mode.check(Request.UNBLOCK);
     }
 
     /** Returns the time at which it was kicked or gave up. Yields the core each time round, as KVM stops for another task. */

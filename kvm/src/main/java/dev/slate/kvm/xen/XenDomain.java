@@ -337,8 +337,8 @@ public final class XenDomain implements SyntheticSources.Channels {
             }
             default -> {}
         }
+        v.polledPortRaised(port);
         if (m.bit(page + (wide ? MASK : MASK_32), port) != 0) {
-            v.polledPortRaised(port);
             return MASKED;
         }
         v.select(wide ? port / 64 : port / 32);

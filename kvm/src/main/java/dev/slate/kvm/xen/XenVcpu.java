@@ -356,7 +356,7 @@ public final class XenVcpu {
         return true;
     }
 
-    /** A masked port was raised: who polls for it goes on. */
+    /** A port was raised, masked or not: who polls for it goes on. */
     void polledPortRaised(int port) {
         int p = polled;
         if (polls && (p == port || p == POLLS_MANY)) {
