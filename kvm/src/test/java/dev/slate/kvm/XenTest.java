@@ -396,6 +396,27 @@ class XenTest {
     }
 
     @Test
+    void anEventThatWaitsComesWhenTheApicIsSwitchedOn() {
+        Guest64 g = guest(INTERCEPT | SENDS);
+        set(g, SHARED_INFO, SHARED >> 12);
+        g.vcpu.setXenAttribute(VCPU_INFO, u(INFO));
+        g.vcpu.setXenAttribute(OWN_VECTOR, u(VECTOR));
+        g.apic(false);
+        g.vm.xen().send(70, 0, TWO_LEVELS);
+        assertThat(call(g, SCHED, 0, 0)).isZero();
+        g.apic(true);
+        sleep(g);
+        assertThat(g.word(HANDLED)).isEqualTo(1);
+        // Nothing waits now.
+        g.apic(true);
+        assertThat(call(g, SCHED, 0, 0)).isZero();
+        assertThat(g.vcpu.getMpState()).isEqualTo(MpState.RUNNABLE);
+        byte[] apic = new byte[1024];
+        g.vcpu.getLapic(apic);
+        assertThat(apic[0x220] & 1 << (VECTOR & 7)).as("requested").isZero();
+    }
+
+    @Test
     void theTimeStandsInBothPlaces() {
         Guest64 g = withEvents();
         g.vcpu.setXenAttribute(TIME_INFO, u(PAGE + 0x40));

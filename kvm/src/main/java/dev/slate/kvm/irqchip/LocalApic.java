@@ -109,6 +109,9 @@ public final class LocalApic {
         /** An interrupt has ended whose I/O APIC is the client's ({@code KVM_EXIT_IOAPIC_EOI}). On the vCPU's thread. */
         void clientIoApicEoi(int vector);
 
+        /** The guest, or the client, has switched the APIC on by software. On the vCPU's thread or under its mutex. */
+        void switchedOn();
+
         /** The guest has read or written its task priority, which a client may want to hear of. On the vCPU's thread. */
         void taskPriorityAccessed(boolean write);
     }
@@ -422,6 +425,8 @@ public final class LocalApic {
                 r[LVTCMCI] |= LVT_MASKED;
             }
             timer.modeChanged();
+        } else {
+            owner.switchedOn();
         }
     }
 
@@ -707,6 +712,9 @@ public final class LocalApic {
         r[LVR] = version;
         timer.restore(count);
         owner.eventArrived();
+        if (softwareEnabled()) {
+            owner.switchedOn();
+        }
     }
 
     /** IA32_TSC_DEADLINE. */

@@ -42,6 +42,8 @@ public final class VcpuApic implements LocalApic.Owner {
     /** Of Xen's events that wait for this vCPU: the vector by which they come, whatever LINT0 is; -1: none. */
     public int upcallVector = -1;
 
+    private boolean switchedOn;
+
     private boolean reportsTaskPriority;
     private boolean taskPriorityWritten;
 
@@ -271,6 +273,20 @@ public final class VcpuApic implements LocalApic.Owner {
     public void writePage(long gpa, int bytes, long value) {
         required().writePage(gpa, bytes, value);
         syncCr8();
+    }
+
+    @Override
+    public void switchedOn() {
+        switchedOn = true;
+        // Out of the guest, so that whoever has waited for this sees it.
+        eventArrived();
+    }
+
+    /** Whether the APIC was switched on by software since the last call. */
+    public boolean takeSwitchedOn() {
+        boolean was = switchedOn;
+        switchedOn = false;
+        return was;
     }
 
     public boolean pvUnhalted() {

@@ -147,7 +147,11 @@ public final class XenVcpu {
 
     /** {@code KVM_XEN_VCPU_SET_ATTR}. @param u the union, word by word @throws dev.slate.kvm.KvmException ENOENT, EINVAL, EFAULT */
     public void setAttribute(int type, long[] u) {
-        used = true;
+        if (!used) {
+            // Until now nothing could wait for it.
+            apic.takeSwitchedOn();
+            used = true;
+        }
         switch (type) {
             case VCPU_INFO -> {
                 info = u[0];
@@ -297,11 +301,16 @@ public final class XenVcpu {
         }
         tellUntold();
         int vector = domain.upcallVector();
+        boolean on = apic.takeSwitchedOn();
         boolean waits = info != XenDomain.NOWHERE
-                && vector != 0
+                && (vector != 0 || on)
                 && mmu.read(info + UPCALL_PENDING, pending, 0, 1)
                 && pending[0] != 0;
-        apic.upcallVector = waits ? vector : -1;
+        apic.upcallVector = waits && vector != 0 ? vector : -1;
+        if (waits && on) {
+            // While it was off the APIC took no interrupt for them.
+            interrupt();
+        }
     }
 
     private void tellUntold() {

@@ -62,6 +62,9 @@ class LocalApicTest {
         public void clientIoApicEoi(int vector) {}
 
         @Override
+        public void switchedOn() {}
+
+        @Override
         public void taskPriorityAccessed(boolean write) {}
     }
 

@@ -37,6 +37,9 @@ final class TestApics {
         }
 
         @Override
+        public void switchedOn() {}
+
+        @Override
         public void taskPriorityAccessed(boolean write) {}
     }
 
