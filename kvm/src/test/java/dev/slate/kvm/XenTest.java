@@ -417,6 +417,24 @@ class XenTest {
     }
 
     @Test
+    void withXenTheStealTimeIsInTheRunStatesAlone() {
+        Guest64 g = guest(INTERCEPT);
+        g.vcpu.setXenAttribute(RUNSTATE_ADDR, u(STATES));
+        assertThat(g.vcpu.setMsr(0x4b564d03, PAGE | 1)).isTrue();
+        int version = HostMemory.get32(g.hva + PAGE + 8);
+        assertThat(call(g, SCHED, 0, 0)).isZero();
+        assertThat(HostMemory.get32(g.hva + PAGE + 8)).as("version").isEqualTo(version);
+        assertThat(HostMemory.get8(g.hva + PAGE + 16)).as("out").isZero();
+        assertThat(g.word(STATES + 8)).as("in the run states").isNotZero();
+        g.vm.xen().configure(0, 0, 0, 0, 0, 0);
+        call(g, SCHED, 0, 0);
+        assertThat(HostMemory.get32(g.hva + PAGE + 8))
+                .as("version, without Xen")
+                .isGreaterThan(version);
+        assertThat(HostMemory.get8(g.hva + PAGE + 16)).as("without Xen").isEqualTo((byte) 1);
+    }
+
+    @Test
     void theTimeStandsInBothPlaces() {
         Guest64 g = withEvents();
         g.vcpu.setXenAttribute(TIME_INFO, u(PAGE + 0x40));

@@ -136,11 +136,25 @@ public final class VcpuRun {
         if (immediateExit) {
             return Errno.EINTR.number();
         }
-        vcpu.stealTime.enter();
-        vcpu.xen.running();
+        threadRuns();
         int outcome = loop();
-        vcpu.stealTime.leave();
+        threadWaits();
         return outcome;
+    }
+
+    /** The guest hears of its thread's time in one way, as with KVM: with Xen configured by its run states, else as stolen time. */
+    private void threadRuns() {
+        if (settings.xenHypercallMsr != 0) {
+            vcpu.xen.running();
+        } else {
+            vcpu.stealTime.enter();
+        }
+    }
+
+    private void threadWaits() {
+        if (settings.xenHypercallMsr == 0) {
+            vcpu.stealTime.leave();
+        }
     }
 
     /** An application processor before INIT and SIPI: waits, then tells the client to come again. */
@@ -388,9 +402,9 @@ public final class VcpuRun {
     private int block() {
         vcpu.xen.prepare();
         if (!delivery.runnable()) {
-            vcpu.stealTime.leave();
+            threadWaits();
             boolean slept = mode.mpState == MpState.HALTED ? halt.halt() : halt.block();
-            vcpu.stealTime.enter();
+            threadRuns();
             mode.check(Request.UNBLOCK);
             if (mode.check(Request.HV_STIMER)) {
                 // A timer may have nothing to say yet: that ends no HLT.
