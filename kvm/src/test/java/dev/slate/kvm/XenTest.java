@@ -435,6 +435,25 @@ class XenTest {
     }
 
     @Test
+    void aPageOfTheClientsThatIsNotThereIsTheClientsFault() {
+        Guest64 g = guest(0);
+        g.vm.xen().configure(0, MSR, 0, 0x7000_0000_0000L, 0, 2);
+        assertThat(g.vcpu.setMsr(MSR, PAGE)).isFalse();
+        Regs r = new Regs();
+        r.rip = Guest64.CODE + WRITE;
+        r.rsp = Guest64.STACK;
+        r.rflags = 2;
+        r.rax = PAGE;
+        r.rcx = MSR;
+        g.vcpu.setRegs(r);
+        assertThat(g.vcpu.run(false)).isEqualTo(Errno.EFAULT.number());
+        assertThat(g.regs().rip).isEqualTo(r.rip);
+        // Whoever wants to hear of refused MSRs hears of it.
+        g.vm.enableCap(Cap.X86_USER_SPACE_MSR.number(), 0, new long[] {VcpuExit.MSR_EXIT_REASON_INVAL, 0, 0, 0});
+        assertThat(g.run()).isInstanceOf(Exit.WriteMsr.class);
+    }
+
+    @Test
     void theTimeStandsInBothPlaces() {
         Guest64 g = withEvents();
         g.vcpu.setXenAttribute(TIME_INFO, u(PAGE + 0x40));

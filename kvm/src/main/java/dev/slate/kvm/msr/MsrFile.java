@@ -21,6 +21,8 @@ public final class MsrFile {
     public static final int REFUSED = 1;
     /** There is no such MSR: #GP for a guest. */
     public static final int UNKNOWN = 2;
+    /** Memory of the client's is not there: EFAULT for the client, whose KVM_RUN ends. */
+    public static final int FAULT = 3;
 
     // KVM_FEATURE_*
     public static final int PV_CLOCKSOURCE = 1;
@@ -122,8 +124,8 @@ public final class MsrFile {
         /** The MSR by which a guest asks for Xen's hypercall page; 0: none. It hides what else has its number. */
         int hypercallPageMsr();
 
-        /** False: refused. */
-        boolean writeHypercallPage(long value);
+        /** {@link MsrFile#OK}, {@link MsrFile#REFUSED} or {@link MsrFile#FAULT}. */
+        int writeHypercallPage(long value);
 
         /** 32 bits. */
         long smbase();
@@ -385,7 +387,7 @@ public final class MsrFile {
     /** Writes an MSR. */
     public int write(int index, long v, boolean host) {
         if (index != 0 && index == processor.hypercallPageMsr()) {
-            return processor.writeHypercallPage(v) ? OK : REFUSED;
+            return processor.writeHypercallPage(v);
         }
         if (!MsrGate.open(index, cpuid, host)) {
             return REFUSED;

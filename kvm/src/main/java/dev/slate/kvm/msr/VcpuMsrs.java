@@ -1,5 +1,6 @@
 package dev.slate.kvm.msr;
 
+import dev.slate.kvm.Errno;
 import dev.slate.kvm.Quirk;
 import dev.slate.kvm.clock.TscSync;
 import dev.slate.kvm.clock.VcpuTsc;
@@ -208,8 +209,9 @@ public final class VcpuMsrs implements MsrFile.Processor {
     }
 
     @Override
-    public boolean writeHypercallPage(long value) {
-        return xen.writeHypercallPage(value);
+    public int writeHypercallPage(long value) {
+        int errno = xen.writeHypercallPage(value);
+        return errno == 0 ? MsrFile.OK : errno == Errno.EFAULT.number() ? MsrFile.FAULT : MsrFile.REFUSED;
     }
 
     @Override

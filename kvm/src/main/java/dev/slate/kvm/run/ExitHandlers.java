@@ -4,6 +4,7 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.kvm.Errno;
 import dev.slate.kvm.MpState;
 import dev.slate.kvm.Quirk;
 import dev.slate.kvm.VcpuExit;
@@ -171,6 +172,9 @@ final class ExitHandlers {
             return msrFailed(run, VcpuExit.X86_WRMSR, index, value, VcpuExit.MSR_EXIT_REASON_FILTER);
         }
         int result = run.vcpu.msrs.write(index, value, false);
+        if (result == MsrFile.FAULT && !tells(run, VcpuExit.MSR_EXIT_REASON_INVAL)) {
+            return Errno.EFAULT.number();
+        }
         if (result != MsrFile.OK) {
             return msrFailed(run, VcpuExit.X86_WRMSR, index, value, reason(result));
         }
@@ -181,9 +185,14 @@ final class ExitHandlers {
         return result == MsrFile.UNKNOWN ? VcpuExit.MSR_EXIT_REASON_UNKNOWN : VcpuExit.MSR_EXIT_REASON_INVAL;
     }
 
+    /** Whether the client wants to hear of accesses that fail for a reason. */
+    private static boolean tells(VcpuRun run, int msrReason) {
+        return (run.vm.msrPolicy().userSpaceMask & msrReason) != 0;
+    }
+
     /** The client decides, where it asked to; else #GP. */
     private static int msrFailed(VcpuRun run, int exitReason, int index, long value, int msrReason) {
-        if ((run.vm.msrPolicy().userSpaceMask & msrReason) == 0) {
+        if (!tells(run, msrReason)) {
             return generalProtection(run);
         }
         VcpuExit exit = run.exit;

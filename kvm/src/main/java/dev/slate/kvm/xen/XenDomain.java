@@ -2,6 +2,7 @@ package dev.slate.kvm.xen;
 
 import dev.slate.cpu.mem.LittleEndian;
 import dev.slate.kvm.Errno;
+import dev.slate.kvm.KvmException;
 import dev.slate.kvm.clock.VmClock;
 import dev.slate.kvm.host.EventFd;
 import dev.slate.kvm.host.HostServices;
@@ -271,7 +272,7 @@ public final class XenDomain implements SyntheticSources.Channels {
             EventFd counter = counters.apply(fd);
             try {
                 ports.assign(port, new EventPorts.Target(type, 0, 0, counter));
-            } catch (dev.slate.kvm.KvmException e) {
+            } catch (KvmException e) {
                 counter.close();
                 throw e;
             }
@@ -382,15 +383,15 @@ public final class XenDomain implements SyntheticSources.Channels {
      *
      * @param wide the guest is in long mode; what it is now its structures have
      * @param intel VMCALL is the instruction
-     * @return false: refused
+     * @return 0, EINVAL: refused, or EFAULT: the client's page is not there
      */
-    synchronized boolean writeHypercallPage(XenVcpu v, long value, boolean wide, boolean intel) {
+    synchronized int writeHypercallPage(XenVcpu v, long value, boolean wide, boolean intel) {
         longMode = wide;
         int number = (int) value & 0xfff;
         byte[] page = new byte[4096];
         if (settings.xenHypercalls) {
             if (number != 0) {
-                return false;
+                return Errno.EINVAL.number();
             }
             // Each 32 bytes: MOV EAX, number; the instruction; RET; INT3s.
             Arrays.fill(page, (byte) 0xcc);
@@ -405,11 +406,14 @@ public final class XenDomain implements SyntheticSources.Channels {
             }
         } else {
             long blob = (wide ? blob64 : blob32) + number * 4096L;
-            if (number >= (wide ? blobPages64 : blobPages32) || !v.readClient(blob, page)) {
-                return false;
+            if (number >= (wide ? blobPages64 : blobPages32)) {
+                return Errno.EINVAL.number();
+            }
+            if (!v.readClient(blob, page)) {
+                return Errno.EFAULT.number();
             }
         }
-        return v.write(value & ~0xfffL, page);
+        return v.write(value & ~0xfffL, page) ? 0 : Errno.EINVAL.number();
     }
 
     /** The VM is gone. */

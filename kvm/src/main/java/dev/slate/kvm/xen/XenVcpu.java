@@ -464,8 +464,8 @@ public final class XenVcpu {
 
     // ------------------------------------------------------------------ the hypercall page
 
-    /** The guest, or the client, asks for a page of hypercalls; false: refused. */
-    public boolean writeHypercallPage(long value) {
+    /** The guest, or the client, asks for a page of hypercalls: 0, EINVAL (refused), or EFAULT (the client's page is not there). */
+    public int writeHypercallPage(long value) {
         return domain.writeHypercallPage(this, value, (s.efer & CpuState.EFER_LMA) != 0, intel);
     }
 
