@@ -454,6 +454,23 @@ class XenTest {
     }
 
     @Test
+    void anAddressThatIsRefusedChangesNothing() {
+        Guest64 g = withEvents();
+        for (int type : new int[] {VCPU_INFO, TIME_INFO, RUNSTATE_ADDR}) {
+            g.vcpu.setXenAttribute(type, u(INFO));
+            assertThatThrownBy(() -> g.vcpu.setXenAttribute(type, u(INFO + 4096 - 16)))
+                    .hasMessageContaining("EINVAL");
+            long[] got = u();
+            g.vcpu.getXenAttribute(type, got);
+            assertThat(got[0]).as("type " + type).isEqualTo(INFO);
+        }
+        assertThatThrownBy(() -> set(g, SHARED_INFO, 1L << 52 | SHARED >> 12)).hasMessageContaining("EFAULT");
+        long[] got = u();
+        g.vm.xen().getAttribute(SHARED_INFO, got);
+        assertThat(got[0]).isEqualTo(SHARED >> 12);
+    }
+
+    @Test
     void theTimeStandsInBothPlaces() {
         Guest64 g = withEvents();
         g.vcpu.setXenAttribute(TIME_INFO, u(PAGE + 0x40));

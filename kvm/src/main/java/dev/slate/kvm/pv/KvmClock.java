@@ -31,8 +31,11 @@ public final class KvmClock {
     private boolean stopped;
 
     private int version;
-    /** Where else the time is wanted; 0: nowhere. */
-    private final long[] copies = new long[2];
+    /** Instead of an address. */
+    public static final long NOWHERE = -1;
+
+    /** Where else the time is wanted. */
+    private final long[] copies = {NOWHERE, NOWHERE};
 
     private byte[] page = new byte[0];
 
@@ -75,7 +78,7 @@ public final class KvmClock {
         return true;
     }
 
-    /** The time goes there, too ({@code 0}: no more). @param copy which one of two */
+    /** The time goes there, too ({@link #NOWHERE}: no more). @param copy which one of two */
     public void copyTo(int copy, long gpa) {
         copies[copy] = gpa;
     }
@@ -90,7 +93,7 @@ public final class KvmClock {
             writePage(systemTime & ~ENABLED);
         }
         for (long gpa : copies) {
-            if (gpa != 0) {
+            if (gpa != NOWHERE) {
                 writePage(gpa);
             }
         }

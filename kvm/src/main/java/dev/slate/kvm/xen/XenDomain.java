@@ -209,12 +209,15 @@ public final class XenDomain implements SyntheticSources.Channels {
             sharedInfo = NOWHERE;
             return;
         }
+        if (gfn >>> 52 != 0) {
+            throw Errno.EFAULT.raise();
+        }
         long gpa = gfn << 12;
         sharedInfo = gpa;
         XenMemory m = memory();
         byte[] b = new byte[12];
         long at = gpa + (longMode ? WALL_CLOCK : WALL_CLOCK_32);
-        if (gfn >>> 52 != 0 || !m.read(at, b, 4)) {
+        if (!m.read(at, b, 4)) {
             throw Errno.EFAULT.raise();
         }
         int v = LittleEndian.getInt(b, 0) + 1 | 1;

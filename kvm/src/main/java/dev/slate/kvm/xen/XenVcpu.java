@@ -154,18 +154,21 @@ public final class XenVcpu {
         }
         switch (type) {
             case VCPU_INFO -> {
+                requireOnePage(u[0], INFO_BYTES);
                 info = u[0];
-                place(u[0], INFO_BYTES);
-                clock.copyTo(0, u[0] == XenDomain.NOWHERE ? 0 : u[0] + TIME);
+                clock.copyTo(0, u[0] == XenDomain.NOWHERE ? KvmClock.NOWHERE : u[0] + TIME);
+                place(u[0]);
             }
             case VCPU_TIME_INFO -> {
+                requireOnePage(u[0], TIME_BYTES);
                 timeInfo = u[0];
-                place(u[0], TIME_BYTES);
-                clock.copyTo(1, u[0] == XenDomain.NOWHERE ? 0 : u[0]);
+                clock.copyTo(1, u[0]);
+                place(u[0]);
             }
             case RUNSTATE_ADDR -> {
+                requireOnePage(u[0], RUNSTATE_BYTES);
                 states.gpa = u[0];
-                place(u[0], RUNSTATE_BYTES);
+                place(u[0]);
             }
             case RUNSTATE_CURRENT -> {
                 requireState(u[0]);
@@ -236,13 +239,16 @@ public final class XenVcpu {
         }
     }
 
-    /** There must be memory, and all of it in one page. */
-    private void place(long gpa, int bytes) {
+    private static void requireOnePage(long gpa, int bytes) {
+        if (gpa != XenDomain.NOWHERE && (gpa & 0xfff) + bytes > 4096) {
+            throw Errno.EINVAL.raise();
+        }
+    }
+
+    /** There must be memory. As with KVM an address where there is none stays, and memory may come there later. */
+    private void place(long gpa) {
         if (gpa == XenDomain.NOWHERE) {
             return;
-        }
-        if ((gpa & 0xfff) + bytes > 4096) {
-            throw Errno.EINVAL.raise();
         }
         if (!domain.memory().there(gpa)) {
             throw Errno.EFAULT.raise();
@@ -332,6 +338,9 @@ public final class XenVcpu {
     /** An event stands in a word of the shared info page. */
     void select(int word) {
         long gpa = info;
+        if (gpa == XenDomain.NOWHERE) {
+            return;
+        }
         XenMemory m = domain.memory();
         int was = m.setBit(gpa + selector(), word);
         if (was == 1) {
