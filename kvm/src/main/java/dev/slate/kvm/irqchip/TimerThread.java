@@ -65,6 +65,21 @@ public final class TimerThread implements Timers {
         }
     }
 
+    /** Waits until a timer that is being expired now has been: what a cancelled one looks at may go then. Not from {@link Timer#expire}. */
+    public void settle() {
+        Timer busy;
+        synchronized (this) {
+            busy = expiring;
+        }
+        while (busy != NOTHING && expires(busy)) {
+            Thread.yield();
+        }
+    }
+
+    private synchronized boolean expires(Timer timer) {
+        return expiring == timer;
+    }
+
     private void loop() {
         for (; ; ) {
             long until = next;

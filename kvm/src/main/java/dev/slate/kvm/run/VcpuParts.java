@@ -172,6 +172,8 @@ public final class VcpuParts {
         apic.close();
         hyperV.close();
         xen.close();
+        // A timer that was late may still be about to kick.
+        vm.timers().settle();
         processor.close();
         mode.close();
         stats.close();

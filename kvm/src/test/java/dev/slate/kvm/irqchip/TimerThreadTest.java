@@ -50,6 +50,43 @@ class TimerThreadTest {
     }
 
     @Test
+    void whoeverLetsTimersSettleWaitsForTheOneThatIsBeingExpired() throws InterruptedException {
+        CountDownLatch begun = new CountDownLatch(1);
+        CountDownLatch goOn = new CountDownLatch(1);
+        AtomicInteger ended = new AtomicInteger();
+        Timers.Timer slow = new Timers.Timer() {
+            @Override
+            protected long expire(long now) {
+                begun.countDown();
+                try {
+                    goOn.await();
+                } catch (InterruptedException e) {
+                    throw new AssertionError(e);
+                }
+                ended.set(1);
+                return Timers.NEVER;
+            }
+        };
+        timers.settle();
+        timers.arm(slow, timers.now());
+        begun.await();
+        timers.cancel(slow);
+        AtomicInteger seen = new AtomicInteger(-1);
+        Thread closer = new Thread(() -> {
+            timers.settle();
+            seen.set(ended.get());
+        });
+        closer.start();
+        while (closer.getState() == Thread.State.NEW) {
+            Thread.onSpinWait();
+        }
+        assertThat(closer.join(java.time.Duration.ofMillis(50))).as("it waits").isFalse();
+        goOn.countDown();
+        closer.join();
+        assertThat(seen.get()).isEqualTo(1);
+    }
+
+    @Test
     void aCancelledTimerDoesNotExpireAndOneArmedAnewExpiresAtTheNewTime() throws InterruptedException {
         CountDownLatch done = new CountDownLatch(1);
         Counting cancelled = new Counting(new CountDownLatch(1), 1, 0);
