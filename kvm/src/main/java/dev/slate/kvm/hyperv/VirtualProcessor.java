@@ -332,7 +332,7 @@ public final class VirtualProcessor implements SynIc.Listener {
 
     /** A timer has something to do. From any thread. @param wakes out of HLT or the guest */
     void timerDue(int timer, boolean wakes) {
-        dueTimers.getAndUpdate(bits -> bits | 1 << timer);
+        dueTimers.accumulateAndGet(1 << timer, (bits, bit) -> bits | bit);
         mode.request(Request.HV_STIMER);
         if (wakes) {
             mode.kick();
@@ -340,7 +340,7 @@ public final class VirtualProcessor implements SynIc.Listener {
     }
 
     void timerNotDue(int timer) {
-        dueTimers.getAndUpdate(bits -> bits & ~(1 << timer));
+        dueTimers.accumulateAndGet(1 << timer, (bits, bit) -> bits & ~bit);
     }
 
     /** {@link Request#HV_STIMER} is served. */

@@ -634,10 +634,7 @@ public final class LocalApic {
 
     /** The timer has run out. From the timer's thread. */
     void timerExpired() {
-        int lvt = (int) WORDS.getVolatile(r, LVTT);
-        if (hardwareEnabled() && (lvt & LVT_MASKED) == 0) {
-            accept(ApicBus.MODE_FIXED, lvt & 0xff, true, false);
-        }
+        deliverLocal(LVTT);
     }
 
     /** Whether INIT or SIPI waits. */

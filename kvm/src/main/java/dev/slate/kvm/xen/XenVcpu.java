@@ -329,7 +329,7 @@ public final class XenVcpu {
                 return;
             }
         }
-        untold.getAndUpdate(now -> now & ~words);
+        untold.accumulateAndGet(words, (now, told) -> now & ~told);
         interrupt();
     }
 
@@ -347,7 +347,7 @@ public final class XenVcpu {
             return;
         }
         if (was == XenMemory.NOWHERE || !m.raiseByte(gpa + UPCALL_PENDING)) {
-            untold.getAndUpdate(now -> now | 1L << word);
+            untold.accumulateAndGet(1L << word, (before, bit) -> before | bit);
             wake();
         } else if (!interrupt()) {
             wake();
