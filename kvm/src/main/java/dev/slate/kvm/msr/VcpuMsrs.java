@@ -23,7 +23,7 @@ import dev.slate.kvm.smm.Smm;
 import dev.slate.kvm.xen.XenVcpu;
 
 /** What the MSRs need of their vCPU. */
-public final class VcpuMsrs implements MsrFile.Processor {
+public final class VcpuMsrs implements MsrProcessor {
     private final VcpuApic apic;
     private final VcpuTsc tsc;
     private final TscSync tscSync;
