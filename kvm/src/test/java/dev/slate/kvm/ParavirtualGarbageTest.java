@@ -6,6 +6,7 @@ import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.host.EventFd;
 import dev.slate.kvm.host.FakeEventFd;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.SplittableRandom;
@@ -33,24 +34,35 @@ class ParavirtualGarbageTest {
         for (int m = 0; m < MACHINES; m++) {
             try (Guest64 g = machine()) {
                 Thread watch = watch(g);
-                for (int i = 0; i < CALLS; i++) {
-                    try {
-                        call(g);
-                        done++;
-                    } catch (KvmException e) {
-                        refused++;
-                        assertThat(e.errno()).as("seed %d: %s", seed, last).isIn(REFUSALS);
-                    } catch (RuntimeException | Error e) {
-                        throw new AssertionError("seed " + seed + ", machine " + m + ", call " + i + ": " + last, e);
+                try {
+                    for (int i = 0; i < CALLS; i++) {
+                        if (isDone(g, m, i)) {
+                            done++;
+                        } else {
+                            refused++;
+                        }
                     }
+                } finally {
+                    watch.interrupt();
+                    watch.join();
                 }
-                watch.interrupt();
-                watch.join();
             }
             assertThat(counters).as("seed %d: counters", seed).allMatch(c -> c.closed);
         }
         assertThat(done).as("seed %d", seed).isGreaterThan(1000);
         assertThat(refused).as("seed %d", seed).isGreaterThan(1000);
+    }
+
+    private boolean isDone(Guest64 g, int machine, int number) {
+        try {
+            call(g);
+            return true;
+        } catch (KvmException e) {
+            assertThat(e.errno()).as("seed %d: %s", seed, last).isIn(REFUSALS);
+            return false;
+        } catch (RuntimeException | Error e) {
+            throw new AssertionError("seed " + seed + ", machine " + machine + ", call " + number + ": " + last, e);
+        }
     }
 
     private Guest64 machine() {
@@ -96,7 +108,7 @@ class ParavirtualGarbageTest {
         for (int i = 0; i < u.length; i++) {
             u[i] = random.nextInt(3) == 0 ? 0 : word();
         }
-        last = what + " type " + type + " " + java.util.Arrays.toString(u);
+        last = what + " type " + type + " " + Arrays.toString(u);
         switch (what) {
             case 0 -> configure(g, u);
             case 1 -> g.vm.xen().setAttribute(type, u, this::counter);

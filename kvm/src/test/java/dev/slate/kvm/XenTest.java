@@ -6,8 +6,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.host.EventFd;
 import dev.slate.kvm.host.FakeEventFd;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -54,14 +54,14 @@ class XenTest {
         throw new AssertionError("no descriptor is needed: " + fd);
     }
 
-    private final List<Guest64> open = new ArrayList<>();
+    private final List<Guest64> open = new CopyOnWriteArrayList<>();
 
     /** A run that hangs ends with EINTR. */
     private final Thread guard = new Thread(this::endHangs);
 
-    private synchronized void endHangs() {
+    private void endHangs() {
         try {
-            wait(20_000);
+            Thread.sleep(20_000);
             open.forEach(g -> g.vcpu.mode().signal());
         } catch (InterruptedException e) {
             // The test has ended.
