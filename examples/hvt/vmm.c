@@ -39,7 +39,7 @@ static uint64_t load(const char *name, uint64_t *end) {
         Elf64_Phdr p;
         if (pread(fd, &p, sizeof p, (off_t)(header.e_phoff + (size_t)i * sizeof p)) != sizeof p) err(1, "%s", name);
         if (p.p_type != PT_LOAD) continue;
-        if (p.p_vaddr < LOWEST || pread(fd, guest(p.p_vaddr, p.p_memsz), p.p_filesz, (off_t)p.p_offset) != (ssize_t)p.p_filesz) errx(1, "%s has a bad segment", name);
+        if (p.p_vaddr < LOWEST || p.p_filesz > p.p_memsz || pread(fd, guest(p.p_vaddr, p.p_memsz), p.p_filesz, (off_t)p.p_offset) != (ssize_t)p.p_filesz) errx(1, "%s has a bad segment", name);
         if (p.p_vaddr + p.p_memsz > *end) *end = p.p_vaddr + p.p_memsz;
     }
     close(fd);

@@ -107,8 +107,10 @@ class Machine {
         if (program.size() < sizeof header || memcmp(program.data(), ELFMAG, SELFMAG) || header.e_type != ET_EXEC) throw std::runtime_error(name + " is no static program");
         uint64_t headers = 0;
         for (int i = 0; i < header.e_phnum; i++) {
+            if (header.e_phoff > program.size() || (i + 1) * sizeof(Elf64_Phdr) > program.size() - header.e_phoff) throw std::runtime_error(name + " has a bad header");
             const auto &p = reinterpret_cast<const Elf64_Phdr *>(program.data() + header.e_phoff)[i];
             if (p.p_type != PT_LOAD) continue;
+            if (p.p_filesz > p.p_memsz || p.p_offset > program.size() || p.p_filesz > program.size() - p.p_offset) throw std::runtime_error(name + " has a bad segment");
             memcpy(at(p.p_vaddr, p.p_memsz), program.data() + p.p_offset, p.p_filesz);
             if (p.p_offset == 0) headers = p.p_vaddr + header.e_phoff;
         }
@@ -142,18 +144,25 @@ class Machine {
 
     int64_t answer(const kvm_regs &r) {
         switch (r.rax) {
-        case 1: return r.rdi > 2 ? -EBADF : write(static_cast<int>(r.rdi), at(r.rsi, r.rdx), r.rdx);
+        case 1: {
+            if (r.rdi > 2) return -EBADF;
+            ssize_t wrote = write(static_cast<int>(r.rdi), at(r.rsi, r.rdx), r.rdx);
+            return wrote < 0 ? -errno : wrote;
+        }
         case 20: { /* writev */
+            if (r.rdi > 2) return -EBADF;
             int64_t n = 0;
             for (uint64_t i = 0; i < r.rdx; i++) {
                 auto &v = get<iovec>(r.rsi + i * sizeof(iovec));
-                n += write(static_cast<int>(r.rdi), at(reinterpret_cast<uint64_t>(v.iov_base), v.iov_len), v.iov_len);
+                ssize_t wrote = write(static_cast<int>(r.rdi), at(reinterpret_cast<uint64_t>(v.iov_base), v.iov_len), v.iov_len);
+                if (wrote < 0) return n ? n : -errno;
+                n += wrote;
             }
             return n;
         }
         case 9: /* mmap: anonymous memory, never given back */
             if (r.r8 != ~uint64_t{0} && static_cast<int>(r.r8) != -1) return -ENODEV;
-            if (mappings + r.rsi + 4095 > STACK - (1 << 20)) return -ENOMEM;
+            if (r.rsi > MEMORY || mappings + r.rsi + 4095 > STACK - (1 << 20)) return -ENOMEM;
             mappings += (r.rsi + 4095) & ~uint64_t{4095};
             return static_cast<int64_t>(mappings - ((r.rsi + 4095) & ~uint64_t{4095}));
         case 12: /* brk */
