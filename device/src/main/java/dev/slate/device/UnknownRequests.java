@@ -15,15 +15,18 @@ final class UnknownRequests {
     private static final int SIZE_SHIFT = 16;
     private static final int SIZE_MASK = 0x3fff;
 
+    /** A client that tries every number fills neither memory nor its standard error. */
+    private static final int MOST_LINES = 8;
+
     private static final Set<Integer> SAID = ConcurrentHashMap.newKeySet();
 
     private UnknownRequests() {}
 
     /** Gives the errno, negative. */
     static long refuse(int request, Errno errno) {
-        if (size(request) != 0 && SAID.add(request)) {
+        if (size(request) != 0 && SAID.size() < MOST_LINES) {
             Field meant = meant(request);
-            if (meant != null) {
+            if (meant != null && SAID.add(request)) {
                 Device.say(line(request, meant, errno));
             }
         }
