@@ -193,7 +193,7 @@ COLD static long refuse(int fd, unsigned long request) {
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     long n = raw(SYS_readlinkat, AT_FDCWD, (long)link, (long)name, sizeof name - 1, 0, 0);
     name[n > 0 ? n : 0] = 0;
-    bool device = (S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232)) || !strncmp(name, "anon_inode:kvm-", 15) || !strcmp(name, "/dev/kvm");
+    bool device = path_is_device(&st) || !strncmp(name, "anon_inode:kvm-", 15) || !strcmp(name, "/dev/kvm");
     if (atomic_fetch_add(&lines, 1) < 8) {
         if (device) {
             slate_say("KVM request 0x%lx on descriptor %d (%s) is refused: that is the machine's own KVM, which was opened outside of Slate "
@@ -217,7 +217,7 @@ COLD static bool takes_over(int fd) {
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     long n = raw(SYS_readlinkat, AT_FDCWD, (long)link, (long)name, sizeof name - 1, 0, 0);
     name[n > 0 ? n : 0] = 0;
-    if (!(S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232)) && strcmp(name, "/dev/kvm")) return false;
+    if (!path_is_device(&st) && strcmp(name, "/dev/kvm")) return false;
     long own = path_open_kvm(O_CLOEXEC);
     if (own < 0) return false;
     long r = raw(SYS_dup3, own, fd, raw(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0) & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
@@ -235,6 +235,19 @@ COLD static long unknown_request(int fd, unsigned long request, long argument) {
     return served ? serve(fd, request, argument) : -ENODEV;
 }
 
+static inline bool is_watched(const struct range *r) {
+    return UNLIKELY(jvm_watches(r)) && !self.depth && !self.jvm_thread;
+}
+
+/*
+ * A change of [start, start + bytes), between the calls that make every vCPU let go of it, as MMU notifiers do. Calls from inside Java
+ * are not the client's.
+ */
+static long changes(uintptr_t start, size_t bytes, long number, const long a[6]) {
+    const struct range r = {start, bytes};
+    return is_watched(&r) ? jvm_changes(&r, 1, number, a) : KERNEL;
+}
+
 enum { UFFDIO_WRITEPROTECT_REQUEST = 0xc018aa06 };
 
 /* Write protection by a userfaultfd: the kernel's MMU notifiers tell KVM, this tells Slate. */
@@ -242,14 +255,8 @@ COLD static long write_protects(int fd, unsigned long request, long argument) {
     struct {
         uint64_t start, bytes, mode;
     } w;
-    if (!jvm_running() || slate_copy(&w, (const void *)argument, sizeof w)) return KERNEL;
-    if (!(w.mode & 1) || !jvm_watches(w.start, w.bytes) || self.depth || self.jvm_thread) return KERNEL;
-    enter();
-    jvm_invalidate(true, w.start, w.bytes);
-    long r = raw(SYS_ioctl, fd, (long)request, argument, 0, 0, 0);
-    jvm_invalidate(false, w.start, w.bytes);
-    leave();
-    return r;
+    if (!jvm_running() || slate_copy(&w, (const void *)argument, sizeof w) || !(w.mode & 1)) return KERNEL;
+    return changes(w.start, w.bytes, SYS_ioctl, (const long[6]){fd, (long)request, argument});
 }
 
 static long requests(int fd, unsigned long request, long argument) {
@@ -314,14 +321,20 @@ static long closes_range(unsigned first, unsigned last, int flags) {
  * A descriptor that is sent lives on in the message, wherever it is received. Nobody says when such a copy is gone, so a file that was
  * sent once stays until the process ends.
  */
-static long sends(const struct msghdr *m) {
-    if (!m || !m->msg_control || m->msg_controllen < sizeof(struct cmsghdr)) return KERNEL;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR((struct msghdr *)m, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(0)) continue;
-        const int *fds = (const int *)CMSG_DATA(c);
-        for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
-            if (is_kvm_fd(fds[i])) file_get_sure(fds[i]);
+static long sends(const struct msghdr *client) {
+    struct msghdr m;
+    if (!files_end() || slate_read(&m, client, sizeof m) || !m.msg_control) return KERNEL;
+    const char *at = m.msg_control, *end = at + m.msg_controllen;
+    struct cmsghdr c;
+    while ((size_t)(end - at) >= sizeof c) {
+        if (slate_read(&c, at, sizeof c) || c.cmsg_len < sizeof c || c.cmsg_len > (size_t)(end - at)) break;
+        for (size_t i = CMSG_LEN(0); c.cmsg_level == SOL_SOCKET && c.cmsg_type == SCM_RIGHTS && i + sizeof(int) <= c.cmsg_len; i += sizeof(int)) {
+            int fd;
+            if (slate_read(&fd, at + i, sizeof fd)) return KERNEL;
+            if (is_kvm_fd(fd)) file_get_sure(fd);
         }
+        if (CMSG_ALIGN(c.cmsg_len) >= (size_t)(end - at)) break;
+        at += CMSG_ALIGN(c.cmsg_len);
     }
     return KERNEL;
 }
@@ -364,36 +377,13 @@ static long maps_device(long a[6]) {
     return r;
 }
 
-static inline bool is_watched(uintptr_t start, size_t bytes) {
-    return UNLIKELY(jvm_watches(start, bytes)) && !self.depth && !self.jvm_thread;
-}
-
-/*
- * Brackets a change of [start, start + bytes) by the calls that make every vCPU let go of it, as MMU notifiers do. Calls from
- * inside Java are not the client's.
- */
-static long changes(uintptr_t start, size_t bytes, long number, const long a[6]) {
-    if (!is_watched(start, bytes)) return KERNEL;
-    enter();
-    jvm_invalidate(true, start, bytes);
-    long r = raw(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-    jvm_invalidate(false, start, bytes);
-    leave();
-    return r;
-}
-
 static long remaps(const long a[6]) {
-    size_t old_bytes = (size_t)(a[1] ? a[1] : a[2]);
-    bool from = is_watched((uintptr_t)a[0], old_bytes), to = (a[3] & MREMAP_FIXED) && is_watched((uintptr_t)a[4], (size_t)a[2]);
-    if (!from && !to) return KERNEL;
-    enter();
-    if (from) jvm_invalidate(true, (uintptr_t)a[0], old_bytes);
-    if (to) jvm_invalidate(true, (uintptr_t)a[4], (size_t)a[2]);
-    long r = raw(SYS_mremap, a[0], a[1], a[2], a[3], a[4], 0);
-    if (to) jvm_invalidate(false, (uintptr_t)a[4], (size_t)a[2]);
-    if (from) jvm_invalidate(false, (uintptr_t)a[0], old_bytes);
-    leave();
-    return r;
+    const struct range from = {(uintptr_t)a[0], (size_t)(a[1] ? a[1] : a[2])}, to = {(uintptr_t)a[4], (size_t)a[2]};
+    struct range watched[2];
+    int count = 0;
+    if (is_watched(&from)) watched[count++] = from;
+    if ((a[3] & MREMAP_FIXED) && is_watched(&to)) watched[count++] = to;
+    return count ? jvm_changes(watched, count, SYS_mremap, a) : KERNEL;
 }
 
 static long maps(long a[6]) {
@@ -447,6 +437,7 @@ static long filters(long *program, bool all_threads) {
 /* What nothing can be preloaded into goes by the loader; the kernel executes all else, in an environment that keeps the door. */
 static long executes(int dirfd, const char *path, char *const *argv, long *envp, int flags) {
     struct exec_plan plan;
+    if (!exec_is_readable(path, (char *const *)*envp)) return -EFAULT;
     char **environment = exec_environment(dirfd, path, (char *const *)*envp, flags);
     long r = exec_plan(&plan, dirfd, path, argv, flags);
     if (r < 0) return r;

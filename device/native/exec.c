@@ -10,7 +10,26 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
+
+static bool is_text(const char *text) {
+    char part[256];
+    for (;;) {
+        size_t n = sizeof part - (uintptr_t)text % sizeof part; /* not over a page's end */
+        if (slate_read(part, text, n)) return false;
+        if (memchr(part, 0, n)) return true;
+        text += n;
+    }
+}
+
+bool exec_is_readable(const char *path, char *const *environment) {
+    if (!is_text(path)) return false;
+    for (char *const *e = environment, *text; e; e++) {
+        if (slate_read(&text, e, sizeof text)) return false;
+        if (!text) break;
+        if (!is_text(text)) return false;
+    }
+    return true;
+}
 
 static size_t name_length(const char *variable) {
     return strcspn(variable, "=") + 1;
@@ -100,7 +119,7 @@ static bool raise_fence(void) {
 /* There is a device here that somebody could open. */
 static bool machine_has_device(void) {
     struct stat st;
-    return raw(SYS_newfstatat, AT_FDCWD, (long)"/dev/kvm", (long)&st, 0, 0, 0) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232);
+    return raw(SYS_newfstatat, AT_FDCWD, (long)"/dev/kvm", (long)&st, 0, 0, 0) == 0 && path_is_device(&st);
 }
 
 /*

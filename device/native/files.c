@@ -98,22 +98,25 @@ bool is_ours(void) {
 
 static _Atomic uint64_t memory_dev; /* of memfds: one file system of the kernel's has them all */
 
+static atomic_flag sizing = ATOMIC_FLAG_INIT; /* the limit is the process's: one thread at a time lifts it, or it would stay lifted */
+
 /* A memfd counts as a file where the size of files is limited (ulimit -f, a jailer), and KVM's do not: the limit is away meanwhile. */
-static long set_size(long fd, size_t bytes) {
+long file_size(long fd, size_t bytes) {
     struct rlimit was, none = {RLIM_INFINITY, RLIM_INFINITY};
     const uint64_t signal = UINT64_C(1) << (SIGXFSZ - 1);
     uint64_t mask;
     if (LIKELY(!slate_file_limit)) return raw(SYS_ftruncate, fd, (long)bytes, 0, 0, 0, 0);
     raw(SYS_rt_sigprocmask, SIG_BLOCK, (long)&signal, (long)&mask, sizeof mask, 0, 0);
+    while (atomic_flag_test_and_set(&sizing)) raw(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
     raw(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&was, 0, 0);
     if (raw(SYS_prlimit64, 0, RLIMIT_FSIZE, (long)&none, 0, 0, 0) < 0)
         raw(SYS_prlimit64, 0, RLIMIT_FSIZE, (long)&(struct rlimit){was.rlim_max, was.rlim_max}, 0, 0, 0);
     long r = raw(SYS_ftruncate, fd, (long)bytes, 0, 0, 0, 0);
     raw(SYS_prlimit64, 0, RLIMIT_FSIZE, (long)&was, 0, 0, 0);
+    atomic_flag_clear(&sizing);
     if (r == -EFBIG) {
         raw(SYS_rt_sigtimedwait, (long)&signal, 0, (long)&(struct timespec){0}, sizeof signal, 0, 0);
-        slate_say("files of this process may have %lu KiB (ulimit -f), and the pages of a virtual machine are a file of %zu: raise that limit.",
-                  (unsigned long)(was.rlim_max >> 10), bytes >> 10);
+        slate_say("files of this process may have %lu KiB (ulimit -f), and Slate needs one of %zu: raise that limit.", (unsigned long)(was.rlim_max >> 10), bytes >> 10);
         r = -ENOMEM;
     }
     raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof mask, 0, 0);
@@ -123,7 +126,7 @@ static long set_size(long fd, size_t bytes) {
 long file_descriptor(const char *name, size_t bytes) {
     long fd = raw(SYS_memfd_create, (long)name, MFD_CLOEXEC | MFD_ALLOW_SEALING, 0, 0, 0, 0);
     if (fd < 0) return fd;
-    long r = bytes ? set_size(fd, bytes) : 0;
+    long r = bytes ? file_size(fd, bytes) : 0;
     if (r == 0) r = raw(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | (bytes ? 0 : F_SEAL_WRITE), 0, 0, 0);
     if (r == 0) return fd;
     raw(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -238,6 +241,7 @@ void file_copy(int from, int to) {
 /* After fork() only one thread is left; a lock that another held stays locked for ever. */
 void files_in_child(void) {
     release();
+    atomic_flag_clear(&sizing);
     files_start();
 }
 

@@ -106,13 +106,18 @@ static long detach_there(void *unused) {
     return (*vm)->DetachCurrentThread(vm);
 }
 
+/* Inside enter(). */
+static void depart(void) {
+    if (self.env && state == RUNNING) on_java_stack(detach_there, NULL);
+    self.env = NULL;
+    stack_unmap();
+}
+
 static void detach(void *unused) {
     (void)unused;
     enter();
     signals_unregister();
-    if (self.env && state == RUNNING) on_java_stack(detach_there, NULL);
-    self.env = NULL;
-    stack_unmap();
+    depart();
     if (self.schedstat > 0) raw(SYS_close, self.schedstat - 1, 0, 0, 0, 0, 0);
     self.schedstat = 0;
     leave();
@@ -496,7 +501,6 @@ COLD static bool attach(void) {
         return false;
     }
     self.env = env;
-    if (!self.registration) signals_register();
     return true;
 }
 
@@ -600,36 +604,41 @@ static void leave_java(int cancel) {
     pthread_setcancelstate(cancel, NULL);
 }
 
-/* A call of one of Device's methods, from a thread of the client's. */
-struct upcall {
-    jmethodID method;
-    jlong a, b, c;
-    const char *text, *content;
-    size_t bytes;
-    char *copy;
-    long result;
-};
-static bool upcall(long (*f)(void *), struct upcall *u) {
+/*
+ * Whatever else a client's thread has for Java. Where Java does not know the thread yet it is known for this alone: libc changes memory
+ * on a thread's last way too, when nothing would detach it any more.
+ */
+static bool upcall(long (*f)(void *), void *u) {
     int cancel = enter_java();
-    bool can = self.env || attach();
+    bool stays = self.env, can = stays || attach();
     if (can) {
         on_java_stack(f, u);
         failed(self.env);
+        if (!stays) depart();
     }
     leave_java(cancel);
     return can;
 }
 
+/* A call of one of Device's methods. */
+struct upcall {
+    jmethodID method;
+    uint32_t handle;
+    const char *text, *content;
+    size_t bytes;
+    char *copy;
+    long result;
+};
 static long release_there(void *u) {
-    (*self.env)->CallStaticVoidMethod(self.env, device, ((struct upcall *)u)->method, (jint)((struct upcall *)u)->a);
+    (*self.env)->CallStaticVoidMethod(self.env, device, ((struct upcall *)u)->method, (jint)((struct upcall *)u)->handle);
     return 0;
 }
 void jvm_release(uint32_t handle) {
-    struct upcall u = {.method = method_release, .a = handle};
+    struct upcall u = {.method = method_release, .handle = handle};
     if (state == RUNNING) upcall(release_there, &u);
 }
 void jvm_refresh(uint32_t handle) {
-    struct upcall u = {.method = method_refresh, .a = handle};
+    struct upcall u = {.method = method_refresh, .handle = handle};
     if (state == RUNNING) upcall(release_there, &u);
 }
 
@@ -650,19 +659,41 @@ void jvm_filtered(void) {
     upcall(call_there, &u);
 }
 
-bool jvm_watches(uintptr_t start, size_t bytes) {
-    return state == RUNNING && start < atomic_load_explicit(&slate_watched[1], memory_order_relaxed) &&
-           start + bytes > atomic_load_explicit(&slate_watched[0], memory_order_relaxed);
+HOT bool jvm_watches(const struct range *r) {
+    uint64_t start = atomic_load_explicit(&slate_watched.start, memory_order_relaxed), end = atomic_load_explicit(&slate_watched.end, memory_order_relaxed);
+    if (LIKELY(state != RUNNING || r->start >= end || r->start + r->bytes <= start)) return false;
+    if (r->start > start) start = r->start;
+    if (r->start + r->bytes < end) end = r->start + r->bytes;
+    for (uint64_t granule = start >> GRANULE_SHIFT; granule << GRANULE_SHIFT < end; granule++) {
+        uint64_t word = atomic_load_explicit(&slate_watched.granules[granule / 64], memory_order_relaxed);
+        if (word >> granule % 64 & 1) return true;
+        if (!word) granule |= 63;
+    }
+    return false;
 }
 
-static long invalidate_there(void *call) {
-    const struct upcall *u = call;
-    (*self.env)->CallStaticVoidMethod(self.env, device, method_invalidate, (jboolean)u->a, u->b, u->c);
+struct change {
+    const struct range *ranges;
+    int count;
+    long number;
+    const long *arguments;
+    long result;
+};
+static void invalidate(bool begin, const struct range *r) {
+    (*self.env)->CallStaticVoidMethod(self.env, device, method_invalidate, (jboolean)begin, (jlong)r->start, (jlong)(r->start + r->bytes));
+    failed(self.env);
+}
+static long change_there(void *change) {
+    struct change *c = change;
+    const long *a = c->arguments;
+    for (int i = 0; i < c->count; i++) invalidate(true, &c->ranges[i]);
+    c->result = raw(c->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    for (int i = c->count; i-- > 0;) invalidate(false, &c->ranges[i]);
     return 0;
 }
-void jvm_invalidate(bool begin, uintptr_t start, size_t bytes) {
-    struct upcall u = {.a = begin, .b = (jlong)start, .c = (jlong)(start + bytes)};
-    upcall(invalidate_there, &u);
+long jvm_changes(const struct range *ranges, int count, long number, const long a[6]) {
+    struct change c = {ranges, count, number, a, 0};
+    return upcall(change_there, &c) ? c.result : raw(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 static long pseudo_file_there(void *call) {

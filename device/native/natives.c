@@ -1,6 +1,7 @@
 /* The natives that dev.slate.device.Native declares. */
 #include "slate.h"
 
+#include <limits.h>
 #include <cpuid.h>
 #include <linux/futex.h>
 #include <time.h>
@@ -11,7 +12,7 @@
 #endif
 
 struct counters *slate_counters;
-_Atomic uint64_t slate_watched[2] = {UINT64_MAX, 0};
+struct watched slate_watched;
 
 #define NATIVE(result, name, ...) static result JNICALL name(JNIEnv *env, jclass type, ##__VA_ARGS__)
 #define UNUSED (void)env, (void)type
@@ -96,14 +97,14 @@ NATIVE(void, native_removeCode, jlong start) {
     UNUSED;
     code_range_remove((uintptr_t)start);
 }
-/* /proc/self/pagemap of this process: a child opens its own. */
-static _Atomic int pagemap = -1;
-static pid_t pagemap_owner;
+/* Of /proc/self/pagemap. A child of fork() has no JVM that would ask. */
+enum { UNOPENED = INT_MIN };
+static _Atomic int pagemap = UNOPENED;
 void natives_open(void) {
-    pid_t me = getpid();
-    if (pagemap_owner == me) return;
-    pagemap = (int)raw(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    pagemap_owner = me;
+    int was = UNOPENED;
+    if (atomic_load_explicit(&pagemap, memory_order_relaxed) != UNOPENED) return;
+    int fd = (int)raw(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (!atomic_compare_exchange_strong(&pagemap, &was, fd) && fd >= 0) raw(SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
 /* Whether the 512 pages from hva are one huge page: PAGEMAP_SCAN knows (Linux 6.7). */
@@ -203,7 +204,7 @@ NATIVE(void, native_signal_mask, jint handle, jboolean set, jlong mask) {
 }
 NATIVE(jlong, native_watched) {
     UNUSED;
-    return (jlong)slate_watched;
+    return (jlong)&slate_watched;
 }
 NATIVE(void, native_count_exits, jlong exits) {
     UNUSED;

@@ -7,7 +7,7 @@
 
 static const char *const PSEUDO[] = {"/sys/module/kvm/", "/sys/module/kvm_amd/", "/sys/module/kvm_intel/", "/sys/kernel/debug/kvm/"};
 
-static bool is_kvm(const struct stat *st) {
+bool path_is_device(const struct stat *st) {
     return S_ISCHR(st->st_mode) && st->st_rdev == makedev(10, 232);
 }
 static long look(int dirfd, const char *path, struct stat *st, int flags) {
@@ -134,7 +134,7 @@ enum path path_kind(int dirfd, const char *path, const char **pseudo) {
     if (!path) return PATH_OTHER;
     long r = look(dirfd, path, &st, 0); /* also says EFAULT for us */
     if (r == -EFAULT) return PATH_OTHER;
-    if (r == 0 && is_kvm(&st)) return PATH_KVM;
+    if (r == 0 && path_is_device(&st)) return PATH_KVM;
     if (path[0] == '/') {
         for (size_t i = 0; i < sizeof PSEUDO / sizeof *PSEUDO; i++) {
             if (!strncmp(path, PSEUDO[i], strlen(PSEUDO[i]))) {
@@ -179,7 +179,7 @@ long path_open_kvm(int flags) {
 /* A name of the device and no more: its descriptor leads to the device when it is opened again by way of /proc. */
 long path_open_name(int dirfd, const char *path, int flags) {
     struct stat st;
-    if (look(dirfd, path, &st, 0) == 0 && is_kvm(&st)) return -ENOSYS; /* the kernel has one: bubblewrap mounts it */
+    if (look(dirfd, path, &st, 0) == 0 && path_is_device(&st)) return -ENOSYS; /* the kernel has one: bubblewrap mounts it */
     uint32_t handle = file_new(KIND_NAME);
     if (!handle) return -EMFILE;
     long fd = file_descriptor("slate:kvm", 0);

@@ -213,8 +213,7 @@ const char *seccomp_option(void) {
     return NULL;
 }
 
-const struct sock_fprog *seccomp_installs(const struct sock_fprog *filter, bool all_threads) {
-    if (!filter || !filter->filter || !filter->len || filter->len > BPF_MAXINSNS || !is_ours()) return NULL;
+static const struct sock_fprog *installs(const struct sock_fprog *filter, bool all_threads) {
     bool client = jvm_running() || (door_has_device() && jvm_start());
     bool forbidden[NEEDS] = {false}, kills = false, files = true;
     char names[512] = "";
@@ -240,5 +239,18 @@ const struct sock_fprog *seccomp_installs(const struct sock_fprog *filter, bool 
         installed[n] = *out;
         atomic_store(&count, n + 1);
     }
+    return out;
+}
+
+const struct sock_fprog *seccomp_installs(const struct sock_fprog *client, bool all_threads) {
+    struct sock_fprog filter;
+    if (slate_read(&filter, client, sizeof filter) || !filter.len || filter.len > BPF_MAXINSNS || !is_ours()) return NULL;
+    size_t bytes = filter.len * sizeof *filter.filter;
+    long copy = raw(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (copy < 0 && copy >= -4095) return NULL;
+    bool read = slate_read((void *)copy, filter.filter, bytes) == 0;
+    filter.filter = (struct sock_filter *)copy;
+    const struct sock_fprog *out = read ? installs(&filter, all_threads) : NULL;
+    raw(SYS_munmap, copy, (long)bytes, 0, 0, 0, 0);
     return out;
 }

@@ -138,6 +138,7 @@ uint32_t file_adopt(int fd);
 uint32_t file_by_inode(uint64_t dev, uint64_t ino); /* with one reference more, or 0 */
 /* A memfd that reads, writes, maps and polls as little as KVM's descriptors do; -errno. */
 long file_descriptor(const char *name, size_t bytes);
+long file_size(long fd, size_t bytes); /* ftruncate(2) of a memfd, whatever ulimit -f says; 0 or -errno */
 /* What readlink says of its descriptor on KVM; 0: nothing of the kind. */
 int file_name(uint32_t handle, char *out, size_t bytes);
 unsigned files_end(void); /* above every number that the table has had */
@@ -154,6 +155,8 @@ void files_in_child(void);
 
 /* ---- paths.c ---- */
 enum path { PATH_OTHER, PATH_KVM, PATH_PSEUDO, PATH_CLOSED /* a VM's name in /proc: ENXIO */ };
+struct stat;
+bool path_is_device(const struct stat *st); /* what is known of a file: the node of /dev/kvm */
 enum path path_kind(int dirfd, const char *path, const char **pseudo);
 /* Descriptors, or -errno. */
 long path_open_kvm(int flags);
@@ -186,6 +189,8 @@ long exec_on_slate(struct exec_plan *plan, int dirfd, const char *path, char *co
 
 /* ---- exec.c ---- */
 /* What a program is started with: its environment, into which the door's variables are put back where they are missing. */
+/* Whether the kernel can read the name and the environment; what follows may then, too. */
+bool exec_is_readable(const char *path, char *const *environment);
 char **exec_environment(int dirfd, const char *path, char *const *environment, int flags);
 enum { FENCE = 0xae }; /* what the fence says with its SIGSYS */
 void fence_start(void);
@@ -293,6 +298,8 @@ void signals_default_action(int sig, void *context);
 
 /* Copies between the client's memory and ours: 0, or -EFAULT. */
 long slate_copy(void *to, const void *from, size_t bytes);
+/* ... also before there is a JVM, whose faults slate_copy() needs. */
+long slate_read(void *to, const void *from, size_t bytes);
 
 /* ---- eventfd.c ---- */
 jint JNICALL eventfd_own(JNIEnv *, jclass, jint client);
@@ -330,8 +337,13 @@ int jvm_mprotect(void *start, size_t bytes, int protection);
 
 /* ---- natives.c ---- */
 bool natives_register(JNIEnv *env);
-void natives_open(void); /* files that could not be opened later */
-extern _Atomic uint64_t slate_watched[2]; /* written by Java: lowest and highest host address (exclusive) of all memory slots */
+void natives_open(void); /* once the JVM is there: files that could not be opened later */
+/* Where memory slots are, or have been since there was none. Written by Java (Device.watch). */
+enum { GRANULE_SHIFT = 21 };
+extern struct watched {
+    _Atomic uint64_t start, end; /* host addresses around all of them; end 0: there are none */
+    _Atomic uint64_t granules[(1ul << 47 >> GRANULE_SHIFT) / 64]; /* a bit for each that one reaches into; most of this is never touched */
+} slate_watched;
 
 /* ---- jvm.c ---- */
 struct counters {
@@ -353,8 +365,13 @@ bool jvm_inherited(void); /* this is a child of a process that has a JVM */
 long jvm_ioctl(uint32_t handle, unsigned long request, long argument);
 void jvm_release(uint32_t handle);
 void jvm_refresh(uint32_t handle);
-bool jvm_watches(uintptr_t start, size_t bytes);
-void jvm_invalidate(bool begin, uintptr_t start, size_t bytes);
+struct range {
+    uintptr_t start;
+    size_t bytes;
+};
+bool jvm_watches(const struct range *r); /* whether memory slots may be there */
+/* Makes a system call that changes these ranges, when every vCPU has let go of them. */
+long jvm_changes(const struct range *ranges, int count, long number, const long a[6]);
 /* The content of a file that Slate answers, malloc'ed; null: there is none. */
 char *jvm_pseudo_file(const char *path, size_t *bytes);
 int jvm_pseudo_mode(const char *path); /* its mode bits; 0: there is none */

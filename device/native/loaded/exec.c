@@ -99,7 +99,7 @@ static long count(char *const *vector) {
     if (!vector) return 0;
     for (long n = 0;; n++) {
         char *entry;
-        if (slate_copy(&entry, vector + n, sizeof entry)) return -EFAULT;
+        if (slate_read(&entry, vector + n, sizeof entry)) return -EFAULT;
         if (!entry) return n;
     }
 }
@@ -194,17 +194,11 @@ long exec_on_slate(struct exec_plan *plan, int dirfd, const char *path, char *co
 }
 
 long loaded_exec(struct task *t, struct kernel_ucontext *c, int dirfd, const char *path, char **argv, char **envp, int flags) {
-    char name[PATH_MAX];
-    size_t i = 0;
-    do {
-        if (i == sizeof name) return -ENAMETOOLONG;
-        if (slate_copy(name + i, path + i, 1)) return -EFAULT;
-    } while (name[i++]);
-    if (loaded_is_itself(name)) snprintf(name, sizeof name, "%s", loaded_file);
-    if (count(envp) < 0) return -EFAULT;
+    if (!exec_is_readable(path, envp)) return -EFAULT;
+    if (loaded_is_itself(path)) path = loaded_file;
     uint64_t mask = c->mask, old = 0;
     raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, (long)&old, 8, 0, 0); /* the new program inherits the client's */
-    long r = exec_on_slate(&t->plan, dirfd, name, argv, envp, flags);
+    long r = exec_on_slate(&t->plan, dirfd, path, argv, envp, flags);
     raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, 8, 0, 0);
     return r;
 }

@@ -76,7 +76,11 @@ static struct region *region_near(uintptr_t site) {
             continue;
         }
         long fd = raw(SYS_memfd_create, (long)"slate-calls", MFD_CLOEXEC, 0, 0, 0, 0);
-        if (fd < 0 || raw(SYS_ftruncate, fd, REGION_BYTES, 0, 0, 0, 0) < 0) return NULL;
+        if (fd < 0) return NULL;
+        if (file_size(fd, REGION_BYTES) < 0) {
+            raw(SYS_close, fd, 0, 0, 0, 0, 0);
+            return NULL;
+        }
         long written = raw(SYS_mmap, 0, REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), code = -1;
         for (int64_t step = 0x100000; step < reach && written > 0; step += 0x1000000) {
             for (int sign = -1; sign <= 1; sign += 2) {

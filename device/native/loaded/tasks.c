@@ -125,8 +125,10 @@ static void give_up_rseq(void) {
     if (offset) raw(RSEQ, (long)fs_base() + *offset, 32, UNREGISTER, 0x53053053, 0, 0);
 }
 
+/* But for faults, of which the JVM makes use. */
 static uint64_t block_all(void) {
-    uint64_t all = ~UINT64_C(0), old = 0;
+    const uint64_t faults = UINT64_C(1) << (SIGSEGV - 1) | UINT64_C(1) << (SIGBUS - 1) | UINT64_C(1) << (SIGFPE - 1) | UINT64_C(1) << (SIGILL - 1);
+    uint64_t all = ~faults, old = 0;
     raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, 8, 0, 0);
     return old;
 }

@@ -33,7 +33,15 @@ final class Device {
     private static Vm[] vms = {};
 
     private static final ReentrantReadWriteLock VMS_LOCK = new ReentrantReadWriteLock();
+    /** struct watched of native/slate.h: where memory slots are. */
     private static long watched;
+
+    private static final int WATCHED_END = 8;
+    private static final int WATCHED_GRANULES = 16;
+    private static final int GRANULE_SHIFT = 21;
+    /** First host address that it has no bit for, behind all that a client has. */
+    static final long WATCHED_HVAS = 1L << 47;
+
     private static boolean statistics;
 
     private Device() {}
@@ -285,8 +293,7 @@ final class Device {
             }
             vms = rest;
             if (rest.length == 0) {
-                HostMemory.putVolatile64(watched, -1);
-                HostMemory.putVolatile64(watched + 8, 0);
+                HostMemory.putVolatile64(watched + WATCHED_END, 0);
             }
         } finally {
             VMS_LOCK.writeLock().unlock();
@@ -296,12 +303,17 @@ final class Device {
     /** The client's memory {@code [startHva, endHva)} is about to become a memory slot: its changes matter from now on. */
     static void watch(long startHva, long endHva) {
         synchronized (Device.class) {
-            if (Long.compareUnsigned(startHva, HostMemory.get64(watched)) < 0) {
+            long last = endHva - 1 >>> GRANULE_SHIFT;
+            for (long granule = startHva >>> GRANULE_SHIFT; granule <= last; granule = (granule | 63) + 1) {
+                long word = watched + WATCHED_GRANULES + (granule >>> 6 << 3);
+                long bits = -1L << granule & (granule >>> 6 == last >>> 6 ? -1L >>> ~last : -1L);
+                HostMemory.putVolatile64(word, HostMemory.get64(word) | bits);
+            }
+            long end = HostMemory.get64(watched + WATCHED_END);
+            if (end == 0 || startHva < HostMemory.get64(watched)) {
                 HostMemory.putVolatile64(watched, startHva);
             }
-            if (Long.compareUnsigned(endHva, HostMemory.get64(watched + 8)) > 0) {
-                HostMemory.putVolatile64(watched + 8, endHva);
-            }
+            HostMemory.putVolatile64(watched + WATCHED_END, Math.max(end, endHva));
         }
     }
 

@@ -138,7 +138,7 @@ final class VmFile extends KvmFile {
         UserMemory.read(scratch, arg, Abi.USERSPACE_MEMORY_REGION.bytes());
         long bytes = get64(scratch + MEMORY_SIZE);
         long hva = get64(scratch + USERSPACE_ADDR);
-        if (bytes != 0 && hva >= 0 && bytes > 0 && hva + bytes > 0) {
+        if (hva >= 0 && bytes > 0 && hva <= Device.WATCHED_HVAS - bytes) {
             Device.watch(hva, hva + bytes);
         }
         vm.setUserMemoryRegion(

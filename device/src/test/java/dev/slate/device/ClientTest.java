@@ -4,29 +4,36 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** What a C program sees under the shim: each function of src/test/native/client.c in a process of its own. */
+/** What a C program sees under the shim: each function of src/test/native/client.c and hardy.c in a process of its own. */
 class ClientTest {
     private static final Path SOURCE = Path.of("src/test/native/client.c");
     private static final Map<String, String> QUIET = Map.of("SLATE_QUIET", "1");
 
-    static Stream<String> names() throws Exception {
-        return Host.run(Map.of(), List.of(Host.compile(SOURCE).toString()))
-                .output()
-                .lines();
+    static Stream<Arguments> promises() throws Exception {
+        List<Arguments> promises = new ArrayList<>();
+        for (Path source : List.of(SOURCE, Path.of("src/test/native/hardy.c"))) {
+            Host.run(Map.of(), List.of(Host.compile(source).toString()))
+                    .output()
+                    .lines()
+                    .forEach(name -> promises.add(Arguments.of(source, name)));
+        }
+        return promises.stream();
     }
 
     @ParameterizedTest
-    @MethodSource("names")
-    void onSlate(String name) throws Exception {
-        Host.Result result = Host.slate(QUIET, Host.compile(SOURCE), name);
+    @MethodSource("promises")
+    void onSlate(Path source, String name) throws Exception {
+        Host.Result result = Host.slate(QUIET, Host.compile(source), name);
         assertThat(result.status()).as(result.output()).isZero();
         assertThat(result.output()).doesNotContain("a bug of Slate's").doesNotContain("fatal error");
     }

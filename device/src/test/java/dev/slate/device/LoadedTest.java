@@ -20,7 +20,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** Clients that no library can be preloaded into: Slate's loader brings them in and catches their system calls. */
 class LoadedTest {
     private static final Path KERNEL = Path.of("src/test/native/loaded.c");
-    private static final Path CLIENT = Path.of("src/test/native/client.c");
     private static final Path HELLO = Path.of("../examples/hello-kvm.c");
     private static final Map<String, String> QUIET = Map.of("SLATE_QUIET", "1");
 
@@ -118,16 +117,10 @@ class LoadedTest {
         assertThat(result.output()).isEqualTo(without.output());
     }
 
-    static Stream<String> clients() throws Exception {
-        return Host.run(Map.of(), List.of(Host.compile(CLIENT).toString()))
-                .output()
-                .lines();
-    }
-
     @ParameterizedTest
-    @MethodSource("clients")
-    void aStaticClientIsServedAsAPreloadedOne(String name) throws Exception {
-        Host.Result result = Host.loaded(QUIET, List.of(), Linking.STATIC.build(CLIENT), name);
+    @MethodSource("dev.slate.device.ClientTest#promises")
+    void aStaticClientIsServedAsAPreloadedOne(Path source, String name) throws Exception {
+        Host.Result result = Host.loaded(QUIET, List.of(), Linking.STATIC.build(source), name);
         assertThat(result.status()).as(result.output()).isZero();
         assertThat(result.output()).doesNotContain("a bug of Slate's").doesNotContain("fatal error");
     }
