@@ -7,7 +7,8 @@ import java.util.Map;
 /**
  * One process to run, and what it is known by. Of two jobs of a sweep no two have the same {@link #id}.
  *
- * @param title the command as the file has it, filled in
+ * @param template the command as the file has it
+ * @param title the same, filled in
  * @param knobs what {@code slate run --set} is given, in the file's order
  * @param variables what the command was filled in with
  * @param repeat from 1
@@ -19,6 +20,7 @@ import java.util.Map;
  * @param measures names, and regular expressions whose first group is a number of the output
  */
 record Job(
+        String template,
         String title,
         Map<String, String> knobs,
         Map<String, String> variables,

@@ -193,13 +193,10 @@ public final class SweepCommand implements Callable<Integer> {
                         : report.path("differences").path(0).path("difference").asString(""));
         // The row's own time, without the start of what ran it.
         whole.put("seconds", row.path("time_ms").asDouble(0) / 1000);
-        whole.put(
-                "measures",
-                Map.of(
-                        "ioctls",
-                        row.path("ioctls").asLong(0),
-                        "exits",
-                        row.path("exits").asLong(0)));
+        Map<String, Long> measures = new LinkedHashMap<>();
+        measures.put("ioctls", row.path("ioctls").asLong(0));
+        measures.put("exits", row.path("exits").asLong(0));
+        whole.put("measures", measures);
         return whole;
     }
 

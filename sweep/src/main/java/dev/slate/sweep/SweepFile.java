@@ -144,7 +144,17 @@ final class SweepFile {
                 settings(set, command);
                 command.add("--");
                 command.addAll(filled);
-                add(entry, base, String.join(" ", filled), set, filling, command, status, "", measures);
+                add(
+                        entry,
+                        base,
+                        String.join(" ", words),
+                        String.join(" ", filled),
+                        set,
+                        filling,
+                        command,
+                        status,
+                        "",
+                        measures);
             }
         }
     }
@@ -174,7 +184,8 @@ final class SweepFile {
                     // The row's own limit ends it; this one is for what does not.
                     Base limited =
                             new Base(base.knobs, base.timed, row.limit().toSeconds() * row.times() + 300, base.repeats);
-                    add(glob, limited, row.name(), set, Map.of(), command, 0, "board.json", Map.of());
+                    String name = row.name();
+                    add(glob, limited, name, name, set, Map.of(), command, 0, "board.json", Map.of());
                 }
             }
         }
@@ -209,7 +220,8 @@ final class SweepFile {
             command.addAll(List.of("--json", "{work}/lab.json"));
             // What an experiment measures is time.
             Base timed = new Base(base.knobs, true, base.limit, base.repeats);
-            add(name, timed, "lab " + name.text(), Map.of(), Map.of(), command, 0, "lab.json", Map.of());
+            String title = "lab " + name.text();
+            add(name, timed, title, title, Map.of(), Map.of(), command, 0, "lab.json", Map.of());
         }
     }
 
@@ -233,28 +245,19 @@ final class SweepFile {
             throw what.wrong("the last seed lies before the first");
         }
         tests = true;
+        // In the order in which the columns stand.
+        Map<String, String> measures = new LinkedHashMap<>();
+        measures.put("cases", "^" + kind + ": ([0-9]+) cases");
+        measures.put("differ", ", ([0-9]+) differ");
+        measures.put("digest", ", digest ([0-9]+)");
         room(entry, last - first + 1, base);
         for (long seed = first; seed <= last; seed++) {
             for (Map<String, String> set : base.knobs) {
                 List<String> command = new ArrayList<>(
                         List.of("{slate}", "sweep", "--seed", kind, Long.toString(seed), Long.toString(cases)));
                 set.forEach((name, value) -> command.add(name + "=" + value));
-                add(
-                        what,
-                        base,
-                        kind + " seed " + seed + " cases " + cases,
-                        set,
-                        Map.of("seed", Long.toString(seed)),
-                        command,
-                        0,
-                        "",
-                        Map.of(
-                                "cases",
-                                "^" + kind + ": ([0-9]+) cases",
-                                "differ",
-                                ", ([0-9]+) differ",
-                                "digest",
-                                ", digest ([0-9]+)"));
+                String title = kind + " seed " + seed + " cases " + cases;
+                add(what, base, kind, title, set, Map.of("seed", Long.toString(seed)), command, 0, "", measures);
             }
         }
     }
@@ -290,6 +293,7 @@ final class SweepFile {
     private void add(
             Value at,
             Base base,
+            String template,
             String title,
             Map<String, String> set,
             Map<String, String> variables,
@@ -299,6 +303,7 @@ final class SweepFile {
             Map<String, String> measures) {
         for (int repeat = 1; repeat <= base.repeats; repeat++) {
             Job job = new Job(
+                    template,
                     title,
                     new LinkedHashMap<>(set),
                     new LinkedHashMap<>(variables),

@@ -22,6 +22,8 @@ final class SweepReport {
     /** More lines are in no one's interest on a page; the JSON has them. */
     private static final int MOST_LINES = 5_000;
 
+    private static final int LEGEND = 38;
+
     private final List<Job> jobs;
     private final Map<String, List<Map<String, Object>>> byRow;
     private final Set<String> measures = new LinkedHashSet<>();
@@ -130,11 +132,14 @@ final class SweepReport {
 
     String page(Machine machine, String name) {
         HtmlPage page = new HtmlPage("Slate sweep: " + name, "Slate sweep", machine);
-        page.section(name, count().toString().replaceAll("[{}]", ""), "Jobs by result.");
+        page.section(name, "Jobs by result: " + count().toString().replaceAll("[{}]", "") + ".", "");
+        List<String> failures = failures();
+        page.notes(failures.subList(0, Math.min(failures.size(), MOST_LINES)));
         List<String> numeric = new ArrayList<>();
         for (Job job : jobs) {
             job.variables().forEach((variable, value) -> {
-                if (!numeric.contains(variable) && value.matches("-?[0-9]+(\\.[0-9]+)?")) {
+                // A seed is a number, and no quantity.
+                if (!variable.equals("seed") && !numeric.contains(variable) && value.matches("-?[0-9]+(\\.[0-9]+)?")) {
                     numeric.add(variable);
                 }
             });
@@ -158,14 +163,20 @@ final class SweepReport {
                     series("", "seconds"));
         }
         page.table(grid());
-        page.notes(failures());
         return page.text();
     }
 
-    /** Lines over a variable, or over the jobs' numbers where it is empty: one for each of the rest of what sets jobs apart. */
+    /** Lines over a variable, or over the jobs' numbers where it is empty: one for each command and the rest of what sets jobs apart. */
     private List<Plot.Series> series(String variable, String what) {
         Map<String, Map<Double, Plot.Point>> lines = new LinkedHashMap<>();
         Map<String, Integer> numbers = new LinkedHashMap<>();
+        boolean one = variable.isEmpty()
+                || jobs.stream()
+                                .filter(job -> job.variables().containsKey(variable))
+                                .map(Job::template)
+                                .distinct()
+                                .count()
+                        == 1;
         for (Job job : jobs) {
             double[] values = values(of(job), what);
             String at = job.variables().get(variable);
@@ -178,9 +189,9 @@ final class SweepReport {
                     rest.put(name, value);
                 }
             });
-            String name = rest.isEmpty()
-                    ? (variable.isEmpty() ? "jobs" : job.title().split(" ")[0])
-                    : rest.toString().replaceAll("[{}]", "");
+            String settings = rest.toString().replaceAll("[{}]", "");
+            String command = variable.isEmpty() ? "jobs" : job.template();
+            String name = rest.isEmpty() ? command : one ? settings : settings + " " + command;
             double x = variable.isEmpty()
                     ? numbers.computeIfAbsent(job.title(), title -> numbers.size() + 1)
                     : Double.parseDouble(at);
@@ -190,7 +201,12 @@ final class SweepReport {
         }
         return lines.entrySet().stream()
                 .map(entry -> new Plot.Series(
-                        entry.getKey(), List.copyOf(entry.getValue().values())))
+                        shortened(entry.getKey()), List.copyOf(entry.getValue().values())))
                 .toList();
+    }
+
+    /** As much as has room beside a plot. */
+    private static String shortened(String name) {
+        return name.length() <= LEGEND ? name : name.substring(0, LEGEND - 1) + "…";
     }
 }

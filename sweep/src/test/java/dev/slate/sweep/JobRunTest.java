@@ -22,6 +22,7 @@ class JobRunTest {
     private static Job job(boolean timed, long seconds, String script) {
         return new Job(
                 script,
+                script,
                 Map.of(),
                 Map.of(),
                 1,

@@ -17,7 +17,7 @@ class JournalTest {
     private Path folder;
 
     private static Job job(int repeat) {
-        return new Job("x", Map.of("tdp", "on"), Map.of(), repeat, List.of("x"), 1, false, 0, "", Map.of());
+        return new Job("x", "x", Map.of("tdp", "on"), Map.of(), repeat, List.of("x"), 1, false, 0, "", Map.of());
     }
 
     @Test

@@ -94,8 +94,11 @@ public final class HtmlPage {
         }
     }
 
-    /** What else is to be said, a line each. */
+    /** What else is to be said, a line each; nothing where there is nothing. */
     public void notes(List<String> notes) {
+        if (notes.isEmpty()) {
+            return;
+        }
         page.append("<ul>\n");
         for (String note : notes) {
             page.append("<li>").append(escape(note)).append("</li>\n");
