@@ -104,8 +104,8 @@ public final class SweepCommand implements Callable<Integer> {
             jobs.forEach(job -> System.out.println(job.id() + (job.timed() ? " (alone)" : "")));
             return 0;
         }
-        for (BoardSuite suite : sweep.boards()) {
-            if (suite.prepare(Suite.read(suite.suite()), System.err).isEmpty()) {
+        for (Map.Entry<BoardSuite, Suite> board : sweep.boards().entrySet()) {
+            if (board.getKey().prepare(board.getValue(), System.err).isEmpty()) {
                 return UNABLE;
             }
         }

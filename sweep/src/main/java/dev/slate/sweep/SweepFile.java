@@ -31,7 +31,7 @@ final class SweepFile {
     private final Path home;
     private final boolean archive;
     private final Map<String, Job> jobs = new LinkedHashMap<>();
-    private final Set<BoardSuite> boards = new LinkedHashSet<>();
+    private final Map<BoardSuite, Set<Row>> boards = new LinkedHashMap<>();
     private boolean tests;
     private long repeats = 1;
     private long limit = 600;
@@ -79,9 +79,11 @@ final class SweepFile {
                 .toList();
     }
 
-    /** The suites of which a row is a job; their programs must be built before. */
-    Set<BoardSuite> boards() {
-        return boards;
+    /** The suites of which rows are jobs, each with those; what they need must be there before. */
+    Map<BoardSuite, Suite> boards() {
+        Map<BoardSuite, Suite> suites = new LinkedHashMap<>();
+        boards.forEach((suite, rows) -> suites.put(suite, new Suite(List.copyOf(rows))));
+        return suites;
     }
 
     private void entry(Value entry) throws IOException {
@@ -163,14 +165,20 @@ final class SweepFile {
         Map<String, Value> values = entry.map(List.of(suite.name(), "knobs", "timed", "repeats"));
         Base base = base(values, true);
         Suite whole = Suite.read(suite.suite());
-        boards.add(suite);
+        Set<Row> chosen = boards.computeIfAbsent(suite, s -> new LinkedHashSet<>());
         for (Value glob : what.list()) {
-            List<Row> rows = whole.filter(glob.text()).rows();
+            List<Row> rows;
+            try {
+                rows = whole.filter(glob.text()).rows();
+            } catch (PatternSyntaxException e) {
+                throw glob.wrong(glob.text() + " is no pattern: " + e.getDescription());
+            }
             if (rows.isEmpty()) {
                 throw glob.wrong("no row of the board matches '" + glob.text() + "'; `slate conformance " + suite.name()
                         + " --list` shows them");
             }
             room(entry, rows.size(), base);
+            chosen.addAll(rows);
             for (Row row : rows) {
                 for (Map<String, String> set : base.knobs) {
                     if (contradicts(row, set)) {

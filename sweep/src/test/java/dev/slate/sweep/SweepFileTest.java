@@ -77,6 +77,15 @@ class SweepFileTest {
         }
     }
 
+    @Test
+    void ofABoardOnlyWhatItsRowsNeedIsMadeReady() throws IOException {
+        Path file = folder.resolve("sweep.yaml");
+        Files.writeString(file, "jobs: [{machines: 'microvm /bin/uname*'}, {machines: 'ipxe'}]");
+        assertThat(SweepFile.read(file, HOME, false).boards().values())
+                .singleElement()
+                .satisfies(suite -> assertThat(suite.needs()).containsExactlyInAnyOrder("msb", "rootfs", "qemu"));
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
@@ -102,6 +111,7 @@ class SweepFileTest {
                 "jobs: [{run: x, measure: {ns: '(['}}] | ns: ([ is no regular expression",
                 "jobs: [{run: x, measure: {ns: 'a'}}] | ns: a has no group",
                 "jobs: [{selftests: 'no_such_*'}] | no row of the board matches 'no_such_*'; `slate conformance selftests --list`",
+                "jobs: [{selftests: '[x'}] | selftests: [x is no pattern: ",
                 "jobs: [{lab: nothing}] | there is no experiment nothing, only ",
                 "jobs: [{lab: exit-latency, knobs: {tdp: on}}] | knobs: is not known here",
                 "jobs: [{silicon: a..b}] | a..b is neither a seed nor seeds",
