@@ -24,6 +24,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.regex.PatternSyntaxException;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Model.CommandSpec;
@@ -121,9 +122,7 @@ abstract class BoardCommand implements Callable<Integer> {
         }
         Expectations expectations = read;
         Expectations accepted = read;
-        Suite chosen = only != null
-                ? whole.only(only)
-                : filter != null ? whole.filter(filter) : list ? whole : unfiltered(whole);
+        Suite chosen = chosen(whole);
         if (chosen.rows().isEmpty()) {
             throw new CommandLine.ParameterException(
                     spec.commandLine(),
@@ -167,6 +166,21 @@ abstract class BoardCommand implements Callable<Integer> {
             Files.writeString(board, result.markdown(suite.heading(), commandLine(), machine()));
         }
         return report(out, differences);
+    }
+
+    private Suite chosen(Suite whole) {
+        if (only != null) {
+            return whole.only(only);
+        }
+        if (filter == null) {
+            return list ? whole : unfiltered(whole);
+        }
+        try {
+            return whole.filter(filter);
+        } catch (PatternSyntaxException e) {
+            throw new CommandLine.ParameterException(
+                    spec.commandLine(), "--filter " + filter + ": is no pattern: " + e.getDescription());
+        }
     }
 
     private int report(PrintStream out, List<Difference> differences) {
