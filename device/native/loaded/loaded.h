@@ -58,7 +58,7 @@ struct task {
     int32_t *clear_tid;
     uint64_t rseq[4];          /* what the client registered; 0: nothing */
     struct kernel_ucontext *first; /* its first way in */
-    int32_t *set_parent, *set_child;
+    int32_t *set_child;
     int status;                /* of its exit */
     struct exec_plan plan;
     uint64_t mask, mask_and_size[2]; /* what a call gets in place of its own mask */

@@ -119,10 +119,11 @@ static long dispatch(struct task *t, bool on) {
     return raw(SYS_prctl, SET_USER_DISPATCH, DISPATCH_ON, (long)slate_arena, ARENA_BYTES, (long)&t->selector, 0);
 }
 
-/* The thread's restartable sequences become the client's; glibc 2.35 and later have taken them. */
+static const ptrdiff_t *rseq_offset; /* null: glibc before 2.35 */
+
+/* The thread's restartable sequences, which libc has taken, become the client's. */
 static void give_up_rseq(void) {
-    const ptrdiff_t *offset = dlsym(RTLD_DEFAULT, "__rseq_offset");
-    if (offset) raw(RSEQ, (long)fs_base() + *offset, 32, UNREGISTER, 0x53053053, 0, 0);
+    if (rseq_offset) raw(RSEQ, (long)fs_base() + *rseq_offset, 32, UNREGISTER, 0x53053053, 0, 0);
 }
 
 /* But for faults, of which the JVM makes use. */
@@ -134,6 +135,18 @@ static uint64_t block_all(void) {
 }
 static void set_mask(uint64_t mask) {
     raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, 8, 0, 0);
+}
+
+/* Where libc keeps a thread's number: it tells debuggers, as bits, count and offset. 0: it does not. */
+static uint32_t tid_offset;
+static int tid_of(pthread_t thread) {
+    return *(const int *)((const char *)thread + tid_offset);
+}
+static bool find_tid_offset(void) {
+    const uint32_t *of = dlsym(RTLD_DEFAULT, "_thread_db_pthread_tid");
+    if (!of || of[0] != 8 * sizeof(int)) return false;
+    tid_offset = of[2];
+    return tid_of(pthread_self()) == slate_task->tid;
 }
 
 static void *nothing(void *unused) {
@@ -163,6 +176,8 @@ const char *loaded_start_tasks(void) {
     slate_task = t;
     set_gs(t);
     living = 1;
+    if (!find_tid_offset()) return "the C library does not say where it keeps the number of a thread";
+    rseq_offset = dlsym(RTLD_DEFAULT, "__rseq_offset");
     give_up_signals();
     give_up_rseq();
     return NULL;
@@ -234,12 +249,10 @@ static void *host_thread(void *task) {
     if (loaded_owns_gs()) set_gs(t); /* it is the creator's, who inherited it */
     t->host_fs = fs_base();
     give_up_rseq();
-    int tid = (int)raw(SYS_gettid, 0, 0, 0, 0, 0, 0);
-    if (t->set_parent) slate_copy(t->set_parent, &tid, sizeof tid);
+    int tid;
+    while (!(tid = atomic_load(&t->tid))) raw(SYS_futex, (long)&t->tid, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
     if (t->set_child) slate_copy(t->set_child, &tid, sizeof tid);
     if (dispatch(t, true) < 0) abort();
-    atomic_store(&t->tid, tid);
-    raw(SYS_futex, (long)&t->tid, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
     if (!_setjmp(t->leave)) slate_resume(t, t->first);
     int status = t->status;
     bool last = atomic_fetch_sub(&living, 1) == 1;
@@ -268,7 +281,6 @@ static long new_thread(struct task *t, const struct kernel_ucontext *c, const st
     if (!child) return -EAGAIN;
     child->client_fs = b->flags & CLONE_SETTLS ? b->tls : t->client_fs;
     child->clear_tid = b->flags & CLONE_CHILD_CLEARTID ? b->child_tid : NULL;
-    child->set_parent = b->flags & CLONE_PARENT_SETTID ? b->parent_tid : NULL;
     child->set_child = b->flags & CLONE_CHILD_SETTID ? b->child_tid : NULL;
     child->sigsys_blocked = t->sigsys_blocked;
     child->first = context_in(child, c);
@@ -278,7 +290,6 @@ static long new_thread(struct task *t, const struct kernel_ucontext *c, const st
     if (b->stack) child->first->regs[RSP] = b->stack;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, HOST_STACK_BYTES);
     atomic_fetch_add(&living, 1);
     uint64_t mask = block_all();
@@ -286,7 +297,12 @@ static long new_thread(struct task *t, const struct kernel_ucontext *c, const st
     int error = pthread_create(&thread, &attributes, host_thread, child);
     int tid = 0;
     if (!error) {
-        while (!(tid = atomic_load(&child->tid))) raw(SYS_futex, (long)&child->tid, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
+        /* As the kernel has it: the number is there before the thread goes on, and nobody waits for the thread, as many as there may be. */
+        tid = tid_of(thread);
+        pthread_detach(thread);
+        if (b->flags & CLONE_PARENT_SETTID) slate_copy(b->parent_tid, &tid, sizeof tid);
+        atomic_store(&child->tid, tid);
+        raw(SYS_futex, (long)&child->tid, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
     }
     set_mask(mask);
     pthread_attr_destroy(&attributes);

@@ -539,6 +539,25 @@ static void any_thread_may_exec(void) {
     CHECK(WEXITSTATUS(status_of(child)) == 6);
 }
 
+static _Atomic int has_run;
+static void *runs(void *unused) {
+    has_run = 1;
+    return unused;
+}
+/* One processor and a priority that no equal takes it from: its creator goes on, whoever else waits for the processor. */
+static void a_thread_is_born_before_it_runs(void) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    const struct sched_param first = {sched_get_priority_min(SCHED_FIFO)};
+    if (sched_setaffinity(0, sizeof one, &one) < 0 || syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &first) < 0) SKIP("needs the right to SCHED_FIFO");
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, runs, NULL) == 0);
+    CHECK(!has_run);
+    pthread_join(thread, NULL);
+    CHECK(has_run);
+}
+
 static const struct promise tests[] = {
     TEST(a_call_changes_no_register_but_three),
     TEST(the_base_of_gs_is_the_programs),
@@ -557,6 +576,7 @@ static const struct promise tests[] = {
     TEST(its_own_sigsys_comes_to_it),
     TEST(it_dies_of_its_own_faults_and_of_others_signals),
     TEST(threads_have_their_own_storage_and_are_joined),
+    TEST(a_thread_is_born_before_it_runs),
     TEST(a_waiting_thread_can_be_cancelled),
     TEST(a_robust_mutex_says_that_its_owner_died),
     TEST(a_thread_inherits_the_rounding_and_the_mask),
