@@ -254,13 +254,29 @@ static void jvm_abort(void) {
     REAL(abort)();
 }
 
+/* What Java sees as its environment, as it was at its start: the client's may be none (clearenv), or change under a thread that reads it. */
+static char **jvm_environment = (char *[]){NULL};
+static void keep_environment(void) {
+    size_t count = 0, at = 0;
+    while (environ && environ[count]) count++;
+    char **copy = heap_calloc(count + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < count; i++) {
+        if ((copy[at] = heap_strdup(environ[i]))) at++;
+    }
+    if (copy) jvm_environment = copy;
+}
+
 /* The user's options are for the user's Java programs. */
 static char *jvm_getenv(const char *name) {
     static const char *const HIDDEN[] = {"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "JDK_AOT_VM_OPTIONS", "JAVA_OPTIONS"};
     for (size_t i = 0; i < sizeof HIDDEN / sizeof *HIDDEN; i++) {
         if (!strcmp(name, HIDDEN[i])) return NULL;
     }
-    return getenv(name);
+    size_t length = strlen(name);
+    for (char **e = jvm_environment; *e; e++) {
+        if (!strncmp(*e, name, length) && (*e)[length] == '=') return *e + length + 1;
+    }
+    return NULL;
 }
 
 struct birth {
@@ -328,6 +344,7 @@ static struct binding bindings[] = {
     {"qsort", (void *)heap_qsort, false},
     {"getenv", (void *)jvm_getenv, false},
     {"dlopen", (void *)jvm_dlopen, false},
+    {"environ", &jvm_environment, false},
 };
 enum { BINDINGS = sizeof bindings / sizeof *bindings };
 
@@ -399,6 +416,7 @@ static void *create(void *unused) {
         slate_say("can't load the JVM: %s; `slate doctor` says what is missing.", dlerror());
         return NULL;
     }
+    keep_environment();
     if (!bind_jvm()) return NULL;
     signals_own_faults();
     JavaVMInitArgs arguments = {.version = JNI_VERSION_10, .nOptions = options.count, .options = options.list};

@@ -19,6 +19,7 @@ static const struct {
     {SYS_madvise, "madvise"},
     {SYS_mmap, "mmap"},
     {SYS_munmap, "munmap"},
+    {SYS_mprotect, "mprotect"}, /* of libc's malloc: where two threads allocate at once, one gets an arena of its own */
     {SYS_sched_yield, "sched_yield"},
     {SYS_sched_getaffinity, "sched_getaffinity"}, /* before HotSpot adds a compiler thread */
     {SYS_clock_nanosleep, "clock_nanosleep"},
