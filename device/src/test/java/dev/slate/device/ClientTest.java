@@ -10,11 +10,14 @@ import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** What a C program sees under the shim: each function of src/test/native/client.c and hardy.c in a process of its own. */
+@Execution(ExecutionMode.CONCURRENT)
 class ClientTest {
     private static final Path SOURCE = Path.of("src/test/native/client.c");
     private static final Map<String, String> QUIET = Map.of("SLATE_QUIET", "1");

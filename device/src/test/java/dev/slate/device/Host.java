@@ -7,6 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -18,6 +19,9 @@ public final class Host {
 
     private static final Path BUILT = MODULE.resolve("target/test-native");
 
+    /** What programs are made of: the command, and the source's text. */
+    private static final Map<Path, List<String>> COMPILED = new HashMap<>();
+
     /** How a program ended. */
     public record Result(int status, String output) {}
 
@@ -25,8 +29,7 @@ public final class Host {
 
     /** Compiles a C program and gives its file. */
     public static Path compile(String name, String source) throws IOException, InterruptedException {
-        Files.createDirectories(BUILT);
-        Path file = BUILT.resolve(name + ".c");
+        Path file = built().resolve(name + ".c");
         Files.writeString(file, source);
         return compile(file);
     }
@@ -36,17 +39,26 @@ public final class Host {
         return compile(source, "", List.of("cc"));
     }
 
-    /** Compiles a C program with a compiler and its options; what is added to the name of its file tells the builds apart. */
+    /**
+     * Compiles a C program with a compiler and its options; what is added to the name of its file tells the builds apart. What is
+     * built already is as it was: tests run at the same time, and a program that runs cannot be written.
+     */
     static Path compile(Path source, String suffix, List<String> compiler) throws IOException, InterruptedException {
         needKvmHeaders();
-        Files.createDirectories(BUILT);
         String name = source.getFileName().toString();
-        Path program = BUILT.resolve(name.substring(0, name.lastIndexOf('.')) + suffix);
+        Path program = built().resolve(name.substring(0, name.lastIndexOf('.')) + suffix);
         List<String> command = new ArrayList<>(compiler);
         command.addAll(List.of("-O1", "-g", "-w", "-pthread", "-o", program.toString(), source.toString()));
-        Result built = run(Map.of(), command);
-        if (built.status() != 0) {
-            throw new IllegalStateException(command + ":\n" + built.output());
+        List<String> made = new ArrayList<>(command);
+        made.add(Files.readString(source));
+        synchronized (COMPILED) {
+            if (!made.equals(COMPILED.get(program))) {
+                Result result = run(Map.of(), command);
+                if (result.status() != 0) {
+                    throw new IllegalStateException(command + ":\n" + result.output());
+                }
+                COMPILED.put(program, made);
+            }
         }
         return program;
     }
@@ -119,7 +131,7 @@ public final class Host {
     }
 
     private static Map<String, String> onSlate(Map<String, String> more) throws IOException, InterruptedException {
-        Map<String, String> environment = new java.util.HashMap<>(more);
+        Map<String, String> environment = new HashMap<>(more);
         Path root = MODULE.getParent();
         assumeTrue(
                 !root.toString().matches(".*[ :].*"),
