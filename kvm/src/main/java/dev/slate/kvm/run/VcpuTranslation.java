@@ -69,13 +69,14 @@ final class VcpuTranslation {
     /** The first block is about to be translated: from now on the worker looks how long the vCPU stays in the guest. */
     private void translates() {
         translates = true;
+        running = true;
         bePatient();
     }
 
     /** KVM_RUN begins: with a translator the worker looks from now on how long the vCPU stays in the guest. */
     void runBegins() {
-        running = true;
         if (translates) {
+            running = true;
             bePatient();
         }
     }
@@ -89,7 +90,9 @@ final class VcpuTranslation {
 
     /** KVM_RUN ends. */
     void runEnds() {
-        running = false;
+        if (translates) {
+            running = false;
+        }
     }
 
     private long kickWhoStays() {
