@@ -56,7 +56,8 @@ final class AnswersCommand implements Callable<Integer> {
         if (!answers.build(err)) {
             return Main.UNABLE;
         }
-        List<String> launcher = new ArrayList<>(List.of(home.resolve("slate").toString(), "run", "--quiet"));
+        List<String> launcher =
+                new ArrayList<>(List.of(home.resolve("slate").toString(), "run", "--quiet", "--set", Answers.KNOB));
         for (String knob : knobs) {
             launcher.add("--set");
             launcher.add(knob);

@@ -178,7 +178,7 @@ public final class ExpectedAnswers {
 
                 `conformance/answers` asks some 700 questions of a KVM: capabilities, ioctls with good and bad arguments, the state of a new
                 vCPU, every MSR of the lists, CPUID, small runs, interrupt lines, MMIO. Beside each program stand the answers of Linux
-                6.1.192's `kvm.ko` and `kvm-amd.ko`, run in QEMU 7.2 TCG.
+                6.1.192's `kvm.ko` and `kvm-amd.ko`, run in QEMU 7.2 TCG, which has no performance counters: Slate is asked with `pmu=off`.
 
                 ```
                 ./slate conformance answers

@@ -63,6 +63,9 @@ public final class Cpu {
     /** Who looks on. */
     public final Observers observers = new Observers();
 
+    /** What is retired; a hypervisor may put its own here, between runs. */
+    public Retirement retired = new Retirement();
+
     /** What processors can offer, as {@link Feature} bits. */
     public static final long FEATURES = ImplementedFeatures.COMPLETE;
 
@@ -787,6 +790,7 @@ public final class Cpu {
     public int inject(int type, int vector, boolean hasErrorCode, int errorCode, int instructionLength) {
         modeChanged();
         loop.executing = false;
-        return events.inject(type, vector, hasErrorCode, errorCode, instructionLength);
+        int cpl = s.cpl;
+        return loop.counted(events.inject(type, vector, hasErrorCode, errorCode, instructionLength), cpl);
     }
 }

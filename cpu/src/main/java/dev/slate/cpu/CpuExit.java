@@ -65,6 +65,9 @@ public final class CpuExit {
      */
     public static final int SVM = 22;
 
+    /** RDPMC: ECX says of which counter. Whether it may be read at all has been looked at. */
+    public static final int RDPMC = 23;
+
     private static final String[] NAMES = {
         "none",
         "intr",
@@ -88,7 +91,8 @@ public final class CpuExit {
         "nmi_window",
         "bus_lock",
         "intercept",
-        "svm"
+        "svm",
+        "rdpmc"
     };
 
     private CpuExit() {}

@@ -2,8 +2,10 @@ package dev.slate.cpu;
 
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.exec.Events;
 import dev.slate.cpu.exec.Interpreter;
+import dev.slate.cpu.exec.QuickOp;
 import dev.slate.cpu.mem.HostMemory;
 import org.jspecify.annotations.Nullable;
 
@@ -74,7 +76,8 @@ final class RunLoop {
                 || controls.nmiWindow
                 || controls.singleStep
                 || debug.pending != 0
-                || cpu.breakpoints.watchesCode;
+                || cpu.breakpoints.watchesCode
+                || cpu.retired.counting;
     }
 
     private int block(int limit) {
@@ -173,7 +176,8 @@ final class RunLoop {
                 }
             }
         }
-        if ((flags & (CpuState.TF | CpuState.RF)) == 0 && shadow == 0 && !controls.singleStep) {
+        boolean counting = cpu.retired.counting;
+        if ((flags & (CpuState.TF | CpuState.RF)) == 0 && shadow == 0 && !controls.singleStep && !counting) {
             // IF changes at a block's end only.
             return block(Math.min(limit, ONE_BLOCK));
         }
@@ -183,6 +187,8 @@ final class RunLoop {
         st.flagsSystem = flags & ~CpuState.RF;
         debug.stepDone = false;
         Block block = null;
+        long first = st.rip;
+        int cpl = st.cpl;
         int exit;
         try {
             block = code.find(st.rip);
@@ -202,6 +208,9 @@ final class RunLoop {
         if (exit != CpuExit.NONE && exit != CpuExit.STOPPED && exit != CpuExit.CR8_WRITE) {
             return again(exit, shadow, flags, debug.pending);
         }
+        if (counting) {
+            retired(block.code[0], first, cpl);
+        }
         if (st.interruptShadow == CpuState.SHADOW_SS) {
             return exit;
         }
@@ -210,6 +219,25 @@ final class RunLoop {
         }
         // Behind an exit the hypervisor takes the trap, when it has done what the exit asks of it.
         return exit == CpuExit.NONE && debug.pending != 0 ? raisePending() : exit;
+    }
+
+    /** Counts the instruction that is done, of the first word that it was decoded to. */
+    private void retired(long w0, long first, int cpl) {
+        int op = QuickOp.transfer(Insn.op(w0));
+        if ((w0 & (Insn.REP | Insn.REPNE)) != 0 && s.rip == first && op >= Op.MOVS && op <= Op.SCAS) {
+            // Its repetitions go on.
+            return;
+        }
+        boolean falls = op == Op.INTO && cpu.wrap(s.rip - first) == Insn.length(w0);
+        cpu.retired.instruction(falls ? Op.NOP : op, cpl);
+    }
+
+    /** Counts a delivery, whose outcome this hands on. */
+    int counted(int exit, int cpl) {
+        if (exit == CpuExit.NONE || exit == CpuExit.STOPPED) {
+            cpu.retired.delivered(cpl);
+        }
+        return exit;
     }
 
     /** An exit before the instruction is over: the hypervisor ends it, or it runs again. What was on before it still is. */
@@ -255,7 +283,8 @@ final class RunLoop {
         }
         s.dr7 &= ~DR7_GD;
         cpu.breakpoints.refresh();
-        return delivered(events.deliverDebug(fault));
+        int cpl = s.cpl;
+        return counted(delivered(events.deliverDebug(fault)), cpl);
     }
 
     /** What a delivery stored to MMIO goes out before the handler's first instruction. */
@@ -274,7 +303,11 @@ final class RunLoop {
     private int raise(int vector, int errorCode) {
         executing = false;
         // A #DB has no error code: what it carries are DR6's bits.
-        return vector == GuestFault.DB ? raiseDebug(errorCode, true) : delivered(events.deliver(vector, errorCode));
+        if (vector == GuestFault.DB) {
+            return raiseDebug(errorCode, true);
+        }
+        int cpl = s.cpl;
+        return counted(delivered(events.deliver(vector, errorCode)), cpl);
     }
 
     /** See {@link Cpu#describeInstruction}. */
@@ -287,8 +320,12 @@ final class RunLoop {
 
     /** See {@link Cpu#completeIns}. */
     int completeIns(byte[] data, int items) {
+        long first = s.rip;
         try {
             interpreter.completeIns(data, items);
+            if (s.rip != first) {
+                cpu.retired.emulated(s.cpl);
+            }
             return CpuExit.NONE;
         } catch (GuestFault f) {
             return raise(f.vector, f.errorCode);
@@ -299,8 +336,13 @@ final class RunLoop {
 
     /** See {@link Cpu#gatherOuts}. */
     int gatherOuts(byte[] into, int maxItems) {
+        long first = s.rip;
         try {
-            return interpreter.gatherOuts(into, maxItems);
+            int items = interpreter.gatherOuts(into, maxItems);
+            if (s.rip != first) {
+                cpu.retired.emulated(s.cpl);
+            }
+            return items;
         } catch (GuestFault f) {
             return ~raise(f.vector, f.errorCode);
         } catch (LeaveGuest e) {

@@ -57,6 +57,7 @@ final class Ioctl {
     static final int XEN_HVM_GET_ATTR = 0xc048aec8;
     static final int XEN_HVM_SET_ATTR = 0x4048aec9;
     static final int XEN_HVM_EVTCHN_SEND = 0x400caed0;
+    static final int SET_PMU_EVENT_FILTER = 0x4020aeb2;
     static final int X86_SET_MSR_FILTER = 0x4188aec6;
 
     // ---- On a VM or a vCPU ----

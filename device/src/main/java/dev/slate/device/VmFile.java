@@ -90,6 +90,7 @@ final class VmFile extends KvmFile {
             case Ioctl.XEN_HVM_CONFIG, Ioctl.XEN_HVM_GET_ATTR, Ioctl.XEN_HVM_SET_ATTR, Ioctl.XEN_HVM_EVTCHN_SEND ->
                 XenIoctls.ofVm(vm.xen(), request, arg, scratch);
             case Ioctl.X86_SET_MSR_FILTER -> Msrs.filter(vm, arg, scratch);
+            case Ioctl.SET_PMU_EVENT_FILTER -> pmuEventFilter(arg, scratch);
             case Ioctl.GET_STATS_FD -> StatsFile.open(this, "kvm-" + Native.pid(), vm.stats());
             case Ioctl.RESET_DIRTY_RINGS -> vm.resetDirtyRings();
             // VFIO's is the one kind, and there are no devices to hand over.
@@ -114,6 +115,21 @@ final class VmFile extends KvmFile {
             counter.close();
             throw e;
         }
+        return 0;
+    }
+
+    private long pmuEventFilter(long arg, long scratch) {
+        long header = Abi.PMU_EVENT_FILTER.bytes();
+        UserMemory.read(scratch, arg, header);
+        int action = get32(scratch);
+        int count = get32(scratch + Abi.PMU_EVENT_FILTER.at("nevents"));
+        Vm.checkPmuEventFilter(action, get32(scratch + Abi.PMU_EVENT_FILTER.at("flags")), count);
+        UserMemory.read(scratch, arg + header, (long) count * Long.BYTES);
+        long[] events = new long[count];
+        for (int i = 0; i < count; i++) {
+            events[i] = get64(scratch + (long) i * Long.BYTES);
+        }
+        vm.setPmuEventFilter(action, events);
         return 0;
     }
 

@@ -125,7 +125,7 @@ public enum Cap {
             168,
             GuestMemory.MANUAL_PROTECT_ENABLE | GuestMemory.INITIALLY_SET,
             onVm(GuestMemory.MANUAL_PROTECT_ENABLE | GuestMemory.INITIALLY_SET)),
-    PMU_EVENT_FILTER(173, missing("performance counters")),
+    PMU_EVENT_FILTER(173, 1),
     /** As {@link #HYPERV_ENLIGHTENED_VMCS}. */
     HYPERV_DIRECT_TLBFLUSH(175, 0, onVcpu(-1)),
     HALT_POLL(182, 1, onVm(0xffff_ffffL)),
@@ -153,6 +153,8 @@ public enum Cap {
     VM_MOVE_ENC_CONTEXT_FROM(206, missing("encrypted guests")),
     XSAVE2(208, kvm -> Math.max(4096, CpuidTable.xstateSize(kvm.supported().xcr0(), false))),
     SYS_ATTRIBUTES(209, 1),
+    /** Where there are counters: with {@link Knobs#PMU}, on AMD's processors. */
+    PMU_CAPABILITY(212, kvm -> kvm.supported().has(Feature.PERFCTR_CORE) ? 1 : 0, onVm(1, Need.NO_VCPUS), null),
     DISABLE_QUIRKS2(213, Quirk.VALID, onVm(Quirk.VALID)),
     VM_TSC_CONTROL(214, 1),
     SYSTEM_EVENT_DATA(215, 1),

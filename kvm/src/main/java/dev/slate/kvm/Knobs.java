@@ -80,6 +80,12 @@ public final class Knobs {
             "kvm_amd.nested",
             "Guests that are AMD's get SVM, with nested paging where tdp is on: they can run guests of their own.",
             "002");
+    public static final Knob PMU = toggle(
+            "pmu",
+            true,
+            "kvm.enable_pmu",
+            "Guests that are AMD's get performance counters, which count their instructions and branches exactly.",
+            "");
     public static final Knob EAGER_PAGE_SPLIT = toggle(
             "mmu.eager-page-split",
             true,
@@ -175,6 +181,7 @@ public final class Knobs {
             TRANSLATOR_CACHE,
             CPU_VENDOR,
             NESTED,
+            PMU,
             TDP,
             EAGER_PAGE_SPLIT,
             HUGE_PAGES,

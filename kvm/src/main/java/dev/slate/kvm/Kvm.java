@@ -65,7 +65,7 @@ public final class Kvm {
         this.supported = new SupportedCpuid(
                 host,
                 knobs.value(Knobs.CPU_VENDOR),
-                ProcessorFeatures.offered(features, knobs.on(Knobs.TDP)),
+                ProcessorFeatures.offered(features, knobs.on(Knobs.PMU), knobs.on(Knobs.TDP)),
                 MsrFile.PV_FEATURES,
                 ProcessorFeatures.xcr0(features));
     }

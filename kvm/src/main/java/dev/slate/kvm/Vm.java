@@ -22,6 +22,7 @@ import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.msr.MsrPolicy;
 import dev.slate.kvm.run.VmParts;
+import dev.slate.kvm.setting.PmuEventFilter;
 import dev.slate.kvm.setting.VmSettings;
 import dev.slate.kvm.stats.DebugFiles;
 import dev.slate.kvm.stats.ShadowFigures;
@@ -448,6 +449,12 @@ public final class Vm implements AutoCloseable {
             case DIRTY_LOG_RING, DIRTY_LOG_RING_ACQ_REL -> memory.enableDirtyRings(arg);
             case DISABLE_QUIRKS, DISABLE_QUIRKS2 -> settings.disabledQuirks = (int) arg;
             case MSR_PLATFORM_INFO -> settings.platformInfoReadable = arg != 0;
+            case PMU_CAPABILITY -> {
+                if (cap.value(kvm) == 0) {
+                    throw Errno.EINVAL.raise();
+                }
+                settings.pmuDisabled = arg != 0;
+            }
             case EXCEPTION_PAYLOAD -> settings.exceptionPayloads = arg != 0;
             case X86_TRIPLE_FAULT_EVENT -> settings.tripleFaultEvents = arg != 0;
             case X86_USER_SPACE_MSR -> msrPolicy.userSpaceMask = (int) arg;
@@ -499,6 +506,26 @@ public final class Vm implements AutoCloseable {
         if (!msrPolicy.setFilter(flags, ranges)) {
             throw Errno.EINVAL.raise();
         }
+    }
+
+    /** What is wrong with a {@code KVM_SET_PMU_EVENT_FILTER} before its events are read. @throws KvmException EINVAL, E2BIG */
+    public static void checkPmuEventFilter(int action, int flags, int events) {
+        if (action != PmuEventFilter.ALLOW && action != PmuEventFilter.DENY || flags != 0) {
+            throw Errno.EINVAL.raise();
+        }
+        if (Integer.compareUnsigned(events, PmuEventFilter.MAX_EVENTS) > 0) {
+            throw Errno.E2BIG.raise();
+        }
+    }
+
+    /**
+     * {@code KVM_SET_PMU_EVENT_FILTER}, checked: looked at when an event is next selected.
+     *
+     * @param action 0: no event but these is counted; 1: these are not
+     * @param events as AMD's event selects have them: bits 0 to 7 and 32 to 35 the event, 8 to 15 the unit mask
+     */
+    public void setPmuEventFilter(int action, long[] events) {
+        settings.pmuEvents = new PmuEventFilter(action, events);
     }
 
     // ------------------------------------------------------------------ interrupt controllers

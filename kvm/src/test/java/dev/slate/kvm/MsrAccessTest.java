@@ -114,7 +114,7 @@ class MsrAccessTest {
         int[] old = IntStream.concat(
                         IntStream.rangeClosed(0xc001_0000, 0xc001_0007), IntStream.of(0xc1, 0xc2, 0x186, 0x187))
                 .toArray();
-        try (Guest64 g = new Guest64(0xf4)) {
+        try (Guest64 g = new Guest64(Knobs.parse("pmu=off"), false, 0xf4)) {
             for (int msr : old) {
                 assertThat(writeAndRead(g, msr, -1))
                         .as(Integer.toHexString(msr))

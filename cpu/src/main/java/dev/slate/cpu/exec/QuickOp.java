@@ -233,6 +233,22 @@ public final class QuickOp {
         }
     }
 
+    /** For who asks for changes of control flow alone: the operation that a quick form stands for, or NOP where it is none of those. */
+    public static int transfer(int op) {
+        if (op < FIRST) {
+            return op;
+        }
+        if (op < FIRST_BRANCH) {
+            return Op.NOP;
+        }
+        return switch (op) {
+            case JMP_REL -> Op.JMP_REL;
+            case CALL_REL -> Op.CALL_REL;
+            case RET -> Op.RET;
+            default -> Op.JO + op - FIRST_BRANCH;
+        };
+    }
+
     private static long with(long w0, int quick) {
         return w0 & ~OP_MASK | quick;
     }

@@ -68,9 +68,13 @@ final class SystemOps {
                 cpu.exit.info = op == Op.WRMSR ? 1 : 0;
                 return o.exit(CpuExit.MSR, w0, w1);
             }
-            case Op.RDPMC ->
-                // No counter is offered, so ECX names none: #GP whatever CR4.PCE and the privilege are (SDM 2B, RDPMC).
-                throw readCounter(w0, w1);
+            case Op.RDPMC -> {
+                if (s.cpl != 0 && (s.cr4 & CpuState.CR4_PCE) == 0 && s.protectedMode()) {
+                    throw o.protection();
+                }
+                o.intercept(SvmExit.RDPMC, 0, w0, w1);
+                return o.exit(CpuExit.RDPMC, w0, w1);
+            }
             case Op.RDTSC, Op.RDTSCP -> {
                 if ((s.cr4 & CpuState.CR4_TSD) != 0 && s.cpl != 0 && s.protectedMode()) {
                     throw o.protection();
@@ -163,14 +167,6 @@ final class SystemOps {
             }
         }
         return Interpreter.NEXT;
-    }
-
-    /** A hypervisor of a guest's own may count what the processor does not. */
-    private GuestFault readCounter(long w0, long w1) {
-        if (s.cpl == 0 || (s.cr4 & CpuState.CR4_PCE) != 0 || !s.protectedMode()) {
-            o.intercept(SvmExit.RDPMC, 0, w0, w1);
-        }
-        throw o.protection();
     }
 
     /** AMD's instructions for hypervisors (APM 3): there with EFER.SVME, in protected mode. */

@@ -6,6 +6,7 @@ import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.PhysicalMemory;
+import dev.slate.cpu.Retirement;
 import dev.slate.cpu.mem.HostMemory;
 import java.util.HexFormat;
 import org.junit.jupiter.api.AfterEach;
@@ -150,13 +151,47 @@ final class InstructionTest {
         assertThat(s.gpr[CpuState.RSP]).isEqualTo(0x17_0000 - 40);
     }
 
-    // SDM 2B, RDPMC: #GP where ECX names no counter. There is none, for level 0 either.
+    // SDM 2B, RDPMC: with CR4.PCE clear for level 0 only. Which counters there are the hypervisor knows.
     @Test
-    void readingAPerformanceCounterIsAGeneralProtectionFault() {
+    void aPerformanceCounterIsReadByTheHypervisorIfThePrivilegeAllowsIt() {
         code("0f33");
+        assertThat(run()).isEqualTo(CpuExit.RDPMC);
+        assertThat(memory.cpu.exit.nextRip).isEqualTo(s.rip + 2);
+        user();
+        s.cr4 |= CpuState.CR4_PCE;
+        assertThat(run()).isEqualTo(CpuExit.RDPMC);
+        s.cr4 &= ~CpuState.CR4_PCE;
         assertThat(run()).isEqualTo(CpuExit.HLT);
         assertThat(s.rip).isEqualTo(HANDLERS + GuestFault.GP);
         assertThat(get64(s.gpr[CpuState.RSP])).isZero();
+    }
+
+    @Test
+    void whatIsRetiredIsCountedByKindAndPrivilege() {
+        Retirement r = memory.cpu.retired;
+        r.counting = true;
+        s.efer |= CpuState.EFER_SCE;
+        s.star = 0x0013_0008_0000_0000L;
+        s.lstar = HANDLERS + 0x40;
+        // mov ecx,3; dec ecx; jnz; mov ecx,5; rep stosb; call; ret; syscall
+        code("b903000000 ffc9 75fc b905000000 bf00001800 f3aa e802000000 eb01 c3 0f05");
+        // sysret goes back to ud2
+        HostMemory.copyIn(new byte[] {0x48, 0x0f, 0x07}, 0, memory.hva(HANDLERS + 0x40), 3);
+        HostMemory.copyIn(new byte[] {0x0f, 0x0b}, 0, memory.hva(CODE + 31), 2);
+        user();
+        assertThat(run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.rip).isEqualTo(HANDLERS + GuestFault.UD);
+        // Of the user: 1, 3, 3, 1, 1, 1 however often it repeats, call, ret, jmp, syscall; ud2 is not done, but its
+        // exception is a transfer.
+        assertThat(r.count(Retirement.INSTRUCTIONS, false, true)).isEqualTo(14);
+        assertThat(r.count(Retirement.BRANCHES, false, true)).isEqualTo(3 + 4 + 1);
+        assertThat(r.count(Retirement.CONDITIONAL_BRANCHES, false, true)).isEqualTo(3);
+        assertThat(r.count(Retirement.NEAR_RETURNS, false, true)).isEqualTo(1);
+        assertThat(r.count(Retirement.FAR_TRANSFERS, false, true)).isEqualTo(2);
+        // The kernel's sysret; hlt is the hypervisor's to do.
+        assertThat(r.count(Retirement.INSTRUCTIONS, true, false)).isEqualTo(1);
+        assertThat(r.count(Retirement.BRANCHES, true, true)).isEqualTo(9);
+        assertThat(r.count(Retirement.FAR_TRANSFERS, true, false)).isEqualTo(1);
     }
 
     @Test

@@ -127,6 +127,15 @@ public final class Abi {
             Struct.of("kvm_msr_filter_range", u32("flags"), u32("nmsrs"), u32("base"), Struct.gap(4), u64("bitmap"));
     public static final Struct MSR_FILTER =
             Struct.of("kvm_msr_filter", u32("flags"), Struct.gap(4), MSR_FILTER_RANGE.array("ranges", 16));
+    /** Events follow, 64 bits each. */
+    public static final Struct PMU_EVENT_FILTER = Struct.of(
+            "kvm_pmu_event_filter",
+            u32("action"),
+            u32("nevents"),
+            u32("fixed_counter_bitmap"),
+            u32("flags"),
+            Struct.gap(16));
+
     public static final Struct CPUID_ENTRY = Struct.of(
             "kvm_cpuid_entry", u32("function"), u32("eax"), u32("ebx"), u32("ecx"), u32("edx"), u32("padding"));
     public static final Struct CPUID_ENTRY2 = Struct.of(

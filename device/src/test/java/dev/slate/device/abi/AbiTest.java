@@ -39,6 +39,7 @@ class AbiTest {
             Abi.MSR_LIST,
             Abi.MSR_FILTER_RANGE,
             Abi.MSR_FILTER,
+            Abi.PMU_EVENT_FILTER,
             Abi.CPUID_ENTRY,
             Abi.CPUID_ENTRY2,
             Abi.CPUID2,

@@ -100,6 +100,9 @@ public final class Feature {
     public static final int MISALIGNSSE = bit(0x80000001, 0, ECX, 7);
     public static final int PREFETCHW = bit(0x80000001, 0, ECX, 8);
     public static final int OSVW = bit(0x80000001, 0, ECX, 9);
+    /** AMD's six performance counters. */
+    public static final int PERFCTR_CORE = bit(0x80000001, 0, ECX, 23);
+
     public static final int SYSCALL = bit(0x80000001, 0, EDX, 11);
     public static final int NX = bit(0x80000001, 0, EDX, 20);
     public static final int FXSR_OPT = bit(0x80000001, 0, EDX, 25);

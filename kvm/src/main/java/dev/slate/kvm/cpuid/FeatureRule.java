@@ -87,6 +87,8 @@ public enum FeatureRule {
     /** Each field of a VMCB is read, whatever its clean bit says. */
     VMCB_CLEAN(Feature.VMCB_CLEAN),
     SVME_ADDR_CHK(Feature.SVME_ADDR_CHK),
+    /** With {@link dev.slate.kvm.Knobs#PMU}, on AMD's processors. */
+    PERFCTR_CORE(Feature.PERFCTR_CORE),
     DE(Feature.DE),
     PSE(Feature.PSE),
     TSC(Feature.TSC),

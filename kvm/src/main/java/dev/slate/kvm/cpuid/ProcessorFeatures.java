@@ -77,14 +77,15 @@ public final class ProcessorFeatures {
     /**
      * Everything that goes with those instructions, as {@link Feature} numbers.
      *
+     * @param counters whether guests are to have performance counters
      * @param twoDimensional whether guests' memory is mapped so ({@code tdp=on}): KVM offers nested paging only then
      */
-    public static int[] offered(long features, boolean twoDimensional) {
+    public static int[] offered(long features, boolean counters, boolean twoDimensional) {
         FeatureRule[] rules = FeatureRule.values();
         int[] all = new int[rules.length];
         int n = 0;
         for (FeatureRule rule : rules) {
-            if (offers(rule, features, twoDimensional)) {
+            if (rule == FeatureRule.PERFCTR_CORE ? counters : offers(rule, features, twoDimensional)) {
                 all[n++] = rule.feature();
             }
         }

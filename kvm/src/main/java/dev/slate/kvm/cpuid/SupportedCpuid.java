@@ -55,7 +55,7 @@ public final class SupportedCpuid {
         boolean hostIntel = first != null && first[1] == INTEL_EBX;
         this.intel = vendor.equals("host") ? hostIntel : vendor.equals("intel");
         this.asHost = first != null && intel == hostIntel;
-        // LOCK MOV CR0 is AMD's, and so is a way of FXSAVE.
+        // LOCK MOV CR0 is AMD's, and so are a way of FXSAVE and these counters.
         this.offered = Arrays.stream(offered).filter(f -> !intel || !amdOnly(f)).toArray();
         this.kvmFeatures = kvmFeatures;
         this.xcr0 = xcr0;
@@ -81,6 +81,7 @@ public final class SupportedCpuid {
         return feature == Feature.CR8_LEGACY
                 || feature == Feature.XSAVEERPTR
                 || feature == Feature.SVM
+                || feature == Feature.PERFCTR_CORE
                 || Feature.leaf(feature) == SVM_LEAF;
     }
 

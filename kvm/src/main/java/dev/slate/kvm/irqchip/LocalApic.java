@@ -755,6 +755,11 @@ public final class LocalApic {
         deliverLocal(LVTCMCI);
     }
 
+    /** A performance counter has run over. */
+    public void counterOverflow() {
+        deliverLocal(LVTPC);
+    }
+
     /** What a local vector says, unless it is masked: a vector, an NMI, an SMI. */
     private void deliverLocal(int register) {
         int lvt = (int) WORDS.getVolatile(r, register);

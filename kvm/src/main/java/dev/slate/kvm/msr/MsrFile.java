@@ -281,6 +281,10 @@ public final class MsrFile {
             value = mtrr.read(index);
             return OK;
         }
+        if (processor.isCounter(index)) {
+            value = processor.readCounter(index);
+            return OK;
+        }
         if (oldCounter(index) || host && MsrLists.isToSave(index)) {
             value = 0;
             return OK;
@@ -596,6 +600,10 @@ public final class MsrFile {
         }
         if (index >= Msr.MTRR_FIRST && index <= Msr.MTRR_LAST) {
             return mtrr.write(index, v, cpuid.maxPhysicalAddress()) ? OK : REFUSED;
+        }
+        if (processor.isCounter(index)) {
+            processor.writeCounter(index, v);
+            return OK;
         }
         return oldCounter(index) || host && v == 0 && MsrLists.isToSave(index) ? OK : UNKNOWN;
     }

@@ -47,6 +47,13 @@ public interface MsrProcessor {
 
     boolean writeHyperV(int index, long value, boolean host);
 
+    /** Whether it is a performance counter or its event select, and the guest has it. */
+    boolean isCounter(int index);
+
+    long readCounter(int index);
+
+    void writeCounter(int index, long value);
+
     /** The MSR by which a guest asks for Xen's hypercall page; 0: none. It hides what else has its number. */
     int hypercallPageMsr();
 

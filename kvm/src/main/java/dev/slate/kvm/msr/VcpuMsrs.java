@@ -14,6 +14,7 @@ import dev.slate.kvm.mmu.Translations;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.nested.NestedSvm;
+import dev.slate.kvm.pmu.Pmu;
 import dev.slate.kvm.pv.AsyncPageFault;
 import dev.slate.kvm.pv.KvmClock;
 import dev.slate.kvm.pv.PvEoi;
@@ -40,6 +41,7 @@ public final class VcpuMsrs implements MsrProcessor {
     private final GuestMode mode;
     private final NestedSvm nested;
     private final boolean offersNested;
+    private final Pmu pmu;
     private final Translations translations;
 
     public VcpuMsrs(
@@ -59,6 +61,7 @@ public final class VcpuMsrs implements MsrProcessor {
             GuestMode mode,
             NestedSvm nested,
             boolean offersNested,
+            Pmu pmu,
             Translations translations) {
         this.apic = apic;
         this.tsc = tsc;
@@ -76,6 +79,7 @@ public final class VcpuMsrs implements MsrProcessor {
         this.mode = mode;
         this.nested = nested;
         this.offersNested = offersNested;
+        this.pmu = pmu;
         this.translations = translations;
     }
 
@@ -206,6 +210,21 @@ public final class VcpuMsrs implements MsrProcessor {
     @Override
     public int hypercallPageMsr() {
         return settings.xenHypercallMsr;
+    }
+
+    @Override
+    public boolean isCounter(int index) {
+        return pmu.holds(index);
+    }
+
+    @Override
+    public long readCounter(int index) {
+        return pmu.read(index);
+    }
+
+    @Override
+    public void writeCounter(int index, long value) {
+        pmu.write(index, value);
     }
 
     @Override

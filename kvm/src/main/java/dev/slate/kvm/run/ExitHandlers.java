@@ -47,6 +47,7 @@ final class ExitHandlers {
         HANDLERS[CpuExit.STOPPED] = (run, cpu) -> afterInstruction(run);
         HANDLERS[CpuExit.NMI_WINDOW] = ExitHandlers::nmiWindow;
         HANDLERS[CpuExit.BUS_LOCK] = VcpuRun::alone;
+        HANDLERS[CpuExit.RDPMC] = ExitHandlers::rdpmc;
         HANDLERS[CpuExit.SVM] = NestedExits::instruction;
     }
 
@@ -178,6 +179,18 @@ final class ExitHandlers {
         if (result != MsrFile.OK) {
             return msrFailed(run, VcpuExit.X86_WRMSR, index, value, reason(result));
         }
+        return run.skip(cpu.exit.nextRip);
+    }
+
+    private static int rdpmc(VcpuRun run, Cpu cpu) {
+        CpuState s = run.s;
+        int counter = (int) s.gpr[CpuState.RCX];
+        if (!run.vcpu.pmu.hasCounter(counter)) {
+            return generalProtection(run);
+        }
+        long count = run.vcpu.pmu.readCounter(counter);
+        s.gpr[CpuState.RAX] = count & 0xffff_ffffL;
+        s.gpr[CpuState.RDX] = count >>> 32;
         return run.skip(cpu.exit.nextRip);
     }
 

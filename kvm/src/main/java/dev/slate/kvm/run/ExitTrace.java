@@ -4,6 +4,7 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
+import dev.slate.cpu.SvmExit;
 import dev.slate.kvm.tracepoint.Tracepoints;
 
 /** kvm_exit with AMD's exit codes (APM 2 appendix C). */
@@ -45,6 +46,7 @@ final class ExitTrace {
             case CpuExit.DEBUG -> reason = 0x40 + (int) cpu.exit.info;
             case CpuExit.IRQ_WINDOW -> reason = 0x64;
             case CpuExit.MONITOR_MWAIT -> reason = 0x8a + (int) cpu.exit.info;
+            case CpuExit.RDPMC -> reason = SvmExit.RDPMC;
             case CpuExit.XSETBV -> reason = 0x8d;
             case CpuExit.CR8_WRITE -> reason = 0x18;
             case CpuExit.RSM -> reason = 0x73;

@@ -18,6 +18,7 @@ import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.msr.VcpuMsrs;
 import dev.slate.kvm.nested.NestedSvm;
+import dev.slate.kvm.pmu.Pmu;
 import dev.slate.kvm.pv.AsyncPageFault;
 import dev.slate.kvm.pv.KvmClock;
 import dev.slate.kvm.pv.PvEoi;
@@ -59,6 +60,7 @@ public final class VcpuParts {
     public final XenVcpu xen;
     public final Smm smm;
     public final NestedSvm nested;
+    public final Pmu pmu;
     public final MsrFile msrs;
     public final GuestCpuid guestCpuid;
     public final VcpuReset reset;
@@ -123,6 +125,18 @@ public final class VcpuParts {
                 stats,
                 processor,
                 vm.supported().cr4Reserved());
+        boolean counters = vm.supported().has(Feature.PERFCTR_CORE) && !vm.settings().pmuDisabled;
+        pmu = new Pmu(
+                !vm.supported().intel(),
+                counters,
+                processor.retired,
+                state,
+                cpuid,
+                vm.settings(),
+                tsc,
+                lapic,
+                mode,
+                vm.timers());
         msrs = new MsrFile(
                 state,
                 cpuid,
@@ -144,6 +158,7 @@ public final class VcpuParts {
                         mode,
                         nested,
                         vm.supported().has(Feature.SVM),
+                        pmu,
                         processor));
         guestCpuid = new GuestCpuid(cpuid, vm.supported(), state, apic, msrs, hyperV, vm.settings());
         reset = new VcpuReset(
@@ -159,6 +174,7 @@ public final class VcpuParts {
                 pvEoi,
                 asyncPageFault,
                 msrs,
+                pmu,
                 processor);
         delivery = new EventDelivery(this);
         halt = new HaltPoll(mode, stats, vm.settings(), msrs, delivery);
@@ -172,6 +188,7 @@ public final class VcpuParts {
         apic.close();
         hyperV.close();
         xen.close();
+        pmu.close();
         // A timer that was late may still be about to kick.
         vm.timers().settle();
         processor.close();

@@ -6,6 +6,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.EntryState;
 import dev.slate.cpu.Hypervisor;
 import dev.slate.cpu.LeaveGuest;
+import dev.slate.cpu.Retirement;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Knobs;
 import dev.slate.kvm.clock.VcpuTsc;
@@ -72,6 +73,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     final VcpuTranslation translation;
 
+    /** What the processor retires, counted when the guest's counters want it. */
+    final Retirement retired = new Retirement();
+
     private @Nullable Cpu processor;
 
     /** Before the next instruction PAE paging's directory pointers are loaded. */
@@ -136,6 +140,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         long executed = FeatureRule.executed(vm.processorFeatures(), cpuid, intel);
         Cpu c = new Cpu(s, this, mode.kickWordHva(), executed | maker);
         processor = c;
+        c.retired = retired;
         c.controls.nullKeepsBase &= !cpuid.has(Feature.NULL_CLEARS_BASE);
         debug.apply(c);
         c.walker.nestedAccessedDirty = vm.tdp() == null || vm.knobs().on(Knobs.AD_BITS);

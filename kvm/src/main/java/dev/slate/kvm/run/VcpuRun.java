@@ -296,6 +296,7 @@ public final class VcpuRun {
         vcpu.nested.prepare(cpu);
         // Whatever is requested from here on finds the kick word set: the processor comes out at once.
         mmu.enterGuest();
+        vcpu.pmu.enterGuest();
         int code = processor.loadNestedPointers(cpu);
         if (code == CpuExit.NONE) {
             code = delivery.deliver(cpu);
@@ -305,6 +306,7 @@ public final class VcpuRun {
         if (code == CpuExit.NONE && !mmio.hasWrites() && !delivery.takesSmi()) {
             code = observer == null ? cpu.run() : observer.run(cpu, false);
         }
+        vcpu.pmu.leaveGuest();
         mmu.leaveGuest();
         vcpu.pvEoi.collect();
         if (vcpu.vapic.load()) {
@@ -618,6 +620,10 @@ public final class VcpuRun {
 
     /** The exiting instruction is done: on to the next, with what a completed instruction brings (SDM 3A 17.3.1.4, 6.8.3). */
     int skip(long nextRip) {
+        if (s.rip != nextRip) {
+            // Else OUTS has moved on already, or has repetitions left.
+            processor.retired.emulated(s.cpl);
+        }
         s.rip = nextRip;
         s.interruptShadow = 0;
         int flags = s.flagsSystem;

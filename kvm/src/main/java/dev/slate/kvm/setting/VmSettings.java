@@ -12,6 +12,12 @@ public final class VmSettings {
     /** {@code KVM_CAP_MSR_PLATFORM_INFO}: whether guests may read PLATFORM_INFO. */
     public volatile boolean platformInfoReadable = true;
 
+    /** {@code KVM_CAP_PMU_CAPABILITY}: the VM has no performance counters. */
+    public volatile boolean pmuDisabled;
+
+    /** {@code KVM_SET_PMU_EVENT_FILTER}: what its counters may count. */
+    public volatile PmuEventFilter pmuEvents = PmuEventFilter.NONE;
+
     /** {@code KVM_CAP_EXCEPTION_PAYLOAD}. */
     public volatile boolean exceptionPayloads;
 

@@ -11,6 +11,7 @@ import dev.slate.kvm.mmu.Translations;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.nested.NestedSvm;
+import dev.slate.kvm.pmu.Pmu;
 import dev.slate.kvm.pv.AsyncPageFault;
 import dev.slate.kvm.pv.KvmClock;
 import dev.slate.kvm.pv.PvEoi;
@@ -31,6 +32,7 @@ public final class VcpuReset {
     private final PvEoi pvEoi;
     private final AsyncPageFault asyncPageFault;
     private final MsrFile msrs;
+    private final Pmu pmu;
     private final Translations translations;
 
     public VcpuReset(
@@ -46,6 +48,7 @@ public final class VcpuReset {
             PvEoi pvEoi,
             AsyncPageFault asyncPageFault,
             MsrFile msrs,
+            Pmu pmu,
             Translations translations) {
         this.s = state;
         this.cpuid = cpuid;
@@ -59,6 +62,7 @@ public final class VcpuReset {
         this.pvEoi = pvEoi;
         this.asyncPageFault = asyncPageFault;
         this.msrs = msrs;
+        this.pmu = pmu;
         this.translations = translations;
     }
 
@@ -178,6 +182,7 @@ public final class VcpuReset {
             s.xcr0 = 1;
             s.pat = 0x0007040600070406L;
             msrs.reset();
+            pmu.reset();
         }
         translations.changed();
     }
