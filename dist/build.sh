@@ -68,20 +68,21 @@ find "$home" -exec touch -h -d "@$epoch" {} +
 
 say "[4/5] the AOT caches"
 # The interpreter alone loads the same classes in every run. What a run resolved comes behind the classes, and only of Slate's: in the
-# JDK's, a thread that cleans up after the collector resolves more or less of it.
+# JDK's, a thread that cleans up after the collector resolves more or less of it. The archived heap holds the number of processors, so it is
+# given.
 training() { # cache, class path, options and main class...
   cache=$1
   path=$2
   shift 2
   rm -f "$stage/classes"
-  quietly "the training run" "$home/runtime/bin/java" -Xint -XX:DumpLoadedClassList="$stage/classes" -cp "$path" "$@"
+  quietly "the training run" "$home/runtime/bin/java" -XX:ActiveProcessorCount=2 -Xint -XX:DumpLoadedClassList="$stage/classes" -cp "$path" "$@"
   {
     sed -n -e '/^[#@]/d' -e 's/ id: [0-9]*$//p; t' -e p "$stage/classes" | sort -u
     grep '^@' "$stage/classes" | grep -v '^@cp j' | sort -u
   } >"$stage/classes.sorted"
   while [ $# -gt 0 ]; do case $1 in -*) options="$options $1" && shift ;; *) break ;; esac done
   # shellcheck disable=SC2086 # one option per word
-  quietly "the AOT cache" env LD_PRELOAD="$stage/clock.so" "$home/runtime/bin/java" -Xshare:dump -XX:+AOTClassLinking \
+  quietly "the AOT cache" env LD_PRELOAD="$stage/clock.so" "$home/runtime/bin/java" -XX:ActiveProcessorCount=2 -Xshare:dump -XX:+AOTClassLinking \
     -XX:SharedClassListFile="$stage/classes.sorted" -XX:SharedArchiveFile="$cache" $options -cp "$path"
   options=
 }

@@ -86,7 +86,7 @@ run)
   run "$2"
   ;;
 *)
-  sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" | sed '$d' >&2
+  sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" >&2
   exit 2
   ;;
 esac
