@@ -5,12 +5,15 @@
 #
 # A recipe whose sandbox this machine does not allow is skipped, by name. Ends with 1 when one fails, or ran without Slate.
 set -eu
-cd "$(dirname "$0")/.."
-case ${1-} in --help | -h)
-  sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
+. "$(dirname "$0")/common.sh"
+case ${1-} in
+--help | -h)
+  show_help
   exit 0
   ;;
+-*) wrong "unknown option $1" ;;
 esac
+cd "$(dirname "$0")/.."
 log=$(mktemp)
 lines=$(mktemp)
 trap 'rm -f "$log" "$lines"' EXIT
@@ -46,8 +49,5 @@ while IFS= read -r line; do
   fi
   ran=$((ran + 1))
 done <"$lines"
-[ "$ran" != 0 ] || {
-  echo "tests/ci.sh: no recipe holds $*" >&2
-  exit 2
-}
+[ "$ran" != 0 ] || wrong "no recipe holds $*"
 exit $failed

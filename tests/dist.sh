@@ -11,6 +11,7 @@
 # the package is installed, upgraded and removed without a rest; sizes; how a start compares with the checkout's, in pairs.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
+. "$here/tests/common.sh"
 reproduce=
 bare=
 while [ $# -gt 0 ]; do
@@ -21,14 +22,11 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   --help | -h)
-    sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
+    show_help
     exit 0
     ;;
   --inside) break ;; # below
-  -*)
-    echo "$0: unknown option $1" >&2
-    exit 2
-    ;;
+  -*) wrong "unknown option $1" ;;
   *) break ;;
   esac
   shift
@@ -44,19 +42,14 @@ if [ "${1-}" = --inside ]; then
   client=$5
   # The machine is as it was made: what is installed goes into a layer above it.
   mount -t tmpfs tmpfs "$work"
-  mkdir "$work/up" "$work/over" "$work/root"
-  mount -t overlay overlay -o "lowerdir=$bare,upperdir=$work/up,workdir=$work/over" "$work/root"
   root=$work/root
+  layer "$bare" "$root" "$work/layer"
   mount -t proc proc "$root/proc"
   mount -t tmpfs -o size=1m,mode=1777 tmpfs "$root/tmp"
   rm -f "$root/dev/null"
   mknod -m 666 "$root/dev/null" c 1 3
   in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
   as_user() { in_root setpriv --reuid=12345 --regid=12345 --clear-groups "$@"; }
-  fail() {
-    echo "dist.sh: $*" >&2
-    exit 1
-  }
   for tool in java cc mvn; do in_root sh -c "command -v $tool" >/dev/null && fail "the root has $tool"; done
 
   mkdir -p "$root/opt/slate" "$root/packages"
@@ -79,7 +72,10 @@ if [ "${1-}" = --inside ]; then
   as_user "/$slate" lab list >/dev/null || fail "slate lab list"
   rm -rf "$root/tmp/slate-12345" # the statistics of running machines
   [ -z "$(ls -A "$root/tmp")" ] || fail "/tmp holds $(ls "$root/tmp")"
-  echo "packed $(($(stat -c %s "$packages"/slate-*-linux-x64.tar.gz) / 1000000)) MB, on disk $(du -sm "$root/opt/slate" | cut -f 1) MB"
+  packed=$(($(stat -c %s "$packages"/slate-*-linux-x64.tar.gz) / 1000000))
+  unpacked=$(du -sm "$root/opt/slate" | cut -f 1)
+  echo "packed $packed MB, on disk $unpacked MB"
+  [ "$packed" -le 60 ] && [ "$unpacked" -le 140 ] || fail "at most 60 MB packed and 140 MB on disk are promised"
 
   list() { (cd "$root" && find etc usr var opt bin sbin lib -xdev ! -path 'var/lib/dpkg/*' ! -path 'var/log/*' ! -path 'var/cache/*' | sort); }
   deb=$(ls "$packages"/slate_*_amd64.deb)
@@ -104,10 +100,7 @@ if [ "${1-}" = --inside ]; then
 fi
 
 # ------------------------------------------------------- outside
-[ "$(id -u)" = 0 ] || {
-  echo "$0: needs root, to make the bare machine" >&2
-  exit 1
-}
+need_root
 packages=${1:-}
 if [ -z "$packages" ]; then
   "$here/slate" dist

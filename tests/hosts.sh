@@ -23,6 +23,7 @@ set -eu
 
 matrix="root,no-multilib user,multilib,turkish,offline bare,no-ldt,no-huge one-core load no-headers,user"
 root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/tests/common.sh"
 keep=
 options=
 while [ $# -gt 0 ]; do
@@ -33,22 +34,16 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   --help | -h)
-    sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
+    show_help
     exit 0
     ;;
   --inside) break ;; # below
-  -*)
-    echo "$0: unknown option $1" >&2
-    exit 2
-    ;;
+  -*) wrong "unknown option $1" ;;
   *) break ;;
   esac
   shift
 done
-[ "$(id -u)" = 0 ] || {
-  echo "$0: needs root, to make the machines" >&2
-  exit 1
-}
+need_root
 
 has() { case ,$host, in *,"$1",*) return 0 ;; *) return 1 ;; esac }
 
@@ -58,8 +53,7 @@ if [ "${1-}" = --inside ]; then
   work=$3
   options=$4
   for folder in usr etc var; do
-    mkdir -p "$work/up/$folder" "$work/over/$folder"
-    mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$work/up/$folder,workdir=$work/over/$folder" "/$folder"
+    layer "/$folder" "/$folder" "$work/layer/$folder"
   done
   if has multilib; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc-multilib >"$work/apt.log" 2>&1
@@ -84,11 +78,7 @@ if [ "${1-}" = --inside ]; then
     LC_ALL=
     export LOCPATH LANG LC_ALL
     unset LC_ALL
-    case $(locale decimal_point 2>/dev/null) in ,) ;; *)
-      echo "hosts.sh: there is no Turkish locale here (apt-get install locales)" >&2
-      exit 1
-      ;;
-    esac
+    [ "$(locale decimal_point 2>/dev/null)" = , ] || fail "there is no Turkish locale here (apt-get install locales)"
   fi
   if has offline; then ip link set lo up 2>/dev/null || ifconfig lo up; fi
   set -- "$runner" "$@" --
@@ -122,8 +112,7 @@ failed=0
 for host in "$@"; do
   for word in $(echo "$host" | tr , ' '); do
     case $word in root | user | multilib | no-multilib | bare | no-headers | one-core | load | turkish | offline | no-ldt | no-huge) ;; *)
-      echo "$0: there is no kind of host $word; $0 --help lists them" >&2
-      exit 2
+      wrong "there is no kind of host $word"
       ;;
     esac
   done
@@ -132,7 +121,6 @@ for host in "$@"; do
   # An overlay's upper folder may not lie on an overlay, which a container's disk often is.
   mkdir "$work/up"
   mount -t tmpfs tmpfs "$work/up" 2>/dev/null || true
-  mkdir -p "$work/up/over" "$work/up/up"
   git clone -q "$root" "$work/clone"
   if has user; then
     # What is fetched once is there: copied, since the user cannot read ours.
