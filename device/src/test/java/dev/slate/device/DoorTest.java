@@ -205,6 +205,35 @@ class DoorTest {
         holds(run(client));
     }
 
+    /** The dynamic linker preloads nothing where the file's rights count: such a program is told, and has no KVM. */
+    @Test
+    void aSetuidProgram(@TempDir Path folder) throws Exception {
+        need("setpriv");
+        assumeTrue(
+                Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0), "needs root, to make such programs");
+        Path program = Host.compile(SOURCE);
+        String nobodys = folder.resolve("nobodys").toString();
+        String roots = folder.resolve("roots").toString();
+        Host.Result made = Host.run(
+                Map.of(),
+                List.of(
+                        "sh",
+                        "-c",
+                        "chmod 755 " + folder + " && install -o 65534 -m 4755 " + program + " " + nobodys
+                                + " && install -m 4755 " + program + " " + roots));
+        assertThat(made.status()).as(made.output()).isZero();
+        List<String> nobody = List.of("setpriv", "--reuid=65534", "--clear-groups");
+        holds(run(Stream.concat(nobody.stream(), Stream.of(nobodys, "a_guest_runs"))
+                .toList()));
+        Host.Result byRoot = run(List.of("env", nobodys, "a_guest_runs"));
+        assumeTrue(byRoot.status() != 0, "needs a folder for temporary files that is not mounted nosuid");
+        assertThat(byRoot.output()).contains("nobodys is setuid or setgid");
+        Host.Result byNobody = run(
+                Stream.concat(nobody.stream(), Stream.of(roots, "a_guest_runs")).toList());
+        assertThat(byNobody.output()).contains("roots is setuid or setgid");
+        assertThat(byNobody.status()).isNotZero();
+    }
+
     @Test
     void startedOnATerminalOfItsOwn() throws Exception {
         need("script");
