@@ -6,33 +6,43 @@ import dev.slate.cpu.CpuObserver;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.RunObserver;
+import dev.slate.kvm.Vcpu;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/** One vCPU's part of {@link Heat}: runs block by block, because objects are learnt where a block begins. */
+/**
+ * One vCPU's part of {@link Heat}: runs block by block, because objects are learnt where a block begins. What a guest's guest does is not
+ * looked at: its linear addresses are its own.
+ */
 final class VcpuHeat implements RunObserver, CpuObserver {
     private final Heat heat;
-    private final HeatCounts counts;
-    private final long size;
-    private final long[] entries;
-    private final int[] registers;
-    private Heat.@Nullable Known known;
+    private final Vcpu vcpu;
+    private final HeatCounts[] counts;
+    private final long[] sizes;
+    private @Nullable HeatObjects known;
     private @Nullable Cpu cpu;
 
     // Accesses of the instruction, or of the iteration, that is running: it may yet be undone.
     private long[] pending = new long[16];
+    private long[] pendingBases = new long[16];
     private int pendingCount;
     private long pendingRip;
     private long pendingRcx;
 
-    VcpuHeat(Heat heat, HeatCounts counts) {
+    // From #VMEXIT to the next VMRUN.
+    private final HeatExit exit = new HeatExit();
+    private @Nullable String reason;
+    private boolean inNested;
+    private boolean counting;
+
+    VcpuHeat(Heat heat, Vcpu vcpu, HeatCounts[] counts) {
         this.heat = heat;
+        this.vcpu = vcpu;
         this.counts = counts;
-        HeatPlan plan = heat.plan();
-        this.size = plan.size();
-        this.entries = plan.entries().stream().mapToLong(HeatPlan.Entry::la).toArray();
-        this.registers =
-                plan.entries().stream().mapToInt(HeatPlan.Entry::register).toArray();
+        this.sizes = heat.plan().types().stream()
+                .mapToLong(HeatPlan.Counted::size)
+                .toArray();
+        this.counting = heat.plan().fromExit() == 0;
     }
 
     @Override
@@ -44,13 +54,16 @@ final class VcpuHeat implements RunObserver, CpuObserver {
     public int run(Cpu processor, boolean one) {
         cpu = processor;
         commit();
+        if (inNested) {
+            return one ? processor.runOne() : processor.run();
+        }
         for (; ; ) {
             if (!one && HostMemory.get32(processor.kickAddress) != 0) {
                 return CpuExit.INTR;
             }
-            learn(processor.s);
-            Heat.Known now = heat.known();
-            if (now != known && now.bases().length > 0) {
+            look(processor.s);
+            HeatObjects now = heat.known();
+            if (now != known && (known != null || now.bases().length > 0)) {
                 known = now;
                 processor.observers.memory = this;
                 processor.observers.pages = now.pages();
@@ -64,11 +77,19 @@ final class VcpuHeat implements RunObserver, CpuObserver {
         }
     }
 
-    private void learn(CpuState s) {
+    /** At a block's beginning: is it one of the places? */
+    private void look(CpuState s) {
+        if (!heat.located() && s.lstar != 0 && s.cpl == 0 && s.mode64()) {
+            heat.locate(s.lstar);
+        }
         long la = s.mode64() ? s.rip : s.segBase[CpuState.CS] + s.rip & 0xffff_ffffL;
-        for (int i = 0; i < entries.length; i++) {
-            if (entries[i] == la) {
-                heat.learn(s.gpr[registers[i]]);
+        HeatSymbols.Spots spots = heat.spots();
+        if ((spots.filter() & HeatSymbols.bit(la)) == 0) {
+            return;
+        }
+        for (HeatSymbols.Spot spot : spots.all()) {
+            if (spot.la() == la) {
+                heat.reached(spot, s.gpr[spot.register()], vcpu, s);
             }
         }
     }
@@ -85,30 +106,31 @@ final class VcpuHeat implements RunObserver, CpuObserver {
 
     /** The part of an access in each object that it touches. */
     private void accessed(long la, int bytes, int kind) {
-        Heat.Known k = known;
+        HeatObjects k = known;
         Cpu processor = cpu;
-        if (k == null
+        if (inNested
+                || !counting
+                || k == null
                 || processor == null
                 || !k.pages().contains(la) && !k.pages().contains(la + bytes - 1)) {
             return;
         }
         long[] bases = k.bases();
-        int at = Arrays.binarySearch(bases, la + bytes - 1);
-        for (int i = at >= 0 ? at : -at - 2; i >= 0; i--) {
+        for (int i = k.behind(la + bytes - 1) - 1; i >= 0 && bases[i] + k.greatest() > la; i--) {
+            int type = k.types()[i];
             long first = Math.max(la, bases[i]);
-            long end = Math.min(la + bytes, bases[i] + size);
-            if (first >= end) {
-                return;
-            }
-            if (processor.observers.own) {
-                counts.add(first - bases[i], (int) (end - first), kind + HeatCounts.OWN, 1);
-            } else {
-                put(processor, first - bases[i], (int) (end - first), kind);
+            long end = Math.min(la + bytes, bases[i] + sizes[type]);
+            if (first < end) {
+                put(processor, type, bases[i], first - bases[i], (int) (end - first), kind);
             }
         }
     }
 
-    private void put(Cpu processor, long offset, int bytes, int kind) {
+    private void put(Cpu processor, int type, long base, long offset, int bytes, int kind) {
+        if (processor.observers.own) {
+            counts[type].add(offset, bytes, kind + HeatCounts.OWN, 1);
+            return;
+        }
         long rip = processor.runningRip();
         long rcx = processor.s.gpr[CpuState.RCX];
         if (rip != pendingRip || rcx != pendingRcx) {
@@ -118,14 +140,23 @@ final class VcpuHeat implements RunObserver, CpuObserver {
         }
         if (pendingCount == pending.length) {
             pending = Arrays.copyOf(pending, 2 * pendingCount);
+            pendingBases = Arrays.copyOf(pendingBases, 2 * pendingCount);
         }
-        pending[pendingCount++] = offset << 6 | (long) bytes << 2 | kind;
+        pendingBases[pendingCount] = base;
+        pending[pendingCount++] = (long) type << 52 | offset << 6 | (long) bytes << 2 | kind;
     }
 
     private void commit() {
         for (int i = 0; i < pendingCount; i++) {
             long p = pending[i];
-            counts.add(p >>> 6, (int) p >>> 2 & 15, (int) p & 3, 1);
+            int type = (int) (p >>> 52);
+            long offset = p >>> 6 & 0x3fff_ffff_ffffL;
+            int bytes = (int) p >>> 2 & 15;
+            int kind = (int) p & 3;
+            counts[type].add(offset, bytes, kind, 1);
+            if (reason != null) {
+                exit.add(type, pendingBases[i], offset, bytes, kind);
+            }
         }
         pendingCount = 0;
     }
@@ -139,10 +170,31 @@ final class VcpuHeat implements RunObserver, CpuObserver {
     }
 
     @Override
+    public void nestedEntered() {
+        commit();
+        inNested = true;
+        if (reason != null) {
+            exit.end(reason, heat.exits());
+            reason = null;
+        }
+    }
+
+    @Override
+    public void nestedLeft(int code, long info1, long rcx) {
+        inNested = false;
+        counting = heat.exitBegins();
+        if (counting) {
+            reason = HeatExit.reason(code, info1, rcx);
+            exit.begin();
+        }
+    }
+
+    @Override
     public void delivered(int vector, boolean hasErrorCode, int errorCode) {}
 
     @Override
     public void exited(Cpu processor, int code, int outcome) {
+        // An instruction may be completed only after the client has answered: what it did stays pending until it runs on.
         commit();
     }
 

@@ -2,10 +2,12 @@ package dev.slate.debug;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Exit;
 import dev.slate.kvm.Regs;
 import java.io.IOException;
 import java.io.StringWriter;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -19,9 +21,9 @@ class HeatTest {
     private Heat heat;
 
     private String run(long size, String knob, String code, long rdi) throws IOException {
-        HeatPlan plan = HeatPlan.parse("type=t\nsize=" + size + "\nat=" + Long.toHexString(TestGuest.CODE)
-                + " rdi main\nfield=0 8 a\nfield=8 64 b\nfield=8 4 b.c\noutput=x\n");
-        try (TestGuest g = new TestGuest(knob, kvm -> heat = Heat.start(kvm, plan), code)) {
+        HeatPlan plan = HeatPlan.parse("type=" + size + " t\nfield=0 8 a\nfield=8 64 b\nfield=8 4 b.c\nat=0 rdi 0 "
+                + Long.toHexString(TestGuest.CODE) + " - main\noutput=x\n");
+        try (TestGuest g = new TestGuest(knob, kvm -> heat = Heat.start(kvm, plan, ClientMemory.PLAIN), code)) {
             g.gate(6, TestGuest.CODE + 0x900);
             g.write(TestGuest.CODE + 0x900, "f4");
             Regs r = new Regs();
@@ -33,7 +35,7 @@ class HeatTest {
         }
         StringWriter out = new StringWriter();
         heat.write(out);
-        return out.toString().lines().filter(l -> !l.startsWith("#")).collect(Collectors.joining("\n"));
+        return out.toString().lines().filter(l -> Character.isDigit(l.charAt(0))).collect(Collectors.joining("\n"));
     }
 
     @ParameterizedTest
@@ -89,8 +91,8 @@ class HeatTest {
                 + "4889df" // mov rdi,rbx
                 + "48a5" // movsq
                 + "f4";
-        HeatPlan plan = HeatPlan.parse("type=t\nsize=72\nat=10000 rdi main\nfield=0 8 a\noutput=x\n");
-        try (TestGuest g = new TestGuest(kvm -> heat = Heat.start(kvm, plan), code)) {
+        HeatPlan plan = HeatPlan.parse("type=72 t\nfield=0 8 a\nat=0 rdi 0 10000 - main\noutput=x\n");
+        try (TestGuest g = new TestGuest(kvm -> heat = Heat.start(kvm, plan, ClientMemory.PLAIN), code)) {
             g.gate(14, TestGuest.CODE + 0x800);
             g.write(TestGuest.CODE + 0x800, "4883c408 bf00100500 48cf");
             Regs r = new Regs();
@@ -130,8 +132,8 @@ class HeatTest {
 
     @Test
     void anAddressWithinABlockIsNotMetAndTheSummarySaysWhereOneIs() throws IOException {
-        HeatPlan plan = HeatPlan.parse("type=t\nsize=8\nat=10002 rdi 0x10002\nfield=0 8 a\noutput=x\n");
-        try (TestGuest g = new TestGuest(kvm -> heat = Heat.start(kvm, plan), "8b078b07f4")) {
+        HeatPlan plan = HeatPlan.parse("type=8 t\nfield=0 8 a\nat=0 rdi 0 10002 - 0x10002\noutput=x\n");
+        try (TestGuest g = new TestGuest(kvm -> heat = Heat.start(kvm, plan, ClientMemory.PLAIN), "8b078b07f4")) {
             Regs r = new Regs();
             g.vcpu.getRegs(r);
             r.rdi = OBJECT;
@@ -140,5 +142,157 @@ class HeatTest {
         }
         assertThat(heat.summary())
                 .contains("0x10002 (0x10002) was never reached", "nokaslr", "only where a block of code begins");
+    }
+
+    /** Runs to HLT with RDI as given; the file's lines but for comments and members. */
+    private String lines(String plan, String knobs, String code, long rdi, Consumer<TestGuest> prepare)
+            throws IOException {
+        HeatPlan parsed = HeatPlan.parse(plan + "\noutput=x\n");
+        try (TestGuest g = new TestGuest(knobs, kvm -> heat = Heat.start(kvm, parsed, ClientMemory.PLAIN), code)) {
+            prepare.accept(g);
+            Regs r = new Regs();
+            g.vcpu.getRegs(r);
+            r.rdi = rdi;
+            g.vcpu.setRegs(r);
+            assertThat(g.vcpu.run(false)).isZero();
+            assertThat(g.vcpu.exit().value()).isInstanceOf(Exit.Halt.class);
+        }
+        StringWriter out = new StringWriter();
+        heat.write(out);
+        return out.toString()
+                .lines()
+                .filter(l -> !l.startsWith("#") && !l.startsWith("field"))
+                .collect(Collectors.joining("\n"));
+    }
+
+    private static final long VMCB = 0x31000;
+    private static final long L2 = 0x12000;
+
+    /** A hypervisor that runs a guest of its own for three exits by CPUID; the guest reads the object too. */
+    private static final String HYPERVISOR = "b9800000c0 0f32 0d00100000 0f30" // EFER.SVME
+            + "b9170101c0 31d2 b800000300 0f30" // VM_HSAVE_PA
+            + "be03000000 b800100300"
+            + "0f01d8" // vmrun
+            + "48ff4708" // inc qword [rdi+8]
+            + "488b1f" // mov rbx,[rdi]
+            + "488304257815030002" // over CPUID
+            + "ffce 75e9 f4";
+
+    private static void nested(TestGuest g) {
+        long v = g.hva + VMCB;
+        HostMemory.put32(v + 0x0c, 1 << 18); // CPUID
+        HostMemory.put32(v + 0x10, 1); // VMRUN
+        HostMemory.put32(v + 0x58, 1);
+        for (int segment = 0; segment < 6; segment++) {
+            boolean code = segment == 1;
+            HostMemory.put64(v + 0x400 + 16 * segment, 0xffff_ffff_0000_0000L | (code ? 0xa9b_0008L : 0xc93_0010L));
+        }
+        HostMemory.put64(v + 0x4d0, 0x1500); // EFER: SVME, LMA, LME
+        HostMemory.put64(v + 0x548, 0x20);
+        HostMemory.put64(v + 0x550, 0x1000);
+        HostMemory.put64(v + 0x558, 0x8000_0011L);
+        HostMemory.put64(v + 0x560, 0x400);
+        HostMemory.put64(v + 0x568, 0xffff_0ff0L);
+        HostMemory.put64(v + 0x570, 2);
+        HostMemory.put64(v + 0x578, L2);
+        HostMemory.put64(v + 0x668, 0x0007_0406_0007_0406L);
+        g.write(L2, "488b0f 0fa2 ebf9"); // mov rcx,[rdi]; cpuid; and again
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"tdp=on", "tdp=off"})
+    void anExitIsWhatTheHypervisorDoesFromVmexitToVmrunAndItsGuestIsNotCounted(String knob) throws IOException {
+        String plan = "type=16 t\nat=0 rdi 0 10000 - main\n";
+        String knobs = knob + "\nnested=on\ncpu.vendor=amd";
+        assertThat(lines(plan, knobs, HYPERVISOR, OBJECT, HeatTest::nested)).isEqualTo("""
+                type 16 1 t
+                3 0-7  # 3 0, 0 0,\s
+                6 8-15  # 3 3, 0 0,\s
+                exits 2 CPUID
+                set 2 0.0.0-7:1/0 0.0.8-15:1/1""");
+        // From behind the second exit on, whose own is the last and ends in no VMRUN.
+        assertThat(lines(plan + "from-exit=2", knobs, HYPERVISOR, OBJECT, HeatTest::nested)).isEqualTo("""
+                type 16 1 t
+                1 0-7  # 1 0, 0 0,\s
+                2 8-15  # 1 1, 0 0,\s""");
+        assertThat(lines(plan + "most-exits=1", knobs, HYPERVISOR, OBJECT, HeatTest::nested))
+                .endsWith("exits 1 CPUID\nset 1 0.0.0-7:1/0 0.0.8-15:1/1");
+    }
+
+    @Test
+    void typesThatLieInOneAnotherAreCountedEachAndTheirObjectsToldApart() throws IOException {
+        String plan = "type=16 outer\nat=0 rdi 0 10000 - main\ntype=8 inner\nat=1 rdi 8 10000 - main\nat=0 rdi 32 10000 - main\n";
+        String code = HYPERVISOR.replace("488b1f", "488b5f20").replace("75e9", "75e8"); // mov rbx,[rdi+32]
+        assertThat(lines(plan, "nested=on\ncpu.vendor=amd", code, OBJECT, HeatTest::nested)).isEqualTo("""
+                type 16 2 outer
+                3 0-7  # 3 0, 0 0,\s
+                6 8-15  # 3 3, 0 0,\s
+                type 8 1 inner
+                6 0-7  # 3 3, 0 0,\s
+                exits 2 CPUID
+                set 2 0.0.8-15:1/1 0.1.0-7:1/0 1.0.0-7:1/1""");
+    }
+
+    @Test
+    void anObjectEndsWhereThePlanSaysSo() throws IOException {
+        // mov eax,[rdi]; jmp to the next instruction, which is where it ends; mov eax,[rdi]
+        String plan = "type=8 t\nat=0 rdi 0 10000 - main\nat=-1 rdi 0 10004 - free\n";
+        assertThat(lines(plan, "", "8b07 eb00 8b07 f4", OBJECT, g -> {}))
+                .isEqualTo("type 8 1 t\n1 0-3  # 1 0, 0 0, ");
+    }
+
+    /** WRMSR of LSTAR, a jump, and the place, at 0x10010. */
+    private static String systemCallsAt(int lstar) {
+        return "b9820000c0 31d2 b8" + String.format("%08x", Integer.reverseBytes(lstar)) + "0f30 eb00 8b07 f4";
+    }
+
+    @Test
+    void aKernelThatMovedIsFoundByItsSystemCalls() throws IOException {
+        String plan = "type=8 t\nat=0 rdi 0 410010+ - main\nsystem-call=400100\n";
+        assertThat(lines(plan, "", systemCallsAt(0x100), OBJECT, g -> {})).endsWith("\n1 0-3  # 1 0, 0 0, ");
+        assertThat(lines(plan, "", systemCallsAt(0x180), OBJECT, g -> {})).isEqualTo("type 8 0 t");
+        assertThat(heat.summary()).contains("the guest's kernel is not the one whose symbols were given");
+        assertThat(lines(plan, "", "8b07f4", OBJECT, g -> {})).isEqualTo("type 8 0 t");
+        assertThat(heat.summary()).contains("no 64-bit Linux that was seen to start");
+    }
+
+    private static final String MODULE = "module-begins=10030\nmodule-ends=10038\noffsets=0 64 0 8 16\n";
+    /** Loads the module at 0x50000, calls 0x10040 with the object, and unloads the module. */
+    private static final String LOADS =
+            "4889fb bf00000500 e823000000 4889df e82b000000 bf00000500 e819000000 4889df e819000000 f4";
+
+    private static void module(TestGuest g) {
+        g.write(0x10030, "c3");
+        g.write(0x10038, "c3");
+        g.write(0x10040, "8b07 c3");
+        g.write(0x50000, "6d6f64");
+        HostMemory.put64(g.hva + 0x50040, 0x50100);
+        HostMemory.put64(g.hva + 0x50100, 0x50200);
+        HostMemory.put64(g.hva + 0x50108, 3);
+        HostMemory.put64(g.hva + 0x50110, 0x50400);
+        g.write(0x50400, "00 74616b6500 74616b652e3000"); // "", "take", "take.0"
+        symbol(g, 1, 1, 2, 0x10040);
+        symbol(g, 2, 6, 2, 0x20000);
+    }
+
+    private static void symbol(TestGuest g, int at, int name, int type, long value) {
+        HostMemory.put64(g.hva + 0x50200 + 24 * at, name | (long) type << 32);
+        HostMemory.put64(g.hva + 0x50208 + 24 * at, value);
+    }
+
+    @Test
+    void functionsOfAModuleAreFoundWhenItIsLoaded() throws IOException {
+        String plan = "type=8 t\nat=0 rdi 0 0 mod take\n" + MODULE;
+        assertThat(lines(plan, "", LOADS, OBJECT, HeatTest::module)).isEqualTo("type 8 1 t\n2 0-3  # 2 0, 0 0, ");
+        assertThat(heat.summary()).contains("1 object of t", "module mod was unloaded during the run");
+        lines("type=8 t\nat=0 rdi 0 0 mod tak\n" + MODULE, "", LOADS, OBJECT, HeatTest::module);
+        assertThat(heat.summary()).contains("no t was seen", "module mod has no function tak:");
+        lines("type=8 t\nat=0 rdi 0 0 mod take\n" + MODULE, "", LOADS, OBJECT, g -> {
+            module(g);
+            symbol(g, 1, 6, 2, 0x10040);
+        });
+        assertThat(heat.summary()).contains("module mod has no function take, but take.0");
+        lines("type=8 t\nat=0 rdi 0 0 other take\n" + MODULE, "", LOADS, OBJECT, HeatTest::module);
+        assertThat(heat.summary()).contains("module other was not loaded during the run");
     }
 }

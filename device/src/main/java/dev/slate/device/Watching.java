@@ -40,7 +40,7 @@ final class Watching {
         String plan = Native.environment("SLATE_HEAT");
         if (plan != null) {
             heatPlan = HeatPlan.parse(plan);
-            heat = Heat.start(kvm, heatPlan);
+            heat = Heat.start(kvm, heatPlan, new Copies());
         }
         String port = Native.environment("SLATE_GDB");
         if (port != null) {

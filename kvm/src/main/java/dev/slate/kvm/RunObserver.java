@@ -31,6 +31,18 @@ public interface RunObserver {
      */
     void exited(Cpu cpu, int code, int outcome);
 
+    /** VMRUN has taken the state of the guest's own guest: what runs next is that guest. */
+    default void nestedEntered() {}
+
+    /**
+     * #VMEXIT to the guest, who is a hypervisor: what runs next is the instruction behind its VMRUN. Not told of a VMRUN that was refused.
+     *
+     * @param code a {@link dev.slate.cpu.SvmExit}
+     * @param info1 EXITINFO1
+     * @param rcx of the guest's guest: which MSR
+     */
+    default void nestedLeft(int code, long info1, long rcx) {}
+
     /** The vCPU is gone. */
     void close();
 }

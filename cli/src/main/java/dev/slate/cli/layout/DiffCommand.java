@@ -6,12 +6,15 @@ import dev.slate.layout.LayoutSource;
 import dev.slate.layout.compare.DiffText;
 import dev.slate.layout.compare.SourceDiff;
 import dev.slate.layout.compare.TypeDiff;
+import dev.slate.layout.density.HeatFile;
 import dev.slate.layout.text.Json;
 import java.io.PrintStream;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -53,6 +56,12 @@ final class DiffCommand implements Callable<Integer> {
             defaultValue = "64",
             description = "Processors of the machine whose slabs are computed (default: ${DEFAULT-VALUE}).")
     private int cpus;
+
+    @Option(
+            names = "--heat",
+            paramLabel = "FILE",
+            description = "What slate heat wrote: say how many lines an exit touches in both.")
+    private @Nullable Path heat;
 
     @Mixin
     private FileOptions files = new FileOptions();
@@ -109,6 +118,12 @@ final class DiffCommand implements Callable<Integer> {
         DiffText text = new DiffText(diff, alignment, cpus);
         if (files.json()) json.add(text.json());
         else out.append(text.text()).append(types.size() == 1 ? "" : "\n");
+        if (heat != null && !files.json()) {
+            HeatFile counts = HeatFile.read(heat);
+            if (always || counts.type(name) >= 0) {
+                out.append(HeatCommand.compare(counts, heat.toString(), name, old, now, files.lineSize()));
+            }
+        }
         return diff.any();
     }
 }

@@ -23,6 +23,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Turns the options of {@code slate heat}, lines NAME=VALUE on standard input, into what the part inside the client knows nothing of:
@@ -35,6 +36,12 @@ public final class HeatPlanMain {
 
     private static final Pattern SYMBOL_LINE = Pattern.compile("([0-9a-fA-F]{1,16}) [a-zA-Z?] (\\S+)(\\s.*)?");
     private static final int FUNCTION = 2;
+
+    /** Functions of Linux: where system calls begin, and where a module has its symbols and is about to run, or goes. */
+    private static final String SYSTEM_CALL = "entry_SYSCALL_64";
+
+    private static final String MODULE_BEGINS = "do_init_module";
+    private static final String MODULE_ENDS = "free_module";
 
     private HeatPlanMain() {}
 
@@ -55,73 +62,195 @@ public final class HeatPlanMain {
 
     /** @throws IllegalArgumentException an option is missing or wrong */
     static String plan(String options) {
-        String types = null;
-        String type = null;
-        String symbols = null;
-        String output = null;
-        Path base = null;
-        List<String> places = new ArrayList<>();
+        return new HeatPlanMain().text(options);
+    }
+
+    private final List<String> typeFiles = new ArrayList<>();
+    private final List<Wanted> wanted = new ArrayList<>();
+    private final List<String> ends = new ArrayList<>();
+    private @Nullable String symbols;
+    private @Nullable String output;
+    private @Nullable Path base;
+    private long fromExit;
+    private long mostExits = 10_000;
+    private @Nullable Map<String, SortedSet<Long>> functions;
+    private boolean modules;
+
+    /** A type, and where its objects are learnt. */
+    private record Wanted(String name, String file, List<String> places) {}
+
+    private String text(String options) {
         for (String line : options.lines().toList()) {
             int eq = line.indexOf('=');
             if (eq < 0) throw new IllegalArgumentException("an option's value has more than one line: " + line);
+            String name = line.substring(0, eq);
             String value = line.substring(eq + 1);
-            if (value.isBlank()) throw new IllegalArgumentException("--" + line.substring(0, eq) + " is empty");
-            switch (line.substring(0, eq)) {
-                case "types" -> types = value;
-                case "type" -> type = value;
+            if (value.isBlank()) throw new IllegalArgumentException("--" + name + " is empty");
+            switch (name) {
+                case "types" -> typeFiles.add(value);
+                case "type" -> wanted.add(new Wanted(value, typeFiles.isEmpty() ? "" : typeFiles.getLast(), new ArrayList<>()));
                 case "symbols" -> symbols = value;
                 case "output" -> output = value;
                 case "base" -> base = Path.of(value);
-                default -> places.add(value);
+                case "until" -> ends.add(value);
+                case "from-exit" -> fromExit = number(name, value, 0);
+                case "most-exits" -> mostExits = number(name, value, 1);
+                default -> {
+                    if (wanted.isEmpty())
+                        throw new IllegalArgumentException("--at " + value
+                                + ": the type whose objects are learnt there is named before it, --type TYPE --at "
+                                + value);
+                    wanted.getLast().places.add(value);
+                }
             }
         }
-        if (types == null || type == null || places.isEmpty()) {
-            throw new IllegalArgumentException(
-                    "--types FILE, --type TYPE and --at FUNCTION:REGISTER say what is counted; "
-                            + (types == null ? "--types" : type == null ? "--type" : "--at") + " is missing");
+        String missing = typeFiles.isEmpty()
+                ? "--types"
+                : wanted.isEmpty() ? "--type" : wanted.stream().anyMatch(w -> w.places.isEmpty()) ? "--at" : null;
+        if (missing != null) {
+            throw new IllegalArgumentException("--types FILE, --type TYPE and --at FUNCTION:REGISTER say what is counted; "
+                    + missing + " is missing"
+                    + (wanted.size() > 1
+                            ? " for type "
+                                    + wanted.stream()
+                                            .filter(w -> w.places.isEmpty())
+                                            .map(Wanted::name)
+                                            .findFirst()
+                                            .orElse("")
+                            : ""));
         }
         StringBuilder plan = new StringBuilder();
-        LayoutFiles.Options how = new LayoutFiles.Options(null, base, 64, LayoutFiles.Options.DEFAULT.threads());
-        try (LayoutSource source = LayoutFiles.open(types, how)) {
-            Aggregate aggregate = FileOptions.need(source, type);
-            if (!aggregate.sizeKnown() || aggregate.size() == 0 || aggregate.definition() == null) {
-                throw new LayoutException(types, type + " has no bytes that could be counted");
-            }
-            plan.append("type=").append(FileOptions.bare(type)).append('\n');
-            plan.append("size=").append(aggregate.size()).append('\n');
-            for (Flat f : Flat.deep(aggregate)) {
-                plan.append("field=").append(f.offset()).append(' ').append(f.end() - f.offset());
-                plan.append(' ').append(f.path()).append('\n');
+        StringBuilder places = new StringBuilder();
+        for (int i = 0; i < wanted.size(); i++) {
+            Wanted w = wanted.get(i);
+            String from = w.file.isEmpty() ? typeFiles.getFirst() : w.file;
+            try (LayoutSource source = types(from)) {
+                Aggregate aggregate = FileOptions.need(source, w.name);
+                if (!aggregate.sizeKnown() || aggregate.size() == 0 || aggregate.definition() == null) {
+                    throw new LayoutException(from, w.name + " has no bytes that could be counted");
+                }
+                plan.append("type=").append(aggregate.size()).append(' ');
+                plan.append(FileOptions.bare(w.name)).append('\n');
+                for (Flat f : Flat.deep(aggregate)) {
+                    plan.append("field=").append(f.offset()).append(' ').append(f.end() - f.offset());
+                    plan.append(' ').append(f.path()).append('\n');
+                }
+                for (String place : w.places) places.append(place(i, place, source));
             }
         }
-        Path file = Path.of(output == null ? FileOptions.bare(type) + ".heat" : output)
+        for (String place : ends) places.append(place(-1, place, null));
+        plan.append(places);
+        if (functions != null && functions.containsKey(SYSTEM_CALL)) {
+            plan.append("system-call=").append(hex(function(functions, symbolFile(), SYSTEM_CALL))).append('\n');
+        }
+        if (modules) kernel(plan);
+        plan.append("from-exit=").append(fromExit).append('\n');
+        plan.append("most-exits=").append(mostExits).append('\n');
+        Path file = Path.of(output == null ? FileOptions.bare(wanted.getFirst().name) + ".heat" : output)
                 .toAbsolutePath();
         Path folder = file.getParent();
         if (Files.isDirectory(file) || folder == null || !Files.isWritable(Files.exists(file) ? file : folder)) {
             throw new IllegalArgumentException("--output " + file + ": that file can't be written");
         }
-        plan.append("output=").append(file).append('\n');
-        Map<String, SortedSet<Long>> functions = null;
-        String from = symbols == null ? types : symbols;
-        for (String place : places) {
-            int colon = place.lastIndexOf(':');
-            String name = colon < 0 ? place : place.substring(0, colon);
-            String register = place.substring(colon + 1);
-            if (colon <= 0 || !REGISTERS.contains(register)) {
-                throw new IllegalArgumentException("--at " + place
-                        + ": FUNCTION:REGISTER is wanted, with a 64-bit register, for instance kvm_vcpu_reset:rdi");
-            }
-            long address;
-            if (name.startsWith("0x")) {
-                address = address(place, name.substring(2));
-            } else {
-                if (functions == null) functions = functions(from);
-                address = function(functions, from, name);
-            }
-            plan.append("at=").append(Long.toHexString(address)).append(' ').append(register);
-            plan.append(' ').append(name).append('\n');
+        return plan.append("output=").append(file).append('\n').toString();
+    }
+
+    private LayoutSource types(String file) {
+        return LayoutFiles.open(
+                file, new LayoutFiles.Options(null, base, 64, LayoutFiles.Options.DEFAULT.threads()));
+    }
+
+    private static long number(String option, String value, long least) {
+        try {
+            long number = Long.parseLong(value);
+            if (number >= least) return number;
+        } catch (NumberFormatException e) {
+            // Said below.
         }
-        return plan.toString();
+        throw new IllegalArgumentException("--" + option + " " + value + ": a number from " + least + " on is wanted");
+    }
+
+    private String symbolFile() {
+        return symbols == null ? typeFiles.getFirst() : symbols;
+    }
+
+    private Map<String, SortedSet<Long>> needFunctions() {
+        Map<String, SortedSet<Long>> known = functions;
+        if (known == null) {
+            known = functions(symbolFile());
+            functions = known;
+        }
+        return known;
+    }
+
+    private static String hex(long address) {
+        return Long.toHexString(address);
+    }
+
+    /** The line of {@code [MODULE:]FUNCTION:REGISTER[+N | +TYPE.MEMBER]}. */
+    private String place(int type, String place, @Nullable LayoutSource source) {
+        String option = type < 0 ? "--until " : "--at ";
+        int colon = place.lastIndexOf(':');
+        int plus = place.indexOf('+', Math.max(colon, 0));
+        String name = colon < 0 ? place : place.substring(0, colon);
+        String register = place.substring(colon + 1, plus < 0 ? place.length() : plus);
+        if (colon <= 0 || !REGISTERS.contains(register) || plus >= 0 && source == null) {
+            throw new IllegalArgumentException(option + place
+                    + ": FUNCTION:REGISTER is wanted, with a 64-bit register, for instance kvm_vcpu_reset:rdi");
+        }
+        long offset = plus < 0 || source == null ? 0 : offset(place, place.substring(plus + 1), source);
+        String head = "at=" + type + ' ' + register + ' ' + offset + ' ';
+        int split = name.indexOf(':');
+        if (split >= 0) {
+            modules = true;
+            return head + "0 " + name.substring(0, split).replace('-', '_') + ' ' + name.substring(split + 1) + '\n';
+        }
+        if (name.startsWith("0x")) return head + hex(address(place, name.substring(2))) + " - " + name + '\n';
+        return head + hex(function(needFunctions(), symbolFile(), name)) + "+ - " + name + '\n';
+    }
+
+    /** N, or where TYPE has its MEMBER. */
+    private static long offset(String place, String text, LayoutSource source) {
+        if (!text.isEmpty() && text.chars().allMatch(c -> c >= '0' && c <= '9')) return number("at", text, 0);
+        int dot = text.indexOf('.');
+        if (dot <= 0) {
+            throw new IllegalArgumentException("--at " + place + ": behind the + a number of bytes or TYPE.MEMBER is wanted");
+        }
+        String member = text.substring(dot + 1);
+        return Flat.deep(FileOptions.need(source, text.substring(0, dot))).stream()
+                .filter(f -> f.path().equals(member))
+                .findFirst()
+                .orElseThrow(() -> new LayoutException(
+                        source.name(), text.substring(0, dot) + " has no member " + member))
+                .offset();
+    }
+
+    /** How the part in the client finds modules: functions through which they come and go, and members of their descriptions. */
+    private void kernel(StringBuilder plan) {
+        Map<String, SortedSet<Long>> all = needFunctions();
+        for (String name : List.of(SYSTEM_CALL, MODULE_BEGINS, MODULE_ENDS)) {
+            if (!all.containsKey(name)) {
+                throw new LayoutException(
+                        symbolFile(),
+                        "lacks " + name + ", by which the guest's kernel and its modules are found: give the symbols of all"
+                                + " of the kernel as --symbols, its System.map or what its /proc/kallsyms says");
+            }
+        }
+        plan.append("module-begins=").append(hex(function(all, symbolFile(), MODULE_BEGINS))).append('\n');
+        plan.append("module-ends=").append(hex(function(all, symbolFile(), MODULE_ENDS))).append('\n');
+        String from = base == null ? typeFiles.getFirst() : base.toString();
+        try (LayoutSource source = LayoutFiles.open(from, LayoutFiles.Options.DEFAULT)) {
+            plan.append("offsets=");
+            for (String member : List.of(
+                    "module.name",
+                    "module.kallsyms",
+                    "mod_kallsyms.symtab",
+                    "mod_kallsyms.num_symtab",
+                    "mod_kallsyms.strtab")) {
+                plan.append(offset(member, member, source)).append(' ');
+            }
+        }
+        plan.setCharAt(plan.length() - 1, '\n');
     }
 
     private static long address(String place, String digits) {
@@ -144,7 +273,7 @@ public final class HeatPlanMain {
                     "has no function " + name
                             + (parts.isEmpty() ? "" : "; it has " + String.join(", ", parts))
                             + ". The compiler may have put it into its callers: name one of those; a loadable module's"
-                            + " function is named by its address, --at 0x...:REGISTER, from the guest's /proc/kallsyms");
+                            + " function is named with the module, --at MODULE:FUNCTION:REGISTER");
         }
         if (found.size() > 1) {
             List<String> all =
@@ -166,8 +295,8 @@ public final class HeatPlanMain {
                 if (elf.relocatable()) {
                     throw new LayoutException(
                             file,
-                            "is not linked, so its functions have no addresses: give --symbols, or an address from the"
-                                    + " guest's /proc/kallsyms, --at 0x...:REGISTER");
+                            "is not linked, so its functions have no addresses: name the module,"
+                                    + " --at MODULE:FUNCTION:REGISTER, and give the kernel's symbols as --symbols");
                 }
                 for (ElfFile.Symbol s : elf.symbols()) {
                     if (s.section() != 0 && s.type() <= FUNCTION && !s.name().isEmpty())

@@ -28,7 +28,8 @@ import picocli.CommandLine.Spec;
             PackCommand.class,
             SizeCommand.class,
             BloatCommand.class,
-            CheckCommand.class
+            CheckCommand.class,
+            HeatCommand.class
         },
         synopsisSubcommandLabel = "COMMAND")
 public final class LayoutCommand implements Runnable {

@@ -16,6 +16,11 @@ public final class LayoutMain {
         System.exit(run(arguments));
     }
 
+    /** As the user says it. */
+    private static String name(String command) {
+        return command.equals("heat") ? "slate heat report" : "slate layout " + command;
+    }
+
     static int run(String... arguments) {
         Object command = switch (arguments.length == 0 ? "" : arguments[0]) {
             case "show" -> new ShowCommand();
@@ -25,11 +30,12 @@ public final class LayoutMain {
             case "size" -> new SizeCommand();
             case "bloat" -> new BloatCommand();
             case "check" -> new CheckCommand();
+            case "heat" -> new HeatCommand();
             default -> new LayoutCommand();
         };
         boolean one = !(command instanceof LayoutCommand);
         return HelpOption.addTo(new CommandLine(command))
-                .setCommandName(one ? "slate layout " + arguments[0] : "slate layout")
+                .setCommandName(one ? name(arguments[0]) : "slate layout")
                 .setParameterExceptionHandler((exception, given) -> {
                     CommandLine line = exception.getCommandLine();
                     line.getErr().println("slate: " + exception.getMessage());

@@ -1,18 +1,23 @@
 package dev.slate.cli.layout;
 
 import dev.slate.layout.Aggregate;
+import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
 import dev.slate.layout.compare.DiffText;
 import dev.slate.layout.compare.TypeDiff;
+import dev.slate.layout.density.HeatFile;
 import dev.slate.layout.pack.Packer;
 import dev.slate.layout.text.Json;
 import dev.slate.layout.text.LayoutJson;
 import dev.slate.layout.text.PaholeText;
 import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -47,7 +52,8 @@ final class PackCommand implements Callable<Integer> {
             names = "--hot",
             paramLabel = "MEMBER",
             split = ",",
-            description = "Members that should share as few lines as possible.")
+            description = "Members that should share as few lines as possible; or a file of slate heat's, for those that at least half of"
+                    + " the exits of some reason touch.")
     private List<String> hot = List.of();
 
     @Option(
@@ -66,7 +72,19 @@ final class PackCommand implements Callable<Integer> {
             PrintStream out = FileOptions.out();
             try (LayoutSource source = files.open(file)) {
                 Aggregate now = FileOptions.need(source, type);
-                Packer.Wish wish = new Packer.Wish(keepGroups, new LinkedHashSet<>(hot), files.lineSize());
+                HeatFile heat = hot.size() == 1 && Files.isRegularFile(Path.of(hot.getFirst()))
+                        ? HeatFile.read(Path.of(hot.getFirst()))
+                        : null;
+                Set<String> members = heat == null
+                        ? new LinkedHashSet<>(hot)
+                        : HeatCommand.table(heat, hot.getFirst(), type, null, files.lineSize())
+                                .hot(HeatCommand.ENOUGH);
+                if (heat != null && members.isEmpty()) {
+                    throw new LayoutException(
+                            hot.getFirst(),
+                            "has no reason with " + HeatCommand.ENOUGH + " exits or more that touch " + type);
+                }
+                Packer.Wish wish = new Packer.Wish(keepGroups, members, files.lineSize());
                 Packer.Proposal proposal = Packer.pack(now, wish);
                 DiffText diff = new DiffText(new TypeDiff(now, proposal.aggregate(), files.lineSize()), 0, cpus);
                 if (files.json()) {
@@ -88,6 +106,10 @@ final class PackCommand implements Callable<Integer> {
                     for (String note : proposal.notes())
                         out.append("note: ").append(note).append('\n');
                     out.append(diff.text());
+                    if (heat != null) {
+                        out.append(HeatCommand.compare(
+                                heat, hot.getFirst(), type, now, proposal.aggregate(), files.lineSize()));
+                    }
                 }
             }
             out.flush();

@@ -56,11 +56,11 @@ final class HeatPlanTest {
         Ran ran = plan("types=t", "type=struct t", "symbols=map", "at=take:rdi", "at=0x2a:r15", "output=counts");
         assertThat(ran.err()).isEmpty();
         assertThat(ran.out())
-                .contains("type=t\nsize=8\nfield=0 4 a\n", "field=4 1 in.b\n", "field=5 1 in.c\n")
-                .endsWith("output=" + folder.toRealPath().resolve("counts")
-                        + "\nat=ffffffff81000010 rdi take\nat=2a r15 0x2a\n");
+                .contains("type=8 t\nfield=0 4 a\n", "field=4 1 in.b\n", "field=5 1 in.c\n")
+                .contains("\nat=0 rdi 0 ffffffff81000010+ - take\nat=0 r15 0 2a - 0x2a\n")
+                .endsWith("output=" + folder.toRealPath().resolve("counts") + "\n");
         // Without a System.map the file's own symbols serve.
-        assertThat(plan("types=t", "type=t", "at=take:rsi").out()).containsPattern("\nat=[0-9a-f]+ rsi take\n$");
+        assertThat(plan("types=t", "type=t", "at=take:rsi").out()).containsPattern("\nat=0 rsi 0 [0-9a-f]+\\+ - take\n");
     }
 
     @Test

@@ -91,7 +91,11 @@ final class NestedExits {
 
     /** To the hypervisor. True, for its callers. */
     static boolean leave(VcpuRun run, Cpu cpu, int exit, long info1, long info2, long nextRip, long event) {
+        long rcx = run.s.gpr[CpuState.RCX];
         run.vcpu.nested.exit(exit, info1, info2, nextRip, event);
+        if (run.observer != null) {
+            run.observer.nestedLeft(exit, info1, rcx);
+        }
         cpu.debug.pending = 0;
         if ((run.s.flagsSystem & CpuState.TF) != 0) {
             // The hypervisor single-steps over its VMRUN.
@@ -118,6 +122,9 @@ final class NestedExits {
                 }
                 if (nested.active()) {
                     cpu.debug.pending = 0;
+                    if (run.observer != null) {
+                        run.observer.nestedEntered();
+                    }
                 } else if ((run.s.flagsSystem & CpuState.TF) != 0) {
                     cpu.debug.pending = DR6_BS;
                     run.events.trapsVoid = false;

@@ -44,7 +44,7 @@ public final class VcpuRun {
     private final VcpuMmu mmu;
 
     /** Null in an ordinary run. */
-    private final @Nullable RunObserver observer;
+    final @Nullable RunObserver observer;
 
     /** A {@link Completion}. */
     int completion = Completion.NONE;

@@ -1,17 +1,19 @@
 package dev.slate.layout.density;
 
+import dev.slate.layout.Aggregate;
 import dev.slate.layout.Flat;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.elf.Trouble;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
 /**
  * How often each byte of a type is used. The file has one line for each place: {@code COUNT OFFSET}, {@code COUNT FIRST-LAST} (bytes, last one
- * included, decimal or 0x), or {@code COUNT MEMBER} with the member's path. A {@code #} starts a comment.
+ * included, decimal or 0x), or {@code COUNT MEMBER} with the member's path. A {@code #} starts a comment. Or it is a {@link HeatFile}.
  */
 public final class Heat {
     private final double[] counts;
@@ -33,7 +35,8 @@ public final class Heat {
         }
     }
 
-    static Heat parse(String file, List<String> lines, Density density) {
+    static Heat parse(String file, List<String> given, Density density) {
+        List<String> lines = HeatFile.is(given) ? section(file, given, density.aggregate()) : given;
         double[] counts = new double[(int) density.aggregate().size()];
         List<Flat> all = Flat.deep(density.aggregate());
         for (int n = 1; n <= lines.size(); n++) {
@@ -78,6 +81,28 @@ public final class Heat {
             for (long at = first; at <= last; at++) counts[(int) at] += count;
         }
         return new Heat(counts);
+    }
+
+    /** The places of one of the types that {@code slate heat} counted; the other lines are empty. */
+    private static List<String> section(String file, List<String> lines, Aggregate aggregate) {
+        HeatFile all = HeatFile.parse(file, lines);
+        String name = String.valueOf(aggregate.qualifiedName());
+        int wanted = all.type(name);
+        if (wanted < 0) throw new LayoutException(file, "has no counts for " + name + ", but for " + all.names());
+        if (all.types().get(wanted).size() != aggregate.size()) {
+            throw new LayoutException(
+                    file,
+                    "counted a " + name + " of " + all.types().get(wanted).size() + " bytes, and this one has "
+                            + aggregate.size() + ": `slate heat report --as` lays counts over another layout");
+        }
+        List<String> kept = new ArrayList<>();
+        int type = -1;
+        for (String line : lines) {
+            if (line.startsWith("type ")) type++;
+            boolean place = !line.isEmpty() && Character.isDigit(line.charAt(0)) && type == wanted;
+            kept.add(place ? line : "");
+        }
+        return kept;
     }
 
     /** From 0, never used, to 9, used as often as the hottest byte or nearly; each step is a factor. */

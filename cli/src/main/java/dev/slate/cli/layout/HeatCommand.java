@@ -1,0 +1,241 @@
+package dev.slate.cli.layout;
+
+import dev.slate.layout.Aggregate;
+import dev.slate.layout.LayoutException;
+import dev.slate.layout.LayoutSource;
+import dev.slate.layout.density.Density;
+import dev.slate.layout.density.DensitySvg;
+import dev.slate.layout.density.Heat;
+import dev.slate.layout.density.HeatFile;
+import dev.slate.layout.density.HeatTable;
+import dev.slate.layout.text.Json;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Tells what exits touched, from a file of {@code slate heat}'s. */
+@Command(
+        name = "heat",
+        hidden = true,
+        sortOptions = false,
+        description = {
+            "Shows what slate heat counted: for each exit reason and type the members and cache lines that an exit reads, writes and touches,"
+                    + " and its accesses, as medians over the exits. Lines are counted from the beginning of each object, as layouts show"
+                    + " them. With --as the same accesses are laid over two layouts, member by member of the same name.",
+            "",
+            "Exit status: 0, 2 for a wrong option, 3 if a file cannot be read or lacks what was named.",
+            ""
+        },
+        footer = {"", "example: slate heat report exits.heat --as before.o after.o --type kvm_vcpu"})
+final class HeatCommand implements Callable<Integer> {
+    /** Reasons with fewer exits than this are left out. */
+    static final long ENOUGH = 100;
+
+    @Parameters(index = "0", paramLabel = "FILE")
+    private Path file = Path.of("");
+
+    @Option(names = "--type", paramLabel = "TYPE", description = "Only this type; may be repeated.")
+    private List<String> types = List.of();
+
+    @Option(
+            names = "--as",
+            arity = "2",
+            paramLabel = "LAYOUT",
+            description = "Two files with the types: what an exit touches in each.")
+    private List<String> as = List.of();
+
+    @Option(
+            names = "--least",
+            paramLabel = "N",
+            defaultValue = "100",
+            description = "Leave out reasons with fewer exits (default: ${DEFAULT-VALUE}).")
+    private long least;
+
+    @Option(
+            names = "--html",
+            paramLabel = "FILE",
+            description = "Write the table as a page; with --from, the coloured picture of each type too.")
+    private @Nullable Path html;
+
+    @Option(names = "--from", paramLabel = "FILE", description = "Where the types are described, for the pictures.")
+    private @Nullable String from;
+
+    @Mixin
+    private FileOptions files = new FileOptions();
+
+    @Override
+    public Integer call() {
+        return LayoutCommand.guarded(() -> {
+            HeatFile heat = HeatFile.read(file);
+            List<String> names = types.isEmpty()
+                    ? heat.types().stream().map(HeatFile.Counted::name).toList()
+                    : types;
+            PrintStream out = FileOptions.out();
+            if (!as.isEmpty()) {
+                laidOver(heat, names, out);
+            } else if (files.json()) {
+                out.append(Json.write(tree(heat, names)));
+            } else {
+                out.append(text(heat, names));
+            }
+            if (html != null) Files.writeString(html, page(heat, names));
+            out.flush();
+            return 0;
+        });
+    }
+
+    /** @param onto null: the layout that was counted */
+    static HeatTable table(HeatFile heat, String file, String type, @Nullable Aggregate onto, int lineSize) {
+        int number = heat.type(FileOptions.bare(type));
+        if (number < 0) {
+            throw new LayoutException(file, "has no counts for " + type + ", but for " + heat.names());
+        }
+        return new HeatTable(heat, number, onto, lineSize);
+    }
+
+    static String compare(
+            HeatFile heat, String file, String type, Aggregate before, Aggregate after, int lineSize) {
+        return HeatTable.compare(
+                table(heat, file, type, before, lineSize), table(heat, file, type, after, lineSize), ENOUGH);
+    }
+
+    private void laidOver(HeatFile heat, List<String> names, PrintStream out) {
+        List<Object> json = new ArrayList<>();
+        try (LayoutSource before = files.open(as.getFirst())) {
+            files.anotherBuild();
+            try (LayoutSource after = files.open(as.getLast())) {
+                for (String name : names) {
+                    HeatTable old = table(heat, file.toString(), name, FileOptions.need(before, name), files.lineSize());
+                    HeatTable now = table(heat, file.toString(), name, FileOptions.need(after, name), files.lineSize());
+                    if (files.json()) {
+                        Map<String, Object> tree = new LinkedHashMap<>();
+                        tree.put("type", name);
+                        tree.put("before", rows(old));
+                        tree.put("after", rows(now));
+                        tree.put("without_counterpart", List.copyOf(now.lost()));
+                        json.add(tree);
+                    } else {
+                        out.append(HeatTable.compare(old, now, least));
+                    }
+                }
+            }
+        }
+        if (files.json()) out.append(Json.write(json));
+    }
+
+    private String text(HeatFile heat, List<String> names) {
+        StringBuilder out = new StringBuilder();
+        for (String name : names) {
+            HeatTable table = table(heat, file.toString(), name, null, files.lineSize());
+            HeatFile.Counted counted = heat.types().get(heat.type(FileOptions.bare(name)));
+            out.append(String.format(
+                    Locale.ROOT,
+                    "%s, %d bytes, %d lines, objects: %d; medians of an exit%n",
+                    name,
+                    counted.size(),
+                    (counted.size() + files.lineSize() - 1) / files.lineSize(),
+                    counted.objects()));
+            out.append("  reason                exits  fields: read written either  lines: read written either  accesses\n");
+            for (HeatTable.Row r : table.rows()) {
+                if (r.exits() < least) continue;
+                out.append(String.format(
+                        Locale.ROOT,
+                        "  %-20s %6d  %12d %7d %6d  %11d %7d %6d  %8d%n",
+                        r.reason(),
+                        r.exits(),
+                        r.fieldsRead(),
+                        r.fieldsWritten(),
+                        r.fields(),
+                        r.linesRead(),
+                        r.linesWritten(),
+                        r.lines(),
+                        r.accesses()));
+            }
+        }
+        return out.toString();
+    }
+
+    private List<Object> rows(HeatTable table) {
+        List<Object> rows = new ArrayList<>();
+        for (HeatTable.Row r : table.rows()) {
+            if (r.exits() < least) continue;
+            Map<String, Object> row = new LinkedHashMap<>();
+            row.put("reason", r.reason());
+            row.put("exits", r.exits());
+            row.put("fields_read", r.fieldsRead());
+            row.put("fields_written", r.fieldsWritten());
+            row.put("fields", r.fields());
+            row.put("lines_read", r.linesRead());
+            row.put("lines_written", r.linesWritten());
+            row.put("lines", r.lines());
+            row.put("accesses", r.accesses());
+            rows.add(row);
+        }
+        return rows;
+    }
+
+    private List<Object> tree(HeatFile heat, List<String> names) {
+        List<Object> all = new ArrayList<>();
+        for (String name : names) {
+            HeatFile.Counted counted = heat.types().get(Math.max(0, heat.type(FileOptions.bare(name))));
+            Map<String, Object> tree = new LinkedHashMap<>();
+            tree.put("type", name);
+            tree.put("size", counted.size());
+            tree.put("objects", counted.objects());
+            tree.put("exits", rows(table(heat, file.toString(), name, null, files.lineSize())));
+            all.add(tree);
+        }
+        return all;
+    }
+
+    private String page(HeatFile heat, List<String> names) {
+        StringBuilder out = new StringBuilder("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n");
+        out.append("<title>What an exit touches</title>\n");
+        out.append("<style>body{font-family:system-ui,sans-serif}td,th{padding:0 .6em;text-align:right}</style>\n");
+        for (String name : names) {
+            out.append("<h2>").append(escape(name)).append("</h2>\n<table><tr><th>reason<th>exits<th>fields read<th>written");
+            out.append("<th>either<th>lines read<th>written<th>either<th>accesses</tr>\n");
+            for (HeatTable.Row r : table(heat, file.toString(), name, null, files.lineSize()).rows()) {
+                if (r.exits() < least) continue;
+                out.append("<tr><td>").append(escape(r.reason()));
+                for (long n : new long[] {
+                    r.exits(),
+                    r.fieldsRead(),
+                    r.fieldsWritten(),
+                    r.fields(),
+                    r.linesRead(),
+                    r.linesWritten(),
+                    r.lines(),
+                    r.accesses()
+                }) out.append("<td>").append(n);
+                out.append("</tr>\n");
+            }
+            out.append("</table>\n");
+            if (from != null) out.append(picture(name));
+        }
+        return out.append("</html>\n").toString();
+    }
+
+    private String picture(String name) {
+        try (LayoutSource source = files.open(String.valueOf(from))) {
+            if (source.find(name) == null) return "";
+            Density density = new Density(FileOptions.need(source, name), false, true);
+            return new DensitySvg(density, Heat.read(file, density), files.lineSize()).svg();
+        }
+    }
+
+    private static String escape(String text) {
+        return text.replace("&", "&amp;").replace("<", "&lt;");
+    }
+}
