@@ -8,6 +8,7 @@
 #   busybox       Debian's static busybox
 #   kvm-host      a folder: the cloud kernel as vmlinuz, and its modules of KVM for AMD's processors
 #   nested-initrd a first root file system with these modules and a few of KVM's selftests, which must be built; of ./nested-init
+#   exits-initrd  a first root file system with these modules and ./exits, a hypervisor's load for `slate heat`; needs cc and a static libc
 #   initrd        a first root file system for Linux, of busybox and ./init
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
@@ -101,6 +102,7 @@ qemu | npm | msb) ;; # links: looked up each time
   if [ -e "$folder/$part" ]; then
     case $part in
     initrd) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
+    exits-initrd) [ -z "$(find "$here/exits" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     nested-initrd) [ -z "$(find "$here/nested-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     *) exit 0 ;;
     esac
@@ -172,6 +174,19 @@ kvm-host)
     mv "$module" "$work/kvm-host/"
   done
   done_with "$work/kvm-host"
+  ;;
+exits-initrd)
+  have cc || cannot "cc is missing: apt-get install gcc libc6-dev"
+  another busybox
+  another kvm-host
+  mkdir -p "$work"
+  cc -O2 -Wall -Wextra -static -o "$work/exits" "$here/exits/exits.c" >&2 || cannot "cc could not build $here/exits/exits.c"
+  set -- init="$here/exits/init" bin/busybox="$folder/busybox" bin/exits="$work/exits"
+  for name in irqbypass kvm kvm-amd; do
+    set -- "$@" lib/$name.ko="$folder/kvm-host/$name.ko"
+  done
+  sh "$here/cpio.sh" "$@" >"$work/exits-initrd"
+  done_with "$work/exits-initrd"
   ;;
 nested-initrd)
   selftests=$folder/../../selftests

@@ -96,10 +96,11 @@ public final class HeatPlanMain {
                 case "from-exit" -> fromExit = number(name, value, 0);
                 case "most-exits" -> mostExits = number(name, value, 1);
                 default -> {
-                    if (wanted.isEmpty())
+                    if (wanted.isEmpty()) {
                         throw new IllegalArgumentException("--at " + value
-                                + ": the type whose objects are learnt there is named before it, --type TYPE --at "
+                                + ": --type is missing; the type whose objects are learnt there is named before it, --type TYPE --at "
                                 + value);
+                    }
                     wanted.getLast().places.add(value);
                 }
             }

@@ -112,4 +112,54 @@ final class HeatPlanTest {
         assertRefused(2, "0x1g is no address", "types=t", "type=t", "at=0x1g:rdi");
         assertRefused(2, "that file can't be written", "types=t", "type=t", "at=take:rdi", "output=/proc/no/such");
     }
+
+    @Test
+    void severalTypesHaveTheirPlacesAndObjectsTheirEnds() throws Exception {
+        Files.writeString(folder.resolve("map"), "1000 T take\n2000 T kfree\nffff0080 T entry_SYSCALL_64\n");
+        Ran ran = plan(
+                "types=t",
+                "symbols=map",
+                "type=t",
+                "at=take:rdi",
+                "type=t",
+                "at=take:rsi+t.in.c",
+                "at=take:rdx+16",
+                "until=kfree:rdi",
+                "from-exit=7",
+                "most-exits=9");
+        assertThat(ran.err()).isEmpty();
+        assertThat(ran.out())
+                .contains(
+                        "\nat=0 rdi 0 1000+ - take\nat=1 rsi 5 1000+ - take\nat=1 rdx 16 1000+ - take\nat=-1 rdi 0 2000+ - kfree\n"
+                                + "system-call=ffff0080\nfrom-exit=7\nmost-exits=9\noutput=");
+    }
+
+    @Test
+    void aFunctionOfAModuleWantsTheKernelsSymbolsAndTypes() throws Exception {
+        String[] wanted = {"types=t", "symbols=map", "type=t", "at=kvm-amd:svm_vcpu_run:rdi"};
+        Files.writeString(folder.resolve("map"), "2000 T kfree\nffff0080 T entry_SYSCALL_64\n");
+        assertRefused(3, "map: lacks do_init_module, by which the guest's kernel and its modules are found", wanted);
+        Files.writeString(
+                folder.resolve("map"), "1000 t do_init_module\n2000 T free_module\nffff0080 T entry_SYSCALL_64\n");
+        assertRefused(3, "t: has no type module", wanted);
+        Files.writeString(
+                folder.resolve("t.c"),
+                "struct t { int a; } object; struct mod_kallsyms { char *symtab; unsigned num_symtab; char *strtab; };\n"
+                        + "struct module { long list; char name[56]; struct mod_kallsyms *kallsyms; } module;\n"
+                        + "struct mod_kallsyms k; int main(void) { return 0; }\n");
+        cc("t", "-g");
+        assertThat(plan(wanted).out())
+                .contains("at=0 rdi 0 0 kvm_amd svm_vcpu_run\n")
+                .contains("module-begins=1000\nmodule-ends=2000\noffsets=8 64 0 8 16\n");
+    }
+
+    @Test
+    void placesAndNumbersThatAreWrongAreSaid() throws Exception {
+        assertRefused(2, "--from-exit x: a number from 0 on", "types=t", "type=t", "at=take:rdi", "from-exit=x");
+        assertRefused(2, "--most-exits 0: a number from 1 on", "types=t", "type=t", "at=take:rdi", "most-exits=0");
+        assertRefused(2, "--until take: FUNCTION:REGISTER", "types=t", "type=t", "at=take:rdi", "until=take");
+        assertRefused(2, "--at is missing for type t", "types=t", "type=t", "at=take:rdi", "type=t");
+        assertRefused(3, "t has no member d", "types=t", "type=t", "at=take:rdi+t.d");
+        assertRefused(2, "behind the + a number of bytes or TYPE.MEMBER", "types=t", "type=t", "at=take:rdi+t");
+    }
 }
