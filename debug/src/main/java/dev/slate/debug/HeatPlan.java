@@ -1,7 +1,12 @@
 package dev.slate.debug;
 
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
+import java.util.zip.GZIPInputStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -56,6 +61,22 @@ public record HeatPlan(
             "r15");
 
     /**
+     * The plan in what an environment variable holds: base 64 of gzip, because one that is longer than 128 KiB starts no program.
+     *
+     * @throws IllegalArgumentException it was not made by the command
+     */
+    public static HeatPlan unpack(String packed) {
+        try (GZIPInputStream in = new GZIPInputStream(
+                new ByteArrayInputStream(Base64.getDecoder().decode(packed)))) {
+            return parse(new String(in.readAllBytes(), StandardCharsets.UTF_8));
+        } catch (IOException e) {
+            throw new IllegalArgumentException(NOT_OURS, e);
+        }
+    }
+
+    private static final String NOT_OURS = "heat: SLATE_HEAT is made by `slate heat`, and this is none";
+
+    /**
      * Reads lines {@code type=BYTES NAME}, behind it its {@code field=OFFSET BYTES PATH}; {@code at=TYPE REGISTER OFFSET ADDRESS MODULE NAME},
      * TYPE by its number from 0 on or -1, ADDRESS with a + behind it that moves with the kernel, MODULE a - for none;
      * {@code system-call=ADDRESS}, {@code module-begins=}, {@code module-ends=}, {@code offsets=N N N N N};
@@ -105,7 +126,7 @@ public record HeatPlan(
             }
         }
         if (types.isEmpty() || places.isEmpty() || output.isEmpty()) {
-            throw new IllegalArgumentException("heat: SLATE_HEAT is made by `slate heat`, and this is none");
+            throw new IllegalArgumentException(NOT_OURS);
         }
         Kernel found = new Kernel(kernel[0], kernel[1], kernel[2], List.copyOf(offsets));
         return new HeatPlan(List.copyOf(types), List.copyOf(places), found, fromExit, mostExits, output);

@@ -39,7 +39,7 @@ final class Watching {
         }
         String plan = Native.environment("SLATE_HEAT");
         if (plan != null) {
-            heatPlan = HeatPlan.parse(plan);
+            heatPlan = HeatPlan.unpack(plan);
             heat = Heat.start(kvm, heatPlan, new Copies());
         }
         String port = Native.environment("SLATE_GDB");

@@ -9,12 +9,14 @@ import dev.slate.layout.elf.Image;
 import dev.slate.layout.elf.Trouble;
 import dev.slate.layout.elf.Unpack;
 import dev.slate.layout.file.LayoutFiles;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -23,6 +25,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.zip.GZIPOutputStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -37,6 +40,9 @@ public final class HeatPlanMain {
     private static final Pattern SYMBOL_LINE = Pattern.compile("([0-9a-fA-F]{1,16}) [a-zA-Z?] (\\S+)(\\s.*)?");
     private static final int FUNCTION = 2;
 
+    /** Linux takes 128 KiB for one variable, with its name. */
+    private static final int LONGEST = 131_000;
+
     /** Functions of Linux: where system calls begin, and where a module has its symbols and is about to run, or goes. */
     private static final String SYSTEM_CALL = "entry_SYSCALL_64";
 
@@ -50,7 +56,7 @@ public final class HeatPlanMain {
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         System.exit(LayoutCommand.guarded(() -> {
             try {
-                out.print(plan(new String(System.in.readAllBytes(), StandardCharsets.UTF_8)));
+                out.println(packed(plan(new String(System.in.readAllBytes(), StandardCharsets.UTF_8))));
                 return 0;
             } catch (IllegalArgumentException e) {
                 System.err.println("slate: heat: " + e.getMessage());
@@ -58,6 +64,19 @@ public final class HeatPlanMain {
                 return LayoutCommand.USAGE;
             }
         }));
+    }
+
+    /** In the form of an environment variable, which Linux bounds. */
+    private static String packed(String plan) throws IOException {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try (GZIPOutputStream out = new GZIPOutputStream(bytes)) {
+            out.write(plan.getBytes(StandardCharsets.UTF_8));
+        }
+        String packed = Base64.getEncoder().encodeToString(bytes.toByteArray());
+        if (packed.length() > LONGEST) {
+            throw new IllegalArgumentException("the types have more members than can be told to the program; name fewer types");
+        }
+        return packed;
     }
 
     /** @throws IllegalArgumentException an option is missing or wrong */

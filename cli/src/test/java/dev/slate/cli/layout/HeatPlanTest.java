@@ -2,11 +2,15 @@ package dev.slate.cli.layout;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
+import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -40,7 +44,12 @@ final class HeatPlanTest {
     }
 
     private Ran plan(String... options) throws IOException, InterruptedException {
-        return Ran.main(folder, "HeatPlanMain", String.join("\n", options) + "\n");
+        Ran ran = Ran.main(folder, "HeatPlanMain", String.join("\n", options) + "\n");
+        if (ran.out().isEmpty()) return ran;
+        byte[] packed = Base64.getDecoder().decode(ran.out().strip());
+        try (GZIPInputStream in = new GZIPInputStream(new ByteArrayInputStream(packed))) {
+            return new Ran(ran.status(), new String(in.readAllBytes(), StandardCharsets.UTF_8), ran.err());
+        }
     }
 
     private void assertRefused(int status, String message, String... options) throws IOException, InterruptedException {
