@@ -116,7 +116,8 @@ public final class Heat {
                     }
                 }
             }
-            case HeatSymbols.MODULE_BEGINS, HeatSymbols.MODULE_ENDS -> module(spot, value, new LinearMemory(vcpu.vm(), s, client));
+            case HeatSymbols.MODULE_BEGINS, HeatSymbols.MODULE_ENDS ->
+                module(spot, value, new LinearMemory(vcpu.vm(), s, client));
             default -> {
                 if (value == 0) {
                     reachedEmpty = true;
@@ -225,10 +226,11 @@ public final class Heat {
                         ? "the register held 0 whenever " + places + " was reached"
                         : places + " was never reached. "
                                 + (trouble.isEmpty()
-                                        ? "Take the symbols of that very kernel (one that moves itself, as any with KASLR,"
-                                                + " must have entry_SYSCALL_64 among them, or be booted with nokaslr), and name a"
-                                                + " function that is called. An address is met only where a block of code begins: a"
-                                                + " function's first instruction, where a branch goes, or what stands behind one"
+                                        ? "Take the symbols of that very kernel (one that moves itself, as any with"
+                                              + " KASLR, must have entry_SYSCALL_64 among them, or be booted with"
+                                              + " nokaslr), and name a function that is called. An address is met only"
+                                              + " where a block of code begins: a function's first instruction, where"
+                                              + " a branch goes, or what stands behind one"
                                         : trouble));
     }
 

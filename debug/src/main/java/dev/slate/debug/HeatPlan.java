@@ -66,8 +66,8 @@ public record HeatPlan(
      * @throws IllegalArgumentException it was not made by the command
      */
     public static HeatPlan unpack(String packed) {
-        try (GZIPInputStream in = new GZIPInputStream(
-                new ByteArrayInputStream(Base64.getDecoder().decode(packed)))) {
+        try (GZIPInputStream in =
+                new GZIPInputStream(new ByteArrayInputStream(Base64.getDecoder().decode(packed)))) {
             return parse(new String(in.readAllBytes(), StandardCharsets.UTF_8));
         } catch (IOException e) {
             throw new IllegalArgumentException(NOT_OURS, e);

@@ -133,8 +133,8 @@ final class HeatSymbols {
                 String name = text(text, (int) word(entries, i * SYMBOL, 4), readable);
                 boolean function = (entries[i * SYMBOL + 4] & 15) == 2;
                 if (function && name.equals(place.name())) {
-                    found[p] = new Spot(
-                            word(entries, i * SYMBOL + 8, 8), place.register(), place.offset(), place.type());
+                    found[p] =
+                            new Spot(word(entries, i * SYMBOL + 8, 8), place.register(), place.offset(), place.type());
                     times++;
                 } else if (function && name.startsWith(place.name() + ".")) {
                     near.add(name);
@@ -206,8 +206,9 @@ final class HeatSymbols {
         if (!located) {
             said.add(
                     foreign
-                            ? "the guest's kernel is not the one whose symbols were given: its system calls do not begin where they say,"
-                                    + " moved as a whole or not. Take the symbols of that very kernel"
+                            ? "the guest's kernel is not the one whose symbols were given: its system calls do not"
+                                    + " begin where they say, moved as a whole or not. Take the symbols of that very"
+                                    + " kernel"
                             : "the guest has no 64-bit Linux that was seen to start");
         }
         said.addAll(missing);
@@ -216,9 +217,7 @@ final class HeatSymbols {
                 .filter(m -> m != null && located && !modulesSeen.contains(m))
                 .distinct()
                 .forEach(m -> said.add("module " + m + " was not loaded during the run"));
-        modulesGone.stream()
-                .distinct()
-                .forEach(m -> said.add("module " + m + " was unloaded during the run"));
+        modulesGone.stream().distinct().forEach(m -> said.add("module " + m + " was unloaded during the run"));
         return String.join("; ", said);
     }
 }

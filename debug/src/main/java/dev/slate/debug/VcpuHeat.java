@@ -39,9 +39,8 @@ final class VcpuHeat implements RunObserver, CpuObserver {
         this.heat = heat;
         this.vcpu = vcpu;
         this.counts = counts;
-        this.sizes = heat.plan().types().stream()
-                .mapToLong(HeatPlan.Counted::size)
-                .toArray();
+        this.sizes =
+                heat.plan().types().stream().mapToLong(HeatPlan.Counted::size).toArray();
         this.counting = heat.plan().fromExit() == 0;
     }
 
@@ -194,7 +193,8 @@ final class VcpuHeat implements RunObserver, CpuObserver {
 
     @Override
     public void exited(Cpu processor, int code, int outcome) {
-        // An instruction may be completed only after the client has answered: what it did stays pending until it runs on.
+        // An instruction may be completed only after the client has answered: what it did stays pending until it runs
+        // on.
         commit();
     }
 

@@ -35,7 +35,10 @@ class HeatTest {
         }
         StringWriter out = new StringWriter();
         heat.write(out);
-        return out.toString().lines().filter(l -> Character.isDigit(l.charAt(0))).collect(Collectors.joining("\n"));
+        return out.toString()
+                .lines()
+                .filter(l -> Character.isDigit(l.charAt(0)))
+                .collect(Collectors.joining("\n"));
     }
 
     @ParameterizedTest
@@ -54,15 +57,16 @@ class HeatTest {
                 + "8b47fe" // mov eax,[rdi-2]: its upper half is inside
                 + "f4";
         assertThat(run(72, knob, code, OBJECT)).isEqualTo("""
-                1 0-0  # 0 1, 0 0, a
-                1 0-1  # 1 0, 0 0, a
-                1 0-7  # 1 0, 0 0, a
-                4 8-15  # 2 2, 0 0, b.c
-                1 13-16  # 1 0, 0 0, b
-                1 15-16  # 1 0, 0 0, b
-                2 16-23  # 1 1, 0 0, b
-                1 32-39  # 1 0, 0 0, b
-                1 40-47  # 1 0, 0 0, b""");
+            1 0-0  # 0 1, 0 0, a
+            1 0-1  # 1 0, 0 0, a
+            1 0-7  # 1 0, 0 0, a
+            4 8-15  # 2 2, 0 0, b.c
+            1 13-16  # 1 0, 0 0, b
+            1 15-16  # 1 0, 0 0, b
+            2 16-23  # 1 1, 0 0, b
+            1 32-39  # 1 0, 0 0, b
+            1 40-47  # 1 0, 0 0, b\
+            """);
     }
 
     @Test
@@ -77,10 +81,11 @@ class HeatTest {
         assertThat(run(72, "", code, OBJECT)).isEqualTo(want.toString().strip());
         code = "31c0 b904000000 f348ab f4".replace(" ", ""); // rep stosq, over the page's end
         assertThat(run(72, "", code, OBJECT)).isEqualTo("""
-                1 0-7  # 0 1, 0 0, a
-                1 8-15  # 0 1, 0 0, b.c
-                1 16-23  # 0 1, 0 0, b
-                1 24-31  # 0 1, 0 0, b""");
+            1 0-7  # 0 1, 0 0, a
+            1 8-15  # 0 1, 0 0, b.c
+            1 16-23  # 0 1, 0 0, b
+            1 24-31  # 0 1, 0 0, b\
+            """);
     }
 
     @Test
@@ -112,11 +117,12 @@ class HeatTest {
     void theProcessorsOwnAccessesAreToldApartAndWalksAreNone() throws IOException {
         // #UD: the stack of its delivery, in the object at the stack's top.
         assertThat(run(0x28, "", "0f0b", TestGuest.STACK - 0x28)).isEqualTo("""
-                1 0-7  # 0 0, 0 1, a
-                1 8-15  # 0 0, 0 1, b.c
-                1 16-23  # 0 0, 0 1, b
-                1 24-31  # 0 0, 0 1, b
-                1 32-39  # 0 0, 0 1, b""");
+            1 0-7  # 0 0, 0 1, a
+            1 8-15  # 0 0, 0 1, b.c
+            1 16-23  # 0 0, 0 1, b
+            1 24-31  # 0 0, 0 1, b
+            1 32-39  # 0 0, 0 1, b\
+            """);
         // The table that maps all of memory: walks read it, and set bits in it; the program reads one entry.
         assertThat(run(64, "", "8b0425003000000f20d80f22d8" + "8b042500300400" + "f4", 0x3000))
                 .isEqualTo("1 0-3  # 1 0, 0 0, a");
@@ -205,40 +211,48 @@ class HeatTest {
         String plan = "type=16 t\nat=0 rdi 0 10000 - main\n";
         String knobs = knob + "\nnested=on\ncpu.vendor=amd";
         assertThat(lines(plan, knobs, HYPERVISOR, OBJECT, HeatTest::nested)).isEqualTo("""
-                type 16 1 t
-                3 0-7  # 3 0, 0 0,\s
-                6 8-15  # 3 3, 0 0,\s
-                exits 2 CPUID
-                set 2 0.0.0-7:1/0 0.0.8-15:1/1""");
+            type 16 1 t
+            3 0-7  # 3 0, 0 0,\s
+            6 8-15  # 3 3, 0 0,\s
+            exits 2 CPUID
+            set 2 0.0.0-7:1/0 0.0.8-15:1/1\
+            """);
         // From behind the second exit on, whose own is the last and ends in no VMRUN.
-        assertThat(lines(plan + "from-exit=2", knobs, HYPERVISOR, OBJECT, HeatTest::nested)).isEqualTo("""
-                type 16 1 t
-                1 0-7  # 1 0, 0 0,\s
-                2 8-15  # 1 1, 0 0,\s""");
+        assertThat(lines(plan + "from-exit=2", knobs, HYPERVISOR, OBJECT, HeatTest::nested))
+                .isEqualTo("""
+                    type 16 1 t
+                    1 0-7  # 1 0, 0 0,\s
+                    2 8-15  # 1 1, 0 0,\s\
+                    """);
         assertThat(lines(plan + "most-exits=1", knobs, HYPERVISOR, OBJECT, HeatTest::nested))
                 .endsWith("exits 1 CPUID\nset 1 0.0.0-7:1/0 0.0.8-15:1/1");
     }
 
     @Test
     void typesThatLieInOneAnotherAreCountedEachAndTheirObjectsToldApart() throws IOException {
-        String plan = "type=16 outer\nat=0 rdi 0 10000 - main\ntype=8 inner\nat=1 rdi 8 10000 - main\nat=0 rdi 32 10000 - main\n";
+        String plan = "type=16 outer\n"
+                + "at=0 rdi 0 10000 - main\n"
+                + "type=8 inner\n"
+                + "at=1 rdi 8 10000 - main\n"
+                + "at=0 rdi 32 10000 - main\n";
         String code = HYPERVISOR.replace("488b1f", "488b5f20").replace("75e9", "75e8"); // mov rbx,[rdi+32]
-        assertThat(lines(plan, "nested=on\ncpu.vendor=amd", code, OBJECT, HeatTest::nested)).isEqualTo("""
-                type 16 2 outer
-                3 0-7  # 3 0, 0 0,\s
-                6 8-15  # 3 3, 0 0,\s
-                type 8 1 inner
-                6 0-7  # 3 3, 0 0,\s
-                exits 2 CPUID
-                set 2 0.0.8-15:1/1 0.1.0-7:1/0 1.0.0-7:1/1""");
+        assertThat(lines(plan, "nested=on\ncpu.vendor=amd", code, OBJECT, HeatTest::nested))
+                .isEqualTo("""
+                    type 16 2 outer
+                    3 0-7  # 3 0, 0 0,\s
+                    6 8-15  # 3 3, 0 0,\s
+                    type 8 1 inner
+                    6 0-7  # 3 3, 0 0,\s
+                    exits 2 CPUID
+                    set 2 0.0.8-15:1/1 0.1.0-7:1/0 1.0.0-7:1/1\
+                    """);
     }
 
     @Test
     void anObjectEndsWhereThePlanSaysSo() throws IOException {
         // mov eax,[rdi]; jmp to the next instruction, which is where it ends; mov eax,[rdi]
         String plan = "type=8 t\nat=0 rdi 0 10000 - main\nat=-1 rdi 0 10004 - free\n";
-        assertThat(lines(plan, "", "8b07 eb00 8b07 f4", OBJECT, g -> {}))
-                .isEqualTo("type 8 1 t\n1 0-3  # 1 0, 0 0, ");
+        assertThat(lines(plan, "", "8b07 eb00 8b07 f4", OBJECT, g -> {})).isEqualTo("type 8 1 t\n1 0-3  # 1 0, 0 0, ");
     }
 
     /** WRMSR of LSTAR, a jump, and the place, at 0x10010. */

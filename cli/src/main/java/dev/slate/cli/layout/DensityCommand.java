@@ -25,11 +25,11 @@ import picocli.CommandLine.Parameters;
         name = "density",
         sortOptions = false,
         description = {
-            "Draws a type: one character for each byte or bit, one row for each cache line; members, holes (.) and padding (_) told apart,"
-                    + " in colour where the terminal has it.",
+            "Draws a type: one character for each byte or bit, one row for each cache line; members, holes (.) and"
+                    + " padding (_) told apart, in colour where the terminal has it.",
             "",
-            "A heat file is what slate heat wrote, or has one line for each place: COUNT OFFSET, COUNT FIRST-LAST or COUNT MEMBER; # starts a"
-                    + " comment.",
+            "A heat file is what slate heat wrote, or has one line for each place: COUNT OFFSET, COUNT FIRST-LAST or"
+                    + " COUNT MEMBER; # starts a comment.",
             "",
             "Exit status: 0, 2 for a wrong option, 3 if a file cannot be read or has no such type.",
             ""

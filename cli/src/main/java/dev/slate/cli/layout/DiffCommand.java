@@ -25,9 +25,9 @@ import picocli.CommandLine.Parameters;
         name = "diff",
         sortOptions = false,
         description = {
-            "Compares types before and after a change: size, cachelines, holes, moved, resized, added and dropped members, members that"
-                    + " change cacheline, slab class and page order, locks that now share a line. Without TYPE, all that both files have and that"
-                    + " differ.",
+            "Compares types before and after a change: size, cachelines, holes, moved, resized, added and dropped"
+                    + " members, members that change cacheline, slab class and page order, locks that now share a line."
+                    + " Without TYPE, all that both files have and that differ.",
             "",
             "Exit status: 0 if nothing differs, 1 if something does, 2 for a wrong option, 3 if a file cannot be read.",
             ""

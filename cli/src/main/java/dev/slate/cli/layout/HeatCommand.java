@@ -30,9 +30,10 @@ import picocli.CommandLine.Parameters;
         hidden = true,
         sortOptions = false,
         description = {
-            "Shows what slate heat counted: for each exit reason and type the members and cache lines that an exit reads, writes and touches,"
-                    + " and its accesses, as medians over the exits. Lines are counted from the beginning of each object, as layouts show"
-                    + " them. With --as the same accesses are laid over two layouts, member by member of the same name.",
+            "Shows what slate heat counted: for each exit reason and type the members and cache lines that an exit"
+                + " reads, writes and touches, and its accesses, as medians over the exits. Lines are counted from the"
+                + " beginning of each object, as layouts show them. With --as the same accesses are laid over two"
+                + " layouts, member by member of the same name.",
             "",
             "Exit status: 0, 2 for a wrong option, 3 if a file cannot be read or lacks what was named.",
             ""
@@ -104,8 +105,7 @@ final class HeatCommand implements Callable<Integer> {
         return new HeatTable(heat, number, onto, lineSize);
     }
 
-    static String compare(
-            HeatFile heat, String file, String type, Aggregate before, Aggregate after, int lineSize) {
+    static String compare(HeatFile heat, String file, String type, Aggregate before, Aggregate after, int lineSize) {
         return HeatTable.compare(
                 table(heat, file, type, before, lineSize), table(heat, file, type, after, lineSize), ENOUGH);
     }
@@ -116,7 +116,8 @@ final class HeatCommand implements Callable<Integer> {
             files.anotherBuild();
             try (LayoutSource after = files.open(as.getLast())) {
                 for (String name : names) {
-                    HeatTable old = table(heat, file.toString(), name, FileOptions.need(before, name), files.lineSize());
+                    HeatTable old =
+                            table(heat, file.toString(), name, FileOptions.need(before, name), files.lineSize());
                     HeatTable now = table(heat, file.toString(), name, FileOptions.need(after, name), files.lineSize());
                     if (files.json()) {
                         Map<String, Object> tree = new LinkedHashMap<>();
@@ -146,7 +147,8 @@ final class HeatCommand implements Callable<Integer> {
                     counted.size(),
                     (counted.size() + files.lineSize() - 1) / files.lineSize(),
                     counted.objects()));
-            out.append("  reason                exits  fields: read written either  lines: read written either  accesses\n");
+            out.append("  reason                exits  fields: read written either  lines: read written either "
+                    + " accesses\n");
             for (HeatTable.Row r : table.rows()) {
                 if (r.exits() < least) continue;
                 out.append(String.format(
@@ -204,9 +206,12 @@ final class HeatCommand implements Callable<Integer> {
         out.append("<title>What an exit touches</title>\n");
         out.append("<style>body{font-family:system-ui,sans-serif}td,th{padding:0 .6em;text-align:right}</style>\n");
         for (String name : names) {
-            out.append("<h2>").append(escape(name)).append("</h2>\n<table><tr><th>reason<th>exits<th>fields read<th>written");
+            out.append("<h2>")
+                    .append(escape(name))
+                    .append("</h2>\n<table><tr><th>reason<th>exits<th>fields read<th>written");
             out.append("<th>either<th>lines read<th>written<th>either<th>accesses</tr>\n");
-            for (HeatTable.Row r : table(heat, file.toString(), name, null, files.lineSize()).rows()) {
+            for (HeatTable.Row r :
+                    table(heat, file.toString(), name, null, files.lineSize()).rows()) {
                 if (r.exits() < least) continue;
                 out.append("<tr><td>").append(escape(r.reason()));
                 for (long n : new long[] {

@@ -74,7 +74,8 @@ public final class HeatPlanMain {
         }
         String packed = Base64.getEncoder().encodeToString(bytes.toByteArray());
         if (packed.length() > LONGEST) {
-            throw new IllegalArgumentException("the types have more members than can be told to the program; name fewer types");
+            throw new IllegalArgumentException(
+                    "the types have more members than can be told to the program; name fewer types");
         }
         return packed;
     }
@@ -107,7 +108,8 @@ public final class HeatPlanMain {
             if (value.isBlank()) throw new IllegalArgumentException("--" + name + " is empty");
             switch (name) {
                 case "types" -> typeFiles.add(value);
-                case "type" -> wanted.add(new Wanted(value, typeFiles.isEmpty() ? "" : typeFiles.getLast(), new ArrayList<>()));
+                case "type" ->
+                    wanted.add(new Wanted(value, typeFiles.isEmpty() ? "" : typeFiles.getLast(), new ArrayList<>()));
                 case "symbols" -> symbols = value;
                 case "output" -> output = value;
                 case "base" -> base = Path.of(value);
@@ -117,7 +119,8 @@ public final class HeatPlanMain {
                 default -> {
                     if (wanted.isEmpty()) {
                         throw new IllegalArgumentException("--at " + value
-                                + ": --type is missing; the type whose objects are learnt there is named before it, --type TYPE --at "
+                                + ": --type is missing; the type whose objects are learnt there is named before it,"
+                                + " --type TYPE --at "
                                 + value);
                     }
                     wanted.getLast().places.add(value);
@@ -128,16 +131,17 @@ public final class HeatPlanMain {
                 ? "--types"
                 : wanted.isEmpty() ? "--type" : wanted.stream().anyMatch(w -> w.places.isEmpty()) ? "--at" : null;
         if (missing != null) {
-            throw new IllegalArgumentException("--types FILE, --type TYPE and --at FUNCTION:REGISTER say what is counted; "
-                    + missing + " is missing"
-                    + (wanted.size() > 1
-                            ? " for type "
-                                    + wanted.stream()
-                                            .filter(w -> w.places.isEmpty())
-                                            .map(Wanted::name)
-                                            .findFirst()
-                                            .orElse("")
-                            : ""));
+            throw new IllegalArgumentException(
+                    "--types FILE, --type TYPE and --at FUNCTION:REGISTER say what is counted; "
+                            + missing + " is missing"
+                            + (wanted.size() > 1
+                                    ? " for type "
+                                            + wanted.stream()
+                                                    .filter(w -> w.places.isEmpty())
+                                                    .map(Wanted::name)
+                                                    .findFirst()
+                                                    .orElse("")
+                                    : ""));
         }
         StringBuilder plan = new StringBuilder();
         StringBuilder places = new StringBuilder();
@@ -161,7 +165,9 @@ public final class HeatPlanMain {
         for (String place : ends) places.append(place(-1, place, null));
         plan.append(places);
         if (functions != null && functions.containsKey(SYSTEM_CALL)) {
-            plan.append("system-call=").append(hex(function(functions, symbolFile(), SYSTEM_CALL))).append('\n');
+            plan.append("system-call=")
+                    .append(hex(function(functions, symbolFile(), SYSTEM_CALL)))
+                    .append('\n');
         }
         if (modules) kernel(plan);
         plan.append("from-exit=").append(fromExit).append('\n');
@@ -176,8 +182,7 @@ public final class HeatPlanMain {
     }
 
     private LayoutSource types(String file) {
-        return LayoutFiles.open(
-                file, new LayoutFiles.Options(null, base, 64, LayoutFiles.Options.DEFAULT.threads()));
+        return LayoutFiles.open(file, new LayoutFiles.Options(null, base, 64, LayoutFiles.Options.DEFAULT.threads()));
     }
 
     private static long number(String option, String value, long least) {
@@ -234,14 +239,15 @@ public final class HeatPlanMain {
         if (!text.isEmpty() && text.chars().allMatch(c -> c >= '0' && c <= '9')) return number("at", text, 0);
         int dot = text.indexOf('.');
         if (dot <= 0) {
-            throw new IllegalArgumentException("--at " + place + ": behind the + a number of bytes or TYPE.MEMBER is wanted");
+            throw new IllegalArgumentException(
+                    "--at " + place + ": behind the + a number of bytes or TYPE.MEMBER is wanted");
         }
         String member = text.substring(dot + 1);
         return Flat.deep(FileOptions.need(source, text.substring(0, dot))).stream()
                 .filter(f -> f.path().equals(member))
                 .findFirst()
-                .orElseThrow(() -> new LayoutException(
-                        source.name(), text.substring(0, dot) + " has no member " + member))
+                .orElseThrow(
+                        () -> new LayoutException(source.name(), text.substring(0, dot) + " has no member " + member))
                 .offset();
     }
 
@@ -252,12 +258,17 @@ public final class HeatPlanMain {
             if (!all.containsKey(name)) {
                 throw new LayoutException(
                         symbolFile(),
-                        "lacks " + name + ", by which the guest's kernel and its modules are found: give the symbols of all"
+                        "lacks " + name
+                                + ", by which the guest's kernel and its modules are found: give the symbols of all"
                                 + " of the kernel as --symbols, its System.map or what its /proc/kallsyms says");
             }
         }
-        plan.append("module-begins=").append(hex(function(all, symbolFile(), MODULE_BEGINS))).append('\n');
-        plan.append("module-ends=").append(hex(function(all, symbolFile(), MODULE_ENDS))).append('\n');
+        plan.append("module-begins=")
+                .append(hex(function(all, symbolFile(), MODULE_BEGINS)))
+                .append('\n');
+        plan.append("module-ends=")
+                .append(hex(function(all, symbolFile(), MODULE_ENDS)))
+                .append('\n');
         String from = base == null ? typeFiles.getFirst() : base.toString();
         try (LayoutSource source = LayoutFiles.open(from, LayoutFiles.Options.DEFAULT)) {
             plan.append("offsets=");

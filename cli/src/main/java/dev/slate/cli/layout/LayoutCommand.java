@@ -16,7 +16,8 @@ import picocli.CommandLine.Spec;
         description = "Shows, compares, draws, packs and locks the layouts of C, C++, Rust and Java structures.",
         footer = {
             "",
-            "A FILE is an ELF file, archive or kernel module with BTF or DWARF, a .dwo or .dwp, a vmlinuz, raw BTF, or jvm:CLASSPATH.",
+            "A FILE is an ELF file, archive or kernel module with BTF or DWARF, a .dwo or .dwp, a vmlinuz, raw BTF, or"
+                    + " jvm:CLASSPATH.",
             "A TYPE is T, ns::T, Outer::T, pkg.T, or file.c:T where several files have a T.",
             "",
             "example: slate layout show kvm_vcpu --base vmlinux kvm.ko"

@@ -29,10 +29,11 @@ import picocli.CommandLine.Parameters;
         name = "pack",
         sortOptions = false,
         description = {
-            "Proposes an order of a struct's members: the smallest size; with --keep-groups the smallest that only moves members into holes;"
-                    + " with --hot the named ones in as few cache lines as possible. Locks are kept in lines of their own. Shows the proposal and"
-                    + " the diff. Nothing is proposed where nothing is gained, or where the rules of the language and platform do not come"
-                    + " to the layout that the file has.",
+            "Proposes an order of a struct's members: the smallest size; with --keep-groups the smallest that only"
+                + " moves members into holes; with --hot the named ones in as few cache lines as possible. Locks are"
+                + " kept in lines of their own. Shows the proposal and the diff. Nothing is proposed where nothing is"
+                + " gained, or where the rules of the language and platform do not come to the layout that the file"
+                + " has.",
             "",
             "Exit status: 0, 2 for a wrong option, 3 if a file cannot be read or has no such type.",
             ""
@@ -52,8 +53,9 @@ final class PackCommand implements Callable<Integer> {
             names = "--hot",
             paramLabel = "MEMBER",
             split = ",",
-            description = "Members that should share as few lines as possible; or a file of slate heat's, for those that at least half of"
-                    + " the exits of some reason touch.")
+            description =
+                    "Members that should share as few lines as possible; or a file of slate heat's, for those that at"
+                            + " least half of the exits of some reason touch.")
     private List<String> hot = List.of();
 
     @Option(

@@ -14,32 +14,32 @@ import org.junit.jupiter.api.io.TempDir;
 /** What is made of a file of {@code slate heat}'s whose numbers are known: medians, another layout, an order for what is hot. */
 final class HeatCommandTest {
     private static final String BEFORE = """
-            struct inner { long a, b; };
-            struct t { int first; long pad[8]; long moved; struct inner in; int gone; long cold[16]; } t;
-            """;
+        struct inner { long a, b; };
+        struct t { int first; long pad[8]; long moved; struct inner in; int gone; long cold[16]; } t;
+        """;
     private static final String AFTER = """
-            struct inner { long b, a; };
-            struct t { int first; int moved; long pad[8]; struct inner in; long cold[16]; } t;
-            """;
+        struct inner { long b, a; };
+        struct t { int first; int moved; long pad[8]; struct inner in; long cold[16]; } t;
+        """;
     private static final String HEAT = """
-            # slate heat 1
-            type 232 3 t
-            field 0 4 first
-            field 8 64 pad
-            field 72 8 moved
-            field 80 16 in
-            field 80 8 in.a
-            field 88 8 in.b
-            field 96 4 gone
-            field 104 128 cold
-            250 0-3  # 250 0, 0 0, first
-            100 72-79  # 100 0, 0 0, moved
-            exits 150 CPUID
-            set 100 0.0.0-3:2/1 0.0.72-79:1/0 0.0.80-87:0/1
-            set 50 0.0.0-3:1/0 0.0.96-99:0/1 0.1.0-3:1/0
-            exits 20 HLT
-            set 20 0.0.0-3:1/0
-            """;
+        # slate heat 1
+        type 232 3 t
+        field 0 4 first
+        field 8 64 pad
+        field 72 8 moved
+        field 80 16 in
+        field 80 8 in.a
+        field 88 8 in.b
+        field 96 4 gone
+        field 104 128 cold
+        250 0-3  # 250 0, 0 0, first
+        100 72-79  # 100 0, 0 0, moved
+        exits 150 CPUID
+        set 100 0.0.0-3:2/1 0.0.72-79:1/0 0.0.80-87:0/1
+        set 50 0.0.0-3:1/0 0.0.96-99:0/1 0.1.0-3:1/0
+        exits 20 HLT
+        set 20 0.0.0-3:1/0
+        """;
 
     @TempDir
     private Path folder;

@@ -18,11 +18,11 @@ import org.junit.jupiter.api.io.TempDir;
 /** What {@code slate heat} hands to the client, and what it says of options and files that are wrong before that starts. */
 final class HeatPlanTest {
     private static final String PROGRAM = """
-            struct t { int a; struct { char b, c; } in; } object;
-            struct later;
-            int take(struct t *t, struct later *l) { return t->a + !l; }
-            int main(void) { return take(&object, 0); }
-            """;
+        struct t { int a; struct { char b, c; } in; } object;
+        struct later;
+        int take(struct t *t, struct later *l) { return t->a + !l; }
+        int main(void) { return take(&object, 0); }
+        """;
 
     @TempDir
     private Path folder;
@@ -69,7 +69,8 @@ final class HeatPlanTest {
                 .contains("\nat=0 rdi 0 ffffffff81000010+ - take\nat=0 r15 0 2a - 0x2a\n")
                 .endsWith("output=" + folder.toRealPath().resolve("counts") + "\n");
         // Without a System.map the file's own symbols serve.
-        assertThat(plan("types=t", "type=t", "at=take:rsi").out()).containsPattern("\nat=0 rsi 0 [0-9a-f]+\\+ - take\n");
+        assertThat(plan("types=t", "type=t", "at=take:rsi").out())
+                .containsPattern("\nat=0 rsi 0 [0-9a-f]+\\+ - take\n");
     }
 
     @Test
@@ -138,9 +139,15 @@ final class HeatPlanTest {
                 "most-exits=9");
         assertThat(ran.err()).isEmpty();
         assertThat(ran.out())
-                .contains(
-                        "\nat=0 rdi 0 1000+ - take\nat=1 rsi 5 1000+ - take\nat=1 rdx 16 1000+ - take\nat=-1 rdi 0 2000+ - kfree\n"
-                                + "system-call=ffff0080\nfrom-exit=7\nmost-exits=9\noutput=");
+                .contains("\n"
+                        + "at=0 rdi 0 1000+ - take\n"
+                        + "at=1 rsi 5 1000+ - take\n"
+                        + "at=1 rdx 16 1000+ - take\n"
+                        + "at=-1 rdi 0 2000+ - kfree\n"
+                        + "system-call=ffff0080\n"
+                        + "from-exit=7\n"
+                        + "most-exits=9\n"
+                        + "output=");
     }
 
     @Test
@@ -153,7 +160,8 @@ final class HeatPlanTest {
         assertRefused(3, "t: has no type module", wanted);
         Files.writeString(
                 folder.resolve("t.c"),
-                "struct t { int a; } object; struct mod_kallsyms { char *symtab; unsigned num_symtab; char *strtab; };\n"
+                "struct t { int a; } object; struct mod_kallsyms { char *symtab; unsigned num_symtab; char *strtab;"
+                        + " };\n"
                         + "struct module { long list; char name[56]; struct mod_kallsyms *kallsyms; } module;\n"
                         + "struct mod_kallsyms k; int main(void) { return 0; }\n");
         cc("t", "-g");

@@ -212,7 +212,9 @@ public final class HeatTable {
             for (Touched set : reason.sets()) {
                 Set<String> touched = new HashSet<>();
                 for (Access a : set.accesses()) {
-                    if (a.type() == type) for (int f : fields(a)) touched.add(outermost(counted.fields().get(f).path()));
+                    if (a.type() == type)
+                        for (int f : fields(a))
+                            touched.add(outermost(counted.fields().get(f).path()));
                 }
                 for (String member : touched) times.merge(member, set.times(), Long::sum);
             }
@@ -233,7 +235,9 @@ public final class HeatTable {
         List<Row> old = before.rows();
         List<Row> now = after.rows();
         StringBuilder out = new StringBuilder();
-        out.append("lines of ").append(before.counted.name()).append(" that an exit touches (median; read, written, either)\n");
+        out.append("lines of ")
+                .append(before.counted.name())
+                .append(" that an exit touches (median; read, written, either)\n");
         for (int i = 0; i < old.size(); i++) {
             Row a = old.get(i);
             Row b = now.get(i);
@@ -253,7 +257,9 @@ public final class HeatTable {
         Set<String> none = new TreeSet<>(before.lost);
         none.addAll(after.lost);
         if (!none.isEmpty()) {
-            out.append("  without a counterpart: ").append(String.join(", ", none)).append('\n');
+            out.append("  without a counterpart: ")
+                    .append(String.join(", ", none))
+                    .append('\n');
         }
         return out.toString();
     }
