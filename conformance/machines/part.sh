@@ -4,16 +4,21 @@
 #
 #   qemu          Debian's qemu-system-x86, which must be installed (a link to it)
 #   npm           npm, which must be installed (a link to it)
-#   cloud-kernel  Debian's kernel for virtual machines; kernel, rt-kernel: its others
+#   cloud-kernel  Debian's kernel for virtual machines; kernel, rt-kernel, pae-kernel (32 bits): its others
 #   busybox       Debian's static busybox
 #   kvm-host      a folder: the cloud kernel as vmlinuz, and its modules of KVM for AMD's processors
 #   nested-initrd a first root file system with these modules and a few of KVM's selftests, which must be built; of ./nested-init
 #   exits-initrd  a first root file system with these modules and ./exits, a hypervisor's load for `slate heat`; needs cc and a static libc
-#   initrd        a first root file system for Linux, of busybox and ./init
+#   initrd        a first root file system for Linux, of busybox and ./init; initrd-32: of 32 bits; counter: of ./counter-init;
+#                 debug-initrd: of ./debugged-init
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb
-#   xen, u-boot, u-boot-64, installer-kernel, installer-initrd: guests from Debian's packages
+#   xen, u-boot, u-boot-64, installer-kernel, installer-initrd, memtest, ovmf, ovmf-vars: guests and firmware from Debian's packages
+#   debian-disk   a disk with Debian, systemd and GRUB for both firmwares, made by ./debian-disk
+#   disk          the command that runs a machine with a copy of it, ./disk
+#   monitor       the command that saves, loads and migrates a machine, ./monitor
+#   debugged      the command that debugs a guest by gdb, which must be installed, ./debugged
 #
 # Needs no root: packages are downloaded and unpacked below FOLDER, with lists of their own where apt's are missing or stale.
 set -eu
@@ -52,7 +57,7 @@ own_lists=
 trouble=
 apt_own_lists() {
   own_lists=1
-  apt_options="$apt_options -o Dir::State::lists=$folder/apt/lists"
+  case $apt_options in *Dir::State::lists=*) ;; *) apt_options="$apt_options -o Dir::State::lists=$folder/apt/lists" ;; esac
   say "fetching Debian's lists of packages"
   # One source of several may fail: the package may be in another.
   apt_log update -qq -o APT::Update::Error-Mode=any || trouble="; apt said: $(complaint)"
@@ -73,10 +78,12 @@ download() { # package
   (cd "$work" && rm -f ./*.deb && apt_log download "$1")
 }
 
-# Puts one file of a package at $work/got. A package that only names the current one leads there by its first dependency.
-from_debian() { # package, pattern of the file in it
+# Puts one file of a package at $work/got. A package that only names the current one leads there by its first dependency. One of another
+# architecture has lists of its own.
+from_debian() { # package, pattern of the file in it, architecture if not the machine's
   have apt-get && have dpkg-deb || cannot "$1 comes from Debian, and this machine has no apt-get"
-  mkdir -p "$work" "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial"
+  [ $# -lt 3 ] || apt_options="$apt_options -o APT::Architecture=$3 -o APT::Architectures=$3 -o Dir::State::lists=$folder/apt/lists-$3"
+  mkdir -p "$work" "$folder/apt/lists/partial" "$folder/apt/lists${3:+-$3}/partial" "$folder/apt/cache/archives/partial"
   : >"$folder/apt/status"
   package=$1
   for try in 1 2; do
@@ -96,13 +103,16 @@ from_debian() { # package, pattern of the file in it
 }
 
 case $part in
-qemu | npm | msb) ;; # links: looked up each time
+qemu | npm | msb | disk | monitor | debugged) ;; # links: looked up each time
 *)
   # What is made of files of this folder is made again when they are newer.
   if [ -e "$folder/$part" ]; then
     case $part in
-    initrd) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     exits-initrd) [ -z "$(find "$here/exits" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
+    initrd | initrd-32) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
+    debug-initrd) [ -z "$(find "$here/debugged-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
+    counter) [ -z "$(find "$here/counter-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
+    debian-disk) [ -z "$(find "$here/debian-disk" -newer "$folder/$part")" ] && exit 0 ;;
     nested-initrd) [ -z "$(find "$here/nested-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     *) exit 0 ;;
     esac
@@ -130,6 +140,10 @@ kernel)
   ;;
 rt-kernel)
   from_debian linux-image-rt-amd64 'boot/vmlinuz-*'
+  done_with "$got"
+  ;;
+pae-kernel)
+  from_debian linux-image-686-pae 'boot/vmlinuz-*' i386
   done_with "$got"
   ;;
 xen)
@@ -162,6 +176,48 @@ initrd)
   another busybox
   mkdir -p "$work"
   sh "$here/cpio.sh" init="$here/init" bin/busybox="$folder/busybox" >"$work/initrd"
+  done_with "$work/initrd"
+  ;;
+ovmf)
+  from_debian ovmf 'usr/share/OVMF/OVMF_CODE.fd'
+  done_with "$got"
+  ;;
+ovmf-vars)
+  from_debian ovmf 'usr/share/OVMF/OVMF_VARS.fd'
+  done_with "$got"
+  ;;
+debian-disk)
+  mkdir -p "$work"
+  say "making a disk with Debian (300 MB to fetch)"
+  reason=$(sh "$here/debian-disk" "$work/disk" "$work") || cannot "$reason"
+  done_with "$work/disk"
+  ;;
+disk)
+  PATH=$PATH:/usr/sbin:/sbin
+  have e2fsck || cannot "e2fsck is not installed: apt-get install -y --no-install-recommends e2fsprogs"
+  ln -sf "$here/disk" "$folder/disk"
+  ;;
+monitor)
+  ln -sf "$here/monitor" "$folder/monitor"
+  ;;
+debugged)
+  have gdb || cannot "gdb is not installed: apt-get install -y --no-install-recommends gdb"
+  ln -sf "$here/debugged" "$folder/debugged"
+  ;;
+memtest)
+  from_debian memtest86+ 'boot/memtest86+x64.bin'
+  done_with "$got"
+  ;;
+initrd-32)
+  from_debian busybox-static bin/busybox i386
+  sh "$here/cpio.sh" init="$here/init" bin/busybox="$got" >"$work/initrd"
+  done_with "$work/initrd"
+  ;;
+counter | debug-initrd)
+  case $part in counter) init=counter-init ;; *) init=debugged-init ;; esac
+  another busybox
+  mkdir -p "$work"
+  sh "$here/cpio.sh" init="$here/$init" bin/busybox="$folder/busybox" >"$work/initrd"
   done_with "$work/initrd"
   ;;
 kvm-host)

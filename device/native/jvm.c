@@ -623,8 +623,8 @@ static void leave_java(int cancel) {
 }
 
 /*
- * Whatever else a client's thread has for Java. Where Java does not know the thread yet it is known for this alone: libc changes memory
- * on a thread's last way too, when nothing would detach it any more.
+ * Whatever else a client's thread has for Java. Where Java does not know the thread yet it is known for this alone: a descriptor may be
+ * closed on a thread's last way, when nothing would detach it any more.
  */
 static bool upcall(long (*f)(void *), void *u) {
     int cancel = enter_java();
@@ -697,21 +697,43 @@ struct change {
     const long *arguments;
     long result;
 };
-static void invalidate(bool begin, const struct range *r) {
-    (*self.env)->CallStaticVoidMethod(self.env, device, method_invalidate, (jboolean)begin, (jlong)r->start, (jlong)(r->start + r->bytes));
-    failed(self.env);
+static void invalidate(JNIEnv *env, bool begin, const struct range *r) {
+    (*env)->CallStaticVoidMethod(env, device, method_invalidate, (jboolean)begin, (jlong)r->start, (jlong)(r->start + r->bytes));
+    failed(env);
+}
+static void change_with(JNIEnv *env, struct change *c) {
+    const long *a = c->arguments;
+    for (int i = 0; i < c->count; i++) invalidate(env, true, &c->ranges[i]);
+    c->result = raw(c->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    for (int i = c->count; i-- > 0;) invalidate(env, false, &c->ranges[i]);
 }
 static long change_there(void *change) {
-    struct change *c = change;
-    const long *a = c->arguments;
-    for (int i = 0; i < c->count; i++) invalidate(true, &c->ranges[i]);
-    c->result = raw(c->number, a[0], a[1], a[2], a[3], a[4], a[5]);
-    for (int i = c->count; i-- > 0;) invalidate(false, &c->ranges[i]);
+    change_with(self.env, change);
     return 0;
 }
+static void *change_on_keeper(void *change) {
+    JNIEnv *env;
+    if ((*vm)->GetEnv(vm, (void **)&env, JNI_VERSION_10) == JNI_OK) change_with(env, change);
+    return NULL;
+}
+/*
+ * A thread that Java does not know must not become known to it here: that takes memory by libc's malloc(), and it may be malloc() that changes
+ * the memory, with its lock held. The keeper makes the change for it; the memory is the whole process's.
+ */
+COLD static void change_by_keeper(struct change *c) {
+    sigset_t all, old;
+    int cancel = enter_java();
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    keeper_does(change_on_keeper, c);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    leave_java(cancel);
+}
 long jvm_changes(const struct range *ranges, int count, long number, const long a[6]) {
-    struct change c = {ranges, count, number, a, 0};
-    return upcall(change_there, &c) ? c.result : raw(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    struct change c = {ranges, count, number, a, -EAGAIN};
+    if (self.env) upcall(change_there, &c);
+    else change_by_keeper(&c);
+    return c.result;
 }
 
 static long pseudo_file_there(void *call) {

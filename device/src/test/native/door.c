@@ -713,6 +713,42 @@ static void memory_that_free_gives_back(void) {
     free(block); /* of a size that malloc maps, and so unmaps */
     CHECK(ioctl(m.vcpu, KVM_RUN, 0) == -1 && errno == EFAULT);
 }
+/* malloc() changes memory with its own lock held: a thread that never came to the device must not need it to be let in. */
+static pthread_barrier_t heap_is_known, heap_is_watched;
+static void *grows_its_heap(void *heap) {
+    *(void **)heap = malloc(100);
+    pthread_barrier_wait(&heap_is_known);
+    pthread_barrier_wait(&heap_is_watched);
+    void *last = NULL;
+    for (int i = 0; i < 4000; i++) {
+        void **next = malloc(2000);
+        *next = last;
+        last = next;
+    }
+    while (last) {
+        void *next = *(void **)last;
+        free(last);
+        last = next;
+    }
+    return NULL;
+}
+static void a_thread_that_knows_no_vm_changes_its_heap(void) {
+    pthread_t thread;
+    void *heap;
+    pthread_barrier_init(&heap_is_known, NULL, 2);
+    pthread_barrier_init(&heap_is_watched, NULL, 2);
+    /* Before the JVM's threads: malloc() gives a heap of its own to no more than eight a processor. */
+    CHECK(pthread_create(&thread, NULL, grows_its_heap, &heap) == 0);
+    pthread_barrier_wait(&heap_is_known);
+    struct machine m = boot(device(), OUT_HLT, sizeof OUT_HLT);
+    /* All that glibc may make of this heap. */
+    uint64_t size = 64 << 20, start = (uint64_t)heap & -size;
+    struct kvm_userspace_memory_region region = {.slot = 7, .guest_phys_addr = 1ul << 32, .memory_size = size, .userspace_addr = start};
+    CHECK(ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
+    pthread_barrier_wait(&heap_is_watched);
+    CHECK(pthread_join(thread, NULL) == 0);
+    turn(&m);
+}
 static void locked_memory(void) {
     struct rlimit limit;
     if (getuid() && (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur != RLIM_INFINITY)) SKIP("this user can't lock that much");
@@ -833,7 +869,7 @@ static const struct promise tests[] = {
     TEST(received_from_another_process), TEST(copied_by_pidfd_getfd), TEST(duplicated), TEST(closed_by_close_range), TEST(closed_by_close_range_while_it_is_used), TEST(closed_behind_libc),
     TEST(descriptors_are_as_kvms), TEST(a_thread_on_four_pages), TEST(many_threads_on_small_stacks), TEST(first_use_on_a_coroutine),
     TEST(a_coroutine_moves_between_threads), TEST(first_use_on_a_signal_stack), TEST(the_first_thread_ends_first),
-    TEST(others_go_on_while_a_vcpu_waits_for_a_page), TEST(memory_that_free_gives_back), TEST(locked_memory), TEST(a_filter_that_kills_the_process),
+    TEST(others_go_on_while_a_vcpu_waits_for_a_page), TEST(memory_that_free_gives_back), TEST(a_thread_that_knows_no_vm_changes_its_heap), TEST(locked_memory), TEST(a_filter_that_kills_the_process),
     TEST(a_filter_before_the_first_vm), TEST(a_filter_before_the_device), TEST(standard_error_is_an_image), TEST(small_limits),
     /* What the test starts in a way of its own. */
     TEST(inherited), TEST(coroutines_move_between_threads_on_small_stacks), TEST(executed_by_descriptor), TEST(a_guest_runs_and_knows_its_file), TEST(nobody_reads_standard_error), TEST(opened_by_a_library_that_binds_deep), TEST(the_heap_is_as_it_was), TEST(a_filter_that_kills_the_thread), TEST(ends_by),

@@ -18,12 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { VCPUS = 3, MEMORY = 256 << 10, GUARD = 64 << 10, SEQUENCES_OF_A_MACHINE = 50, CALLS = 24 };
+enum { EVENTS = 4, VCPUS = 3, MEMORY = 256 << 10, GUARD = 64 << 10, SEQUENCES_OF_A_MACHINE = 50, CALLS = 24 };
 
 static const unsigned long requests[] = {
     KVM_GET_API_VERSION, KVM_CREATE_VM, KVM_CHECK_EXTENSION, KVM_GET_VCPU_MMAP_SIZE, KVM_GET_MSR_INDEX_LIST,
@@ -37,15 +38,17 @@ static const unsigned long requests[] = {
     KVM_GET_MP_STATE, KVM_SET_MP_STATE, KVM_SET_CPUID, KVM_SET_CPUID2, KVM_GET_CPUID2, KVM_SET_MSRS, KVM_GET_LAPIC, KVM_SET_LAPIC,
     KVM_INTERRUPT, KVM_NMI, KVM_SMI, KVM_TRANSLATE, KVM_SET_GUEST_DEBUG, KVM_SET_SIGNAL_MASK, KVM_TPR_ACCESS_REPORTING,
     KVM_SET_VAPIC_ADDR, KVM_X86_SETUP_MCE, KVM_X86_SET_MCE, KVM_KVMCLOCK_CTRL, KVM_GET_NESTED_STATE, KVM_SET_NESTED_STATE,
-    KVM_RESET_DIRTY_RINGS, KVM_GET_DEVICE_ATTR, KVM_SET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR, KVM_HYPERV_EVENTFD,
-    KVM_GET_SUPPORTED_HV_CPUID, KVM_XEN_HVM_CONFIG, KVM_XEN_HVM_GET_ATTR, KVM_XEN_HVM_SET_ATTR, KVM_XEN_HVM_EVTCHN_SEND,
-    KVM_XEN_VCPU_GET_ATTR, KVM_XEN_VCPU_SET_ATTR,
+    KVM_RESET_DIRTY_RINGS, KVM_GET_DEVICE_ATTR, KVM_SET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR,
+    KVM_CREATE_PIT, KVM_CREATE_PIT2, KVM_GET_PIT, KVM_SET_PIT, KVM_GET_PIT2, KVM_SET_PIT2, KVM_REINJECT_CONTROL, KVM_IRQFD, KVM_IOEVENTFD,
+    KVM_REGISTER_COALESCED_MMIO, KVM_UNREGISTER_COALESCED_MMIO, KVM_SET_PMU_EVENT_FILTER, KVM_HYPERV_EVENTFD, KVM_GET_SUPPORTED_HV_CPUID,
+    KVM_XEN_HVM_CONFIG, KVM_XEN_HVM_GET_ATTR, KVM_XEN_HVM_SET_ATTR, KVM_XEN_HVM_EVTCHN_SEND, KVM_XEN_VCPU_GET_ATTR, KVM_XEN_VCPU_SET_ATTR,
 };
 enum { REQUESTS = sizeof requests / sizeof *requests };
 
 static int descriptors[2 + VCPUS]; /* device, VM, vCPUs */
 static struct kvm_run *runs[VCPUS];
 static uint8_t *memory;
+static atomic_int events[EVENTS]; /* eventfds: closed and made anew while they are in use */
 static _Atomic long current_sequence;
 static _Atomic long succeeded, failed[4096];
 
@@ -97,7 +100,16 @@ static void machine(void) {
         perror("KVM_CREATE_VM");
         exit(1);
     }
-    if (below(2)) ioctl(descriptors[1], KVM_CREATE_IRQCHIP, 0);
+    switch (below(4)) {
+    case 0:
+    case 1: ioctl(descriptors[1], KVM_CREATE_IRQCHIP, 0); break;
+    case 2: {
+        struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}};
+        ioctl(descriptors[1], KVM_ENABLE_CAP, &split);
+        break;
+    }
+    default: break;
+    }
     uint64_t *tables = (uint64_t *)memory;
     tables[0x4000 / 8] = 0x5000 | 7;
     tables[0x5000 / 8] = 0x6000 | 7;
@@ -129,6 +141,44 @@ static void machine(void) {
     }
 }
 
+static int event(void) {
+    return below(16) ? events[below(EVENTS)] : (int)word();
+}
+
+/* An argument of the interrupt path that may well be taken. False: there is none for this request. */
+static int likely(unsigned long request, void *buffer) {
+    switch (request) {
+    case KVM_IRQFD: *(struct kvm_irqfd *)buffer = (struct kvm_irqfd){.fd = (uint32_t)event(), .gsi = below(26), .flags = below(4), .resamplefd = (uint32_t)event()}; return 1;
+    case KVM_IOEVENTFD:
+        *(struct kvm_ioeventfd *)buffer = (struct kvm_ioeventfd){.datamatch = below(4), .addr = below(2) ? below(256) : word(), .len = below(5) ? 1u << below(4) : 0, .fd = event(), .flags = below(16)};
+        return 1;
+    case KVM_IRQ_LINE:
+    case KVM_IRQ_LINE_STATUS: *(struct kvm_irq_level *)buffer = (struct kvm_irq_level){{below(26)}, below(2)}; return 1;
+    case KVM_SIGNAL_MSI: *(struct kvm_msi *)buffer = (struct kvm_msi){.address_lo = 0xfee00000 | below(1 << 20), .data = (uint32_t)next() & 0xffff}; return 1;
+    case KVM_REGISTER_COALESCED_MMIO:
+    case KVM_UNREGISTER_COALESCED_MMIO:
+        *(struct kvm_coalesced_mmio_zone *)buffer = (struct kvm_coalesced_mmio_zone){.addr = below(2) ? below(256) : word(), .size = below(64), .pio = below(2)};
+        return 1;
+    case KVM_SET_GSI_ROUTING: {
+        struct kvm_irq_routing *table = buffer;
+        *table = (struct kvm_irq_routing){.nr = below(40)};
+        for (unsigned i = 0; i < table->nr; i++) {
+            struct kvm_irq_routing_entry *e = &table->entries[i];
+            *e = (struct kvm_irq_routing_entry){.gsi = below(40), .type = 1 + below(below(8) ? 2 : 6)};
+            if (e->type == KVM_IRQ_ROUTING_IRQCHIP) {
+                e->u.irqchip.irqchip = below(3);
+                e->u.irqchip.pin = below(e->u.irqchip.irqchip == 2 ? 24 : 8);
+            } else {
+                e->u.msi.address_lo = 0xfee00000 | below(1 << 20);
+                e->u.msi.data = (uint32_t)next() & 0xffff;
+            }
+        }
+        return 1;
+    }
+    default: return 0;
+    }
+}
+
 static void one_call(uint64_t *buffer) {
     unsigned long request = requests[below(REQUESTS)];
     if (below(4) == 0) request = KVM_RUN;
@@ -145,7 +195,8 @@ static void one_call(uint64_t *buffer) {
         argument = request == KVM_RUN && below(50) ? 0 : word();
     } else {
         if (bytes > 4096) bytes = 4096;
-        if (below(3) == 0 && request & _IOC_READ << 30) {
+        if (below(3) && likely(request, buffer)) {
+        } else if (below(3) == 0 && request & _IOC_READ << 30) {
             /* as it was read, with one word changed */
             ioctl(descriptors[which], request, buffer);
             buffer[below((unsigned)bytes / 8 + 1)] = word();
@@ -180,6 +231,18 @@ static void one_call(uint64_t *buffer) {
     case 3: /* not munmap: a mapping of Slate's might take the place */
         mmap(memory + 0x3f000, 0x1000, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         break;
+    case 4: {
+        int fresh = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        close(atomic_exchange(&events[below(EVENTS)], fresh));
+        break;
+    }
+    case 5:
+    case 6:
+    case 7: {
+        uint64_t n = 1;
+        if (write(events[below(EVENTS)], &n, sizeof n) < 0) failed[errno]++;
+        break;
+    }
     default: break;
     }
 }
@@ -226,6 +289,7 @@ int main(int argc, char **argv) {
     struct itimerval timer = {{0, 1000}, {0, 1000}}; /* a guest that computes is interrupted */
     setitimer(ITIMER_REAL, &timer, NULL);
     descriptors[0] = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < EVENTS; i++) events[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     machine();
     pthread_t t;
     pthread_create(&t, NULL, second, NULL);
