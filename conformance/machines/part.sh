@@ -15,9 +15,11 @@
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb
 #   xen, u-boot, u-boot-64, installer-kernel, installer-initrd, memtest, ovmf, ovmf-vars: guests and firmware from Debian's packages
+#   program       a disk with a program of 16 bits, of ./program.S
 #   debian-disk   a disk with Debian, systemd and GRUB for both firmwares, made by ./debian-disk
 #   disk          the command that runs a machine with a copy of it, ./disk
 #   monitor       the command that saves, loads and migrates a machine, ./monitor
+#   killed        the command that starts a machine and kills it, ./killed
 #   debugged      the command that debugs a guest by gdb, which must be installed, ./debugged
 #
 # Needs no root: packages are downloaded and unpacked below FOLDER, with lists of their own where apt's are missing or stale.
@@ -103,13 +105,14 @@ from_debian() { # package, pattern of the file in it, architecture if not the ma
 }
 
 case $part in
-qemu | npm | msb | disk | monitor | debugged) ;; # links: looked up each time
+qemu | npm | msb | disk | monitor | killed | debugged) ;; # links: looked up each time
 *)
   # What is made of files of this folder is made again when they are newer.
   if [ -e "$folder/$part" ]; then
     case $part in
     exits-initrd) [ -z "$(find "$here/exits" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     initrd | initrd-32) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
+    program) [ "$here/program.S" -nt "$folder/$part" ] || exit 0 ;;
     debug-initrd) [ -z "$(find "$here/debugged-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     counter) [ -z "$(find "$here/counter-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     debian-disk) [ -z "$(find "$here/debian-disk" -newer "$folder/$part")" ] && exit 0 ;;
@@ -197,12 +200,19 @@ disk)
   have e2fsck || cannot "e2fsck is not installed: apt-get install -y --no-install-recommends e2fsprogs"
   ln -sf "$here/disk" "$folder/disk"
   ;;
-monitor)
-  ln -sf "$here/monitor" "$folder/monitor"
+monitor | killed)
+  ln -sf "$here/$part" "$folder/$part"
   ;;
 debugged)
   have gdb || cannot "gdb is not installed: apt-get install -y --no-install-recommends gdb"
   ln -sf "$here/debugged" "$folder/debugged"
+  ;;
+program)
+  have as && have ld || cannot "as and ld are not installed: apt-get install -y --no-install-recommends binutils"
+  mkdir -p "$work"
+  { as --32 "$here/program.S" -o "$work/program.o" && ld -m elf_i386 -Ttext 0 --oformat binary "$work/program.o" -o "$work/program"; } \
+    2>"$work/log" || cannot "program.S can't be assembled: $(head -n 1 "$work/log")"
+  done_with "$work/program"
   ;;
 memtest)
   from_debian memtest86+ 'boot/memtest86+x64.bin'
