@@ -26,11 +26,9 @@ class GarbageIrqchipTest {
     private static final long ENDING_HANDLER = 0x11010;
 
     /** The 8259s with their ELCR, the 8254 and port 61h. */
-    private static final int[] PORTS = {
-        0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x61
-    };
+    private static final int[] PORTS = {0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x61};
 
-    // A table at RSI of RBP entries: what, where, value. 0: port write, 1: port read, 2: memory write, else memory read.
+    // RSI has a table of RBP entries: what, where, value. 0: port write, 1: port read, 2: memory write, 3: its read.
     private static final int[] SCRIBBLER = {
         0xfb, // sti
         0x8b, 0x0e, //       next: mov (%rsi),%ecx
@@ -230,7 +228,8 @@ class GarbageIrqchipTest {
                     routes.add(new GsiRoute(gsi, GsiRoute.IRQCHIP, 0, GsiRoute.IOAPIC, gsi, 0));
                 }
                 if (gsi < 16 && random.nextBoolean()) {
-                    routes.add(new GsiRoute(gsi, GsiRoute.IRQCHIP, 0, gsi < 8 ? GsiRoute.PIC_MASTER : GsiRoute.PIC_SLAVE, gsi & 7, 0));
+                    routes.add(new GsiRoute(
+                            gsi, GsiRoute.IRQCHIP, 0, gsi < 8 ? GsiRoute.PIC_MASTER : GsiRoute.PIC_SLAVE, gsi & 7, 0));
                 }
             }
             return routes;
