@@ -22,6 +22,7 @@ public class RequestAndAcknowledge {
     private static final int OTHER = 64;
     /** Of x2APIC: MSR 80Fh. */
     private static final int SPURIOUS = 0xf;
+
     private static final TimerThread TIMERS = new TimerThread();
 
     private final LocalApic apic = new LocalApic(0, true, new Deaf(), new ApicBus(), TIMERS, () -> 0, () -> 1_000_000);
