@@ -19,6 +19,7 @@ public abstract sealed class Type
                 UnspecifiedType {
     private final TypeTable table;
     private final long id;
+    private @Nullable String qualified;
 
     Type(TypeTable table, long id) {
         this.table = table;
@@ -53,10 +54,15 @@ public abstract sealed class Type
 
     /** The name with the namespaces, classes or modules around it, as its language writes it; null for a nameless type. */
     public @Nullable String qualifiedName() {
-        String name = name();
-        if (name == null) return null;
-        String scope = table.where(id).scope();
-        return scope.isEmpty() ? name : scope + table.language().separator() + name;
+        String known = qualified;
+        if (known == null) {
+            String name = name();
+            if (name == null) return null;
+            String scope = table.where(id).scope();
+            known = scope.isEmpty() ? name : scope + table.language().separator() + name;
+            qualified = known;
+        }
+        return known;
     }
 
     /** The scope, unit and line of its declaration. */

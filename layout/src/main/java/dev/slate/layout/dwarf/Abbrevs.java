@@ -14,9 +14,17 @@ final class Abbrevs {
         final int[] attributes;
         final int[] forms;
         final long[] constants;
+        /** Whether entries of it are structs, classes or unions. */
+        final boolean aggregate;
+        /** Whether they are something else around types that has a name, and may have types in it. */
+        final boolean scope;
+        /** Whether nothing inside them has a layout: enumerations, lists of parameters, arrays. */
+        final boolean opaque;
+        /** Bytes of each attribute, -1 where they vary. */
+        final int[] sizes;
         /** Bytes of all attributes, or -1 if they vary. */
         final int fixedSize;
-        /** The bytes before the name if they do not vary, and the name's form; -1 and 0 without. */
+        /** Bytes before the place of the next sibling, -1 if it has none or they vary. */
         final int siblingAt;
 
         Abbrev(int tag, boolean children, int[] attributes, int[] forms, long[] constants, Unit.Head unit) {
@@ -25,11 +33,16 @@ final class Abbrevs {
             this.attributes = attributes;
             this.forms = forms;
             this.constants = constants;
+            this.aggregate = Tag.aggregate(tag);
+            this.scope = children && !aggregate && Tag.scope(tag);
+            this.opaque = tag == Tag.ENUMERATION || tag == Tag.SUBROUTINE || tag == Tag.ARRAY;
+            this.sizes = new int[forms.length];
             int size = 0;
             int sibling = -1;
             for (int i = 0; i < forms.length; i++) {
                 if (attributes[i] == At.SIBLING && size >= 0 && forms[i] == Form.REF4) sibling = size;
                 int one = Form.size(forms[i], unit);
+                sizes[i] = one;
                 size = one < 0 || size < 0 ? -1 : size + one;
             }
             fixedSize = size;
@@ -52,8 +65,7 @@ final class Abbrevs {
                     "the unit's abbreviations lie at 0x" + Long.toHexString(start) + " of .debug_abbrev, which has "
                             + section.limit() + " bytes");
         }
-        Reader in = new Reader(section, file, ".debug_abbrev");
-        in.at = (int) start;
+        Reader in = Reader.of(section, (int) start, section.limit(), file, ".debug_abbrev");
         int[] attributes = new int[32];
         int[] forms = new int[32];
         long[] constants = new long[32];

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  * <p>May be used by many threads; the types that it finds belong to the session that asked.
  */
 public final class Definitions {
-    private final List<Sections> files = new ArrayList<>();
+    private final List<Dwarf> files = new ArrayList<>();
     private @Nullable LongMap<Place> index;
 
     /** A file, and the number of a type in it. */
@@ -22,7 +22,7 @@ public final class Definitions {
     /** Knows no file yet. */
     public Definitions() {}
 
-    synchronized void add(Sections file) {
+    synchronized void add(Dwarf file) {
         files.add(file);
         index = null;
     }
@@ -38,7 +38,8 @@ public final class Definitions {
                 : null;
     }
 
-    private static long hash(String name) {
+    /** A name's number, which is not 0. */
+    static long hash(String name) {
         long hash = 1125899906842597L;
         for (int i = 0; i < name.length(); i++) hash = Scan.mix(hash, name.charAt(i));
         return hash == 0 ? 1 : hash;
@@ -47,29 +48,15 @@ public final class Definitions {
     private synchronized LongMap<Place> index() {
         LongMap<Place> known = index;
         if (known == null) {
-            known = new LongMap<>();
-            for (Sections file : files) add(file, known);
-            index = known;
+            LongMap<Place> made = new LongMap<>();
+            for (Dwarf file : files)
+                file.definitions((hash, place, at) -> {
+                    if (made.get(hash) == null)
+                        made.put(hash, new Place(place.root(), at | place.head().mark()));
+                });
+            index = made;
+            known = made;
         }
         return known;
-    }
-
-    private void add(Sections file, LongMap<Place> into) {
-        java.util.Set<Long> seen = new java.util.HashSet<>();
-        for (Unit.Head head : file.units()) {
-            // Without a way to definitions: a name must not need the index that is being made.
-            Unit unit = new Session(file, null).unit(head, file);
-            if (!unit.language().cxx()) continue;
-            Scan scan = new Scan(unit, seen);
-            scan.run();
-            for (int i = 0; i < scan.found().size(); i++) {
-                if (!seen.add(scan.prints().get(i))) continue;
-                long id = scan.found().get(i) | head.mark();
-                String name = unit.qualifiedName(scan.found().get(i));
-                if (name == null) continue;
-                long hash = hash(name);
-                if (into.get(hash) == null) into.put(hash, new Place(file, id));
-            }
-        }
     }
 }

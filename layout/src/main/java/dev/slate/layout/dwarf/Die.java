@@ -104,10 +104,9 @@ final class Die {
         int form = formAt(i);
         if (form == Form.DATA16) { // its lower half
             Reader in = unit.reader((int) raw);
-            boolean little = in.in.order() == java.nio.ByteOrder.LITTLE_ENDIAN;
             long first = in.byte8();
             long second = in.byte8();
-            return little ? first : second;
+            return in.little() ? first : second;
         }
         return Form.block(form) ? expression(form, (int) raw) : raw;
     }
@@ -198,11 +197,11 @@ final class Die {
         long raw = rawAt(i);
         Reader in = unit.reader(offset);
         return switch (formAt(i)) {
-            case Form.STRING -> Reader.string(unit.in, raw, in);
-            case Form.STRP -> Reader.string(unit.sections.strings(), raw, in);
-            case Form.LINE_STRP -> Reader.string(unit.sections.lineStrings(), raw, in);
+            case Form.STRING -> in.at((int) raw).string();
+            case Form.STRP -> unit.sections.string(raw, in);
+            case Form.LINE_STRP -> unit.sections.lineString(raw, in);
             case Form.STRP_SUP, Form.GNU_STRP_ALT ->
-                Reader.string(unit.session.alternate(unit).strings(), raw, in);
+                unit.session.alternate(unit).string(raw, in);
             case Form.STRX, Form.STRX1, Form.STRX2, Form.STRX3, Form.STRX4, Form.GNU_STR_INDEX -> unit.string(raw, in);
             default -> throw in.broken("a name of form 0x" + Integer.toHexString(formAt(i)));
         };

@@ -4,7 +4,6 @@ import dev.slate.layout.BaseType;
 import dev.slate.layout.EnumType;
 import dev.slate.layout.Type;
 import java.math.BigInteger;
-import java.nio.ByteOrder;
 import org.jspecify.annotations.Nullable;
 
 /** Spells the values of a discriminant that choose a variant: by the sign and size of its type, up to 128 bits. */
@@ -48,7 +47,7 @@ final class Discriminants {
         BigInteger value;
         if (wide != null) {
             byte[] big = new byte[wide.length + 1];
-            boolean little = unit.in.order() == ByteOrder.LITTLE_ENDIAN;
+            boolean little = unit.little();
             for (int i = 0; i < wide.length; i++) big[1 + i] = wide[little ? wide.length - 1 - i : i];
             value = new BigInteger(big);
         } else {

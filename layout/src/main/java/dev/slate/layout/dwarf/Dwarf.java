@@ -5,22 +5,24 @@ import dev.slate.layout.Distinct;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
 import dev.slate.layout.Type;
+import dev.slate.layout.TypeTable;
 import dev.slate.layout.elf.ElfFile;
 import dev.slate.layout.elf.Image;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -36,9 +38,10 @@ public final class Dwarf implements LayoutSource {
     private final List<Sections> files = new ArrayList<>();
     private final List<Place> places = new ArrayList<>();
     private final List<LayoutException> missing = new ArrayList<>();
+    private @Nullable List<Found> survey;
 
     /** A unit, the file that it is in, and the file whose session reads it. */
-    private record Place(Sections root, Sections sections, Unit.Head head) {}
+    record Place(Sections root, Sections sections, Unit.Head head) {}
 
     private Dwarf(String name, int threads, Definitions definitions) {
         this.name = name;
@@ -48,7 +51,6 @@ public final class Dwarf implements LayoutSource {
 
     private void add(Sections file) {
         files.add(file);
-        definitions.add(file);
         for (Unit.Head head : file.units()) places.add(new Place(file, file, head));
         Sections alternate = file.alternate();
         if (alternate != null) for (Unit.Head head : alternate.units()) places.add(new Place(file, alternate, head));
@@ -72,6 +74,7 @@ public final class Dwarf implements LayoutSource {
         if (sections == null) return null;
         Dwarf dwarf = new Dwarf(elf.name(), threads, definitions);
         dwarf.add(sections);
+        definitions.add(dwarf);
         return dwarf;
     }
 
@@ -90,7 +93,9 @@ public final class Dwarf implements LayoutSource {
                 dwarf.missing.add(e);
             }
         }
-        return dwarf.files.isEmpty() && dwarf.missing.isEmpty() ? null : dwarf;
+        if (dwarf.files.isEmpty() && dwarf.missing.isEmpty()) return null;
+        definitions.add(dwarf);
+        return dwarf;
     }
 
     private static @Nullable Sections sections(ElfFile elf) {
@@ -125,41 +130,129 @@ public final class Dwarf implements LayoutSource {
         return new Session(place.root(), definitions).unit(place.head(), place.sections());
     }
 
-    /** What one unit brought. */
-    private record Found(Unit unit, List<Integer> places, List<Long> prints) {}
+    /** A unit, and which of its definitions no unit before it has. */
+    private record Found(Place place, boolean cxx, int[] at) {}
 
-    @Override
-    public void forEachAggregate(Consumer<Aggregate> each, Consumer<LayoutException> leftOut) {
-        for (LayoutException problem : missing) leftOut.accept(problem);
-        Distinct distinct = new Distinct();
-        Map<Sections, Set<Long>> known = new HashMap<>();
-        for (Place place : places) known.putIfAbsent(place.root(), ConcurrentHashMap.newKeySet());
+    /** Takes the number of a qualified name, and the entry that defines it. */
+    interface Definition {
+        void at(long hash, Place place, int entry);
+    }
+
+    /** The distinct definitions of all units, found once; a unit that cannot be read costs itself. */
+    private synchronized List<Found> survey() {
+        List<Found> known = survey;
+        if (known == null) {
+            List<Found> made = new ArrayList<>();
+            Map<Sections, LongMap<Place>> prints = new HashMap<>();
+            inOrder(
+                    places,
+                    place -> {
+                        try {
+                            return Scan.of(open(place));
+                        } catch (LayoutException e) {
+                            return e;
+                        }
+                    },
+                    (place, result) -> {
+                        if (result instanceof LayoutException problem) missing.add(problem);
+                        if (!(result instanceof Scan scan)) return;
+                        int[] fresh = fresh(scan, place, prints.computeIfAbsent(place.root(), s -> new LongMap<>()));
+                        if (fresh.length == 0) return;
+                        TypeTable.Language language = scan.unit().language();
+                        if (Unit.scoped(language)) place.sections().scopes(place.head(), scan.scopes());
+                        made.add(new Found(place, language.cxx(), fresh));
+                    });
+            survey = made;
+            known = made;
+        }
+        return known;
+    }
+
+    private static int[] fresh(Scan scan, Place place, LongMap<Place> seen) {
+        int[] found = scan.found();
+        long[] prints = scan.prints();
+        int count = 0;
+        for (int i = 0; i < found.length; i++) {
+            long print = prints[i] == 0 ? 1 : prints[i];
+            if (seen.get(print) != null) continue;
+            seen.put(print, place);
+            found[count++] = found[i];
+        }
+        return Arrays.copyOf(found, count);
+    }
+
+    /** Tells the definitions of C++, which alone declares in one unit what another defines. */
+    void definitions(Definition each) {
+        List<Found> found = survey().stream().filter(Found::cxx).toList();
         inOrder(
-                place -> {
-                    Unit unit = open(place);
-                    Scan scan = new Scan(unit, known.getOrDefault(place.root(), Set.of()));
-                    scan.run();
-                    return new Found(unit, scan.found(), scan.prints());
-                },
-                found -> {
-                    Set<Long> seen = known.getOrDefault(found.unit().root(), Set.of());
-                    for (int i = 0; i < found.places().size(); i++) {
-                        if (!seen.add(found.prints().get(i))) continue;
-                        hand(found.unit(), found.places().get(i), distinct, each, leftOut);
+                found,
+                one -> {
+                    // Without a way to definitions: a name must not need the index that is being made.
+                    Unit unit = new Session(one.place().root(), null).unit(one.place().head(), one.place().sections());
+                    long[] names = new long[one.at().length];
+                    for (int i = 0; i < names.length; i++) {
+                        try {
+                            String name = unit.qualifiedName(one.at()[i]);
+                            if (name != null) names[i] = Definitions.hash(name);
+                        } catch (LayoutException unreadable) {
+                            names[i] = 0; // whoever lists it tells
+                        }
                     }
-                    return false;
+                    return names;
+                },
+                (one, names) -> {
+                    for (int i = 0; i < names.length; i++)
+                        if (names[i] != 0) each.at(names[i], one.place(), one.at()[i]);
                 });
     }
 
+    @Override
+    public void forEachAggregate(Consumer<Aggregate> each, Consumer<LayoutException> leftOut) {
+        List<Found> found = survey();
+        for (LayoutException problem : missing) leftOut.accept(problem);
+        Distinct distinct = new Distinct();
+        inOrder(found, this::read, (one, made) -> {
+            for (Object result : made) {
+                if (result instanceof LayoutException problem) leftOut.accept(problem);
+                else if (result instanceof Aggregate a) hand(a, distinct, each, leftOut);
+            }
+        });
+    }
+
     private static void hand(
-            Unit unit, int place, Distinct distinct, Consumer<Aggregate> each, Consumer<LayoutException> leftOut) {
+            Aggregate aggregate, Distinct distinct, Consumer<Aggregate> each, Consumer<LayoutException> leftOut) {
         try {
-            Type type = unit.type(place | unit.head.mark());
-            if (type instanceof Aggregate a && a.name() != null && !a.declaration() && distinct.first(a))
-                each.accept(a);
+            if (distinct.first(aggregate)) each.accept(aggregate);
         } catch (LayoutException e) {
             leftOut.accept(e);
         }
+    }
+
+    /** Works out here, beside other units, what whoever takes it will ask for; what goes wrong will go wrong there again. */
+    private static void prepare(Aggregate aggregate) {
+        try {
+            aggregate.qualifiedName();
+            aggregate.layout();
+        } catch (LayoutException later) {
+            return;
+        }
+    }
+
+    /** A unit's structs, classes and unions, or what kept one from being made. */
+    private List<Object> read(Found found) {
+        Unit unit = open(found.place());
+        List<Object> made = new ArrayList<>(found.at().length);
+        for (int at : found.at()) {
+            try {
+                Type type = unit.type(at | unit.head.mark());
+                if (!(type instanceof Aggregate a) || a.name() == null || a.declaration()) continue;
+                made.add(a);
+                prepare(a);
+            } catch (LayoutException e) {
+                made.add(e);
+            }
+        }
+        return made;
     }
 
     @Override
@@ -167,6 +260,7 @@ public final class Dwarf implements LayoutSource {
         Map<Sections, Names> spellings = new ConcurrentHashMap<>();
         Candidates candidates = new Candidates(wanted);
         inOrder(
+                places,
                 place -> {
                     Names names = spellings.computeIfAbsent(place.sections(), s -> new Names(wanted, s));
                     Unit unit = open(place);
@@ -177,34 +271,30 @@ public final class Dwarf implements LayoutSource {
                     }
                     return types;
                 },
-                types -> {
+                (place, types) -> {
                     for (Type type : types) candidates.add(type);
-                    return false;
                 });
         Map<String, List<Type>> found = candidates.found();
         for (List<Type> types : found.values()) if (types.isEmpty() && !missing.isEmpty()) throw missing.getFirst();
         return found;
     }
 
-    /** Works on the units in parallel and takes the results in their order, until {@code take} has enough. */
-    private <R extends @Nullable Object> void inOrder(Function<Place, R> work, Function<R, Boolean> take) {
+    /** Works in parallel on units, or what was found in them, and takes the results in their order. */
+    private <T, R> void inOrder(List<T> all, Function<T, R> work, BiConsumer<T, R> take) {
         if (threads == 1) {
-            for (Place place : places) if (take.apply(work.apply(place))) return;
+            for (T one : all) take.accept(one, work.apply(one));
             return;
         }
         Deque<Future<R>> ahead = new ArrayDeque<>();
         try (ExecutorService pool = Executors.newFixedThreadPool(
                 threads, Thread.ofPlatform().daemon().factory())) {
             int next = 0;
-            while (next < places.size() || !ahead.isEmpty()) {
-                while (next < places.size() && ahead.size() < threads * 4) {
-                    Place place = places.get(next++);
-                    ahead.add(pool.submit(() -> work.apply(place)));
+            for (T one : all) {
+                while (next < all.size() && ahead.size() < threads * 4) {
+                    T coming = all.get(next++);
+                    ahead.add(pool.submit(() -> work.apply(coming)));
                 }
-                if (take.apply(ahead.remove().get())) {
-                    pool.shutdownNow();
-                    return;
-                }
+                take.accept(one, ahead.remove().get());
             }
         } catch (ExecutionException e) {
             if (e.getCause() instanceof RuntimeException cause) throw cause;

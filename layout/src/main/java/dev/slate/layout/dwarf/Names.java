@@ -90,7 +90,7 @@ final class Names {
             int at = in.at;
             in.skipString();
             int length = in.at - at - 1;
-            for (byte[] name : names) if (length == name.length && same(in.in, at, name)) return true;
+            for (byte[] name : names) if (length == name.length && in.same(at, name)) return true;
             return false;
         }
         int at = in.at;
@@ -108,11 +108,11 @@ final class Names {
     static @Nullable String text(int form, int at, Unit unit) {
         Reader in = unit.reader(at);
         return switch (form) {
-            case Form.STRING -> Reader.string(unit.in, at, in);
-            case Form.STRP -> Reader.string(unit.sections.strings(), in.bytes(unit.head.offsetSize()), in);
-            case Form.LINE_STRP -> Reader.string(unit.sections.lineStrings(), in.bytes(unit.head.offsetSize()), in);
+            case Form.STRING -> in.string();
+            case Form.STRP -> unit.sections.string(in.bytes(unit.head.offsetSize()), in);
+            case Form.LINE_STRP -> unit.sections.lineString(in.bytes(unit.head.offsetSize()), in);
             case Form.STRP_SUP, Form.GNU_STRP_ALT ->
-                Reader.string(unit.session.alternate(unit).strings(), in.bytes(unit.head.offsetSize()), in);
+                unit.session.alternate(unit).string(in.bytes(unit.head.offsetSize()), in);
             case Form.STRX, Form.GNU_STR_INDEX -> unit.string(in.unsigned(), in);
             case Form.STRX1 -> unit.string(in.byte1(), in);
             case Form.STRX2 -> unit.string(in.byte2(), in);

@@ -1,8 +1,6 @@
 package dev.slate.layout.dwarf;
 
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Set;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -14,62 +12,79 @@ final class Scan {
     private static final int MAX_DEPTH = 512;
 
     private final Unit unit;
-    private final @Nullable Set<Long> known;
+    private final Unit.Head head;
+    private final Abbrevs abbrevs;
     private final @Nullable Names wanted;
-    private final List<Integer> found = new ArrayList<>();
-    private final List<Long> prints = new ArrayList<>();
+    private int[] found = new int[64];
+    private long[] prints = new long[64];
+    private int count;
     private final Scopes scopes = new Scopes();
     private final Reader in;
     private boolean templated;
 
-    /** @param known fingerprints of definitions that are not to be found again */
-    Scan(Unit unit, Set<Long> known) {
-        this(unit, known, null);
+    private Scan(Unit unit, @Nullable Names wanted) {
+        this.unit = unit;
+        this.head = unit.head;
+        this.abbrevs = unit.abbrevs;
+        this.wanted = wanted;
+        this.in = unit.reader(head.firstEntry());
     }
 
-    private Scan(Unit unit, @Nullable Set<Long> known, @Nullable Names wanted) {
-        this.unit = unit;
-        this.known = known;
-        this.wanted = wanted;
-        this.in = unit.reader(unit.head.firstEntry());
+    /** All definitions of a unit. */
+    static Scan of(Unit unit) {
+        Scan scan = new Scan(unit, null);
+        scan.run();
+        return scan;
     }
 
     /** The places of the named types of a unit that may have a name that is looked for; the unit then knows its scopes. */
-    static List<Integer> find(Unit unit, Names wanted) {
-        if (wanted.hopeless(unit)) return List.of();
-        Scan scan = new Scan(unit, null, wanted);
+    static int[] find(Unit unit, Names wanted) {
+        if (wanted.hopeless(unit)) return new int[0];
+        Scan scan = new Scan(unit, wanted);
         scan.run();
-        return scan.found;
+        if (scan.count > 0) unit.sections.scopes(unit.head, scan.scopes());
+        return scan.found();
     }
 
-    /** The scopes of a unit, found by a walk of its own. */
-    static Scopes scopes(Unit unit) {
-        Scan scan = new Scan(unit, null, null);
-        scan.run();
-        return scan.scopes;
+    Unit unit() {
+        return unit;
+    }
+
+    /** The namespaces, classes and functions that were met. */
+    Scopes scopes() {
+        scopes.done();
+        return scopes;
     }
 
     /** Offsets of the definitions, an inner one before the one around it. */
-    List<Integer> found() {
-        return found;
+    int[] found() {
+        return Arrays.copyOf(found, count);
     }
 
     /** The fingerprints of {@link #found()}, in the same order. */
-    List<Long> prints() {
-        return prints;
+    long[] prints() {
+        return Arrays.copyOf(prints, count);
     }
 
-    void run() {
+    private void found(int at, long print) {
+        if (count == found.length) {
+            found = Arrays.copyOf(found, count * 2);
+            prints = Arrays.copyOf(prints, count * 2);
+        }
+        found[count] = at;
+        prints[count++] = print;
+    }
+
+    private void run() {
         long code = in.unsigned();
         if (code == 0) return;
-        Abbrevs.Abbrev top = abbrev(code, unit.head.firstEntry());
-        Skip.attributes(top, in, unit.head);
+        Abbrevs.Abbrev top = abbrev(code, head.firstEntry());
+        Skip.attributes(top, in, head);
         if (top.children) siblings(0, 0);
-        unit.scopes(scopes);
     }
 
     private Abbrevs.Abbrev abbrev(long code, int at) {
-        Abbrevs.Abbrev abbrev = unit.abbrevs.get(code);
+        Abbrevs.Abbrev abbrev = abbrevs.get(code);
         if (abbrev == null) throw unit.broken(at, "abbreviation " + code + " is not in the unit's table");
         return abbrev;
     }
@@ -77,13 +92,13 @@ final class Scan {
     /** Walks over a list of children, to behind the zero that ends it. */
     private void siblings(int depth, long scope) {
         if (depth > MAX_DEPTH) throw in.broken("entries nested more than " + MAX_DEPTH + " deep");
-        int end = unit.head.end();
+        int end = head.end();
         while (in.at < end) {
             int at = in.at;
             long code = in.unsigned();
             if (code == 0) return;
             Abbrevs.Abbrev abbrev = abbrev(code, at);
-            if (Tag.aggregate(abbrev.tag)) aggregate(abbrev, at, depth, scope);
+            if (abbrev.aggregate) aggregate(abbrev, at, depth, scope);
             else other(abbrev, at, depth, scope);
         }
         if (depth > 0) throw in.broken("the unit ends inside a list of children");
@@ -93,8 +108,8 @@ final class Scan {
     private void other(Abbrevs.Abbrev abbrev, int at, int depth, long scope) {
         Names names = wanted;
         if (names != null && Tag.named(abbrev.tag)) {
-            if (names.matches(abbrev, in, unit)) found.add(at);
-        } else if (abbrev.children && Tag.scope(abbrev.tag)) {
+            if (names.matches(abbrev, in, unit)) found(at, 0);
+        } else if (abbrev.scope) {
             long inner = mix(scope, abbrev.tag);
             boolean named = false;
             for (int i = 0; i < abbrev.forms.length; i++) {
@@ -102,7 +117,7 @@ final class Scan {
                     inner = mix(inner, name(abbrev.forms[i]));
                     named = true;
                 } else {
-                    Skip.form(abbrev.forms[i], in, unit.head);
+                    Skip.form(abbrev.forms[i], in, head);
                 }
             }
             if (!named && abbrev.tag == Tag.SUBPROGRAM) inner = mix(inner, at); // its name stands at its declaration
@@ -111,12 +126,10 @@ final class Scan {
             scopes.leave(in.at);
             return;
         } else {
-            Skip.attributes(abbrev, in, unit.head);
+            Skip.attributes(abbrev, in, head);
         }
         if (!abbrev.children) return;
-        // Nothing inside an enumeration or a list of parameters has a layout.
-        if (abbrev.tag == Tag.ENUMERATION || abbrev.tag == Tag.SUBROUTINE || abbrev.tag == Tag.ARRAY)
-            Skip.children(unit, in);
+        if (abbrev.opaque) Skip.children(unit, in);
         else siblings(depth + 1, scope);
     }
 
@@ -128,7 +141,7 @@ final class Scan {
         int nameForm = 0;
         Names names = wanted;
         int start = in.at;
-        long print = mix(scope, abbrev.tag) | unit.head.mark() & Unit.ALT; // another file, another string section
+        long print = mix(scope, abbrev.tag) | head.mark() & Unit.ALT; // another file, another string section
         int n = abbrev.forms.length;
         for (int i = 0; i < n; i++) {
             int form = abbrev.forms[i];
@@ -142,20 +155,20 @@ final class Scan {
                 case At.SPECIFICATION -> {
                     print = mix(print, at); // only the declaration knows the name
                     named = true;
-                    Skip.form(form, in, unit.head);
+                    Skip.form(form, in, head);
                 }
                 case At.DECLARATION -> {
                     declared |= form == Form.FLAG_PRESENT || in.peek() != 0;
-                    Skip.form(form, in, unit.head);
+                    Skip.form(form, in, head);
                 }
                 case At.BYTE_SIZE -> print = mix(print, plain(form, abbrev.constants[i]));
-                default -> Skip.form(form, in, unit.head);
+                default -> Skip.form(form, in, head);
             }
         }
         if (names != null && named && !declared) {
             int after = in.at;
             in.at = start;
-            if (names.matches(abbrev, in, unit)) found.add(at);
+            if (names.matches(abbrev, in, unit)) found(at, 0);
             in.at = after;
         }
         if (abbrev.children) {
@@ -164,18 +177,17 @@ final class Scan {
             templated = false;
             print = members(print, depth + 1);
             // Without its arguments a name says too little (-gsimple-template-names).
-            if (templated && !hasArguments(nameForm, (int) nameAt)) print = mix(print, unit.head.start() + (long) at);
+            if (templated && (nameForm == 0 || !hasArguments(nameForm, (int) nameAt))) {
+                print = mix(print, head.start() + (long) at);
+                scopes.templated();
+            }
             templated = outer;
             scopes.leave(in.at);
         }
-        Set<Long> before = known;
-        if (!named || declared || before == null || before.contains(print)) return;
-        found.add(at);
-        prints.add(print);
+        if (named && !declared && names == null) found(at, print);
     }
 
     private boolean hasArguments(int form, int at) {
-        if (form == 0) return true;
         String name = Names.text(form, at, unit);
         return name == null || name.indexOf('<') >= 0;
     }
@@ -184,7 +196,7 @@ final class Scan {
     private long members(long start, int depth) {
         if (depth > MAX_DEPTH) throw in.broken("entries nested more than " + MAX_DEPTH + " deep");
         long print = start;
-        int end = unit.head.end();
+        int end = head.end();
         while (in.at < end) {
             int at = in.at;
             long code = in.unsigned();
@@ -193,10 +205,10 @@ final class Scan {
             if (abbrev.tag == Tag.MEMBER || abbrev.tag == Tag.INHERITANCE) {
                 print = member(mix(print, abbrev.tag), abbrev);
                 if (abbrev.children) Skip.children(unit, in);
-            } else if (Tag.aggregate(abbrev.tag)) {
+            } else if (abbrev.aggregate) {
                 aggregate(abbrev, at, depth, start);
             } else if (abbrev.tag == Tag.VARIANT_PART || abbrev.tag == Tag.VARIANT) {
-                Skip.attributes(abbrev, in, unit.head);
+                Skip.attributes(abbrev, in, head);
                 if (abbrev.children) print = members(mix(print, abbrev.tag), depth + 1);
             } else {
                 templated |= abbrev.tag == Tag.TEMPLATE_TYPE
@@ -219,7 +231,7 @@ final class Scan {
                 case At.NAME -> print = mix(print, name(form));
                 case At.DATA_MEMBER_LOCATION, At.DATA_BIT_OFFSET, At.BIT_OFFSET, At.BIT_SIZE, At.BYTE_SIZE ->
                     print = mix(mix(print, attribute), plain(form, abbrev.constants[i]));
-                default -> Skip.form(form, in, unit.head);
+                default -> Skip.form(form, in, head);
             }
         }
         return print;
@@ -228,8 +240,8 @@ final class Scan {
     /** A name's place: the same place is the same name. */
     private long name(int form) {
         return switch (form) {
-            case Form.STRP -> in.bytes(unit.head.offsetSize()) * 4 + 1;
-            case Form.LINE_STRP, Form.STRP_SUP, Form.GNU_STRP_ALT -> in.bytes(unit.head.offsetSize()) * 4 + 2;
+            case Form.STRP -> in.bytes(head.offsetSize()) * 4 + 1;
+            case Form.LINE_STRP, Form.STRP_SUP, Form.GNU_STRP_ALT -> in.bytes(head.offsetSize()) * 4 + 2;
             case Form.STRING -> {
                 long hash = 3;
                 for (int b = in.byte1(); b != 0; b = in.byte1()) hash = mix(hash, b);
@@ -239,7 +251,7 @@ final class Scan {
             case Form.STRX2 -> unit.stringPlace(in.byte2(), in) * 4 + 1;
             case Form.STRX3, Form.STRX4 -> unit.stringPlace(in.bytes(form == Form.STRX3 ? 3 : 4), in) * 4 + 1;
             case Form.STRX, Form.GNU_STR_INDEX -> unit.stringPlace(in.unsigned(), in) * 4 + 1;
-            default -> mix(plain(form, 0), unit.head.start());
+            default -> mix(plain(form, 0), head.start());
         };
     }
 
@@ -250,10 +262,10 @@ final class Scan {
             case Form.DATA1 -> in.byte1();
             case Form.DATA2 -> in.byte2();
             default -> {
-                int from = in.at;
-                Skip.form(form, in, unit.head);
+                Reader value = in.at(in.at);
+                Skip.form(form, in, head);
                 long hash = form;
-                for (int i = from; i < in.at; i++) hash = mix(hash, in.in.get(i));
+                while (value.at < in.at) hash = mix(hash, value.byte1());
                 yield hash;
             }
         };

@@ -8,6 +8,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
 
 /** One file's debug sections and the headers of its units. Read-only once made; may be used by many threads. */
@@ -20,12 +23,23 @@ final class Sections implements AutoCloseable {
     private final ByteBuffer strings;
     private final ByteBuffer lineStrings;
     private final ByteBuffer stringOffsets;
+    private final AtomicReferenceArray<@Nullable Text> texts = new AtomicReferenceArray<>(TEXTS);
+    private final Map<Integer, Scopes> scopes = new ConcurrentHashMap<>();
     private final @Nullable Sections alternate;
     private final List<Unit.Head> units = new ArrayList<>();
     private final LongMap<Unit.Head> bySignature = new LongMap<>();
     final long mark;
     private final boolean split;
     private final SplitIndex parts;
+
+    /** A unit's header takes no more (DWARF 5, 7.5.1). */
+    private static final int LONGEST_HEAD = 64;
+
+    /** How many strings are kept at hand; a power of two. */
+    private static final int TEXTS = 1 << 13;
+
+    /** A string of {@code .debug_str}, and its place. */
+    private record Text(long place, String text) {}
 
     /** @param mark what the offsets of this file's entries are marked with: 0, or {@link Unit#ALT} */
     Sections(ElfFile elf, String file, long mark) {
@@ -36,7 +50,7 @@ final class Sections implements AutoCloseable {
         String end = split ? ".dwo" : "";
         info = elf.bytes(".debug_info" + end);
         types = elf.bytes(".debug_types" + end);
-        abbrevs = elf.bytes(".debug_abbrev" + end);
+        abbrevs = onHeap(elf.bytes(".debug_abbrev" + end));
         strings = elf.bytes(".debug_str" + end);
         lineStrings = elf.bytes(".debug_line_str" + end);
         stringOffsets = elf.bytes(".debug_str_offsets" + end);
@@ -44,6 +58,14 @@ final class Sections implements AutoCloseable {
         index(info, mark);
         index(types, mark | Unit.TYPES);
         alternate = mark == 0 ? openAlternate() : null;
+    }
+
+    /** What every unit reads a part of whose end nobody knows. */
+    private static ByteBuffer onHeap(ByteBuffer section) {
+        if (section.hasArray()) return section;
+        byte[] copy = new byte[section.limit()];
+        section.get(0, copy);
+        return ByteBuffer.wrap(copy).order(section.order());
     }
 
     private @Nullable Sections openAlternate() {
@@ -61,9 +83,11 @@ final class Sections implements AutoCloseable {
     }
 
     private void index(ByteBuffer section, long mark) {
-        Reader in = new Reader(section, file, sectionName(mark));
-        while (in.at < section.limit()) {
-            int start = in.at;
+        int next = 0;
+        while (next < section.limit()) {
+            int start = next;
+            int headEnd = Math.min(section.limit(), start + LONGEST_HEAD);
+            Reader in = Reader.of(section, start, headEnd, file, sectionName(mark));
             int offsetSize = 4;
             long length = Integer.toUnsignedLong(in.byte4());
             if (length == 0xffffffffL) {
@@ -126,7 +150,7 @@ final class Sections implements AutoCloseable {
                     part.strings());
             units.add(head);
             if (typeUnit && signature != 0) bySignature.put(signature, head);
-            in.at = end;
+            next = end;
         }
     }
 
@@ -196,8 +220,28 @@ final class Sections implements AutoCloseable {
         return strings;
     }
 
-    ByteBuffer lineStrings() {
-        return lineStrings;
+    /** A string of {@code .debug_str}: most are asked for again and again. */
+    String string(long place, Reader from) {
+        int slot = (int) (place * 0x9E3779B9L >>> 7) & TEXTS - 1;
+        Text known = texts.getPlain(slot);
+        if (known != null && known.place == place) return known.text;
+        String text = Reader.string(strings, place, from);
+        texts.setRelease(slot, new Text(place, text));
+        return text;
+    }
+
+    String lineString(long place, Reader from) {
+        return Reader.string(lineStrings, place, from);
+    }
+
+    /** The scopes of a unit, null as long as nobody has walked over it. */
+    @Nullable
+    Scopes scopes(Unit.Head head) {
+        return scopes.get(head.index());
+    }
+
+    void scopes(Unit.Head head, Scopes found) {
+        scopes.putIfAbsent(head.index(), found);
     }
 
     ByteBuffer stringOffsets() {

@@ -43,7 +43,11 @@ final class Skip {
             in.skip(abbrev.fixedSize);
             return;
         }
-        for (int form : abbrev.forms) form(form, in, head);
+        int[] sizes = abbrev.sizes;
+        for (int i = 0; i < sizes.length; i++) {
+            if (sizes[i] >= 0) in.skip(sizes[i]);
+            else form(abbrev.forms[i], in, head);
+        }
     }
 
     /** Moves the reader, which stands at a first child, behind the last one. */

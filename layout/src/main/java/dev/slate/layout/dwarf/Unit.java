@@ -42,13 +42,13 @@ final class Unit implements TypeTable {
     final Sections sections;
     final Session session;
     final Abbrevs abbrevs;
-    final ByteBuffer in;
+    private final Reader start;
     private final LongMap<Type> types = new LongMap<>();
     private final Entries entries;
     private Language language = Language.OTHER;
     private long stringOffsets;
     private @Nullable String source;
-    private @Nullable Scopes scopes;
+    private final LongMap<String> scopeNames = new LongMap<>();
     /** The name and folder of the file that has the unit's types, null if this one has. */
     @Nullable
     String splitName;
@@ -62,7 +62,12 @@ final class Unit implements TypeTable {
         this.head = head;
         this.sections = sections;
         this.session = session;
-        this.in = sections.section(head.mark());
+        this.start = Reader.of(
+                sections.section(head.mark()),
+                head.start(),
+                head.end(),
+                sections.file(),
+                sections.sectionName(head.mark()));
         this.abbrevs = session.abbrevs(head, sections);
         this.stringOffsets = head.strings() + (head.version() >= 5 ? 2L * head.offsetSize() : 0);
         this.entries = new Entries(this);
@@ -109,9 +114,11 @@ final class Unit implements TypeTable {
     }
 
     Reader reader(int at) {
-        Reader reader = new Reader(in, sections.file(), sections.sectionName(head.mark()));
-        reader.at = at;
-        return reader;
+        return start.at(at);
+    }
+
+    boolean little() {
+        return start.little();
     }
 
     LayoutException broken(int at, String what) {
@@ -141,7 +148,7 @@ final class Unit implements TypeTable {
     }
 
     String string(long index, Reader from) {
-        return Reader.string(sections.strings(), stringPlace(index, from), from);
+        return sections.string(stringPlace(index, from), from);
     }
 
     /** Where in the string section the string of an index lies. */
@@ -151,11 +158,6 @@ final class Unit implements TypeTable {
         if (at < 0 || at > offsets.limit() - head.offsetSize())
             throw from.broken("string " + index + " is not in .debug_str_offsets");
         return head.offsetSize() == 8 ? offsets.getLong((int) at) : Integer.toUnsignedLong(offsets.getInt((int) at));
-    }
-
-    /** What {@link Scan} found out on its walk. */
-    void scopes(Scopes found) {
-        scopes = found;
     }
 
     /** The source file that the compiler was given, null if the unit does not say. */
@@ -189,18 +191,37 @@ final class Unit implements TypeTable {
         return entries.where((int) offset, 0);
     }
 
+    /** Whether names of a language have scopes that they do not contain themselves: GNAT and Go write the package into the name. */
+    static boolean scoped(Language language) {
+        return language != Language.C && language != Language.GO && language != Language.ADA;
+    }
+
     /** The qualified name of the scope around an entry. */
     String scopeOf(int offset, int depth) {
-        // C has no scopes in its names, and GNAT and Go write the package into the name.
-        if (language == Language.C || language == Language.GO || language == Language.ADA) return "";
+        if (!scoped(language)) return "";
         if (depth > 100) return "";
-        Scopes known = scopes;
-        if (known == null) {
-            known = Scan.scopes(this);
-            scopes = known;
+        int around = scopes().around(offset);
+        if (around < 0) return "";
+        String name = scopeNames.get(around);
+        if (name == null) {
+            name = entries.scopeName(around, depth);
+            scopeNames.put(around, name);
         }
-        int around = known.around(offset);
-        return around < 0 ? "" : entries.scopeName(around, depth);
+        return name;
+    }
+
+    /** Whether a class has template arguments that its name leaves out. */
+    boolean templated(int offset) {
+        return scopes().templated(offset);
+    }
+
+    private Scopes scopes() {
+        Scopes known = sections.scopes(head);
+        if (known == null) {
+            known = Scan.of(this).scopes();
+            sections.scopes(head, known);
+        }
+        return known;
     }
 
     @Override
