@@ -48,7 +48,7 @@ public final class Layout {
         boolean sorted = true;
         for (int i = 0; i < members.size(); i++) {
             Member member = members.get(i);
-            if (member.takesNoPart()) continue;
+            if (member.takesNoPart() || !pahole && takesNoRoom(members, i)) continue;
             long end = member.bitEnd();
             if (!pahole && !member.sizeKnown()) end = Long.MAX_VALUE;
             else if (!pahole && member.role() == Member.Role.BASE)
@@ -75,6 +75,23 @@ public final class Layout {
             parts.set(i, new Part(p.index(), p.start(), next, p.unitStart(), 0));
         }
         return parts;
+    }
+
+    /**
+     * Whether an empty C++ member is one that takes no room ([[no_unique_address]], Itanium C++ ABI 2.4): a later member lies at its place or
+     * before it.
+     */
+    private boolean takesNoRoom(List<Member> members, int index) {
+        Member member = members.get(index);
+        if (!aggregate.table().language().cxx() || member.byteSize() != 1 || member.role() != Member.Role.FIELD)
+            return false;
+        if (!(Type.strip(member.type()) instanceof Aggregate inner) || !VirtualBases.empty(inner))
+            return false;
+        for (int later = index + 1; later < members.size(); later++) {
+            Member other = members.get(later);
+            if (!other.takesNoPart() && other.byteOffset() <= member.byteOffset()) return true;
+        }
+        return false;
     }
 
     /** Where the next member lies in the tail padding of a C++ class, that padding belongs to the whole. */

@@ -13,8 +13,11 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.Timer;
+import java.util.TimerTask;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -22,11 +25,18 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Broken files: random mutations of good ones. Each must be read or refused with the file's name, in bounded time, and never end in anything
- * else. {@code -Dslate.mutations=1000000} runs a million.
+ * Broken files: random mutations of good ones. Each must be read or refused with the file's name, in bounded time and memory, and never end in
+ * anything else. {@code -Dslate.mutations=1000000} runs a million for each language, {@code -Dslate.mutations.of=rust,go} those of some.
  */
 final class MutationTest {
-    private static final int MUTATIONS = Integer.getInteger("slate.mutations", 6_000);
+    /** For each language. */
+    private static final int MUTATIONS = Integer.getInteger("slate.mutations", 800);
+
+    private static final List<String> LANGUAGES =
+            List.of(System.getProperty("slate.mutations.of", "c,cpp,rust,go,d,nim,ada,fortran,pascal,btf").split(","));
+
+    /** No mutation of a small file may ask for more memory than this, in bytes: what it claims to hold is not believed. */
+    private static final long MOST_MEMORY = 512L << 20;
 
     @TempDir
     private Path folder = Path.of("");
@@ -44,22 +54,28 @@ final class MutationTest {
         return Files.readAllBytes(folder.resolve("good.o"));
     }
 
+    /** Bytes that say something in LEB128, forms, tags and counts. */
+    private static final int[] TELLING = {0, 1, 2, 0x10, 0x13, 0x16, 0x7f, 0x80, 0xfe, 0xff};
+
     private static byte[] mutate(byte[] good, SplittableRandom random, int from, int to) {
+        if (random.nextInt(20) == 0) return Arrays.copyOf(good, random.nextInt(good.length));
         byte[] bytes = good.clone();
-        switch (random.nextInt(10)) {
-            case 0 -> {
-                return Arrays.copyOf(bytes, random.nextInt(bytes.length));
-            }
-            case 1 -> Arrays.fill(bytes, from + random.nextInt(to - from), to, (byte) random.nextInt());
-            case 2 -> {
+        switch (random.nextInt(8)) {
+            case 0 -> Arrays.fill(bytes, from + random.nextInt(to - from), to, (byte) random.nextInt());
+            case 1 -> {
                 int length = 1 + random.nextInt(64);
                 int a = from + random.nextInt(Math.max(1, to - from - length));
                 int b = from + random.nextInt(Math.max(1, to - from - length));
                 System.arraycopy(good, a, bytes, b, Math.min(length, to - Math.max(a, b)));
             }
-            case 3 -> {
+            case 2 -> {
                 int at = from + random.nextInt(to - from - 8);
                 ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putInt(at, random.nextInt(3) - 1);
+            }
+            case 3, 4 -> {
+                int n = 1 + random.nextInt(3);
+                for (int i = 0; i < n; i++)
+                    bytes[from + random.nextInt(to - from)] = (byte) TELLING[random.nextInt(TELLING.length)];
             }
             default -> {
                 int n = 1 + random.nextInt(4);
@@ -75,31 +91,83 @@ final class MutationTest {
 
     private static void storm(String what, byte[] good, int from, int to, int mutations, Reader reader) {
         long seed = Long.getLong("slate.seed", 1);
-        System.out.println("mutations of " + what + ": -Dslate.seed=" + seed);
         SplittableRandom random = new SplittableRandom(seed);
         int read = 0;
         int refused = 0;
         long slowest = 0;
+        long hungriest = 0;
         Set<String> messages = new TreeSet<>();
+        long begin = Spent.nanoseconds();
         for (int i = 0; i < mutations; i++) {
             byte[] bytes = mutate(good, random, from, to);
-            long start = System.nanoTime();
-            try {
+            String which = what + ", mutation " + i + " of -Dslate.seed=" + seed;
+            long start = Spent.nanoseconds();
+            long before = Spent.bytes();
+            try (Watch _ = new Watch(which)) {
                 reader.read(bytes);
                 read++;
             } catch (LayoutException e) {
                 refused++;
                 String message = String.valueOf(e.getMessage());
-                assertThat(message).contains("mutant");
+                assertThat(message).as(which).contains("mutant");
                 messages.add(message.replaceAll("0x[0-9a-f]+|-?\\d+", "N").replaceAll("[^ -~]", "?"));
+                if (messages.size() > 1000) messages.clear();
             } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
-                throw new AssertionError(what + ", mutation " + i + " of seed " + seed + " ended in " + e, e);
+                throw new AssertionError(which + " ended in " + e, e);
             }
-            slowest = Math.max(slowest, System.nanoTime() - start);
+            slowest = Math.max(slowest, Spent.nanoseconds() - start);
+            long memory = Spent.bytes() - before;
+            if (memory > hungriest) {
+                hungriest = memory;
+                assertThat(memory).as(which + ": bytes asked for").isLessThan(MOST_MEMORY);
+            }
         }
-        System.out.println(what + ": " + mutations + " mutations, " + read + " read, " + refused + " refused with "
-                + messages.size() + " kinds of message, the slowest took " + slowest / 1_000_000 + " ms");
+        long each = (Spent.nanoseconds() - begin) / 1000 / mutations;
+        System.out.println(what + ", -Dslate.seed=" + seed + ": " + mutations + " mutations, " + read + " read, " + refused
+                + " refused; processor time " + each + " us each, " + slowest / 1_000_000 + " ms the slowest; memory "
+                + (hungriest >> 20) + " MiB at most");
         assertThat(refused).isPositive();
+    }
+
+    /** Says which mutation it is that does not end, so that the limit of all tests does not end it namelessly. */
+    private static final class Watch implements AutoCloseable {
+        private static final Timer TIMER = new Timer("mutations that do not end", true);
+        private static volatile Watch now = new Watch("");
+        private static volatile long since;
+
+        static {
+            TIMER.schedule(
+                    new TimerTask() {
+                        @Override
+                        public void run() {
+                            Watch watched = now;
+                            if (watched.which.isEmpty() || System.nanoTime() - since < 60_000_000_000L) return;
+                            System.out.println("for more than a minute: " + watched.which);
+                            for (StackTraceElement frame : watched.thread.getStackTrace())
+                                System.out.println("    " + frame);
+                        }
+                    },
+                    60_000,
+                    60_000);
+        }
+
+        private final String which;
+        private final Thread thread = Thread.currentThread();
+
+        Watch(String which) {
+            this.which = which;
+            since = System.nanoTime();
+            now = this;
+        }
+
+        @Override
+        public void close() {
+            now = new Watch();
+        }
+
+        private Watch() {
+            which = "";
+        }
     }
 
     private static void readDwarf(byte[] bytes) {
@@ -125,27 +193,10 @@ final class MutationTest {
     }
 
     @Test
-    void mutatedObjectsAreReadOrRefusedWithTheirName() throws Exception {
-        byte[] five = object("-gdwarf-5");
-        storm("a DWARF 5 object", five, 0, five.length, MUTATIONS / 3, MutationTest::readDwarf);
-        ElfFile.Section info = section(five, ".debug_info");
-        storm(
-                "its .debug_info",
-                five,
-                (int) info.offset(),
-                (int) (info.offset() + info.size()),
-                MUTATIONS / 3,
-                MutationTest::readDwarf);
-        ElfFile.Section abbrev = section(five, ".debug_abbrev");
-        storm(
-                "its .debug_abbrev",
-                five,
-                (int) abbrev.offset(),
-                (int) (abbrev.offset() + abbrev.size()),
-                MUTATIONS / 6,
-                MutationTest::readDwarf);
+    void mutatedCompressedObjectsAreReadOrRefusedWithTheirName() throws Exception {
+        if (!LANGUAGES.contains("c")) Tools.skip("-Dslate.mutations.of asks for other languages");
         byte[] packed = object("-gdwarf-4", "-gz");
-        storm("a compressed DWARF 4 object", packed, 0, packed.length, MUTATIONS / 12, MutationTest::readDwarf);
+        storm("a compressed DWARF 4 object", packed, 0, packed.length, MUTATIONS / 4, MutationTest::readAll);
     }
 
     private static ElfFile.Section section(byte[] object, String name) {
@@ -178,52 +229,94 @@ final class MutationTest {
         }
     }
 
-    /** What each language's compiler makes, in the sections that say what types there are. */
-    @Test
-    void mutatedObjectsOfEveryLanguageAreReadOrRefusedWithTheirName() throws Exception {
+    private String[][] compilers() throws Exception {
         String truth = Tools.resource("truth/truth").toString();
-        String[][] compilers = {
-            {"g++", "g++ -std=c++20 -w -g -c " + truth + ".cpp -o m.o"},
-            {"clang++", "clang++ -std=c++20 -w -g -gsimple-template-names -c " + truth + ".cpp -o m.o"},
-            {
-                "rustc",
-                "rustc -g --cap-lints=allow --emit=obj " + (Tools.has("rustc") ? Tools.rustConfiguration() : "") + truth
-                        + ".rs -o m.o"
-            },
-            {"gfortran", "gfortran -w -ffree-line-length-none -g -c " + truth + ".f90 -o m.o"},
-            {"gnatmake", "gnatmake -q -f -g -c " + truth + ".adb"},
-            {"fpc", "fpc -v0 -g -gw3 -Cn -FE" + folder + " -om.o " + truth + ".pas"},
-            {"gdc", "gdc -w -g -c " + truth + ".d -o m.o"},
+        String rust = Tools.has("rustc") ? Tools.rustConfiguration() : "";
+        // Language, compiler, command, what it leaves.
+        return new String[][] {
+            {"c", "gcc", "gcc -w -g -c " + truth + ".c -o m.o", "m.o"},
+            {"c", "clang", "clang -w -gdwarf-4 -c " + truth + ".c -o m.o", "m.o"},
+            {"cpp", "g++", "g++ -std=c++20 -w -g -c " + truth + ".cpp -o m.o", "m.o"},
+            {"cpp", "clang++", "clang++ -std=c++20 -w -g -gsimple-template-names -c " + truth + ".cpp -o m.o", "m.o"},
+            {"rust", "rustc", "rustc -g --cap-lints=allow --emit=obj " + rust + truth + ".rs -o m.o", "m.o"},
             {
                 "go",
-                "env GOCACHE=" + folder + "/go GO111MODULE=off go build -ldflags=-compressdwarf=false -o m.o " + truth
-                        + ".go"
-            }
+                "go",
+                "env GOCACHE=" + folder + "/go GO111MODULE=off go build -ldflags=-compressdwarf=false -o go.out " + truth
+                        + ".go",
+                "go.out"
+            },
+            {"d", "gdc", "gdc -w -g -c " + truth + ".d -o m.o", "m.o"},
+            {
+                "nim",
+                "nim",
+                "nim c --debugger:native --hints:off --nimcache:" + folder + "/nim -o:n " + truth + ".nim",
+                "nim/@mtruth.nim.c.o"
+            },
+            {"ada", "gnatmake", "gnatmake -q -f -g -c " + truth + ".adb", "truth.o"},
+            {"fortran", "gfortran", "gfortran -w -ffree-line-length-none -g -c " + truth + ".f90 -o m.o", "m.o"},
+            {"pascal", "fpc", "fpc -v0 -g -gw3 -Cn -FE" + folder + " -op " + truth + ".pas", "truth.o"}
         };
-        int share = Math.max(200, MUTATIONS / 8);
+    }
+
+    /** What each language's compiler makes, mostly in the sections that say what types there are. */
+    @Test
+    void mutatedObjectsOfEveryLanguageAreReadOrRefusedWithTheirName() throws Exception {
+        String[][] compilers = compilers();
         for (String[] compiler : compilers) {
-            if (!Tools.has(compiler[0]) || !Tools.succeeds(folder, compiler[1].split(" "))) {
-                System.out.println("SKIPPED mutations of what " + compiler[0] + " makes: it is not installed");
+            String language = compiler[0];
+            if (!LANGUAGES.contains(language)) continue;
+            if (language.equals("go")) Tools.need("readelf");
+            if (!Tools.has(compiler[1]) || !Tools.succeeds(folder, compiler[2].split(" "))) {
+                System.out.println("SKIPPED mutations of what " + compiler[1] + " makes: it is not installed");
                 continue;
             }
-            Path object =
-                    folder.resolve(compiler[0].equals("fpc") || compiler[0].equals("gnatmake") ? "truth.o" : "m.o");
-            if (!Files.exists(object)) continue;
-            byte[] good = Files.readAllBytes(object);
-            // Go's file is a whole program with its library.
-            int each = compiler[0].equals("go") ? Math.max(25, share / 50) : share / 2;
-            for (String name : new String[] {".debug_info", ".debug_abbrev"}) {
-                ElfFile.Section section = section(good, name);
-                int from = (int) section.offset();
-                storm(
-                        compiler[0] + "'s " + name,
-                        good,
-                        from,
-                        (int) (from + section.size()),
-                        each,
-                        MutationTest::readAll);
+            byte[] good = Files.readAllBytes(folder.resolve(compiler[3]));
+            ElfFile.Section info = section(good, ".debug_info");
+            ElfFile.Section abbrev = section(good, ".debug_abbrev");
+            int infoFrom = (int) info.offset();
+            int infoTo = (int) (infoFrom + info.size());
+            if (language.equals("go")) { // a whole program with its library: the unit of the program itself is left
+                int[] unit = onlyUnit(good, infoFrom, "main");
+                infoFrom = unit[0];
+                infoTo = unit[1];
+            }
+            readAll(good);
+            long of = Arrays.stream(compilers).filter(c -> c[0].equals(language)).count();
+            int share = (int) (MUTATIONS / of);
+            String what = compiler[1] + "'s " + language + ", ";
+            storm(what + ".debug_info", good, infoFrom, infoTo, share / 2, MutationTest::readAll);
+            int from = (int) abbrev.offset();
+            int to = (int) (from + abbrev.size());
+            storm(what + ".debug_abbrev", good, from, to, share / 4, MutationTest::readAll);
+            storm(what + "the whole file", good, 0, good.length, share - share / 2 - share / 4, MutationTest::readAll);
+        }
+    }
+
+    /**
+     * Ends the walk over every unit of a program but that of a name at its first entry; others may still refer to what is inside.
+     *
+     * @return where that unit starts and ends in the file
+     */
+    private int[] onlyUnit(byte[] program, int info, String name) throws IOException, InterruptedException {
+        Files.write(folder.resolve("whole"), program);
+        String units = Tools.run(folder, "readelf", "--debug-dump=info", "--dwarf-depth=1", "whole");
+        Matcher unit = Pattern.compile(
+                        "Unit @ offset (?:0x)?(\\w+):\\s+Length:\\s+0x(\\w+)(?:(?!<1>)[\\s\\S])*?DW_AT_name +: (\\S+)"
+                                + "(?:(?!<1>)[\\s\\S])*<1><(\\w+)>")
+                .matcher(units);
+        int[] found = new int[2];
+        while (unit.find()) {
+            int start = info + Integer.parseInt(unit.group(1), 16);
+            if (unit.group(3).equals(name)) {
+                found[0] = start;
+                found[1] = start + 4 + Integer.parseInt(unit.group(2), 16);
+            } else {
+                program[info + Integer.parseInt(unit.group(4), 16)] = 0;
             }
         }
+        assertThat(found[1]).as("a unit " + name).isPositive();
+        return found;
     }
 
     @Test
@@ -254,14 +347,36 @@ final class MutationTest {
     }
 
     @Test
+    void anArrayThatIsItsOwnElementIsLeftOut() throws Exception {
+        Tools.need("gfortran", "readelf");
+        Files.writeString(
+                folder.resolve("own.f90"),
+                "program p\n type t\n integer, allocatable :: a(:)\n end type\n type(t) :: x\n allocate(x%a(2))\n"
+                        + " print *, x%a(1)\nend program\n");
+        Tools.run(folder, "gfortran", "-g", "-gno-column-info", "-c", "own.f90", "-o", "own.o");
+        String text = Tools.run(folder, "readelf", "--debug-dump=info", "own.o");
+        Matcher array = Pattern.compile("<1><(\\w+)>[^\n]*DW_TAG_array_type\\)(?:(?!<1>)[\\s\\S])*?<(\\w+)> +DW_AT_type")
+                .matcher(text);
+        byte[] object = Files.readAllBytes(folder.resolve("own.o"));
+        ByteBuffer bytes = ByteBuffer.wrap(object).order(ByteOrder.LITTLE_ENDIAN);
+        int info = (int) section(object, ".debug_info").offset();
+        int arrays = 0;
+        for (; array.find(); arrays++)
+            bytes.putInt(info + Integer.parseInt(array.group(2), 16), Integer.parseInt(array.group(1), 16));
+        assertThat(arrays).as(text).isPositive();
+        assertThat(refusal(() -> readDwarf(object))).contains("mutant").contains("an array of itself");
+    }
+
+    @Test
     void mutatedBtfIsReadOrRefusedWithItsName() throws Exception {
+        if (!LANGUAGES.contains("btf")) Tools.skip("-Dslate.mutations.of asks for other languages");
         Tools.need("pahole");
         object("-gdwarf-4");
         Tools.run(folder, "pahole", "-J", "good.o");
         Tools.run(folder, "objcopy", "--dump-section", ".BTF=good.btf", "good.o", "/dev/null");
         byte[] good = Files.readAllBytes(folder.resolve("good.btf"));
         readBtf(good);
-        storm("BTF", good, 0, good.length, MUTATIONS / 3, MutationTest::readBtf);
+        storm("BTF", good, 0, good.length, MUTATIONS, MutationTest::readBtf);
     }
 
     @Test

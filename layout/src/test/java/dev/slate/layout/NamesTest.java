@@ -243,7 +243,9 @@ final class NamesTest {
         }
         build(
                 "p.cpp",
-                "struct P { int a; char b; P() {} }; struct TailReuse : P { char c; } t; struct NUP { [[no_unique_address]] P p; char c; } n;\n",
+                "struct P { int a; char b; P() {} }; struct TailReuse : P { char c; } t; struct NUP { [[no_unique_address]] P p; char c; } n;\n"
+                        + "struct E1 {}; struct NU { [[no_unique_address]] E1 a; int x; [[no_unique_address]] E1 b;"
+                        + " [[no_unique_address]] E1 c; char z; } u; struct Plain { int x; E1 e; } e;\n",
                 "g++",
                 "-std=c++20",
                 "-g",
@@ -254,7 +256,14 @@ final class NamesTest {
         try (LayoutSource source = open("px.o")) {
             assertThat(packed(source, "TailReuse")).isEqualTo(8);
             assertThat(packed(source, "NUP")).isEqualTo(8);
+            assertThat(padding(source, "NU")).as("behind z, where c is but takes no room").isEqualTo(3);
+            assertThat(padding(source, "Plain")).as("behind e, which takes a byte").isEqualTo(3);
         }
+    }
+
+    private static long padding(LayoutSource source, String name) {
+        if (!(source.find(name) instanceof Aggregate aggregate)) throw new AssertionError(name);
+        return aggregate.layout().padding();
     }
 
     private static long packed(LayoutSource source, String name) {

@@ -23,7 +23,7 @@ final class Sections implements AutoCloseable {
     private final ByteBuffer strings;
     private final ByteBuffer lineStrings;
     private final ByteBuffer stringOffsets;
-    private final AtomicReferenceArray<@Nullable Text> texts = new AtomicReferenceArray<>(TEXTS);
+    private final AtomicReferenceArray<@Nullable Text> texts;
     private final Map<Integer, Scopes> scopes = new ConcurrentHashMap<>();
     private final @Nullable Sections alternate;
     private final List<Unit.Head> units = new ArrayList<>();
@@ -35,8 +35,8 @@ final class Sections implements AutoCloseable {
     /** A unit's header takes no more (DWARF 5, 7.5.1). */
     private static final int LONGEST_HEAD = 64;
 
-    /** How many strings are kept at hand; a power of two. */
-    private static final int TEXTS = 1 << 13;
+    /** How many strings are kept at hand at most; a power of two. */
+    private static final int MOST_TEXTS = 1 << 13;
 
     /** A string of {@code .debug_str}, and its place. */
     private record Text(long place, String text) {}
@@ -52,6 +52,7 @@ final class Sections implements AutoCloseable {
         types = elf.bytes(".debug_types" + end);
         abbrevs = onHeap(elf.bytes(".debug_abbrev" + end));
         strings = elf.bytes(".debug_str" + end);
+        texts = new AtomicReferenceArray<>(Math.clamp(Integer.highestOneBit(strings.limit() / 16), 16, MOST_TEXTS));
         lineStrings = elf.bytes(".debug_line_str" + end);
         stringOffsets = elf.bytes(".debug_str_offsets" + end);
         parts = split ? new SplitIndex(elf, file) : SplitIndex.NONE;
@@ -222,7 +223,7 @@ final class Sections implements AutoCloseable {
 
     /** A string of {@code .debug_str}: most are asked for again and again. */
     String string(long place, Reader from) {
-        int slot = (int) (place * 0x9E3779B9L >>> 7) & TEXTS - 1;
+        int slot = (int) (place * 0x9E3779B9L >>> 7) & texts.length() - 1;
         Text known = texts.getPlain(slot);
         if (known != null && known.place == place) return known.text;
         String text = Reader.string(strings, place, from);

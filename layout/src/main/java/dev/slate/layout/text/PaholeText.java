@@ -44,6 +44,7 @@ public final class PaholeText {
     private final StringBuilder out;
     private final Options options;
     private int start;
+    private int depth;
     private final TypeNames names;
 
     public PaholeText(StringBuilder out, Options options) {
@@ -119,6 +120,7 @@ public final class PaholeText {
     private void typedef(TypedefType typedef, Place place) {
         out.append("typedef ");
         Type target = typedef.target();
+        Type.strip(target);
         String name = own(typedef);
         while (target instanceof QualifiedType q && q.kind() == QualifiedType.Kind.ATOMIC) {
             out.append("_Atomic ");
@@ -230,6 +232,17 @@ public final class PaholeText {
 
     /** A type and what is declared with it, as it stands in a member's line before the semicolon. */
     void typeAndName(@Nullable Type declared, @Nullable String declaredName, Place outer) {
+        try {
+            if (++depth > DEEPEST && declared != null)
+                throw new LayoutException(declared.table().file(), "type " + declared.id() + ": an array of itself");
+            spell(declared, declaredName, outer);
+        } finally {
+            depth--;
+        }
+    }
+
+    private void spell(@Nullable Type declared, @Nullable String declaredName, Place outer) {
+        Type.strip(declared); // typedefs and qualifiers end somewhere
         Type type = declared;
         String name = declaredName;
         boolean expand = options.expand();
@@ -309,6 +322,7 @@ public final class PaholeText {
     }
 
     private static @Nullable Type withoutTags(@Nullable Type type) {
+        Type.strip(type);
         Type at = type;
         while (at instanceof QualifiedType q && q.kind() == QualifiedType.Kind.TAG) at = q.target();
         return at;
