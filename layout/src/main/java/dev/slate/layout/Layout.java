@@ -85,8 +85,7 @@ public final class Layout {
         Member member = members.get(index);
         if (!aggregate.table().language().cxx() || member.byteSize() != 1 || member.role() != Member.Role.FIELD)
             return false;
-        if (!(Type.strip(member.type()) instanceof Aggregate inner) || !VirtualBases.empty(inner))
-            return false;
+        if (!(Type.strip(member.type()) instanceof Aggregate inner) || !VirtualBases.empty(inner)) return false;
         for (int later = index + 1; later < members.size(); later++) {
             Member other = members.get(later);
             if (!other.takesNoPart() && other.byteOffset() <= member.byteOffset()) return true;

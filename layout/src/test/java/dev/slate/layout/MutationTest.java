@@ -19,8 +19,10 @@ import java.util.SplittableRandom;
 import java.util.Timer;
 import java.util.TimerTask;
 import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -33,7 +35,8 @@ final class MutationTest {
     private static final int MUTATIONS = Integer.getInteger("slate.mutations", 800);
 
     private static final List<String> LANGUAGES =
-            List.of(System.getProperty("slate.mutations.of", "c,cpp,rust,go,d,nim,ada,fortran,pascal,btf").split(","));
+            List.of(System.getProperty("slate.mutations.of", "c,cpp,rust,go,d,nim,ada,fortran,pascal,btf")
+                    .split(","));
 
     /** No mutation of a small file may ask for more memory than this, in bytes: what it claims to hold is not believed. */
     private static final long MOST_MEMORY = 512L << 20;
@@ -103,7 +106,7 @@ final class MutationTest {
             String which = what + ", mutation " + i + " of -Dslate.seed=" + seed;
             long start = Spent.nanoseconds();
             long before = Spent.bytes();
-            try (Watch _ = new Watch(which)) {
+            try (Watch _ = Watch.over(which)) {
                 reader.read(bytes);
                 read++;
             } catch (LayoutException e) {
@@ -123,7 +126,8 @@ final class MutationTest {
             }
         }
         long each = (Spent.nanoseconds() - begin) / 1000 / mutations;
-        System.out.println(what + ", -Dslate.seed=" + seed + ": " + mutations + " mutations, " + read + " read, " + refused
+        System.out.println(what + ", -Dslate.seed=" + seed + ": " + mutations + " mutations, " + read + " read, "
+                + refused
                 + " refused; processor time " + each + " us each, " + slowest / 1_000_000 + " ms the slowest; memory "
                 + (hungriest >> 20) + " MiB at most");
         assertThat(refused).isPositive();
@@ -132,19 +136,15 @@ final class MutationTest {
     /** Says which mutation it is that does not end, so that the limit of all tests does not end it namelessly. */
     private static final class Watch implements AutoCloseable {
         private static final Timer TIMER = new Timer("mutations that do not end", true);
-        private static volatile Watch now = new Watch("");
-        private static volatile long since;
+        private static final AtomicReference<@Nullable Watch> NOW = new AtomicReference<>();
 
         static {
             TIMER.schedule(
                     new TimerTask() {
                         @Override
                         public void run() {
-                            Watch watched = now;
-                            if (watched.which.isEmpty() || System.nanoTime() - since < 60_000_000_000L) return;
-                            System.out.println("for more than a minute: " + watched.which);
-                            for (StackTraceElement frame : watched.thread.getStackTrace())
-                                System.out.println("    " + frame);
+                            Watch watched = NOW.get();
+                            if (watched != null) watched.complain();
                         }
                     },
                     60_000,
@@ -153,20 +153,27 @@ final class MutationTest {
 
         private final String which;
         private final Thread thread = Thread.currentThread();
+        private final long since = System.nanoTime();
 
-        Watch(String which) {
+        private Watch(String which) {
             this.which = which;
-            since = System.nanoTime();
-            now = this;
+        }
+
+        static Watch over(String which) {
+            Watch watch = new Watch(which);
+            NOW.set(watch);
+            return watch;
+        }
+
+        private void complain() {
+            if (System.nanoTime() - since < 60_000_000_000L) return;
+            System.out.println("for more than a minute: " + which);
+            for (StackTraceElement frame : thread.getStackTrace()) System.out.println("    " + frame);
         }
 
         @Override
         public void close() {
-            now = new Watch();
-        }
-
-        private Watch() {
-            which = "";
+            NOW.set(null);
         }
     }
 
@@ -242,8 +249,8 @@ final class MutationTest {
             {
                 "go",
                 "go",
-                "env GOCACHE=" + folder + "/go GO111MODULE=off go build -ldflags=-compressdwarf=false -o go.out " + truth
-                        + ".go",
+                "env GOCACHE=" + folder + "/go GO111MODULE=off go build -ldflags=-compressdwarf=false -o go.out "
+                        + truth + ".go",
                 "go.out"
             },
             {"d", "gdc", "gdc -w -g -c " + truth + ".d -o m.o", "m.o"},
@@ -282,7 +289,8 @@ final class MutationTest {
                 infoTo = unit[1];
             }
             readAll(good);
-            long of = Arrays.stream(compilers).filter(c -> c[0].equals(language)).count();
+            long of =
+                    Arrays.stream(compilers).filter(c -> c[0].equals(language)).count();
             int share = (int) (MUTATIONS / of);
             String what = compiler[1] + "'s " + language + ", ";
             storm(what + ".debug_info", good, infoFrom, infoTo, share / 2, MutationTest::readAll);
@@ -349,13 +357,20 @@ final class MutationTest {
     @Test
     void anArrayThatIsItsOwnElementIsLeftOut() throws Exception {
         Tools.need("gfortran", "readelf");
-        Files.writeString(
-                folder.resolve("own.f90"),
-                "program p\n type t\n integer, allocatable :: a(:)\n end type\n type(t) :: x\n allocate(x%a(2))\n"
-                        + " print *, x%a(1)\nend program\n");
+        Files.writeString(folder.resolve("own.f90"), """
+                program p
+                  type t
+                    integer, allocatable :: a(:)
+                  end type
+                  type(t) :: x
+                  allocate(x%a(2))
+                  print *, x%a(1)
+                end program
+                """);
         Tools.run(folder, "gfortran", "-g", "-gno-column-info", "-c", "own.f90", "-o", "own.o");
         String text = Tools.run(folder, "readelf", "--debug-dump=info", "own.o");
-        Matcher array = Pattern.compile("<1><(\\w+)>[^\n]*DW_TAG_array_type\\)(?:(?!<1>)[\\s\\S])*?<(\\w+)> +DW_AT_type")
+        Matcher array = Pattern.compile(
+                        "<1><(\\w+)>[^\n]*DW_TAG_array_type\\)(?:(?!<1>)[\\s\\S])*?<(\\w+)> +DW_AT_type")
                 .matcher(text);
         byte[] object = Files.readAllBytes(folder.resolve("own.o"));
         ByteBuffer bytes = ByteBuffer.wrap(object).order(ByteOrder.LITTLE_ENDIAN);

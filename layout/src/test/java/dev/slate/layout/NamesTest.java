@@ -256,8 +256,12 @@ final class NamesTest {
         try (LayoutSource source = open("px.o")) {
             assertThat(packed(source, "TailReuse")).isEqualTo(8);
             assertThat(packed(source, "NUP")).isEqualTo(8);
-            assertThat(padding(source, "NU")).as("behind z, where c is but takes no room").isEqualTo(3);
-            assertThat(padding(source, "Plain")).as("behind e, which takes a byte").isEqualTo(3);
+            assertThat(padding(source, "NU"))
+                    .as("behind z, where c is but takes no room")
+                    .isEqualTo(3);
+            assertThat(padding(source, "Plain"))
+                    .as("behind e, which takes a byte")
+                    .isEqualTo(3);
         }
     }
 

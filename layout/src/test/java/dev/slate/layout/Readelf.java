@@ -53,6 +53,7 @@ final class Readelf {
 
     private final Map<String, Entry> scopes = new HashMap<>();
     private final List<Entry> aggregates = new ArrayList<>();
+    private final Set<String> types = new TreeSet<>();
 
     private Readelf() {}
 
@@ -70,37 +71,55 @@ final class Readelf {
             process.destroy();
         }
         process.waitFor();
-        Set<String> types = new TreeSet<>();
-        for (Entry aggregate : reader.aggregates) {
-            String name = reader.name(aggregate);
-            if (aggregate.declaration || name == null) continue;
-            String scope = aggregate.language.contains("C++") || aggregate.language.contains("Rust")
-                    ? reader.scope(aggregate, 0)
-                    : "";
-            types.add((scope.isEmpty() ? name : scope + "::" + name) + ", " + Long.decode(aggregate.size) + " bytes");
+        for (Entry aggregate : reader.aggregates) reader.add(aggregate, scoped(aggregate));
+        return reader.types;
+    }
+
+    private static boolean scoped(Entry entry) {
+        return entry.language.contains("C++") || entry.language.contains("Rust");
+    }
+
+    private void add(Entry aggregate, boolean scoped) {
+        String name = name(aggregate);
+        if (aggregate.declaration || name == null) return;
+        String scope = scoped ? scope(aggregate, 0) : "";
+        types.add((scope.isEmpty() ? name : scope + "::" + name) + ", " + Long.decode(aggregate.size) + " bytes");
+    }
+
+    /** All of an entry is read. A kernel has millions, so that only those are kept whose names need others. */
+    private void done(@Nullable Entry entry, String offset) {
+        if (entry == null) return;
+        boolean aggregate = AGGREGATES.contains(entry.tag);
+        if (!scoped(entry) && entry.same == null && aggregate) {
+            add(entry, false);
+        } else if (aggregate || scoped(entry) && OTHER_SCOPES.contains(entry.tag)) {
+            if (aggregate) aggregates.add(entry);
+            scopes.put(offset, entry);
         }
-        return types;
     }
 
     private void read(BufferedReader lines) throws IOException {
         List<Entry> stack = new ArrayList<>();
         Entry entry = null;
+        String offset = "";
         String language = "";
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            Matcher start = ENTRY.matcher(line);
-            if (start.matches()) {
+            if (line.startsWith(" <")) {
+                Matcher start = ENTRY.matcher(line);
+                if (!start.matches()) continue;
+                done(entry, offset);
                 int depth = Integer.parseInt(start.group(1), 16);
                 String tag = start.group(3);
                 if (UNITS.contains(tag)) language = "";
                 while (stack.size() > depth) stack.removeLast();
                 entry = new Entry(stack.isEmpty() ? null : stack.getLast(), tag, language);
+                offset = start.group(2);
                 stack.add(entry);
-                if (AGGREGATES.contains(tag)) aggregates.add(entry);
-                if (AGGREGATES.contains(tag) || OTHER_SCOPES.contains(tag)) scopes.put(start.group(2), entry);
                 continue;
             }
+            if (entry == null || !line.startsWith("    <")) continue;
             Matcher attribute = ATTRIBUTE.matcher(line);
-            if (entry == null || !attribute.matches()) continue;
+            if (!attribute.matches()) continue;
             String value = attribute.group(2);
             switch (attribute.group(1)) {
                 case "language" -> entry.language = language = value;
@@ -115,6 +134,7 @@ final class Readelf {
                 default -> {}
             }
         }
+        done(entry, offset);
     }
 
     private @Nullable Entry completed(Entry entry) {

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Test;
 
 /**
  * The names and sizes of every type of large real files, against a second reader ({@link Readelf}). Debian's packages are downloaded once, to
- * build/real-files (130 MB), so that it runs only when asked for: {@code ./mvnw -Pquick,nightly -pl layout -Dtest=RealFilesTest test}.
+ * build/real-files (420 MB), so that it runs only when asked for: {@code ./mvnw -Pquick,nightly -pl layout -Dtest=RealFilesTest test}.
  */
 final class RealFilesTest {
     private static Path cache = Path.of("");
@@ -28,7 +28,7 @@ final class RealFilesTest {
     static void asked() throws IOException {
         if (!Boolean.getBoolean("slate.real-files"))
             Tools.skip(
-                    "takes minutes and 130 MB from Debian: -Dslate.real-files=true, or the profile nightly, asks for it");
+                    "takes minutes and 420 MB from Debian: -Dslate.real-files=true, or the profile nightly, asks for it");
         Tools.need("readelf", "apt-get", "dpkg-deb");
         cache = Tools.cache("real-files");
     }
@@ -100,6 +100,30 @@ final class RealFilesTest {
     @Test
     void everyTypeOfPythonHasTheNameAndSizeThatReadelfFinds() throws Exception {
         sameInAll("python3.11-dbg", 1_000);
+    }
+
+    /** The cloud kernel's, which has 164 MB of entries; its package is 283 MB. */
+    @Test
+    void everyTypeOfTheKernelHasTheNameAndSizeThatReadelfFinds() throws Exception {
+        Path folder = cache.resolve("vmlinux");
+        if (!Files.exists(folder)) {
+            String debian = Tools.run(cache, "apt-cache", "depends", "linux-image-cloud-amd64-dbg")
+                    .replaceAll("(?s).*Depends: (linux-image-\\S+-dbg).*", "$1");
+            if (!Tools.succeeds(cache, "apt-get", "download", debian))
+                Tools.skip(
+                        "needs Debian's " + debian + ", which apt-get cannot download: apt-get update, with a network");
+            Files.createDirectories(folder);
+            Tools.run(
+                    cache,
+                    "sh",
+                    "-c",
+                    "dpkg-deb --fsys-tarfile " + debian
+                            + "_*.deb | tar -x -C vmlinux --wildcards './usr/lib/debug/boot/vmlinux*' && rm " + debian
+                            + "_*.deb");
+        }
+        int types = 0;
+        for (Path file : debugFiles("vmlinux")) types += same(file);
+        assertThat(types).isGreaterThan(6_000);
     }
 
     @Test

@@ -67,6 +67,14 @@ public final class LayoutCommand implements Runnable {
             return unable(java.util.Objects.requireNonNull(e.getCause()));
         } catch (IOException e) {
             return unable(e);
+        } catch (OutOfMemoryError e) {
+            System.err.println(
+                    "slate: not enough memory: " + (Runtime.getRuntime().maxMemory() >> 20)
+                            + " MiB may be used. JAVA_TOOL_OPTIONS=-Xmx8g allows 8 GiB");
+            return UNABLE;
+        } catch (StackOverflowError e) {
+            System.err.println("slate: types nested too deep to follow");
+            return UNABLE;
         } catch (RuntimeException e) {
             throw e;
         } catch (Exception e) {

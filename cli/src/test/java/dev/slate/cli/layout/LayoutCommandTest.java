@@ -2,7 +2,10 @@ package dev.slate.cli.layout;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.BeforeEach;
@@ -126,5 +129,29 @@ final class LayoutCommandTest {
             assertThat(help.status()).isZero();
             assertThat(help.out()).contains("example: slate layout " + command).contains("Exit status");
         }
+    }
+
+    @Test
+    void memoryAndStackThatDoNotSufficeAreSaidInALine() {
+        PrintStream before = System.err;
+        ByteArrayOutputStream said = new ByteArrayOutputStream();
+        System.setErr(new PrintStream(said, true, StandardCharsets.UTF_8));
+        try {
+            assertThat(LayoutCommand.guarded(() -> {
+                        throw new OutOfMemoryError("Java heap space");
+                    }))
+                    .isEqualTo(LayoutCommand.UNABLE);
+            assertThat(LayoutCommand.guarded(() -> {
+                        throw new StackOverflowError();
+                    }))
+                    .isEqualTo(LayoutCommand.UNABLE);
+        } finally {
+            System.setErr(before);
+        }
+        assertThat(said.toString(StandardCharsets.UTF_8))
+                .contains("slate: not enough memory")
+                .contains("-Xmx8g")
+                .contains("slate: types nested too deep to follow")
+                .doesNotContain("java.lang");
     }
 }

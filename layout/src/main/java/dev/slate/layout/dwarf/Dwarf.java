@@ -131,7 +131,17 @@ public final class Dwarf implements LayoutSource {
     }
 
     /** A unit, and which of its definitions no unit before it has. */
-    private record Found(Place place, boolean cxx, int[] at) {}
+    private static final class Found {
+        final Place place;
+        final boolean cxx;
+        final int[] at;
+
+        Found(Place place, boolean cxx, int[] at) {
+            this.place = place;
+            this.cxx = cxx;
+            this.at = at;
+        }
+    }
 
     /** Takes the number of a qualified name, and the entry that defines it. */
     interface Definition {
@@ -183,16 +193,16 @@ public final class Dwarf implements LayoutSource {
 
     /** Tells the definitions of C++, which alone declares in one unit what another defines. */
     void definitions(Definition each) {
-        List<Found> found = survey().stream().filter(Found::cxx).toList();
+        List<Found> found = survey().stream().filter(f -> f.cxx).toList();
         inOrder(
                 found,
                 one -> {
                     // Without a way to definitions: a name must not need the index that is being made.
-                    Unit unit = new Session(one.place().root(), null).unit(one.place().head(), one.place().sections());
-                    long[] names = new long[one.at().length];
+                    Unit unit = new Session(one.place.root(), null).unit(one.place.head(), one.place.sections());
+                    long[] names = new long[one.at.length];
                     for (int i = 0; i < names.length; i++) {
                         try {
-                            String name = unit.qualifiedName(one.at()[i]);
+                            String name = unit.qualifiedName(one.at[i]);
                             if (name != null) names[i] = Definitions.hash(name);
                         } catch (LayoutException unreadable) {
                             names[i] = 0; // whoever lists it tells
@@ -201,8 +211,7 @@ public final class Dwarf implements LayoutSource {
                     return names;
                 },
                 (one, names) -> {
-                    for (int i = 0; i < names.length; i++)
-                        if (names[i] != 0) each.at(names[i], one.place(), one.at()[i]);
+                    for (int i = 0; i < names.length; i++) if (names[i] != 0) each.at(names[i], one.place, one.at[i]);
                 });
     }
 
@@ -240,9 +249,9 @@ public final class Dwarf implements LayoutSource {
 
     /** A unit's structs, classes and unions, or what kept one from being made. */
     private List<Object> read(Found found) {
-        Unit unit = open(found.place());
-        List<Object> made = new ArrayList<>(found.at().length);
-        for (int at : found.at()) {
+        Unit unit = open(found.place);
+        List<Object> made = new ArrayList<>(found.at.length);
+        for (int at : found.at) {
             try {
                 Type type = unit.type(at | unit.head.mark());
                 if (!(type instanceof Aggregate a) || a.name() == null || a.declaration()) continue;
@@ -300,6 +309,7 @@ public final class Dwarf implements LayoutSource {
             if (e.getCause() instanceof RuntimeException cause) throw cause;
             if (e.getCause() instanceof StackOverflowError)
                 throw new LayoutException(name, "types nested too deep to follow");
+            if (e.getCause() instanceof OutOfMemoryError full) throw full;
             throw new IllegalStateException(e.getCause());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

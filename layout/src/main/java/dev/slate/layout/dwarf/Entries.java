@@ -206,7 +206,8 @@ final class Entries {
     String nameOf(Die die) {
         Die named = declarationOf(die, 0);
         String name = die.has(At.NAME) ? die.name() : named.name();
-        if (name == null || !unit.language().cxx() || name.indexOf('<') >= 0 || !unit.templated(die.offset)) return name;
+        if (name == null || !unit.language().cxx() || name.indexOf('<') >= 0 || !unit.templated(die.offset))
+            return name;
         int[] depth = NAMING.get();
         // A class that is its own template's argument, or lies in one that is: no compiler writes that.
         if (depth[0] > DEEPEST_NAME) throw unit.broken(die.offset, "a name that contains itself");
@@ -458,8 +459,7 @@ final class Entries {
             bitOffset = location * 8 + die.number(At.DATA_BIT_OFFSET);
         } else {
             long fromTop = die.number(At.BIT_OFFSET);
-            bitOffset =
-                    location * 8 + (unit.little() ? unitBits - fromTop - bits : fromTop);
+            bitOffset = location * 8 + (unit.little() ? unitBits - fromTop - bits : fromTop);
         }
         if (bitOffset < 0) throw unit.broken(die.offset, "a bit field before the start of its aggregate");
         // Ada packs whole records and arrays into bits: those have no storage unit but the bytes that they touch.

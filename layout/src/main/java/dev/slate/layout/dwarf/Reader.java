@@ -60,7 +60,8 @@ final class Reader {
     }
 
     private LayoutException end() {
-        return broken("the section or unit ends here, at 0x" + Integer.toHexString(limit) + ", in the middle of a value");
+        return broken(
+                "the section or unit ends here, at 0x" + Integer.toHexString(limit) + ", in the middle of a value");
     }
 
     /** Moves on by some bytes; returns where the first of them lies in the array. */
