@@ -227,10 +227,10 @@ public final class Heat {
                         : places + " was never reached. "
                                 + (trouble.isEmpty()
                                         ? "Take the symbols of that very kernel (one that moves itself, as any with"
-                                              + " KASLR, must have entry_SYSCALL_64 among them, or be booted with"
-                                              + " nokaslr), and name a function that is called. An address is met only"
-                                              + " where a block of code begins: a function's first instruction, where"
-                                              + " a branch goes, or what stands behind one"
+                                                + " KASLR, must have entry_SYSCALL_64 among them, or be booted with"
+                                                + " nokaslr), and name a function that is called. An address is met only"
+                                                + " where a block of code begins: a function's first instruction, where"
+                                                + " a branch goes, or what stands behind one"
                                         : trouble));
     }
 

@@ -31,9 +31,9 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         description = {
             "Shows what slate heat counted: for each exit reason and type the members and cache lines that an exit"
-                + " reads, writes and touches, and its accesses, as medians over the exits. Lines are counted from the"
-                + " beginning of each object, as layouts show them. With --as the same accesses are laid over two"
-                + " layouts, member by member of the same name.",
+                    + " reads, writes and touches, and its accesses, as medians over the exits. Lines are counted from the"
+                    + " beginning of each object, as layouts show them. With --as the same accesses are laid over two"
+                    + " layouts, member by member of the same name.",
             "",
             "Exit status: 0, 2 for a wrong option, 3 if a file cannot be read or lacks what was named.",
             ""
