@@ -1,6 +1,7 @@
 package dev.slate.cli.layout;
 
 import dev.slate.layout.Aggregate;
+import dev.slate.layout.Flat;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
 import dev.slate.layout.compare.DiffText;
@@ -81,6 +82,11 @@ final class PackCommand implements Callable<Integer> {
                         ? new LinkedHashSet<>(hot)
                         : HeatCommand.table(heat, hot.getFirst(), type, null, files.lineSize())
                                 .hot(HeatCommand.ENOUGH);
+                if (heat != null) {
+                    // Counted in another build, perhaps, with members that this one lacks.
+                    members.retainAll(
+                            Flat.members(now).stream().map(Flat::path).toList());
+                }
                 if (heat != null && members.isEmpty()) {
                     throw new LayoutException(
                             hot.getFirst(),
