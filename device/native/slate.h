@@ -36,6 +36,7 @@ __asm__(".symver dlopen, dlopen@GLIBC_2.2.5\n"
         ".symver pthread_sigmask, pthread_sigmask@GLIBC_2.2.5\n"
         ".symver pthread_create, pthread_create@GLIBC_2.2.5\n"
         ".symver pthread_join, pthread_join@GLIBC_2.2.5\n"
+        ".symver pthread_detach, pthread_detach@GLIBC_2.2.5\n"
         ".symver pthread_attr_setguardsize, pthread_attr_setguardsize@GLIBC_2.2.5\n"
         ".symver pthread_attr_setstack, pthread_attr_setstack@GLIBC_2.2.5\n"
         ".symver pthread_attr_setstacksize, pthread_attr_setstacksize@GLIBC_2.2.5\n");
