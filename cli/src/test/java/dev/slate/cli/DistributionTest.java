@@ -43,11 +43,8 @@ final class DistributionTest {
                 + Shell.root().resolve("examples/hello-kvm.c") + "'");
     }
 
-    private static Shell sh(String command) throws IOException, InterruptedException {
-        Shell result = Shell.run(
-                folder, Map.of("JAVA_HOME", System.getProperty("java.home"), "LC_ALL", "C"), "sh", "-c", command);
-        assertThat(result.status()).as(result.err()).isZero();
-        return result;
+    private static Shell sh(String line) throws IOException, InterruptedException {
+        return Shell.sh(folder, line);
     }
 
     private static Shell slate(String... arguments) throws IOException, InterruptedException {

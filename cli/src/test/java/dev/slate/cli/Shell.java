@@ -1,5 +1,7 @@
 package dev.slate.cli;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -31,6 +33,14 @@ record Shell(int status, String out, String err) {
         } finally {
             java.nio.file.Files.delete(err);
         }
+    }
+
+    /** Runs a line of sh that has to succeed, with this JDK and in no language. */
+    static Shell sh(Path folder, String line) throws IOException, InterruptedException {
+        Shell result =
+                run(folder, Map.of("JAVA_HOME", System.getProperty("java.home"), "LC_ALL", "C"), "sh", "-c", line);
+        assertThat(result.status()).as(line + ": " + result.err()).isZero();
+        return result;
     }
 
     /** The root of Slate's tree. */

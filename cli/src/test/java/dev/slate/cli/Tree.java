@@ -1,7 +1,5 @@
 package dev.slate.cli;
 
-import static org.assertj.core.api.Assertions.assertThat;
-
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,8 +21,7 @@ record Tree(Path root) {
         tree.copy(more);
         Path shim =
                 Files.createDirectories(root.resolve("device/target/native")).resolve("libslate.so");
-        Shell compiled = Shell.run(root, Map.of(), "cc", "-shared", "-fPIC", "-xc", "/dev/null", "-o", shim.toString());
-        assertThat(compiled.status()).as(compiled.err()).isZero();
+        Shell.sh(root, "cc -shared -fPIC -xc /dev/null -o '" + shim + "'");
         Files.createFile(shim.resolveSibling("slate-loader"));
         Files.writeString(root.resolve("device/target/slate.built"), System.getProperty("java.home") + "\n");
         return tree;
