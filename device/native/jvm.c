@@ -345,6 +345,7 @@ static struct binding bindings[] = {
     {"getenv", (void *)jvm_getenv, false},
     {"dlopen", (void *)jvm_dlopen, false},
     {"environ", &jvm_environment, false},
+    {"getcwd", (void *)path_getcwd, false},
 };
 enum { BINDINGS = sizeof bindings / sizeof *bindings };
 
@@ -468,6 +469,7 @@ static bool start(void) {
         int cancel;
         pthread_t id;
         sigfillset(&all);
+        sigdelset(&all, SIGSEGV); /* stands_in() needs it */
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
         pthread_sigmask(SIG_BLOCK, &all, &old);
         pthread_attr_t attributes;

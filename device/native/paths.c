@@ -234,3 +234,9 @@ long path_write_pseudo(uint32_t handle, const void *from, size_t bytes) {
     int error = jvm_pseudo_write(slate_files[handle].path, text, bytes);
     return error ? error : (long)bytes;
 }
+
+/* A JVM does not start in a folder that has been deleted or that its root does not reach. */
+char *path_getcwd(char *to, size_t bytes) {
+    if (getcwd(to, bytes)) return to;
+    return errno == ENOENT && to && bytes > 1 ? strcpy(to, "/") : NULL;
+}

@@ -9,9 +9,12 @@
  */
 #include "slate.h"
 
+#include <asm/prctl.h>
+#include <cpuid.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <ucontext.h>
 
@@ -191,9 +194,39 @@ static uintptr_t resume_of(uintptr_t rip) {
     return 0;
 }
 
+/*
+ * A thread may have taken CPUID or the TSC from itself (ARCH_SET_CPUID, PR_SET_TSC), and Java executes both. KVM works for the thread in
+ * the kernel, where that does not count: here each such instruction is given the right for itself alone.
+ */
+COLD static bool stands_in(greg_t *r) {
+    const uint8_t *code = (const uint8_t *)r[REG_RIP];
+    uint32_t a = (uint32_t)r[REG_RAX], b, c = (uint32_t)r[REG_RCX], d;
+    if (code[0] != 0x0f) return false;
+    bool rdtsc = code[1] == 0x31, rdtscp = code[1] == 0x01 && code[2] == 0xf9;
+    if (code[1] == 0xa2) {
+        if (raw(SYS_arch_prctl, ARCH_SET_CPUID, 1, 0, 0, 0, 0) < 0) return false;
+        __cpuid_count(a, c, a, b, c, d);
+        raw(SYS_arch_prctl, ARCH_SET_CPUID, 0, 0, 0, 0, 0);
+        r[REG_RBX] = b;
+        r[REG_RCX] = c;
+    } else if (rdtsc || rdtscp) {
+        if (raw(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0, 0) < 0) return false;
+        __asm__ volatile("rdtscp" : "=a"(a), "=d"(d), "=c"(c));
+        raw(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0, 0);
+        if (rdtscp) r[REG_RCX] = c;
+    } else {
+        return false;
+    }
+    r[REG_RAX] = a;
+    r[REG_RDX] = d;
+    r[REG_RIP] += rdtscp ? 3 : 2;
+    return true;
+}
+
 static void fault(int sig, siginfo_t *info, void *context) {
     ucontext_t *u = context;
     greg_t *rip = &u->uc_mcontext.gregs[REG_RIP];
+    if (sig == SIGSEGV && info->si_code == SI_KERNEL && (self.depth || self.jvm_thread) && stands_in(u->uc_mcontext.gregs)) return;
     uintptr_t resume = info->si_code > 0 ? resume_of((uintptr_t)*rip) : 0;
     if (resume) {
         u->uc_mcontext.gregs[REG_RAX] = *rip;

@@ -161,6 +161,7 @@ bool path_is_device(const struct stat *st); /* what is known of a file: the node
 enum path path_kind(int dirfd, const char *path, const char **pseudo);
 /* Descriptors, or -errno. */
 long path_open_kvm(int flags);
+char *path_getcwd(char *to, size_t bytes); /* getcwd for the JVM */
 long path_open_name(int dirfd, const char *path, int flags); /* O_PATH; -ENOSYS: the kernel can */
 long path_open_pseudo(const char *path, int flags);
 /* write() to a pseudo file: bytes taken, or -errno. */

@@ -4,6 +4,7 @@
  */
 #include "guests.h"
 
+#include <asm/prctl.h>
 #include <libgen.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -161,7 +162,40 @@ static void an_environment_that_is_none_any_more(void) {
     }
 }
 
+/* What a thread takes from itself KVM does not miss. */
+static void turns(void) {
+    struct machine m = boot();
+    for (int i = 0; i < 2000; i++) {
+        begin_real(&m, (struct kvm_regs){0});
+        CHECK(ioctl(m.vcpu, KVM_RUN, 0) == 0 && m.run->exit_reason == KVM_EXIT_HLT);
+    }
+}
+static void a_thread_without_cpuid(void) {
+    if (syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0)) SKIP("this processor cannot make CPUID fault");
+    turns();
+    CHECK(syscall(SYS_arch_prctl, ARCH_GET_CPUID) == 0);
+}
+static void a_thread_without_cpuid_later(void) {
+    turns();
+    a_thread_without_cpuid();
+}
+static void a_thread_without_the_tsc(void) {
+    int may;
+    CHECK(prctl(PR_SET_TSC, PR_TSC_SIGSEGV) == 0);
+    turns();
+    CHECK(prctl(PR_GET_TSC, &may) == 0 && may == PR_TSC_SIGSEGV);
+}
+static void a_folder_that_is_gone(void) {
+    char folder[] = "/tmp/slate-gone-XXXXXX";
+    CHECK(mkdtemp(folder) && chdir(folder) == 0 && rmdir(folder) == 0);
+    turns();
+}
+
 static const struct promise tests[] = {
+    TEST(a_thread_without_cpuid),
+    TEST(a_thread_without_cpuid_later),
+    TEST(a_thread_without_the_tsc),
+    TEST(a_folder_that_is_gone),
     TEST(an_environment_that_is_none_any_more),
     TEST(a_list_of_robust_futexes_that_is_garbage),
     TEST(requests_of_every_number_and_size),

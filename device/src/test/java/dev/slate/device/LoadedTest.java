@@ -114,6 +114,7 @@ class LoadedTest {
     @MethodSource("dev.slate.device.ClientTest#promises")
     void aStaticClientIsServedAsAPreloadedOne(Path source, String name) throws Exception {
         Host.Result result = Host.loaded(QUIET, List.of(), Linking.STATIC.build(source), name);
+        assumeTrue(result.status() != 77, result.output().strip());
         assertThat(result.status()).as(result.output()).isZero();
         assertThat(result.output()).doesNotContain("a bug of Slate's").doesNotContain("fatal error");
     }
