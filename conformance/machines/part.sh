@@ -4,20 +4,19 @@
 #
 #   qemu          Debian's qemu-system-x86, which must be installed (a link to it)
 #   npm           npm, which must be installed (a link to it)
-#   cloud-kernel  Debian's kernel for virtual machines; kernel, rt-kernel, pae-kernel (32 bits): its others
+#   cloud-kernel  Debian's kernel for virtual machines; kernel, rt-kernel: its others
 #   busybox       Debian's static busybox
 #   kvm-host      a folder: the cloud kernel as vmlinuz, and its modules of KVM for AMD's processors
 #   nested-initrd a first root file system with these modules and a few of KVM's selftests, which must be built; of ./nested-init
 #   exits-initrd  a first root file system with these modules and ./exits, a hypervisor's load for `slate heat`; needs cc and a static libc
-#   initrd        a first root file system for Linux, of busybox and ./init; initrd-32: of 32 bits; counter: of ./counter-init;
-#                 debug-initrd: of ./debugged-init
+#   initrd        a first root file system for Linux, of busybox and ./init; counter: of ./counter-init; debug-initrd: of
+#                 ./debugged-init
+#   virtio-initrd a first root file system with the cloud kernel's modules for virtio's devices, of ./virtio-init
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb
-#   xen, u-boot, u-boot-64, installer-kernel, installer-initrd, memtest, ovmf, ovmf-vars: guests and firmware from Debian's packages
+#   xen, u-boot, u-boot-64, installer-kernel, installer-initrd: guests from Debian's packages
 #   program       a disk with a program of 16 bits, of ./program.S
-#   debian-disk   a disk with Debian, systemd and GRUB for both firmwares, made by ./debian-disk
-#   disk          the command that runs a machine with a copy of it, ./disk
 #   monitor       the command that saves, loads and migrates a machine, ./monitor
 #   killed        the command that starts a machine and kills it, ./killed
 #   debugged      the command that debugs a guest by gdb, which must be installed, ./debugged
@@ -59,7 +58,7 @@ own_lists=
 trouble=
 apt_own_lists() {
   own_lists=1
-  case $apt_options in *Dir::State::lists=*) ;; *) apt_options="$apt_options -o Dir::State::lists=$folder/apt/lists" ;; esac
+  apt_options="$apt_options -o Dir::State::lists=$folder/apt/lists"
   say "fetching Debian's lists of packages"
   # One source of several may fail: the package may be in another.
   apt_log update -qq -o APT::Update::Error-Mode=any || trouble="; apt said: $(complaint)"
@@ -80,12 +79,10 @@ download() { # package
   (cd "$work" && rm -f ./*.deb && apt_log download "$1")
 }
 
-# Puts one file of a package at $work/got. A package that only names the current one leads there by its first dependency. One of another
-# architecture has lists of its own.
-from_debian() { # package, pattern of the file in it, architecture if not the machine's
+# Puts one file of a package at $work/got. A package that only names the current one leads there by its first dependency.
+from_debian() { # package, pattern of the file in it
   have apt-get && have dpkg-deb || cannot "$1 comes from Debian, and this machine has no apt-get"
-  [ $# -lt 3 ] || apt_options="$apt_options -o APT::Architecture=$3 -o APT::Architectures=$3 -o Dir::State::lists=$folder/apt/lists-$3"
-  mkdir -p "$work" "$folder/apt/lists/partial" "$folder/apt/lists${3:+-$3}/partial" "$folder/apt/cache/archives/partial"
+  mkdir -p "$work" "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial"
   : >"$folder/apt/status"
   package=$1
   for try in 1 2; do
@@ -105,17 +102,17 @@ from_debian() { # package, pattern of the file in it, architecture if not the ma
 }
 
 case $part in
-qemu | npm | msb | disk | monitor | killed | debugged) ;; # links: looked up each time
+qemu | npm | msb | monitor | killed | debugged) ;; # links: looked up each time
 *)
   # What is made of files of this folder is made again when they are newer.
   if [ -e "$folder/$part" ]; then
     case $part in
     exits-initrd) [ -z "$(find "$here/exits" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
-    initrd | initrd-32) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
+    initrd) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     program) [ "$here/program.S" -nt "$folder/$part" ] || exit 0 ;;
+    virtio-initrd) [ -z "$(find "$here/virtio-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     debug-initrd) [ -z "$(find "$here/debugged-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     counter) [ -z "$(find "$here/counter-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
-    debian-disk) [ -z "$(find "$here/debian-disk" -newer "$folder/$part")" ] && exit 0 ;;
     nested-initrd) [ -z "$(find "$here/nested-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     *) exit 0 ;;
     esac
@@ -143,10 +140,6 @@ kernel)
   ;;
 rt-kernel)
   from_debian linux-image-rt-amd64 'boot/vmlinuz-*'
-  done_with "$got"
-  ;;
-pae-kernel)
-  from_debian linux-image-686-pae 'boot/vmlinuz-*' i386
   done_with "$got"
   ;;
 xen)
@@ -181,25 +174,6 @@ initrd)
   sh "$here/cpio.sh" init="$here/init" bin/busybox="$folder/busybox" >"$work/initrd"
   done_with "$work/initrd"
   ;;
-ovmf)
-  from_debian ovmf 'usr/share/OVMF/OVMF_CODE.fd'
-  done_with "$got"
-  ;;
-ovmf-vars)
-  from_debian ovmf 'usr/share/OVMF/OVMF_VARS.fd'
-  done_with "$got"
-  ;;
-debian-disk)
-  mkdir -p "$work"
-  say "making a disk with Debian (300 MB to fetch)"
-  reason=$(sh "$here/debian-disk" "$work/disk" "$work") || cannot "$reason"
-  done_with "$work/disk"
-  ;;
-disk)
-  PATH=$PATH:/usr/sbin:/sbin
-  have e2fsck || cannot "e2fsck is not installed: apt-get install -y --no-install-recommends e2fsprogs"
-  ln -sf "$here/disk" "$folder/disk"
-  ;;
 monitor | killed)
   ln -sf "$here/$part" "$folder/$part"
   ;;
@@ -214,21 +188,27 @@ program)
     2>"$work/log" || cannot "program.S can't be assembled: $(head -n 1 "$work/log")"
   done_with "$work/program"
   ;;
-memtest)
-  from_debian memtest86+ 'boot/memtest86+x64.bin'
-  done_with "$got"
-  ;;
-initrd-32)
-  from_debian busybox-static bin/busybox i386
-  sh "$here/cpio.sh" init="$here/init" bin/busybox="$got" >"$work/initrd"
-  done_with "$work/initrd"
-  ;;
 counter | debug-initrd)
   case $part in counter) init=counter-init ;; *) init=debugged-init ;; esac
   another busybox
   mkdir -p "$work"
   sh "$here/cpio.sh" init="$here/$init" bin/busybox="$folder/busybox" >"$work/initrd"
   done_with "$work/initrd"
+  ;;
+virtio-initrd)
+  another busybox
+  from_debian linux-image-cloud-amd64 'boot/vmlinuz-*'
+  set -- init="$here/virtio-init" bin/busybox="$folder/busybox"
+  # In an order in which each finds what it needs.
+  for name in virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk failover net_failover virtio_net virtio-rng \
+    virtio_balloon virtio_console; do
+    module=$(find "$work/files/lib/modules" -name "$name.ko")
+    [ -n "$module" ] || cannot "$package holds no module $name"
+    echo "$name" >>"$work/order"
+    set -- "$@" "lib/$name.ko=$module"
+  done
+  sh "$here/cpio.sh" lib/order="$work/order" "$@" >"$work/virtio-initrd"
+  done_with "$work/virtio-initrd"
   ;;
 kvm-host)
   from_debian linux-image-cloud-amd64 'boot/vmlinuz-*'
