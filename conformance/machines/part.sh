@@ -11,7 +11,6 @@
 #   exits-initrd  a first root file system with these modules and ./exits, a hypervisor's load for `slate heat`; needs cc and a static libc
 #   initrd        a first root file system for Linux, of busybox and ./init; counter: of ./counter-init; debug-initrd: of
 #                 ./debugged-init
-#   virtio-initrd a first root file system with the cloud kernel's modules for virtio's devices, of ./virtio-init
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb
@@ -110,7 +109,6 @@ qemu | npm | msb | monitor | killed | debugged) ;; # links: looked up each time
     exits-initrd) [ -z "$(find "$here/exits" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     initrd) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     program) [ "$here/program.S" -nt "$folder/$part" ] || exit 0 ;;
-    virtio-initrd) [ -z "$(find "$here/virtio-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     debug-initrd) [ -z "$(find "$here/debugged-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     counter) [ -z "$(find "$here/counter-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
     nested-initrd) [ -z "$(find "$here/nested-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
@@ -194,21 +192,6 @@ counter | debug-initrd)
   mkdir -p "$work"
   sh "$here/cpio.sh" init="$here/$init" bin/busybox="$folder/busybox" >"$work/initrd"
   done_with "$work/initrd"
-  ;;
-virtio-initrd)
-  another busybox
-  from_debian linux-image-cloud-amd64 'boot/vmlinuz-*'
-  set -- init="$here/virtio-init" bin/busybox="$folder/busybox"
-  # In an order in which each finds what it needs.
-  for name in virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk failover net_failover virtio_net virtio-rng \
-    virtio_balloon virtio_console; do
-    module=$(find "$work/files/lib/modules" -name "$name.ko")
-    [ -n "$module" ] || cannot "$package holds no module $name"
-    echo "$name" >>"$work/order"
-    set -- "$@" "lib/$name.ko=$module"
-  done
-  sh "$here/cpio.sh" lib/order="$work/order" "$@" >"$work/virtio-initrd"
-  done_with "$work/virtio-initrd"
   ;;
 kvm-host)
   from_debian linux-image-cloud-amd64 'boot/vmlinuz-*'
