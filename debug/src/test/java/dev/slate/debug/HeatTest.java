@@ -168,6 +168,7 @@ class HeatTest {
         return out.toString()
                 .lines()
                 .filter(l -> !l.startsWith("#") && !l.startsWith("field"))
+                .map(String::stripTrailing)
                 .collect(Collectors.joining("\n"));
     }
 
@@ -212,8 +213,8 @@ class HeatTest {
         String knobs = knob + "\nnested=on\ncpu.vendor=amd";
         assertThat(lines(plan, knobs, HYPERVISOR, OBJECT, HeatTest::nested)).isEqualTo("""
             type 16 1 t
-            3 0-7  # 3 0, 0 0,\s
-            6 8-15  # 3 3, 0 0,\s
+            3 0-7  # 3 0, 0 0,
+            6 8-15  # 3 3, 0 0,
             exits 2 CPUID
             set 2 0.0.0-7:1/0 0.0.8-15:1/1\
             """);
@@ -221,8 +222,8 @@ class HeatTest {
         assertThat(lines(plan + "from-exit=2", knobs, HYPERVISOR, OBJECT, HeatTest::nested))
                 .isEqualTo("""
                     type 16 1 t
-                    1 0-7  # 1 0, 0 0,\s
-                    2 8-15  # 1 1, 0 0,\s\
+                    1 0-7  # 1 0, 0 0,
+                    2 8-15  # 1 1, 0 0,\
                     """);
         assertThat(lines(plan + "most-exits=1", knobs, HYPERVISOR, OBJECT, HeatTest::nested))
                 .endsWith("exits 1 CPUID\nset 1 0.0.0-7:1/0 0.0.8-15:1/1");
@@ -230,19 +231,21 @@ class HeatTest {
 
     @Test
     void typesThatLieInOneAnotherAreCountedEachAndTheirObjectsToldApart() throws IOException {
-        String plan = "type=16 outer\n"
-                + "at=0 rdi 0 10000 - main\n"
-                + "type=8 inner\n"
-                + "at=1 rdi 8 10000 - main\n"
-                + "at=0 rdi 32 10000 - main\n";
+        String plan = """
+            type=16 outer
+            at=0 rdi 0 10000 - main
+            type=8 inner
+            at=1 rdi 8 10000 - main
+            at=0 rdi 32 10000 - main
+            """;
         String code = HYPERVISOR.replace("488b1f", "488b5f20").replace("75e9", "75e8"); // mov rbx,[rdi+32]
         assertThat(lines(plan, "nested=on\ncpu.vendor=amd", code, OBJECT, HeatTest::nested))
                 .isEqualTo("""
                     type 16 2 outer
-                    3 0-7  # 3 0, 0 0,\s
-                    6 8-15  # 3 3, 0 0,\s
+                    3 0-7  # 3 0, 0 0,
+                    6 8-15  # 3 3, 0 0,
                     type 8 1 inner
-                    6 0-7  # 3 3, 0 0,\s
+                    6 0-7  # 3 3, 0 0,
                     exits 2 CPUID
                     set 2 0.0.8-15:1/1 0.1.0-7:1/0 1.0.0-7:1/1\
                     """);
@@ -252,7 +255,7 @@ class HeatTest {
     void anObjectEndsWhereThePlanSaysSo() throws IOException {
         // mov eax,[rdi]; jmp to the next instruction, which is where it ends; mov eax,[rdi]
         String plan = "type=8 t\nat=0 rdi 0 10000 - main\nat=-1 rdi 0 10004 - free\n";
-        assertThat(lines(plan, "", "8b07 eb00 8b07 f4", OBJECT, g -> {})).isEqualTo("type 8 1 t\n1 0-3  # 1 0, 0 0, ");
+        assertThat(lines(plan, "", "8b07 eb00 8b07 f4", OBJECT, g -> {})).isEqualTo("type 8 1 t\n1 0-3  # 1 0, 0 0,");
     }
 
     /** WRMSR of LSTAR, a jump, and the place, at 0x10010. */
@@ -263,7 +266,7 @@ class HeatTest {
     @Test
     void aKernelThatMovedIsFoundByItsSystemCalls() throws IOException {
         String plan = "type=8 t\nat=0 rdi 0 410010+ - main\nsystem-call=400100\n";
-        assertThat(lines(plan, "", systemCallsAt(0x100), OBJECT, g -> {})).endsWith("\n1 0-3  # 1 0, 0 0, ");
+        assertThat(lines(plan, "", systemCallsAt(0x100), OBJECT, g -> {})).endsWith("\n1 0-3  # 1 0, 0 0,");
         assertThat(lines(plan, "", systemCallsAt(0x180), OBJECT, g -> {})).isEqualTo("type 8 0 t");
         assertThat(heat.summary()).contains("the guest's kernel is not the one whose symbols were given");
         assertThat(lines(plan, "", "8b07f4", OBJECT, g -> {})).isEqualTo("type 8 0 t");
@@ -297,7 +300,7 @@ class HeatTest {
     @Test
     void functionsOfAModuleAreFoundWhenItIsLoaded() throws IOException {
         String plan = "type=8 t\nat=0 rdi 0 0 mod take\n" + MODULE;
-        assertThat(lines(plan, "", LOADS, OBJECT, HeatTest::module)).isEqualTo("type 8 1 t\n2 0-3  # 2 0, 0 0, ");
+        assertThat(lines(plan, "", LOADS, OBJECT, HeatTest::module)).isEqualTo("type 8 1 t\n2 0-3  # 2 0, 0 0,");
         assertThat(heat.summary()).contains("1 object of t", "module mod was unloaded during the run");
         lines("type=8 t\nat=0 rdi 0 0 mod tak\n" + MODULE, "", LOADS, OBJECT, HeatTest::module);
         assertThat(heat.summary()).contains("no t was seen", "module mod has no function tak:");

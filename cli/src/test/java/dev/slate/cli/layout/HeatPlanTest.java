@@ -138,16 +138,17 @@ final class HeatPlanTest {
                 "from-exit=7",
                 "most-exits=9");
         assertThat(ran.err()).isEmpty();
-        assertThat(ran.out())
-                .contains("\n"
-                        + "at=0 rdi 0 1000+ - take\n"
-                        + "at=1 rsi 5 1000+ - take\n"
-                        + "at=1 rdx 16 1000+ - take\n"
-                        + "at=-1 rdi 0 2000+ - kfree\n"
-                        + "system-call=ffff0080\n"
-                        + "from-exit=7\n"
-                        + "most-exits=9\n"
-                        + "output=");
+        assertThat(ran.out()).contains("""
+
+            at=0 rdi 0 1000+ - take
+            at=1 rsi 5 1000+ - take
+            at=1 rdx 16 1000+ - take
+            at=-1 rdi 0 2000+ - kfree
+            system-call=ffff0080
+            from-exit=7
+            most-exits=9
+            output=\
+            """);
     }
 
     @Test
