@@ -3,11 +3,13 @@ package dev.slate.sweep;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import com.sun.net.httpserver.HttpServer;
 import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.Writer;
+import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -19,9 +21,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -148,22 +153,24 @@ class ClusterTest {
         return workers;
     }
 
-    private int sweep(String where, String output, String yaml) throws IOException {
+    private int sweep(String where, String output, String yaml, String... more) throws IOException {
         Path file = folder.resolve(output + ".yaml");
         Files.writeString(file, yaml);
         said.reset();
+        List<String> arguments = new ArrayList<>(List.of(
+                "--master",
+                where,
+                "--conf",
+                "spark.driver.host=127.0.0.1",
+                "--conf",
+                "spark.executor.extraClassPath=" + MODULE.resolve("target/classes"),
+                "--output",
+                folder.resolve(output).toString()));
+        arguments.addAll(List.of(more));
+        arguments.add(file.toString());
         return SweepCommand.commandLine()
                 .setErr(new PrintWriter(said, true, StandardCharsets.UTF_8))
-                .execute(
-                        "--master",
-                        where,
-                        "--conf",
-                        "spark.driver.host=127.0.0.1",
-                        "--conf",
-                        "spark.executor.extraClassPath=" + MODULE.resolve("target/classes"),
-                        "--output",
-                        folder.resolve(output).toString(),
-                        file.toString());
+                .execute(arguments.toArray(new String[0]));
     }
 
     private String said() {
@@ -265,6 +272,103 @@ class ClusterTest {
         String yaml = "jobs: [{run: [sh, -c, 'sleep 1; : {n}'], with: {n: [" + numbers(12) + "]}}]";
         assertThat(sweep(master, "disk", yaml)).as(said()).isZero();
         assertThat(results("disk")).hasSize(12);
+    }
+
+    @Test
+    void anArchiveBringsSlateToWorkersThatHaveNothingElse() throws Exception {
+        Path archive;
+        try (Stream<Path> files = Files.find(
+                SweepFileTest.HOME.resolve("build/dist"),
+                1,
+                (file, attributes) -> file.toString().endsWith("-linux-x64.tar.gz"))) {
+            archive = files.findFirst().orElse(null);
+        } catch (java.io.UncheckedIOException | IOException none) {
+            archive = null;
+        }
+        assumeTrue(archive != null, "needs a distribution: ./slate dist");
+        Path client = folder.resolve("client");
+        assertThat(new ProcessBuilder(
+                                "cc",
+                                "-o",
+                                client.toString(),
+                                SweepFileTest.HOME
+                                        .resolve("benchmarks/clients/start-up.c")
+                                        .toString())
+                        .start()
+                        .waitFor())
+                .isZero();
+        cluster();
+        // Whose shim it is, stands in the environment; the client creates a VM with it.
+        String yaml = """
+                jobs:
+                  - run: [sh, -c, 'case $LD_PRELOAD in %s/*) exit 9 ;; */slate-*/lib/libslate.so) %s child ;; *) exit 8 ;; esac', '{n}']
+                    with: {n: [1, 2, 3, 4]}
+                """.formatted(SweepFileTest.HOME.toRealPath(), client);
+        assertThat(sweep(master, "archive", yaml, "--archive", archive.toString()))
+                .as(said())
+                .isZero();
+        assertThat(results("archive"))
+                .hasSize(4)
+                .allSatisfy(
+                        result -> assertThat(result.path("result").asString()).isEqualTo("pass"));
+    }
+
+    /** No cluster is needed to see what it is asked for: its API server is the test. */
+    @Test
+    void kubernetesIsAskedForWorkersWithSparksOwnSettings() throws Exception {
+        CompletableFuture<JsonNode> pod = new CompletableFuture<>();
+        HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        server.createContext("/", exchange -> {
+            byte[] body = exchange.getRequestBody().readAllBytes();
+            boolean made = exchange.getRequestMethod().equals("POST");
+            if (made && exchange.getRequestURI().getPath().equals("/api/v1/namespaces/lab/pods")) {
+                pod.complete(JsonMapper.builder().build().readTree(body));
+            }
+            byte[] answer = made
+                    ? body
+                    : "{\"kind\": \"List\", \"apiVersion\": \"v1\", \"metadata\": {}, \"items\": []}"
+                            .getBytes(StandardCharsets.UTF_8);
+            exchange.getResponseHeaders().add("Content-Type", "application/json");
+            exchange.sendResponseHeaders(made ? 201 : 200, answer.length);
+            exchange.getResponseBody().write(answer);
+            exchange.close();
+        });
+        server.start();
+        try {
+            Path file = folder.resolve("pods.yaml");
+            Files.writeString(file, "jobs: [{run: 'true'}]");
+            Process sweep = start(spark(
+                            "",
+                            "-Xmx1g",
+                            "-cp",
+                            System.getProperty("surefire.test.class.path", System.getProperty("java.class.path")),
+                            "-Dslate.home=" + SweepFileTest.HOME.toAbsolutePath(),
+                            SweepCommand.class.getName(),
+                            "--master",
+                            "k8s://http://127.0.0.1:" + server.getAddress().getPort(),
+                            "--conf",
+                            "spark.driver.host=127.0.0.1",
+                            "--conf",
+                            "spark.kubernetes.namespace=lab",
+                            "--conf",
+                            "spark.kubernetes.container.image=example.org/spark-with-jdk-25",
+                            "--output",
+                            folder.resolve("pods").toString(),
+                            file.toString())
+                    .redirectOutput(folder.resolve("pods.log").toFile()));
+            sweep.onExit().thenRun(() -> pod.completeExceptionally(new AssertionError("the sweep has ended")));
+            JsonNode asked = pod.get(5, TimeUnit.MINUTES);
+            assertThat(asked.path("spec")
+                            .path("containers")
+                            .path(0)
+                            .path("image")
+                            .asString())
+                    .isEqualTo("example.org/spark-with-jdk-25");
+        } catch (ExecutionException | TimeoutException e) {
+            throw new AssertionError(Files.readString(folder.resolve("pods.log")), e);
+        } finally {
+            server.stop(0);
+        }
     }
 
     @Test
