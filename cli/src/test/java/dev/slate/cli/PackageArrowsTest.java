@@ -37,7 +37,7 @@ final class PackageArrowsTest {
             Set.of("io", "memslot", "stats"),
             Set.of("mmu"),
             Set.of("irqchip", "rmap", "smm"),
-            Set.of("mmu.shadow", "mmu.tdp", "nested", "pv"),
+            Set.of("mmu.shadow", "mmu.tdp", "nested", "pmu", "pv"),
             Set.of("hyperv", "xen"),
             Set.of("msr"),
             Set.of("state"),

@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.slate.kvm.cpuid.CpuidEntry;
 import dev.slate.kvm.cpuid.Feature;
-import dev.slate.kvm.msr.Msr;
+import dev.slate.kvm.pmu.PmuMsr;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
@@ -90,7 +90,7 @@ class PmuTest {
     }
 
     private static void select(Guest64 g, int counter, long bits) {
-        assertThat(g.vcpu.setMsr(Msr.F15H_PERF_CTL0 + 2 * counter, bits)).isTrue();
+        assertThat(g.vcpu.setMsr(PmuMsr.F15H_PERF_CTL0 + 2 * counter, bits)).isTrue();
     }
 
     private static Regs registers(Guest64 g) {
@@ -101,7 +101,7 @@ class PmuTest {
 
     private static long count(Guest64 g, int counter) {
         long[] v = new long[1];
-        assertThat(g.vcpu.getMsr(Msr.F15H_PERF_CTL0 + 2 * counter + 1, v)).isTrue();
+        assertThat(g.vcpu.getMsr(PmuMsr.F15H_PERF_CTL0 + 2 * counter + 1, v)).isTrue();
         return v[0];
     }
 
@@ -123,7 +123,7 @@ class PmuTest {
         assertThat(count(g, 4)).isEqualTo(2);
         assertThat(count(g, 5)).isZero();
         long[] v = new long[1];
-        assertThat(g.vcpu.getMsr(Msr.K7_EVNTSEL0 + 5, v)).isTrue();
+        assertThat(g.vcpu.getMsr(PmuMsr.K7_EVNTSEL0 + 5, v)).isTrue();
         assertThat(v[0]).as("the old name of the second").isEqualTo(3002);
     }
 
@@ -133,13 +133,13 @@ class PmuTest {
         select(g, 0, INSTRUCTIONS | ENABLE | USER);
         select(g, 1, INSTRUCTIONS | KERNEL);
         select(g, 2, -1L);
-        assertThat(g.vcpu.setMsr(Msr.F15H_PERF_CTL0 + 3, 12345)).isTrue();
-        assertThat(g.vcpu.setMsr(Msr.F15H_PERF_CTL0 + 7, -2L)).isTrue();
+        assertThat(g.vcpu.setMsr(PmuMsr.F15H_PERF_CTL0 + 3, 12345)).isTrue();
+        assertThat(g.vcpu.setMsr(PmuMsr.F15H_PERF_CTL0 + 7, -2L)).isTrue();
         assertThat(g.vcpu.run(false)).isZero();
         assertThat(count(g, 0)).as("no code of a user's").isZero();
         assertThat(count(g, 1)).as("not enabled").isEqualTo(12345);
         long[] v = new long[1];
-        g.vcpu.getMsr(Msr.F15H_PERF_CTL0 + 4, v);
+        g.vcpu.getMsr(PmuMsr.F15H_PERF_CTL0 + 4, v);
         assertThat(v[0]).as("reserved bits").isEqualTo(0xf_ffd7_ffffL);
         assertThat(count(g, 3)).as("48 bits").isEqualTo(0xffff_ffff_fffeL);
     }
@@ -168,7 +168,7 @@ class PmuTest {
                 g.start(g.vcpu, Guest64.CODE, Guest64.STACK);
                 select(g, 0, 0);
                 select(g, 0, select);
-                g.vcpu.setMsr(Msr.F15H_PERF_CTL0 + 1, 0);
+                g.vcpu.setMsr(PmuMsr.F15H_PERF_CTL0 + 1, 0);
                 assertThat(g.vcpu.run(false)).isZero();
                 assertThat(count(g, 0))
                         .as("listed %b, action %d", listed, action)
@@ -213,7 +213,7 @@ class PmuTest {
         g.gate(0x40, Guest64.DATA + 0x200);
         g.write(Guest64.DATA + 0x200, 0xe6, 2);
         select(g, 0, event | ENABLE | KERNEL | INTERRUPT);
-        g.vcpu.setMsr(Msr.F15H_PERF_CTL0 + 1, event == INSTRUCTIONS ? -(2 + 7) : -4);
+        g.vcpu.setMsr(PmuMsr.F15H_PERF_CTL0 + 1, event == INSTRUCTIONS ? -(2 + 7) : -4);
         assertThat(g.vcpu.run(false)).isZero();
         assertThat(g.vcpu.exit().ioPort).as("the handler's exit").isEqualTo(2);
         Regs r = registers(g);
@@ -232,7 +232,7 @@ class PmuTest {
         Guest64 g = guest("", 0x0f, 0x33, 0xe6, 1);
         g.gate(13, Guest64.DATA + 0x200);
         g.write(Guest64.DATA + 0x200, 0xe6, 13);
-        g.vcpu.setMsr(Msr.F15H_PERF_CTL0 + 11, 0x1234_5678_9abcL);
+        g.vcpu.setMsr(PmuMsr.F15H_PERF_CTL0 + 11, 0x1234_5678_9abcL);
         for (int ecx : new int[] {5, 0x8000_0005, 0x4000_0005, 6, -1}) {
             g.start(g.vcpu, Guest64.CODE, Guest64.STACK);
             Regs r = registers(g);
@@ -264,12 +264,12 @@ class PmuTest {
                 PROGRAM);
         open.add(off);
         // As where there never were any: what is written is dropped.
-        assertThat(off.vcpu.setMsr(Msr.K7_EVNTSEL0, ENABLE | KERNEL | INSTRUCTIONS))
+        assertThat(off.vcpu.setMsr(PmuMsr.K7_EVNTSEL0, ENABLE | KERNEL | INSTRUCTIONS))
                 .isTrue();
         long[] v = {1};
-        assertThat(off.vcpu.getMsr(Msr.K7_EVNTSEL0, v)).isTrue();
+        assertThat(off.vcpu.getMsr(PmuMsr.K7_EVNTSEL0, v)).isTrue();
         assertThat(v[0]).isZero();
-        assertThat(off.vcpu.setMsr(Msr.F15H_PERF_CTL0, 1)).isFalse();
+        assertThat(off.vcpu.setMsr(PmuMsr.F15H_PERF_CTL0, 1)).isFalse();
         assertThatThrownBy(() -> off.vm.enableCap(Cap.PMU_CAPABILITY.number(), 0, new long[4]))
                 .as("there are vCPUs")
                 .extracting("errno")
@@ -290,9 +290,9 @@ class PmuTest {
                             : e);
         }
         four.vcpu.setCpuid(less);
-        assertThat(four.vcpu.setMsr(Msr.F15H_PERF_CTL0, 1)).isFalse();
-        assertThat(four.vcpu.setMsr(Msr.K7_EVNTSEL0 + 3, INSTRUCTIONS)).isTrue();
-        four.vcpu.getMsr(Msr.K7_EVNTSEL0 + 3, v);
+        assertThat(four.vcpu.setMsr(PmuMsr.F15H_PERF_CTL0, 1)).isFalse();
+        assertThat(four.vcpu.setMsr(PmuMsr.K7_EVNTSEL0 + 3, INSTRUCTIONS)).isTrue();
+        four.vcpu.getMsr(PmuMsr.K7_EVNTSEL0 + 3, v);
         assertThat(v[0]).isEqualTo(INSTRUCTIONS);
     }
 }

@@ -31,10 +31,10 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         description = {
             "Proposes an order of a struct's members: the smallest size; with --keep-groups the smallest that only"
-                + " moves members into holes; with --hot the named ones in as few cache lines as possible. Locks are"
-                + " kept in lines of their own. Shows the proposal and the diff. Nothing is proposed where nothing is"
-                + " gained, or where the rules of the language and platform do not come to the layout that the file"
-                + " has.",
+                    + " moves members into holes; with --hot the named ones in as few cache lines as possible. Locks are"
+                    + " kept in lines of their own. Shows the proposal and the diff. Nothing is proposed where nothing is"
+                    + " gained, or where the rules of the language and platform do not come to the layout that the file"
+                    + " has.",
             "",
             "Exit status: 0, 2 for a wrong option, 3 if a file cannot be read or has no such type.",
             ""

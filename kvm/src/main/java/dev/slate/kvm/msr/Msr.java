@@ -79,10 +79,6 @@ public final class Msr {
     public static final int TSC_AUX = 0xc0000103;
     public static final int TSC_RATIO = 0xc0000104;
 
-    public static final int K7_EVNTSEL0 = 0xc0010000;
-    /** Four event selects, then four counters. */
-    public static final int K7_PERFCTR3 = 0xc0010007;
-
     public static final int K8_SYSCFG = 0xc0010010;
     public static final int HWCR = 0xc0010015;
     public static final int K7_CLK_CTL = 0xc001001b;
@@ -98,9 +94,6 @@ public final class Msr {
     public static final int VIRT_SPEC_CTRL = 0xc001011f;
     public static final int OSVW_ID_LENGTH = 0xc0010140;
     public static final int OSVW_STATUS = 0xc0010141;
-    public static final int F15H_PERF_CTL0 = 0xc0010200;
-    /** Six controls at even numbers, six counters at odd ones. */
-    public static final int F15H_PERF_CTR5 = 0xc001020b;
 
     public static final int IC_CFG = 0xc0011021;
     public static final int DC_CFG = 0xc0011022;

@@ -7,6 +7,7 @@ import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.cpuid.FeatureRule;
 import dev.slate.kvm.hyperv.HvMsr;
+import dev.slate.kvm.pmu.PmuMsr;
 
 /**
  * The model-specific registers of one vCPU: which exist, who may read and write them, what a write checks. The rules are KVM's on an
@@ -294,7 +295,7 @@ public final class MsrFile {
 
     /** Counters and their event selects from before there was a way to say that there are none: read 0, what is written is dropped. */
     private static boolean oldCounter(int index) {
-        return index >= Msr.K7_EVNTSEL0 && index <= Msr.K7_PERFCTR3
+        return index >= PmuMsr.K7_EVNTSEL0 && index <= PmuMsr.K7_PERFCTR3
                 || index == Msr.P6_PERFCTR0
                 || index == Msr.P6_PERFCTR1
                 || index == Msr.P6_EVNTSEL0

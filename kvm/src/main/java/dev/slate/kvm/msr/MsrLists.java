@@ -1,6 +1,7 @@
 package dev.slate.kvm.msr;
 
 import dev.slate.kvm.hyperv.HvMsr;
+import dev.slate.kvm.pmu.PmuMsr;
 
 /** The index lists of KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST, and the values of feature MSRs. */
 public final class MsrLists {
@@ -20,26 +21,26 @@ public final class MsrLists {
         Msr.VM_HSAVE_PA,
         Msr.TSC_AUX,
         Msr.SPEC_CTRL,
-        Msr.K7_EVNTSEL0,
-        Msr.K7_EVNTSEL0 + 1,
-        Msr.K7_EVNTSEL0 + 2,
-        Msr.K7_EVNTSEL0 + 3,
-        Msr.K7_EVNTSEL0 + 4,
-        Msr.K7_EVNTSEL0 + 5,
-        Msr.K7_EVNTSEL0 + 6,
-        Msr.K7_EVNTSEL0 + 7,
-        Msr.F15H_PERF_CTL0,
-        Msr.F15H_PERF_CTL0 + 2,
-        Msr.F15H_PERF_CTL0 + 4,
-        Msr.F15H_PERF_CTL0 + 6,
-        Msr.F15H_PERF_CTL0 + 8,
-        Msr.F15H_PERF_CTL0 + 10,
-        Msr.F15H_PERF_CTL0 + 1,
-        Msr.F15H_PERF_CTL0 + 3,
-        Msr.F15H_PERF_CTL0 + 5,
-        Msr.F15H_PERF_CTL0 + 7,
-        Msr.F15H_PERF_CTL0 + 9,
-        Msr.F15H_PERF_CTL0 + 11,
+        PmuMsr.K7_EVNTSEL0,
+        PmuMsr.K7_EVNTSEL0 + 1,
+        PmuMsr.K7_EVNTSEL0 + 2,
+        PmuMsr.K7_EVNTSEL0 + 3,
+        PmuMsr.K7_EVNTSEL0 + 4,
+        PmuMsr.K7_EVNTSEL0 + 5,
+        PmuMsr.K7_EVNTSEL0 + 6,
+        PmuMsr.K7_EVNTSEL0 + 7,
+        PmuMsr.F15H_PERF_CTL0,
+        PmuMsr.F15H_PERF_CTL0 + 2,
+        PmuMsr.F15H_PERF_CTL0 + 4,
+        PmuMsr.F15H_PERF_CTL0 + 6,
+        PmuMsr.F15H_PERF_CTL0 + 8,
+        PmuMsr.F15H_PERF_CTL0 + 10,
+        PmuMsr.F15H_PERF_CTL0 + 1,
+        PmuMsr.F15H_PERF_CTL0 + 3,
+        PmuMsr.F15H_PERF_CTL0 + 5,
+        PmuMsr.F15H_PERF_CTL0 + 7,
+        PmuMsr.F15H_PERF_CTL0 + 9,
+        PmuMsr.F15H_PERF_CTL0 + 11,
     };
 
     private static final int[] EMULATED = {

@@ -8,7 +8,6 @@ import dev.slate.kvm.cpuid.Feature;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.irqchip.Timers;
 import dev.slate.kvm.mode.GuestMode;
-import dev.slate.kvm.msr.Msr;
 import dev.slate.kvm.setting.VmSettings;
 import org.jspecify.annotations.Nullable;
 
@@ -127,19 +126,21 @@ public final class Pmu implements Retirement.Watch {
     public boolean holds(int msr) {
         return there
                 && (old(msr)
-                        || msr >= Msr.F15H_PERF_CTL0 && msr <= Msr.F15H_PERF_CTR5 && cpuid.has(Feature.PERFCTR_CORE));
+                        || msr >= PmuMsr.F15H_PERF_CTL0
+                                && msr <= PmuMsr.F15H_PERF_CTR5
+                                && cpuid.has(Feature.PERFCTR_CORE));
     }
 
     private static boolean old(int msr) {
-        return msr >= Msr.K7_EVNTSEL0 && msr <= Msr.K7_PERFCTR3;
+        return msr >= PmuMsr.K7_EVNTSEL0 && msr <= PmuMsr.K7_PERFCTR3;
     }
 
     private static boolean selects(int msr) {
-        return old(msr) ? msr < Msr.K7_EVNTSEL0 + OLD_COUNTERS : (msr & 1) == 0;
+        return old(msr) ? msr < PmuMsr.K7_EVNTSEL0 + OLD_COUNTERS : (msr & 1) == 0;
     }
 
     private static int number(int msr) {
-        return old(msr) ? msr - Msr.K7_EVNTSEL0 & OLD_COUNTERS - 1 : msr - Msr.F15H_PERF_CTL0 >> 1;
+        return old(msr) ? msr - PmuMsr.K7_EVNTSEL0 & OLD_COUNTERS - 1 : msr - PmuMsr.F15H_PERF_CTL0 >> 1;
     }
 
     /** What an MSR that is here holds. */
