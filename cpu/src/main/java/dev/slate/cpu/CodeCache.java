@@ -20,7 +20,7 @@ final class CodeCache {
     private static final int JUMPS = 4096;
     private static final int BLOCKS = 4096;
     /** What a kernel with its programs needs; the table grows as far when blocks push each other out. */
-    private static final int MOST_BLOCKS = 32 << 10;
+    private static final int MOST_BLOCKS = 64 << 10;
 
     private static final int PAGE = 4096;
 
@@ -106,7 +106,7 @@ final class CodeCache {
     private void keep(Block b, int place) {
         Block other = blocks[place];
         blocks[place] = b;
-        if (other != null && other.hva != b.hva && ++replaced > blocks.length / 4 && blocks.length < MOST_BLOCKS) {
+        if (other != null && other.hva != b.hva && ++replaced > blocks.length / 8 && blocks.length < MOST_BLOCKS) {
             replaced = 0;
             @Nullable Block[] old = blocks;
             blocks = new Block[2 * old.length];

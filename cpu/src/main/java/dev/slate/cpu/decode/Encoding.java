@@ -45,9 +45,18 @@ public final class Encoding {
     /** {@link Feature} number that it needs. */
     public int feature;
 
+    private long word0;
+    private long word1;
+    private long word2;
+
     /** As an instruction of a processor. @param features {@link Feature} bits of the processor that decoded it */
     public Encoding(long features) {
         decoder = new Decoder(features);
+    }
+
+    /** For instructions of the same processor as {@code other}'s. */
+    public Encoding(Encoding other) {
+        decoder = other.decoder;
     }
 
     /** Reads the instruction at {@code bytes[from]}; false when there is none before {@code to}. */
@@ -64,6 +73,9 @@ public final class Encoding {
             OPERANDS[row] = text;
         }
         operands = text;
+        word0 = d.word(0);
+        word1 = d.word(1);
+        word2 = d.word(2);
         vex = d.vex;
         map = d.map == 0 ? 0 : d.map <= 3 ? d.map : d.map - 3;
         opcode = d.opcode;
@@ -90,7 +102,7 @@ public final class Encoding {
 
     /** Word {@code i} (0..2) of its flat form, {@link Insn}; what is relative is relative to this instruction's first byte. */
     public long word(int i) {
-        return decoder.word(i);
+        return i == 0 ? word0 : i == 1 ? word1 : word2;
     }
 
     /** log2 of the bytes that an operand of a size letter has; -1 for letters that say none. */

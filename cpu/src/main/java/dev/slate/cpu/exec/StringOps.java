@@ -88,11 +88,10 @@ final class StringOps {
         }
         boolean whileEqual = (w0 & Insn.REP) != 0;
         boolean single = (s.flagsSystem & CpuState.TF) != 0 || cpu.controls.singleStep;
-        boolean forward = cpu.mode64 && addressSize == 3 && !compares && op != Op.LODS && !single;
-        forward &= (s.flagsSystem & CpuState.DF) == 0;
+        boolean whole = cpu.mode64 && addressSize == 3 && !compares && op != Op.LODS && !single;
         int patience = PATIENCE;
         while (Operands.maskAddress(gpr[CpuState.RCX], addressSize) != 0) {
-            int items = forward ? withinPages(op, w0) : 0;
+            int items = whole ? withinPages(op, w0) : 0;
             if (items == 0) {
                 item(op, w0);
                 items = 1;
@@ -122,34 +121,72 @@ final class StringOps {
     }
 
     /**
-     * As many items of a MOVS or STOS that goes upwards in 64-bit mode as lie on the pages at hand, when nothing has to be asked for
-     * them; all registers but RCX follow. Returns how many that were.
+     * As many items of a MOVS or STOS in 64-bit mode as lie on the pages at hand, when nothing has to be asked for them; all registers but
+     * RCX follow. Returns how many that were.
      */
     private int withinPages(int op, long w0) {
         int size = Insn.size(w0);
+        boolean down = (s.flagsSystem & CpuState.DF) != 0;
         long to = gpr[CpuState.RDI];
-        long most = PAGE - (to & PAGE - 1) >>> size;
-        long count = gpr[CpuState.RCX];
-        most = Long.compareUnsigned(count, most) < 0 ? count : most;
-        if (!cpu.tlb.hits(to, 1, Tlb.WRITE, cpu.tlbMode)) {
+        if (!cpu.tlb.hits(to, 1 << size, Tlb.WRITE, cpu.tlbMode)) {
             return 0;
         }
+        long toHva = cpu.tlb.hva(to);
+        long most = itemsLeft(to, size, down);
+        long count = gpr[CpuState.RCX];
+        most = Long.compareUnsigned(count, most) < 0 ? count : most;
         if (op == Op.STOS) {
             int bytes = (int) most << size;
-            store(cpu.tlb.hva(to), bytes, gpr[CpuState.RAX], size);
-            gpr[CpuState.RDI] = to + bytes;
+            store(down ? toHva - bytes + (1 << size) : toHva, bytes, gpr[CpuState.RAX], size);
+            gpr[CpuState.RDI] = down ? to - bytes : to + bytes;
             return (int) most;
         }
         long from = source(w0, size);
-        most = Math.min(most, PAGE - (from & PAGE - 1) >>> size);
-        if (!cpu.tlb.hits(from, 1, Tlb.READ, cpu.tlbMode)) {
+        most = Math.min(most, itemsLeft(from, size, down));
+        long fromHva = readable(from, size);
+        if (fromHva < 0) {
             return 0;
         }
         int bytes = (int) most << size;
-        move(cpu.tlb.hva(from), cpu.tlb.hva(to), bytes, size);
-        gpr[CpuState.RSI] += bytes;
-        gpr[CpuState.RDI] = to + bytes;
+        if (down) {
+            moveDown(fromHva, toHva, bytes, size);
+            gpr[CpuState.RSI] -= bytes;
+            gpr[CpuState.RDI] = to - bytes;
+        } else {
+            move(fromHva, toHva, bytes, size);
+            gpr[CpuState.RSI] += bytes;
+            gpr[CpuState.RDI] = to + bytes;
+        }
         return (int) most;
+    }
+
+    /** How many items lie whole on the page of the first, which does. */
+    private static long itemsLeft(long la, int size, boolean down) {
+        int within = (int) (la & PAGE - 1);
+        return down ? (within >>> size) + 1 : PAGE - within >>> size;
+    }
+
+    /**
+     * Host address of an item that can be read, beside that of a page that has just been found: where both have one place in the TLB, the
+     * other is not in it any more, but is where it was unless the hypervisor was called. Negative: it must be asked for.
+     */
+    private long readable(long la, int size) {
+        if (cpu.tlb.hits(la, 1 << size, Tlb.READ, cpu.tlbMode)) {
+            return cpu.tlb.hva(la);
+        }
+        if ((la & PAGE - 1) + (1 << size) > PAGE || !cpu.canonical(la)) {
+            return -1;
+        }
+        int calls = cpu.walker.calls;
+        long hva = cpu.walker.translate(la, Tlb.READ, cpu.tlbMode, true);
+        return calls == cpu.walker.calls && cpu.tlb.hits(la, 1, Tlb.READ, cpu.tlbMode) ? hva : -1;
+    }
+
+    /** Item by item: pages may overlap, and then what an item stores the next may load. */
+    private static void moveDown(long from, long to, int bytes, int size) {
+        for (int at = 0; at < bytes; at += 1 << size) {
+            put(to - at, get(from - at, size), size);
+        }
     }
 
     private static void store(long hva, int bytes, long item, int size) {
@@ -177,14 +214,17 @@ final class StringOps {
             }
         }
         for (; at < bytes; at += 1 << size) {
-            long v = switch (size) {
-                case 0 -> HostMemory.get8(from + at);
-                case 1 -> HostMemory.get16(from + at);
-                case 2 -> HostMemory.get32(from + at);
-                default -> HostMemory.get64(from + at);
-            };
-            put(to + at, v, size);
+            put(to + at, get(from + at, size), size);
         }
+    }
+
+    private static long get(long hva, int size) {
+        return switch (size) {
+            case 0 -> HostMemory.get8(hva);
+            case 1 -> HostMemory.get16(hva);
+            case 2 -> HostMemory.get32(hva);
+            default -> HostMemory.get64(hva);
+        };
     }
 
     private static void put(long hva, long v, int size) {

@@ -185,6 +185,13 @@ final class Assembler {
         return at - 8;
     }
 
+    /** lea to, [base + index * (1 << scale)] */
+    void lea(int to, int base, int index, int scale) {
+        rex(true, to, index, base);
+        byte1(0x8d);
+        memory(to, base, index, scale, 0);
+    }
+
     void lea(int to, int base, int disp) {
         rex(true, to, 0, base);
         byte1(0x8d);

@@ -6,6 +6,8 @@ import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
 
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.decode.Block;
+import dev.slate.cpu.decode.Decoder;
 import dev.slate.cpu.decode.Encoding;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
@@ -24,8 +26,11 @@ abstract class Emission {
     final Assembler a = new Assembler();
     final Stubs stubs;
     final Sites sites;
-    final Encoding e;
     final Shapes shapes;
+    // The block's instructions, each taken apart once.
+    private final Encoding[] encodings = new Encoding[Decoder.MAX_INSTRUCTIONS];
+    private final boolean[] read = new boolean[Decoder.MAX_INSTRUCTIONS];
+    private final boolean[] translated = new boolean[Decoder.MAX_INSTRUCTIONS];
     /** What a link to another page names until it is set. */
     private final long noRecord;
 
@@ -40,6 +45,10 @@ abstract class Emission {
     final byte[] bytes = new byte[4096 + 16];
 
     // The instruction at hand.
+    Encoding e;
+    /** It becomes host code, and is not the interpreter's. */
+    boolean translates;
+
     long w0;
     long w1;
     long imm;
@@ -53,9 +62,38 @@ abstract class Emission {
     Emission(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         this.stubs = stubs;
         this.sites = sites;
-        this.e = new Encoding(guestFeatures);
+        e = new Encoding(guestFeatures);
+        for (int i = 0; i < encodings.length; i++) {
+            encodings[i] = new Encoding(e);
+        }
         this.shapes = shapes;
         this.noRecord = noRecord;
+    }
+
+    /** Takes a block's first {@code count} instructions apart, for code of {@code mode}. */
+    void read(Block b, int count, int mode) {
+        blockRip = b.rip;
+        for (int i = 0; i < b.byteLength; i++) {
+            bytes[i] = (byte) (b.bytes[i >>> 3] >>> 8 * (i & 7));
+        }
+        for (int i = 0; i < count; i++) {
+            Encoding one = encodings[i];
+            read[i] = one.read(bytes, Insn.offset(b.code[i * Insn.WORDS + 1]), b.byteLength);
+            translated[i] = read[i] && Insn.op(one.word(0)) != Op.INVALID && shapes.translates(one, one.word(0), mode);
+        }
+    }
+
+    /** Makes instruction {@code i} of the block the one at hand. */
+    void instruction(Block b, int i) {
+        w1 = b.code[i * Insn.WORDS + 1];
+        e = encodings[i];
+        rip = blockRip + Insn.offset(w1);
+        next = rip + Insn.length(b.code[i * Insn.WORDS]);
+        // The block's own words may be the interpreter's quick forms; the encoding has the table's.
+        w0 = e.word(0);
+        imm = e.word(2);
+        op = read[i] ? Insn.op(w0) : Op.INVALID;
+        translates = translated[i];
     }
 
     /** What was not worth a place between two instructions, emitted behind the last. */
@@ -283,7 +321,7 @@ abstract class Emission {
         if (unit != null) {
             bindTo(place, here ? unit.withFlags : unit.withoutFlags);
         } else {
-            page.await(target, new TranslatedPage.Edge(a.here() - a.at + place, here));
+            page.await(target, a.here() - a.at + place, here);
             later.edge(place, target, here);
         }
     }

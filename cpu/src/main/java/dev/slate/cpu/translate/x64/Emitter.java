@@ -5,6 +5,7 @@ import static dev.slate.cpu.translate.x64.Registers.R15;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
 import static dev.slate.cpu.translate.x64.Registers.RDX;
+import static dev.slate.cpu.translate.x64.Registers.RSI;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Block;
@@ -33,7 +34,7 @@ final class Emitter extends Reencoding {
     Unit translate(TranslatedPage into, Block b, long at, long origin) {
         page = into;
         tlb = StateBlock.tlb(into.mode & 3);
-        read(b);
+        read(b, b.count, into.mode);
         a.start(origin);
         boolean vectors = usesVectors(b);
         int wish = vectors ? SAVED : wish(b);
@@ -67,7 +68,16 @@ final class Emitter extends Reencoding {
         boolean ended = false;
         for (int i = 0; i < b.count && !ended; i++) {
             instruction(b, i);
+            boolean enables = op == Op.STI && translates && i + 1 < b.count && canShadow(b, i + 1);
+            if (enables) {
+                // Held off until the next instruction is over.
+                enableInterruptsBehindNext();
+                instruction(b, ++i);
+            }
             ended = one();
+            if (enables) {
+                a.store32Constant(R15, StateBlock.SHADOW, 0);
+            }
         }
         if (!ended) {
             next = at + b.byteLength;
@@ -79,33 +89,9 @@ final class Emitter extends Reencoding {
 
     /** Whether a block gains anything: its first instruction at least must become host code. */
     boolean isWorthIt(Block b, TranslatedPage into) {
-        read(b);
+        read(b, 1, into.mode);
         instruction(b, 0);
-        return op != Op.INVALID && shapes.translates(e, w0, into.mode);
-    }
-
-    private void read(Block b) {
-        blockRip = b.rip;
-        for (int i = 0; i < b.byteLength; i++) {
-            bytes[i] = (byte) (b.bytes[i >>> 3] >>> 8 * (i & 7));
-        }
-    }
-
-    private void instruction(Block b, int i) {
-        w0 = b.code[i * Insn.WORDS];
-        w1 = b.code[i * Insn.WORDS + 1];
-        imm = b.code[i * Insn.WORDS + 2];
-        int offset = Insn.offset(w1);
-        rip = blockRip + offset;
-        next = rip + Insn.length(w0);
-        if (!e.read(bytes, offset, b.byteLength)) {
-            op = Op.INVALID;
-            return;
-        }
-        // The block's own words may be the interpreter's quick forms; the encoding has the table's.
-        w0 = e.word(0);
-        imm = e.word(2);
-        op = Insn.op(w0);
+        return translates;
     }
 
     // ------------------------------------------------------------------ what a block wishes for
@@ -117,7 +103,7 @@ final class Emitter extends Reencoding {
     private boolean usesVectors(Block b) {
         for (int i = 0; i < b.count; i++) {
             instruction(b, i);
-            if (isVector() && shapes.translates(e, w0, page.mode)) {
+            if (isVector() && translates) {
                 return true;
             }
         }
@@ -150,7 +136,7 @@ final class Emitter extends Reencoding {
         if (op >= Op.JO && op <= Op.JNLE || op == Op.JMP_REL) {
             return false;
         }
-        return touchesMemory() || !shapes.translates(e, w0, page.mode);
+        return touchesMemory() || !translates;
     }
 
     private boolean touchesMemory() {
@@ -159,6 +145,7 @@ final class Emitter extends Reencoding {
                 || op == Op.POP
                 || op == Op.LEAVE
                 || op == Op.STI
+                || op == Op.CMPXCHG16B
                 || op == Op.MOVS
                 || op == Op.STOS
                 || op == Op.SERIALIZE
@@ -175,7 +162,7 @@ final class Emitter extends Reencoding {
     private boolean one() {
         boolean relative = op == Op.CALL_REL || op == Op.JMP_REL || op >= Op.JO && op <= Op.JNLE;
         // A branch over the end of canonical addresses faults in ways of its own.
-        if (!shapes.translates(e, w0, page.mode) || relative && (blockTarget() ^ rip) >>> 47 != 0) {
+        if (!translates || relative && (blockTarget() ^ rip) >>> 47 != 0) {
             boolean last = op == Op.INVALID || shapes.ends(op);
             interpret(last);
             return last;
@@ -207,6 +194,7 @@ final class Emitter extends Reencoding {
             case Op.MUL, Op.IMUL -> multiply();
             case Op.DIV, Op.IDIV -> divide();
             case Op.CMPXCHG -> compareExchange();
+            case Op.CMPXCHG16B -> compareExchange16();
             case Op.CALL_REL -> {
                 call();
                 return true;
@@ -238,6 +226,10 @@ final class Emitter extends Reencoding {
                 }
                 if (op == Op.MOV && !e.hasModrm && Insn.size(w0) >= 2) {
                     moveConstant();
+                    return false;
+                }
+                if (op >= Op.BT && op <= Op.BTC && Insn.isMemory(w0) && Insn.form(w0) == Insn.FORM_RM_R) {
+                    bitString();
                     return false;
                 }
                 if (Insn.form(w0) == Insn.FORM_RM_CL || Insn.form(w0) == Insn.FORM_RM_R_CL) {
@@ -364,6 +356,38 @@ final class Emitter extends Reencoding {
         saveFlags();
         a.test32Memory(R15, StateBlock.SYSTEM, CpuState.IF);
         later.interpret(a.jumpForwardIf(Assembler.E), site(0, next, 0));
+    }
+
+    /**
+     * Whether instruction {@code i} can follow an STI in code: it goes on behind itself and asks for no interrupt. The instruction at hand
+     * stays.
+     */
+    private boolean canShadow(Block b, int i) {
+        int at = i - 1;
+        instruction(b, i);
+        boolean can = translates
+                && !shapes.ends(op)
+                && op != Op.STI
+                && op != Op.CLI
+                && op != Op.POPF
+                && op != Op.PUSHF
+                && op != Op.MOVS
+                && op != Op.STOS
+                && op != Op.SERIALIZE;
+        instruction(b, at);
+        return can;
+    }
+
+    /** STI, unless an interrupt waits for it: the interpreter's then. */
+    private void enableInterruptsBehindNext() {
+        saveFlags();
+        a.test32Memory(R15, StateBlock.SYSTEM, CpuState.IF);
+        int on = a.jumpForwardIf(Assembler.NE);
+        a.test32Memory(R15, StateBlock.POPF_ASKS, CpuState.IF);
+        later.interpret(a.jumpForwardIf(Assembler.NE), site(0, next, 0));
+        a.arithmetic32MemoryConstant(Assembler.OR, R15, StateBlock.SYSTEM, CpuState.IF);
+        a.store32Constant(R15, StateBlock.SHADOW, CpuState.SHADOW_STI);
+        a.bind(on);
     }
 
     private void pushFlags() {
@@ -645,6 +669,62 @@ final class Emitter extends Reencoding {
         }
         a.mov(Registers.home(CpuState.RAX), RAX);
         wroteFlags();
+    }
+
+    /** Guest RAX and RCX are where the host's instruction wants them, so the address takes RSI's place; a fault finds guest RSI put away. */
+    private void compareExchange16() {
+        beginAccess();
+        address();
+        probe(WRITE, 16, 16);
+        sites.facts[sites.last()] |= Sites.RSI_SPARED;
+        needFlags();
+        a.store(R15, StateBlock.SPARE, RSI);
+        a.mov(RSI, RCX);
+        a.mov(RCX, Registers.home(CpuState.RCX));
+        a.mov(RAX, Registers.home(CpuState.RAX));
+        if ((w0 & Insn.LOCK) != 0) {
+            a.byte1(0xf0);
+        }
+        raw(0x48, 0x0f, 0xc7, 0x0e); // cmpxchg16b [rsi]
+        a.load(RSI, R15, StateBlock.SPARE);
+        a.mov(Registers.home(CpuState.RAX), RAX);
+        wroteFlags();
+    }
+
+    /** BT and its like of a bit that a register names, anywhere from the operand on: the word that has it is accessed. */
+    private void bitString() {
+        int size = Insn.size(w0);
+        beginAccess();
+        address();
+        int from = read(Insn.reg(w0), RAX);
+        extendSigned(RAX, from, size);
+        a.shiftArithmetic(RAX, 3 + size);
+        a.lea(RCX, RCX, RAX, size);
+        a.mov32(RAX, read(Insn.reg(w0), RAX));
+        a.arithmeticConstant32(Assembler.AND, RAX, (8 << size) - 1);
+        a.store(R15, StateBlock.SPARE, RAX);
+        int access = op == Op.BT ? READ : WRITE;
+        probe(access, 1 << size, shapes.alignment(e, w0, 1 << size));
+        needFlags();
+        a.load(RAX, R15, StateBlock.SPARE);
+        encode(RAX, false, -1, false, 0);
+        wroteFlags();
+    }
+
+    /** A word, doubleword or quadword to all of a register. */
+    private void extendSigned(int to, int from, int size) {
+        if (size == 3) {
+            a.mov(to, from);
+            return;
+        }
+        a.byte1(0x48 | to >> 3 << 2 | from >> 3);
+        if (size == 2) {
+            a.byte1(0x63);
+        } else {
+            a.byte1(0x0f);
+            a.byte1(0xbf);
+        }
+        a.byte1(0xc0 | (to & 7) << 3 | from & 7);
     }
 
     private void shiftByCl() {

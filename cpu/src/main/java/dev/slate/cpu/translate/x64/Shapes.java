@@ -84,6 +84,7 @@ final class Shapes {
             Op.LZCNT,
             Op.POPCNT,
             Op.CMPXCHG,
+            Op.CMPXCHG16B,
             Op.XADD,
             Op.PAUSE,
             Op.CLC,
@@ -249,7 +250,7 @@ final class Shapes {
             case Op.IDIV -> {
                 return size >= 2;
             }
-            case Op.MUL, Op.IMUL -> {
+            case Op.MUL, Op.IMUL, Op.CMPXCHG16B -> {
                 return true;
             }
             case Op.CMPXCHG -> {
@@ -258,8 +259,8 @@ final class Shapes {
                 return source < 16 && !inBlock(source) && (memory || to < 16 && !inBlock(to) && to != CpuState.RAX);
             }
             case Op.BT, Op.BTS, Op.BTR, Op.BTC -> {
-                // With memory and a register the bit may lie anywhere.
-                return !(memory && Insn.form(w0) == Insn.FORM_RM_R) && plain(e, w0);
+                // With memory and a register the bit may lie anywhere, as far as the address has all its bits.
+                return memory && Insn.form(w0) == Insn.FORM_RM_R ? Insn.addressSize(w0) == 3 : plain(e, w0);
             }
             default -> {
                 if (op >= Op.JO && op <= Op.JNLE) {

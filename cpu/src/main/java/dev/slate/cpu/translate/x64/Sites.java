@@ -15,12 +15,19 @@ final class Sites {
 
     private int count;
 
+    /** Those that access memory, in the order of their code. */
+    private int[] access = new int[256];
+
+    private int accesses;
+
     static final int VECTORS = 1;
     static final int WRITE = 2;
     /** A link to another page: {@link #rip} is its target, {@link #resume} and {@link #next} are the places of record and jump. */
     static final int CROSS = 4;
     /** A repeated MOVS. */
     static final int MOVES = 8;
+    /** Guest RSI is in {@link StateBlock#SPARE} where the host's instruction may fault. */
+    static final int RSI_SPARED = 16;
 
     int add(long rip, long resume, long next, int facts) {
         int n = count++;
@@ -34,6 +41,12 @@ final class Sites {
         this.resume[n] = resume;
         this.next[n] = next;
         this.facts[n] = facts;
+        if (bytes(facts) != 0) {
+            if (accesses == access.length) {
+                access = Arrays.copyOf(access, accesses * 2);
+            }
+            access[accesses++] = n;
+        }
         return n;
     }
 
@@ -41,20 +54,32 @@ final class Sites {
         return facts >>> 8;
     }
 
-    /** rip of the guest instruction whose access the host code at {@code address} makes: the last one tried again before it. */
-    long ripAt(long address) {
-        long best = 0;
-        long found = 0;
-        for (int i = 0; i < count; i++) {
-            if (bytes(facts[i]) != 0 && resume[i] <= address && resume[i] > best) {
-                best = resume[i];
-                found = rip[i];
+    /** Number of the one added last. */
+    int last() {
+        return count - 1;
+    }
+
+    /**
+     * The access that the host code at {@code address} makes: the last one tried again before it. Accesses are numbered in the order of their
+     * code.
+     */
+    int accessAt(long address) {
+        int from = 0;
+        int to = accesses;
+        // The first whose code begins beyond the address.
+        while (from < to) {
+            int middle = from + to >>> 1;
+            if (resume[access[middle]] <= address) {
+                from = middle + 1;
+            } else {
+                to = middle;
             }
         }
-        return found;
+        return access[from - 1];
     }
 
     void clear() {
         count = 0;
+        accesses = 0;
     }
 }

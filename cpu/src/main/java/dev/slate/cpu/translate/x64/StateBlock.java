@@ -59,6 +59,8 @@ final class StateBlock {
     static final int STRING_COUNT = 656;
     /** Flags whose change by POPF is the interpreter's. */
     static final int POPF_ASKS = 664;
+    /** {@link CpuState#interruptShadow}, while it holds. */
+    static final int SHADOW = 668;
     /** The host's stack pointer behind the entry, for faults that come deeper. */
     static final int HOST_RSP = 96;
 
@@ -158,6 +160,7 @@ final class StateBlock {
         long f = s.rflags();
         put32(FLAGS, (int) (f & 0xff) << 8 | (int) (f >>> 11 & 1));
         put32(SYSTEM, s.flagsSystem);
+        put32(SHADOW, 0);
         put64(FS_BASE, s.segBase[CpuState.FS]);
         put64(GS_BASE, s.segBase[CpuState.GS]);
     }
@@ -172,6 +175,12 @@ final class StateBlock {
         int f = get32(FLAGS);
         s.setStatusFlags(f >>> 8 & 0xff | (f & 1) << 11);
         s.flagsSystem = get32(SYSTEM);
+        s.interruptShadow = get32(SHADOW);
+    }
+
+    /** Of an instruction that puts guest RSI away while the host needs the register: puts it back. */
+    void unspareRsi() {
+        put64(GPR + 8 * CpuState.RSI, get64(SPARE));
     }
 
     /** A string instruction has been stopped by a fault of the host's: its registers as far as it got. */

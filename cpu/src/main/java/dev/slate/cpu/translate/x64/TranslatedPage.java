@@ -1,9 +1,7 @@
 package dev.slate.cpu.translate.x64;
 
-import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
+import dev.slate.cpu.mem.ExecutableMemory;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -11,8 +9,7 @@ import org.jspecify.annotations.Nullable;
  * all of it is proved current at once, when it is entered in a new epoch; jumps to elsewhere prove the page that they lead to.
  */
 final class TranslatedPage {
-    /** A direct jump that leads to a stub as long as its target is not translated. */
-    record Edge(long place, boolean flagsHere) {}
+    private static final long[] NONE = {};
 
     /** Linear address of the page. */
     final long linear;
@@ -25,9 +22,14 @@ final class TranslatedPage {
     /** Another translation of the same host page. */
     final @Nullable TranslatedPage sameHva;
 
-    private final Map<Long, Unit> units = new HashMap<>();
-    private final Map<Long, List<Edge>> pending = new HashMap<>();
-    /** For a walk without garbage. */
+    // Direct jumps that lead to a stub until their targets are translated: where their distance stands, the target, whether the flags are in
+    // EFLAGS.
+    private long[] pendingPlace = NONE;
+    private long[] pendingTarget = NONE;
+    private boolean[] pendingFlags = new boolean[0];
+    private int pending;
+
+    /** What was translated, in the order of its making: a page has few. */
     Unit[] all = new Unit[4];
 
     int count;
@@ -45,24 +47,47 @@ final class TranslatedPage {
 
     @Nullable
     Unit unit(long rip) {
-        return units.get(rip);
+        for (int i = 0; i < count; i++) {
+            if (all[i].rip == rip) {
+                return all[i];
+            }
+        }
+        return null;
     }
 
     void add(Unit unit) {
         if (count == all.length) {
-            all = java.util.Arrays.copyOf(all, count * 2);
+            all = Arrays.copyOf(all, count * 2);
         }
         all[count++] = unit;
-        units.put(unit.rip, unit);
     }
 
-    void await(long rip, Edge edge) {
-        pending.computeIfAbsent(rip, r -> new ArrayList<>()).add(edge);
+    /** The jump whose distance stands at {@code place} waits for code at {@code rip}. */
+    void await(long rip, long place, boolean flagsHere) {
+        if (pending == pendingPlace.length) {
+            int more = Math.max(4, pending * 2);
+            pendingPlace = Arrays.copyOf(pendingPlace, more);
+            pendingTarget = Arrays.copyOf(pendingTarget, more);
+            pendingFlags = Arrays.copyOf(pendingFlags, more);
+        }
+        pendingPlace[pending] = place;
+        pendingTarget[pending] = rip;
+        pendingFlags[pending++] = flagsHere;
     }
 
-    /** The jumps that wait for code at {@code rip}; they wait no more. */
-    List<Edge> arrived(long rip) {
-        List<Edge> edges = pending.remove(rip);
-        return edges == null ? List.of() : edges;
+    /** Leads the jumps that wait for {@code unit} to it; they wait no more. */
+    void arrived(Unit unit, ExecutableMemory memory) {
+        int left = 0;
+        for (int i = 0; i < pending; i++) {
+            if (pendingTarget[i] == unit.rip) {
+                long to = pendingFlags[i] ? unit.withFlags : unit.withoutFlags;
+                memory.patch32(pendingPlace[i], (int) (to - (pendingPlace[i] + 4)));
+            } else {
+                pendingPlace[left] = pendingPlace[i];
+                pendingTarget[left] = pendingTarget[i];
+                pendingFlags[left++] = pendingFlags[i];
+            }
+        }
+        pending = left;
     }
 }

@@ -225,10 +225,7 @@ public final class X64Translator implements Translator {
         unitsAt.put(key(unit.rip, page.mode), unit);
         figures.regions++;
         figures.bytes += a.at;
-        for (TranslatedPage.Edge edge : page.arrived(unit.rip)) {
-            long to = edge.flagsHere() ? unit.withFlags : unit.withoutFlags;
-            memory.patch32(edge.place(), (int) (to - (edge.place() + 4)));
-        }
+        page.arrived(unit, memory);
         figures.nanos += System.nanoTime() - start;
         return unit;
     }
@@ -410,7 +407,11 @@ public final class X64Translator implements Translator {
                         return interpret(sites.rip[site]);
                     }
                     // The interpreter meets it again, in the way that all accesses from Java meet it.
-                    return interpret(sites.ripAt(at));
+                    int access = sites.accessAt(at);
+                    if ((sites.facts[access] & Sites.RSI_SPARED) != 0) {
+                        state.unspareRsi();
+                    }
+                    return interpret(sites.rip[access]);
                 }
                 case Exits.KICK -> {
                     leave(sites.rip[state.get32(StateBlock.SITE)]);

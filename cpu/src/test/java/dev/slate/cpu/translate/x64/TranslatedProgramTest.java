@@ -121,7 +121,12 @@ final class TranslatedProgramTest {
                 bytes(0x50, 0x9d, 0xfc); // push %rax; popf; cld
             }
             case 6 -> bytes(0xfa); // cli
-            case 7 -> bytes(0xfb, 0x90); // sti; nop
+            case 7 -> {
+                bytes(0xfb); // sti, before anything
+                if (r.nextBoolean()) {
+                    instruction(r, starts, function);
+                }
+            }
             case 8 -> bytes(0x0f, 0x01, 0xe8); // serialize
             case 9, 10 -> string(r);
             case 11 -> bytes(0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8); // mov %cr3,%rax; mov %rax,%cr3
@@ -153,6 +158,14 @@ final class TranslatedProgramTest {
                 bytes(0x83, 0xe0, 0x7f); // and $0x7f,%eax
                 bytes(0x0f, r.nextBoolean() ? 0xab : 0xa3, 0x04, 0x25);
                 int32(data(r));
+            }
+            case 17 -> {
+                // cmpxchg16b mem, most often of what is there
+                if (r.nextBoolean()) {
+                    bytes(0xf0);
+                }
+                bytes(0x48, 0x0f, 0xc7, 0x0c, 0x25);
+                int32(data(r) & -16);
             }
             case 16 -> {
                 // push disp32; pop %r
@@ -242,6 +255,7 @@ final class TranslatedProgramTest {
         CpuState b = translated.cpu.s;
         assertThat(b.rip).as(name).isEqualTo(a.rip);
         assertThat(b.rflags()).as(name).isEqualTo(a.rflags());
+        assertThat(b.interruptShadow).as(name).isEqualTo(a.interruptShadow);
         for (int i = 0; i < 16; i++) {
             assertThat(b.gpr[i]).as(name + ", register " + i).isEqualTo(a.gpr[i]);
         }
