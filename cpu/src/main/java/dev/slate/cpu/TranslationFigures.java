@@ -13,6 +13,7 @@ public final class TranslationFigures {
             "translator_cache_resets",
             "translator_entries",
             "translator_interpreted",
+            "translator_memory",
             "translator_exits_cross",
             "translator_exits_kick",
             "translator_exits_miss",
@@ -22,7 +23,7 @@ public final class TranslationFigures {
             "translator_exits_fault",
             "translator_exits_lookup");
 
-    private static final int FIRST_EXIT = 7;
+    private static final int FIRST_EXIT = 8;
 
     /** Blocks that became machine code. */
     public long regions;
@@ -38,6 +39,8 @@ public final class TranslationFigures {
     public long entries;
     /** How often the run loop had a block of 64-bit code interpreted all the same. */
     public long interpreted;
+    /** Bytes that all this takes now, of what the machine's processors may take together. */
+    public long memory;
     /** How often machine code came back, by cause. */
     public final long[] exits = new long[NAMES.size() - FIRST_EXIT];
 
@@ -54,6 +57,7 @@ public final class TranslationFigures {
             case 4 -> resets;
             case 5 -> entries;
             case 6 -> interpreted;
+            case 7 -> memory;
             default -> exits[i - FIRST_EXIT];
         };
     }

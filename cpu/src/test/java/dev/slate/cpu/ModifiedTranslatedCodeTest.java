@@ -13,7 +13,7 @@ final class ModifiedTranslatedCodeTest extends ModifiedCodeTest {
 
     @BeforeEach
     void translate() {
-        translator = X64Translator.create(memory.cpu, NoFaults.GUARD, 1, 1 << 20);
+        translator = NoFaults.translator(memory.cpu, 1, new TranslationBudget(1 << 20));
         assumeTrue(translator != null, "this host allows no executable memory");
         memory.cpu.translator(translator);
     }

@@ -62,11 +62,11 @@ public final class Knobs {
             "");
     public static final Knob TRANSLATOR_CACHE = number(
             "cpu.translator.cache",
-            "32",
+            "64",
             1,
             1024,
             "",
-            "MiB that a vCPU's translated code may take; when they are full all of it is given up.",
+            "MiB that the translations of a VM's vCPUs may take together; who needs more than is left gives up its own, or waits for it.",
             "");
     public static final Knob CPU_VENDOR = choice(
             "cpu.vendor",

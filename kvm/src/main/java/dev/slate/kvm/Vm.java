@@ -1,5 +1,6 @@
 package dev.slate.kvm;
 
+import dev.slate.cpu.TranslationBudget;
 import dev.slate.kvm.clock.TscSync;
 import dev.slate.kvm.clock.VmClock;
 import dev.slate.kvm.cpuid.Feature;
@@ -111,6 +112,7 @@ public final class Vm implements AutoCloseable {
                 kvm.knobs(),
                 kvm.supported(),
                 kvm.processorFeatures(),
+                new TranslationBudget(kvm.knobs().number(Knobs.TRANSLATOR_CACHE) << 20),
                 kvm.timers(),
                 kvm.worker(),
                 kvm.missing(),

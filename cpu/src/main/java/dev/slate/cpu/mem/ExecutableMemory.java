@@ -23,6 +23,7 @@ public final class ExecutableMemory {
     private static final int PROT_WRITE = 2;
     private static final int PROT_EXEC = 4;
     private static final int MAP_SHARED = 1;
+    private static final int MADV_REMOVE = 9;
     private static final int MFD_CLOEXEC = 1;
     /** Since Linux 6.3; older kernels refuse the flag and need none. */
     private static final int MFD_EXEC = 0x10;
@@ -33,13 +34,14 @@ public final class ExecutableMemory {
     private static final MethodHandle MEMFD_CREATE;
     private static final MethodHandle FTRUNCATE;
     private static final MethodHandle CLOSE;
+    private static final MethodHandle MADVISE;
 
     // Why native code is called here: Java has no other way to executable memory. Why it is safe: the calls are
     // libc's with checked results, and what CALL runs is what this object's owner has emitted.
     static {
         MethodHandle missing = MethodHandles.empty(MethodType.methodType(long.class, long.class, long.class));
         MethodHandle call = missing;
-        MethodHandle[] libc = new MethodHandle[5];
+        MethodHandle[] libc = new MethodHandle[6];
         if (System.getProperty("os.arch").equals("amd64")) {
             call = linkCall();
             libc = linkLibc();
@@ -50,6 +52,7 @@ public final class ExecutableMemory {
         MEMFD_CREATE = libc[2];
         FTRUNCATE = libc[3];
         CLOSE = libc[4];
+        MADVISE = libc[5];
     }
 
     private final long writable;
@@ -87,6 +90,9 @@ public final class ExecutableMemory {
                     FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG)),
             linker.downcallHandle(
                     linker.defaultLookup().findOrThrow("close"), FunctionDescriptor.of(JAVA_INT, JAVA_INT)),
+            linker.downcallHandle(
+                    linker.defaultLookup().findOrThrow("madvise"),
+                    FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT)),
         };
     }
 
@@ -140,6 +146,21 @@ public final class ExecutableMemory {
             unmap(executable, bytes);
         } catch (Throwable e) {
             throw new AssertionError("munmap cannot be called", e);
+        }
+    }
+
+    /**
+     * Gives the pages back that lie between two addresses of code; nothing of it may run. They are zero when they are written again.
+     *
+     * @return whether the host took them
+     */
+    public boolean release(long from, long to) {
+        long first = from - executable + 4095 & -4096L;
+        long last = to - executable + 4095 & -4096L;
+        try {
+            return last <= first || (int) MADVISE.invokeExact(writable + first, last - first, MADV_REMOVE) == 0;
+        } catch (Throwable e) {
+            throw new AssertionError("madvise cannot be called", e);
         }
     }
 

@@ -1,6 +1,7 @@
 package dev.slate.cpu.translate;
 
 import dev.slate.cpu.Cpu;
+import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.Translator;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.mem.FaultGuard;
@@ -15,9 +16,12 @@ import org.jspecify.annotations.Nullable;
  */
 public final class LazyTranslator implements Translator {
     private @Nullable Cpu cpu;
+    /** It waits for its part of the budget. */
+    private boolean joined;
+
     private final FaultGuard guard;
     private final int threshold;
-    private final long codeBytes;
+    private final TranslationBudget budget;
     private final BooleanSupplier allowed;
     private final Runnable made;
     private final Runnable refused;
@@ -26,16 +30,21 @@ public final class LazyTranslator implements Translator {
      * Nothing is translated yet.
      *
      * @param threshold how often a block is entered before it is translated
-     * @param codeBytes size of the memory for code
+     * @param budget what the translations of all processors of the machine may take
      * @param allowed whether a library may be loaded now, which the first translation does; where not, all code is interpreted from then on
      * @param made told when the first block is about to be translated
      * @param refused told when the host allows no executable memory, so that all code is interpreted
      */
     public LazyTranslator(
-            FaultGuard guard, int threshold, long codeBytes, BooleanSupplier allowed, Runnable made, Runnable refused) {
+            FaultGuard guard,
+            int threshold,
+            TranslationBudget budget,
+            BooleanSupplier allowed,
+            Runnable made,
+            Runnable refused) {
         this.guard = guard;
         this.threshold = threshold;
-        this.codeBytes = codeBytes;
+        this.budget = budget;
         this.allowed = allowed;
         this.made = made;
         this.refused = refused;
@@ -57,8 +66,19 @@ public final class LazyTranslator implements Translator {
         if (++b.heat < threshold) {
             return false;
         }
+        boolean may = allowed.getAsBoolean();
+        if (may && !joined) {
+            joined = true;
+            budget.join();
+        }
+        if (may && !budget.take(X64Translator.LEAST)) {
+            // The other processors hold all of it; they are asked.
+            b.heat = 0;
+            return false;
+        }
+        joined &= !may;
         Cpu c = Objects.requireNonNull(cpu);
-        Translator real = allowed.getAsBoolean() ? X64Translator.create(c, guard, threshold, codeBytes) : null;
+        Translator real = may ? X64Translator.create(c, guard, threshold, budget) : null;
         c.translator(real);
         if (real == null) {
             refused.run();
@@ -77,7 +97,12 @@ public final class LazyTranslator implements Translator {
     public void codeStored(long hvaPage) {}
 
     @Override
-    public void close() {}
+    public void close() {
+        if (joined) {
+            joined = false;
+            budget.leave(0);
+        }
+    }
 
     @Override
     public void flushed(boolean globalToo) {}

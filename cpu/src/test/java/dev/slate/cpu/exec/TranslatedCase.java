@@ -5,6 +5,7 @@ import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.PhysicalMemory;
+import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.translate.x64.NoFaults;
 import dev.slate.cpu.translate.x64.X64Translator;
@@ -50,7 +51,7 @@ final class TranslatedCase implements AutoCloseable {
         s.cpl = 3;
         cpu.controls.interceptedVectors = 1 << GuestFault.BP;
         cpu.flushTlb();
-        translator = X64Translator.create(cpu, NoFaults.GUARD, 1, codeBytes);
+        translator = NoFaults.translator(cpu, 1, new TranslationBudget(codeBytes));
         if (translator != null) {
             cpu.translator(translator);
         }

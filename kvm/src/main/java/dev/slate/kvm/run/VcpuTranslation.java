@@ -53,7 +53,7 @@ final class VcpuTranslation {
                 : new LazyTranslator(
                         new HostFaults(host),
                         when.equals("on") ? HOT : 1,
-                        vm.knobs().number(Knobs.TRANSLATOR_CACHE) << 20,
+                        vm.translations(),
                         host::mayLoadLibraries,
                         this::translates,
                         this::sayInterpreted);

@@ -1,5 +1,6 @@
 package dev.slate.kvm.run;
 
+import dev.slate.cpu.TranslationBudget;
 import dev.slate.kvm.Knobs;
 import dev.slate.kvm.clock.TscSync;
 import dev.slate.kvm.clock.VmClock;
@@ -22,6 +23,7 @@ import org.jspecify.annotations.Nullable;
  * What the vCPUs of a VM share.
  *
  * @param processorFeatures what processors offer, as {@link dev.slate.cpu.decode.Feature} bits
+ * @param translations what the translations of all vCPUs may take
  * @param worker does what is done now and then
  * @param missing where instructions that a processor lacks are told
  * @param tdp the MMU, when it is that one
@@ -37,6 +39,7 @@ public record VmParts(
         Knobs knobs,
         SupportedCpuid supported,
         long processorFeatures,
+        TranslationBudget translations,
         TimerThread timers,
         Worker worker,
         MissingInstructions missing,

@@ -1,12 +1,14 @@
 package dev.slate.cpu.translate.x64;
 
-import java.util.Arrays;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /** From longs to objects, without boxes: looked up on the way into code. Nothing is taken out but all at once. */
 final class LongMap<V> {
     private static final int FIRST = 256;
+    /** A key and a compressed reference. */
+    private static final int PLACE_BYTES = 12;
+
     private static final long SPREAD = 0x9e37_79b9_7f4a_7c15L;
 
     private long[] keys = new long[FIRST];
@@ -61,8 +63,15 @@ final class LongMap<V> {
         }
     }
 
+    /** Bytes that the map takes when one more has come. */
+    long bytes() {
+        int places = (size + 1) * 2 > keys.length ? 2 * keys.length : keys.length;
+        return (long) places * PLACE_BYTES;
+    }
+
     void clear() {
-        Arrays.fill(values, null);
+        keys = new long[FIRST];
+        values = new Object[FIRST];
         size = 0;
     }
 }

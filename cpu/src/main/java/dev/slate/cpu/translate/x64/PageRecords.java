@@ -46,19 +46,8 @@ final class PageRecords {
     static final long CLOSED = 1;
 
     private final List<Scratch> chunks = new ArrayList<>();
-    private final long limit;
     private long free;
     private long end;
-
-    /** @param limit bytes that it may take */
-    PageRecords(long limit) {
-        this.limit = limit;
-    }
-
-    /** Whether there is room for any page's worth. */
-    boolean hasRoom() {
-        return (chunks.size() + 1L) * CHUNK <= limit;
-    }
 
     void clear() {
         chunks.clear();
@@ -66,9 +55,9 @@ final class PageRecords {
         end = 0;
     }
 
-    /** Bytes taken. */
+    /** Bytes that it takes once any page's worth has come. */
     long bytes() {
-        return (long) chunks.size() * CHUNK;
+        return (chunks.size() + 1L) * CHUNK;
     }
 
     private long allocate(int bytes) {

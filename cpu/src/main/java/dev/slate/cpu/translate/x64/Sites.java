@@ -4,19 +4,24 @@ import java.util.Arrays;
 
 /** Where translated code may leave, by number: what the translator needs to go on there. */
 final class Sites {
+    private static final int FIRST = 1024;
+    private static final int FIRST_ACCESSES = 256;
+    /** Bytes of a site. */
+    private static final int SITE_BYTES = 28;
+
     /** rip of the instruction that the site belongs to. */
-    long[] rip = new long[1024];
+    long[] rip = new long[FIRST];
     /** Where to go on once what it left for is done; 0: nowhere, the processor looks for code again. */
-    long[] resume = new long[1024];
+    long[] resume = new long[FIRST];
     /** rip at which {@link #resume} goes on. */
-    long[] next = new long[1024];
+    long[] next = new long[FIRST];
     /** Bit 0: the vector registers were loaded. Bit 1: the access was a store. Bits 8-15: its bytes. */
-    int[] facts = new int[1024];
+    int[] facts = new int[FIRST];
 
     private int count;
 
     /** Those that access memory, in the order of their code. */
-    private int[] access = new int[256];
+    private int[] access = new int[FIRST_ACCESSES];
 
     private int accesses;
 
@@ -78,8 +83,26 @@ final class Sites {
         return access[from - 1];
     }
 
+    /** Bytes that the table takes when {@code more} sites have come. */
+    long memory(int more) {
+        long sites = rip.length;
+        while (count + more > sites) {
+            sites *= 2;
+        }
+        long room = access.length;
+        while (accesses + more > room) {
+            room *= 2;
+        }
+        return sites * SITE_BYTES + room * Integer.BYTES;
+    }
+
     void clear() {
         count = 0;
         accesses = 0;
+        rip = new long[FIRST];
+        resume = new long[FIRST];
+        next = new long[FIRST];
+        facts = new int[FIRST];
+        access = new int[FIRST_ACCESSES];
     }
 }

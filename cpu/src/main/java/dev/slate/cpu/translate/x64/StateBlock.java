@@ -86,7 +86,7 @@ final class StateBlock {
     /** Kernel, user, kernel under SMAP: {@code Tlb}'s mode bits. */
     static final int TLB_MODES = 3;
 
-    private static final int BYTES = 4096 + JUMP_COUNT * JUMP_BYTES + TLB_MODES * TLB_BYTES;
+    static final int BYTES = 4096 + JUMP_COUNT * JUMP_BYTES + TLB_MODES * TLB_BYTES;
 
     /** The guest's vector registers are in the host's. */
     static final int VECTORS_LOADED = 0;

@@ -5,6 +5,7 @@ import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.LeaveGuest;
+import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.TranslationFigures;
 import dev.slate.cpu.Translator;
 import dev.slate.cpu.decode.Block;
@@ -30,8 +31,20 @@ public final class X64Translator implements Translator {
     /** What a serializing event adds to an epoch: {@code Cpu.generation} counts them above its low three bits. */
     static final int SERIALIZED = 1 << 3 + MODE_BITS;
 
-    /** Of the memory for code, what records of pages may take beside it. */
-    private static final int RECORDS_SHARE = 4;
+    /** The most address space for code: more than any guest fills before its working set has changed. */
+    private static final long MOST_CODE = 32 << 20;
+
+    /** Sites that the longest translation cannot need. */
+    private static final int MOST_SITES = 1024;
+
+    // What lies on the heap, by the sizes of the fields and of what an array keeps free.
+    private static final int UNIT_BYTES = 96;
+    private static final int PAGE_BYTES = 256;
+    /** In such pieces memory is drawn. */
+    private static final int PIECE = 64 << 10;
+
+    /** What a translator takes before it has translated anything. */
+    public static final long LEAST = StateBlock.BYTES + 6L * PIECE & -(long) PIECE;
 
     private final Cpu cpu;
     private final CpuState s;
@@ -49,8 +62,17 @@ public final class X64Translator implements Translator {
     private final long first;
 
     private long used;
+    /** Up to where code has been written since pages were last given back. */
+    private long touched;
 
-    private final PageRecords records;
+    private final TranslationBudget budget;
+    /** What of the budget this processor holds. */
+    private long held = LEAST;
+
+    private int pageCount;
+    private int unitCount;
+
+    private final PageRecords records = new PageRecords();
     /** By host page: the first of those that {@link TranslatedPage#sameHva} links. */
     private final LongMap<TranslatedPage> pages = new LongMap<>();
     /** By rip and mode: the one made last. */
@@ -58,13 +80,14 @@ public final class X64Translator implements Translator {
 
     private final TranslationFigures figures;
 
-    private X64Translator(Cpu cpu, FaultGuard guard, ExecutableMemory memory, int threshold) {
+    private X64Translator(Cpu cpu, FaultGuard guard, ExecutableMemory memory, int threshold, TranslationBudget budget) {
         this.cpu = cpu;
         this.guard = guard;
         this.s = cpu.s;
         this.figures = cpu.translation;
         this.memory = memory;
         this.threshold = threshold;
+        this.budget = budget;
         state = new StateBlock(s, cpu.kickAddress);
         Assembler a = new Assembler();
         a.start(memory.address());
@@ -77,35 +100,38 @@ public final class X64Translator implements Translator {
         memory.write(memory.address(), a.buffer, a.at);
         first = memory.address() + (a.at + 63 & -64);
         used = first;
+        touched = first;
         shapes = new Shapes(host);
         emitter = new Emitter(stubs, sites, cpu.features, shapes, state.noRecord());
-        records = new PageRecords(memory.bytes() / RECORDS_SHARE);
+        figures.memory = held;
     }
 
     /**
      * Makes a translator for a processor.
      *
      * @param threshold how often a block is entered before it is translated
-     * @param codeBytes size of the code memory
+     * @param budget what translations may take; {@code cpu} has joined it and taken {@link #LEAST} bytes, and has
+     *     left it where null is returned
      * @return null where the host is no x86-64 or allows no executable memory
      */
-    public static @Nullable X64Translator create(Cpu cpu, FaultGuard guard, int threshold, long codeBytes) {
-        ExecutableMemory memory = ExecutableMemory.map(Math.max(codeBytes, 4L * LONGEST));
-        if (memory == null) {
-            return null;
-        }
-        X64Translator t = new X64Translator(cpu, guard, memory, threshold);
-        if (!guard.add(memory.address(), memory.address() + memory.bytes(), t.stubs.fault)) {
+    public static @Nullable X64Translator create(Cpu cpu, FaultGuard guard, int threshold, TranslationBudget budget) {
+        ExecutableMemory memory = ExecutableMemory.map(Math.clamp(budget.limit() & -4096L, 4L * LONGEST, MOST_CODE));
+        if (memory != null) {
+            X64Translator t = new X64Translator(cpu, guard, memory, threshold, budget);
+            if (guard.add(memory.address(), memory.address() + memory.bytes(), t.stubs.fault)) {
+                return t;
+            }
             memory.close();
-            return null;
         }
-        return t;
+        budget.leave(LEAST);
+        return null;
     }
 
     @Override
     public void close() {
         guard.remove(memory.address());
         memory.close();
+        budget.leave(held);
     }
 
     // ------------------------------------------------------------------ what becomes code
@@ -136,6 +162,9 @@ public final class X64Translator implements Translator {
     public boolean enters(Block b) {
         if (b.translation == null && ++b.heat < threshold) {
             return false;
+        }
+        if (budget.asksBack(held)) {
+            reset();
         }
         if (!cpu.mode64 || b.hva == 0 || (cpu.tlbMode & Tlb.CHECKED) != 0) {
             return false;
@@ -175,16 +204,16 @@ public final class X64Translator implements Translator {
         if (unit != null && !unit.page.dead && unit.page.hva == hva) {
             return unit;
         }
+        if (!hasRoom()) {
+            b.heat = 0;
+            return null;
+        }
         long epoch = cpu.generation() << MODE_BITS | mode;
         TranslatedPage page = page(b.rip & -4096L, hva, mode);
         if (page != null && !proved(page, epoch)) {
             page = null;
         }
         if (page == null) {
-            if (!records.hasRoom()) {
-                reset();
-                return null;
-            }
             long linear = b.rip & -4096L;
             TranslatedPage others = pages.get(hva);
             while (others != null && others.dead) {
@@ -193,6 +222,7 @@ public final class X64Translator implements Translator {
             page = new TranslatedPage(linear, hva, mode, records.create(linear, hva, mode), others);
             records.prove(page.record, epoch);
             pages.put(hva, page);
+            pageCount++;
         }
         unit = page.unit(b.rip);
         return unit != null ? unit : translate(b, page);
@@ -208,10 +238,6 @@ public final class X64Translator implements Translator {
     }
 
     private @Nullable Unit translate(Block b, TranslatedPage page) {
-        if (memory.address() + memory.bytes() - used < LONGEST || !records.hasRoom()) {
-            reset();
-            return null;
-        }
         if (!emitter.isWorthIt(b, page)) {
             b.heat = Integer.MIN_VALUE;
             return null;
@@ -221,6 +247,8 @@ public final class X64Translator implements Translator {
         Assembler a = emitter.a;
         memory.write(used, a.buffer, a.at);
         used += a.at + 15 & -16;
+        touched = Math.max(touched, used);
+        unitCount++;
         records.add(page.record, b);
         unitsAt.put(key(unit.rip, page.mode), unit);
         figures.regions++;
@@ -281,7 +309,39 @@ public final class X64Translator implements Translator {
         return !page.dead && mapped(page) && proved(page, epoch) ? unit : null;
     }
 
-    /** The code memory is full: everything goes. Never while code is about to go on. */
+    /** What all of it takes once one more block of one more page has been translated, in whole pieces. */
+    private long needed() {
+        long code = touched - memory.address() + LONGEST;
+        long heap = sites.memory(MOST_SITES)
+                + pages.bytes()
+                + unitsAt.bytes()
+                + (long) UNIT_BYTES * (unitCount + 1)
+                + (long) PAGE_BYTES * (pageCount + 1);
+        return StateBlock.BYTES + code + records.bytes() + heap + PIECE - 1 & -(long) PIECE;
+    }
+
+    /** Whether one more block can be translated; if not, what there is may have been given up for others. */
+    private boolean hasRoom() {
+        if (memory.address() + memory.bytes() - used < LONGEST) {
+            reset();
+            return false;
+        }
+        long needed = needed();
+        if (needed <= held) {
+            return true;
+        }
+        if (budget.take(needed - held)) {
+            held = needed;
+            figures.memory = held;
+            return true;
+        }
+        if (needed > budget.share()) {
+            reset();
+        }
+        return false;
+    }
+
+    /** Everything goes, and its memory back. Never while code is about to go on. */
     private void reset() {
         pages.forEach(X64Translator::kill);
         pages.clear();
@@ -290,6 +350,17 @@ public final class X64Translator implements Translator {
         sites.clear();
         state.clearJumps();
         used = first;
+        pageCount = 0;
+        unitCount = 0;
+        if (memory.release(first, touched)) {
+            touched = first;
+        }
+        long needed = Math.max(needed(), LEAST);
+        if (needed < held) {
+            budget.give(held - needed);
+            held = needed;
+        }
+        figures.memory = held;
         figures.resets++;
     }
 

@@ -1,6 +1,9 @@
 package dev.slate.cpu.translate.x64;
 
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.mem.FaultGuard;
+import org.jspecify.annotations.Nullable;
 
 /** For memory of which no page is ever taken away. */
 public final class NoFaults implements FaultGuard {
@@ -8,6 +11,15 @@ public final class NoFaults implements FaultGuard {
     public static final FaultGuard GUARD = new NoFaults();
 
     private NoFaults() {}
+
+    /** A translator of {@code cpu} that draws from {@code budget}; null where the host allows none. */
+    public static @Nullable X64Translator translator(Cpu cpu, int threshold, TranslationBudget budget) {
+        if (!budget.take(X64Translator.LEAST)) {
+            throw new IllegalArgumentException("a translator takes " + X64Translator.LEAST + " bytes");
+        }
+        budget.join();
+        return X64Translator.create(cpu, GUARD, threshold, budget);
+    }
 
     @Override
     public boolean add(long start, long end, long resume) {

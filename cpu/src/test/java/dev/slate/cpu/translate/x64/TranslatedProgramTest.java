@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.PhysicalMemory;
+import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.mem.HostMemory;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
@@ -28,7 +29,7 @@ final class TranslatedProgramTest {
     private static final int[] REGISTERS = {0, 2, 3, 5, 6, 7, 8, 9, 11, 12, 13};
 
     private final PhysicalMemory interpreted = machine();
-    private final PhysicalMemory translated = machine();
+    private PhysicalMemory translated = machine();
 
     private final byte[] code = new byte[CODE_BYTES];
     private int at;
@@ -234,9 +235,14 @@ final class TranslatedProgramTest {
     }
 
     private void translate() {
-        X64Translator translator = X64Translator.create(translated.cpu, NoFaults.GUARD, 2, 1 << 20);
+        translate(translated, new TranslationBudget(1 << 20));
+    }
+
+    private static X64Translator translate(PhysicalMemory m, TranslationBudget budget) {
+        X64Translator translator = NoFaults.translator(m.cpu, 2, budget);
         assumeTrue(translator != null, "this host allows no executable memory");
-        translated.cpu.translator(translator);
+        m.cpu.translator(translator);
+        return translator;
     }
 
     /** Puts one random kernel with the same data into both machines. */
@@ -284,6 +290,45 @@ final class TranslatedProgramTest {
                 + translated.cpu.translation.invalidations
                 + ", resets "
                 + translated.cpu.translation.resets);
+    }
+
+    /** Of two processors on one budget each finds it empty now and then: what they do stays the same, and it is never overdrawn. */
+    @Test
+    void processors_share_what_translations_may_take_and_go_on_when_nothing_is_left() {
+        long seed = Long.getLong("translated.seed", 99);
+        TranslationBudget budget = new TranslationBudget(2 * X64Translator.LEAST + (192 << 10));
+        X64Translator one = translate(translated, budget);
+        long given;
+        try (PhysicalMemory memory = machine()) {
+            X64Translator two = translate(memory, budget);
+            for (int n = 0; n < 800; n++) {
+                // One takes what it gets, then the other, which asks for its part.
+                boolean first = n / 25 % 2 == 0;
+                PhysicalMemory of = translated;
+                if (!first) {
+                    translated = memory;
+                }
+                String name = loadBoth(seed + n);
+                int exit = interpreted.cpu.run();
+                assertThat(translated.cpu.run()).as(name).isEqualTo(exit).isEqualTo(CpuExit.HLT);
+                same(name);
+                translated = of;
+                assertThat(budget.held()).isBetween(2 * X64Translator.LEAST, budget.limit());
+                assertThat(translated.cpu.translation.memory + memory.cpu.translation.memory)
+                        .isEqualTo(budget.held());
+            }
+            assertThat(translated.cpu.translation.resets).isPositive();
+            assertThat(memory.cpu.translation.resets).isPositive();
+            assertThat(memory.cpu.translation.regions).isPositive();
+            given = memory.cpu.translation.memory;
+            memory.cpu.translator(null);
+            two.close();
+        }
+        assertThat(given).isPositive();
+        assertThat(budget.held()).isEqualTo(translated.cpu.translation.memory);
+        translated.cpu.translator(null);
+        one.close();
+        assertThat(budget.held()).isZero();
     }
 
     /** An interrupt waits all the time: whenever a kernel lets it in both leave, before the same instruction, and go on without it. */
