@@ -163,7 +163,8 @@ public final class X64Translator implements Translator {
         if (b.translation == null && ++b.heat < threshold) {
             return false;
         }
-        if (budget.asksBack(held)) {
+        // Where there are so many that an equal part is less than the least, nothing is gained by giving up.
+        if (held > LEAST && budget.asksBack(held)) {
             reset();
         }
         if (!cpu.mode64 || b.hva == 0 || (cpu.tlbMode & Tlb.CHECKED) != 0) {
