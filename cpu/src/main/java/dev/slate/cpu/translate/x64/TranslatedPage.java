@@ -22,7 +22,8 @@ final class TranslatedPage {
     /** Another translation of the same host page. */
     final @Nullable TranslatedPage sameHva;
 
-    // Direct jumps that lead to a stub until their targets are translated: where their distance stands, the target, and whether
+    // Direct jumps that lead to a stub until their targets are translated: where their distance stands, the target, and
+    // whether
     // the flags are in EFLAGS.
     private long[] pendingPlace = NONE;
     private long[] pendingTarget = NONE;
