@@ -21,21 +21,12 @@ class HeatTest {
     private Heat heat;
 
     private String run(long size, String knob, String code, long rdi) throws IOException {
-        HeatPlan plan = HeatPlan.parse("type=" + size + " t\nfield=0 8 a\nfield=8 64 b\nfield=8 4 b.c\nat=0 rdi 0 "
-                + Long.toHexString(TestGuest.CODE) + " - main\noutput=x\n");
-        try (TestGuest g = new TestGuest(knob, kvm -> heat = Heat.start(kvm, plan, ClientMemory.PLAIN), code)) {
-            g.gate(6, TestGuest.CODE + 0x900);
-            g.write(TestGuest.CODE + 0x900, "f4");
-            Regs r = new Regs();
-            g.vcpu.getRegs(r);
-            r.rdi = rdi;
-            g.vcpu.setRegs(r);
-            assertThat(g.vcpu.run(false)).isZero();
-            assertThat(g.vcpu.exit().value()).isInstanceOf(Exit.Halt.class);
-        }
-        StringWriter out = new StringWriter();
-        heat.write(out);
-        return out.toString()
+        String plan = "type=" + size + " t\nfield=0 8 a\nfield=8 64 b\nfield=8 4 b.c\nat=0 rdi 0 "
+                + Long.toHexString(TestGuest.CODE) + " - main";
+        return lines(plan, knob, code, rdi, g -> {
+                    g.gate(6, TestGuest.CODE + 0x900);
+                    g.write(TestGuest.CODE + 0x900, "f4");
+                })
                 .lines()
                 .filter(l -> Character.isDigit(l.charAt(0)))
                 .collect(Collectors.joining("\n"));

@@ -494,9 +494,12 @@ public final class LocalApic {
         return vector < 0 || (vector & 0xf0) <= (processorPriority() & 0xf0) ? -1 : vector;
     }
 
-    /** The processor takes {@link #pendingVector}: from requested to in service. */
+    /** The processor takes {@link #pendingVector}, if there is one: from requested to in service. */
     public int acknowledge() {
         int vector = pendingVector();
+        if (vector < 0) {
+            return vector;
+        }
         WORDS.getAndBitwiseAnd(r, IRR + (vector >>> 5), ~(1 << vector));
         if (synthetic.endsItself(vector)) {
             lookAgain();

@@ -215,7 +215,7 @@ public final class VcpuApic implements LocalApic.Owner {
         return vector;
     }
 
-    /** Takes the interrupt that {@link #hasInterrupt} saw. */
+    /** Takes the interrupt that {@link #hasInterrupt} saw; -1: the 8259's line has gone down meanwhile, and no other waits. */
     public int acknowledge() {
         LocalApic a = lapic;
         if (a == null) {

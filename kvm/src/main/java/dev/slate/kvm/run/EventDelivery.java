@@ -192,12 +192,15 @@ public final class EventDelivery {
                 if (nested.wants(SvmExit.INTR)) {
                     return cpu.intercepted(SvmExit.INTR, 0, 0);
                 }
-                e.interruptInjected = true;
-                e.interruptSoft = false;
-                e.interruptVector = apic.acknowledge();
-                int code = injectInterrupt(cpu, false);
-                if (code != CpuExit.NONE) {
-                    return code;
+                int vector = apic.acknowledge();
+                if (vector >= 0) {
+                    e.interruptInjected = true;
+                    e.interruptSoft = false;
+                    e.interruptVector = vector;
+                    int code = injectInterrupt(cpu, false);
+                    if (code != CpuExit.NONE) {
+                        return code;
+                    }
                 }
             }
             awaitInterruptWindow(cpu);

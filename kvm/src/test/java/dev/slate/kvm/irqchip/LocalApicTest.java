@@ -99,6 +99,7 @@ class LocalApicTest {
                 .isEqualTo(-1);
         write(1, EOI, 0);
         assertThat(apics[1].acknowledge()).isEqualTo(0x31);
+        assertThat(apics[1].acknowledge()).as("nothing waits any more").isEqualTo(-1);
     }
 
     @Test
