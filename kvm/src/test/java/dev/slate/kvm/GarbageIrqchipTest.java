@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicReference;
+import org.junit.jupiter.api.Test;
 
 /** Guests and clients that write anything into the interrupt controllers, while lines, messages and routes come from elsewhere. */
 class GarbageIrqchipTest {
