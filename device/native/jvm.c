@@ -136,32 +136,50 @@ void jvm_thread_end(void) {
 
 /* ---- The keeper: a thread of Slate's that starts the JVM and loads its libraries, so that the client's heap stays as it was ---- */
 
-static pthread_mutex_t keeper_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t keeper_asked = PTHREAD_COND_INITIALIZER, keeper_done = PTHREAD_COND_INITIALIZER;
-static enum { NO_JOB, JOB_WAITS, JOB_RUNS, JOB_DONE } job;
-static void *(*job_function)(void *);
-static void *job_argument, *job_result;
+/* What other threads have a thread of Slate's do, one job after the other. */
+struct errands {
+    pthread_mutex_t lock;
+    pthread_cond_t asked, done;
+    enum { NO_JOB, JOB_WAITS, JOB_RUNS, JOB_DONE } job;
+    void *(*function)(void *);
+    void *argument, *result;
+};
+#define ERRANDS {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, NO_JOB, NULL, NULL, NULL}
+static struct errands keeping = ERRANDS;
+/*
+ * Of the changer, a thread that Java knows from its start: a change of memory waits for vCPUs to let go of it, and one of them may be
+ * waiting for the keeper to load a library.
+ */
+static struct errands changing = ERRANDS;
+static bool has_changer;
 static bool watching;
 static __thread bool is_keeper;
 
-static void finish_job(void *result) {
-    pthread_mutex_lock(&keeper_lock);
-    job_result = result;
-    job = JOB_DONE;
-    pthread_cond_broadcast(&keeper_done);
+/* Leaves the lock taken. */
+static void finish_job(struct errands *e, void *result) {
+    pthread_mutex_lock(&e->lock);
+    e->result = result;
+    e->job = JOB_DONE;
+    pthread_cond_broadcast(&e->done);
+}
+
+/* Under the lock. */
+static bool does_a_job(struct errands *e) {
+    if (e->job != JOB_WAITS) return false;
+    e->job = JOB_RUNS;
+    pthread_mutex_unlock(&e->lock);
+    finish_job(e, e->function(e->argument));
+    return true;
 }
 
 static void *keeper(void *unused) {
     (void)unused;
     self.jvm_thread = is_keeper = true;
     end_own_thread(true);
-    pthread_mutex_lock(&keeper_lock);
+    pthread_mutex_lock(&keeping.lock);
     for (;;) {
-        if (job == JOB_WAITS) {
-            job = JOB_RUNS;
-            pthread_mutex_unlock(&keeper_lock);
-            finish_job(job_function(job_argument));
-        } else if (watching) {
+        if (does_a_job(&keeping)) continue;
+        if (watching) {
             struct timespec until;
             clock_gettime(CLOCK_REALTIME, &until);
             until.tv_nsec += 250000000;
@@ -169,42 +187,53 @@ static void *keeper(void *unused) {
                 until.tv_sec++;
                 until.tv_nsec -= 1000000000;
             }
-            pthread_cond_timedwait(&keeper_asked, &keeper_lock, &until);
-            if (job != JOB_WAITS) {
+            pthread_cond_timedwait(&keeping.asked, &keeping.lock, &until);
+            if (keeping.job != JOB_WAITS) {
                 watching = false; /* before the look: who wakes the keeper meanwhile sets it again */
-                pthread_mutex_unlock(&keeper_lock);
+                pthread_mutex_unlock(&keeping.lock);
                 bool more = end_poll();
-                pthread_mutex_lock(&keeper_lock);
+                pthread_mutex_lock(&keeping.lock);
                 watching |= more;
             }
         } else {
-            pthread_cond_wait(&keeper_asked, &keeper_lock);
+            pthread_cond_wait(&keeping.asked, &keeping.lock);
         }
+    }
+    return NULL;
+}
+
+static void *changer(void *unused) {
+    (void)unused;
+    self.jvm_thread = true;
+    end_own_thread(true);
+    pthread_mutex_lock(&changing.lock);
+    for (;;) {
+        if (!does_a_job(&changing)) pthread_cond_wait(&changing.asked, &changing.lock);
     }
     return NULL;
 }
 
 void keeper_wake(void) {
     if (state != RUNNING) return;
-    pthread_mutex_lock(&keeper_lock);
+    pthread_mutex_lock(&keeping.lock);
     watching = true;
-    pthread_cond_broadcast(&keeper_asked);
-    pthread_mutex_unlock(&keeper_lock);
+    pthread_cond_broadcast(&keeping.asked);
+    pthread_mutex_unlock(&keeping.lock);
 }
 
 /* Inside enter(), on a thread of the client's or libjvm's. */
-static void *keeper_does(void *(*function)(void *), void *argument) {
-    pthread_mutex_lock(&keeper_lock);
-    while (job != NO_JOB) pthread_cond_wait(&keeper_done, &keeper_lock);
-    job_function = function;
-    job_argument = argument;
-    job = JOB_WAITS;
-    pthread_cond_broadcast(&keeper_asked);
-    while (job != JOB_DONE) pthread_cond_wait(&keeper_done, &keeper_lock);
-    job = NO_JOB;
-    void *result = job_result;
-    pthread_cond_broadcast(&keeper_done);
-    pthread_mutex_unlock(&keeper_lock);
+static void *errand(struct errands *e, void *(*function)(void *), void *argument) {
+    pthread_mutex_lock(&e->lock);
+    while (e->job != NO_JOB) pthread_cond_wait(&e->done, &e->lock);
+    e->function = function;
+    e->argument = argument;
+    e->job = JOB_WAITS;
+    pthread_cond_broadcast(&e->asked);
+    while (e->job != JOB_DONE) pthread_cond_wait(&e->done, &e->lock);
+    e->job = NO_JOB;
+    void *result = e->result;
+    pthread_cond_broadcast(&e->done);
+    pthread_mutex_unlock(&e->lock);
     return result;
 }
 
@@ -241,9 +270,9 @@ static jint jvm_print(FILE *file, const char *format, va_list list) {
 /* The JVM gives up. While it starts that is no reason for the client to end. */
 static void jvm_gives_up(int status) {
     if (said && self.jvm_thread) {
-        if (is_keeper) finish_job(NULL);
-        else pthread_mutex_lock(&keeper_lock);
-        pthread_mutex_unlock(&keeper_lock);
+        if (is_keeper) finish_job(&keeping, NULL);
+        else pthread_mutex_lock(&keeping.lock);
+        pthread_mutex_unlock(&keeping.lock);
         for (;;) pause();
     }
     raw(SYS_exit_group, status, 0, 0, 0, 0, 0);
@@ -318,7 +347,7 @@ static void *load_there(void *load) {
 }
 static void *jvm_dlopen(const char *file, int mode) {
     struct load load = {file, mode};
-    return file && !is_keeper && !said ? keeper_does(load_there, &load) : load_there(&load);
+    return file && !is_keeper && !said ? errand(&keeping, load_there, &load) : load_there(&load);
 }
 
 static char jvm_folder[4096], jvm_file[4096];
@@ -461,6 +490,13 @@ COLD static bool has_room(void) {
     return false;
 }
 
+static void *attach_changer(void *unused) {
+    (void)unused;
+    JavaVMAttachArgs arguments = {.version = JNI_VERSION_10};
+    JNIEnv *env;
+    return (*vm)->AttachCurrentThreadAsDaemon(vm, (void **)&env, &arguments) == JNI_OK ? vm : NULL;
+}
+
 /* Inside enter(). Every signal is blocked meanwhile, so that the JVM's own threads are born without any of the client's. */
 static bool start(void) {
     pthread_mutex_lock(&start_lock);
@@ -486,12 +522,13 @@ static bool start(void) {
         bool may = !forbidden && has_room();
         int error = may ? REAL(pthread_create)(&id, &attributes, keeper, NULL) : EPERM;
         if (error && may) slate_say("the JVM needs a thread, and there can be none (%s).", strerror(error));
-        state = !error && keeper_does(create, NULL) ? RUNNING : FAILED;
+        state = !error && errand(&keeping, create, NULL) ? RUNNING : FAILED;
         if (state == FAILED && said) {
             say_why();
             said = NULL;
         }
         if (state == RUNNING) {
+            has_changer = !REAL(pthread_create)(&id, &attributes, changer, NULL) && errand(&changing, attach_changer, NULL);
             atexit(at_exit);
             if (slate_variable("SLATE_STATS") || slate_variable("SLATE_JFR")) signals_keep_ends();
             end_look();
@@ -713,28 +750,28 @@ static long change_there(void *change) {
     change_with(self.env, change);
     return 0;
 }
-static void *change_on_keeper(void *change) {
+static void *change_elsewhere(void *change) {
     JNIEnv *env;
     if ((*vm)->GetEnv(vm, (void **)&env, JNI_VERSION_10) == JNI_OK) change_with(env, change);
     return NULL;
 }
 /*
  * A thread that Java does not know must not become known to it here: that takes memory by libc's malloc(), and it may be malloc() that changes
- * the memory, with its lock held. The keeper makes the change for it; the memory is the whole process's.
+ * the memory, with its lock held. The changer makes the change for it; the memory is the whole process's.
  */
-COLD static void change_by_keeper(struct change *c) {
+COLD static void change_by_another(struct change *c) {
     sigset_t all, old;
     int cancel = enter_java();
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
-    keeper_does(change_on_keeper, c);
+    errand(has_changer ? &changing : &keeping, change_elsewhere, c);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     leave_java(cancel);
 }
 long jvm_changes(const struct range *ranges, int count, long number, const long a[6]) {
     struct change c = {ranges, count, number, a, -EAGAIN};
     if (self.env) upcall(change_there, &c);
-    else change_by_keeper(&c);
+    else change_by_another(&c);
     return c.result;
 }
 
