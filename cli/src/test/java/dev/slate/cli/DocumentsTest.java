@@ -114,6 +114,7 @@ final class DocumentsTest {
             case "./slate" -> checkSlate(words.subList(1, words.size()));
             case "tar" -> assertThat(words.get(2)).matches("build/dist/slate-[-.0-9A-Z]+-linux-x64\\.tar\\.gz");
             case "./mvnw" -> assertThat(Shell.root().resolve("mvnw")).isExecutable();
+            case "sh" -> assertThat(Shell.root().resolve(words.get(1))).isExecutable();
             case "cc" -> {
                 Shell result =
                         Shell.run(Shell.root(), Map.of(), "sh", "-c", command.replace("-o ", "-o '" + folder + "'/"));
