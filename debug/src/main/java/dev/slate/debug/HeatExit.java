@@ -11,10 +11,10 @@ final class HeatExit {
 
     private static final int TSC_DEADLINE = 0x6e0;
 
-    // Open addressing: the key plus one, 0 where it is free, and the count.
-    private long[] keys = new long[512];
-    private int[] counts = new int[512];
-    private int used;
+    /** The greatest number of an object that a key holds: all objects of a type from that one on have it. */
+    private static final int LAST_OBJECT = 0xffff;
+
+    private final Tally tally = new Tally(512);
 
     // Objects of the exit, numbered within their type in the order in which it touches them.
     private long[] bases = new long[64];
@@ -23,14 +23,12 @@ final class HeatExit {
     private int objects;
 
     void begin() {
-        Arrays.fill(keys, 0);
-        Arrays.fill(counts, 0);
-        used = 0;
+        tally.clear();
         objects = 0;
     }
 
     void add(int type, long base, long offset, int bytes, int kind) {
-        put((long) type << 52 | (long) number(type, base) << 36 | offset << 5 | (long) bytes << 1 | kind, 1);
+        tally.add((long) type << 52 | (long) number(type, base) << 36 | offset << 5 | (long) bytes << 1 | kind, 1);
     }
 
     static int type(long key) {
@@ -38,7 +36,7 @@ final class HeatExit {
     }
 
     static int object(long key) {
-        return (int) (key >>> 36) & 0xffff;
+        return (int) (key >>> 36) & LAST_OBJECT;
     }
 
     static long offset(long key) {
@@ -56,7 +54,9 @@ final class HeatExit {
                 if (bases[i] == base) {
                     return numbers[i];
                 }
-                number++;
+                if (++number == LAST_OBJECT) {
+                    return number;
+                }
             }
         }
         if (objects == bases.length) {
@@ -70,50 +70,13 @@ final class HeatExit {
         return number;
     }
 
-    private void put(long key, int times) {
-        if (2 * used >= keys.length) {
-            long[] oldKeys = keys;
-            int[] oldCounts = counts;
-            keys = new long[2 * oldKeys.length];
-            counts = new int[keys.length];
-            used = 0;
-            for (int i = 0; i < oldKeys.length; i++) {
-                if (oldKeys[i] != 0) {
-                    put(oldKeys[i] - 1, oldCounts[i]);
-                }
-            }
-        }
-        int mask = keys.length - 1;
-        int i = (int) (key * 0x9e37_79b9_7f4a_7c15L >>> 40) & mask;
-        while (keys[i] != 0 && keys[i] != key + 1) {
-            i = i + 1 & mask;
-        }
-        if (keys[i] == 0) {
-            keys[i] = key + 1;
-            used++;
-        }
-        counts[i] += times;
-    }
-
     void end(String reason, HeatExits to) {
-        long[] sorted = new long[used];
-        int n = 0;
-        for (long key : keys) {
-            if (key != 0) {
-                sorted[n++] = key - 1;
-            }
+        long[] keys = tally.numbers();
+        int[] times = new int[keys.length];
+        for (int i = 0; i < keys.length; i++) {
+            times[i] = (int) tally.of(keys[i]);
         }
-        Arrays.sort(sorted);
-        int[] times = new int[n];
-        int mask = keys.length - 1;
-        for (int k = 0; k < n; k++) {
-            int i = (int) (sorted[k] * 0x9e37_79b9_7f4a_7c15L >>> 40) & mask;
-            while (keys[i] != sorted[k] + 1) {
-                i = i + 1 & mask;
-            }
-            times[k] = counts[i];
-        }
-        to.add(reason, sorted, times);
+        to.add(reason, keys, times);
     }
 
     /** A reason's name, from what #VMEXIT told. */

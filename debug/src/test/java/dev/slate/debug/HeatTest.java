@@ -303,4 +303,19 @@ class HeatTest {
         lines("type=8 t\nat=0 rdi 0 0 other take\n" + MODULE, "", LOADS, OBJECT, HeatTest::module);
         assertThat(heat.summary()).contains("module other was not loaded during the run");
     }
+
+    @Test
+    void objectsOfAnExitThatAreTooManyToBeToldApartStayInTheirType() throws IOException {
+        HeatExit exit = new HeatExit();
+        for (int i = 0; i < 0x1_0002; i++) {
+            exit.add(0, 8L * i, 0, 8, HeatCounts.READ);
+        }
+        HeatExits exits = new HeatExits(1);
+        exit.end("CPUID", exits);
+        StringWriter out = new StringWriter();
+        exits.write(out);
+        assertThat(out.toString())
+                .startsWith("exits 1 CPUID\nset 1 0.0.0-7:1/0 ")
+                .endsWith(" 0.65535.0-7:3/0\n");
+    }
 }
