@@ -40,7 +40,6 @@ public final class Heat {
     private final HeatSymbols symbols;
 
     private volatile HeatSymbols.Spots spots;
-    private volatile boolean located;
 
     private Heat(HeatPlan plan, ClientMemory client) {
         this.plan = plan;
@@ -49,7 +48,6 @@ public final class Heat {
         this.learnt = new long[plan.types().size()];
         this.symbols = new HeatSymbols(plan);
         this.spots = symbols.spots();
-        this.located = symbols.located();
     }
 
     /**
@@ -90,20 +88,14 @@ public final class Heat {
         return exits;
     }
 
-    boolean located() {
-        return located;
-    }
-
     /** Whether the exit that begins now is counted. */
     boolean exitBegins() {
         return begun.incrementAndGet() > plan.fromExit();
     }
 
     synchronized void locate(long lstar) {
-        if (!located && symbols.locate(lstar)) {
-            spots = symbols.spots();
-            located = true;
-        }
+        symbols.locate(lstar);
+        spots = symbols.spots();
     }
 
     /** A vCPU stands at a place, with this value in its register. */
@@ -121,7 +113,7 @@ public final class Heat {
             default -> {
                 if (value == 0) {
                     reachedEmpty = true;
-                } else {
+                } else if (!known.has(value + spot.offset(), spot.type())) {
                     learn(spot.type(), value, value + spot.offset());
                 }
             }

@@ -9,6 +9,7 @@ import java.util.Arrays;
  * @param bases linear addresses, ascending
  * @param types of each, by its number
  * @param origins of each, what the register held where it was learnt
+ * @param greatest bytes of the largest of them
  */
 record HeatObjects(long[] bases, int[] types, long[] origins, long greatest, WatchedPages pages) {
     static final HeatObjects NONE =
@@ -30,7 +31,7 @@ record HeatObjects(long[] bases, int[] types, long[] origins, long greatest, Wat
         return low;
     }
 
-    private boolean has(long base, int type) {
+    boolean has(long base, int type) {
         for (int i = behind(base) - 1; i >= 0 && bases[i] == base; i--) {
             if (types[i] == type) {
                 return true;

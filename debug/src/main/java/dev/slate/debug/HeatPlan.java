@@ -60,6 +60,8 @@ public record HeatPlan(
             "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
             "r15");
 
+    private static final String NOT_OURS = "heat: SLATE_HEAT is made by `slate heat`, and this is none";
+
     /**
      * The plan in what an environment variable holds: base 64 of gzip, because one that is longer than 128 KiB starts no program.
      *
@@ -69,12 +71,10 @@ public record HeatPlan(
         try (GZIPInputStream in =
                 new GZIPInputStream(new ByteArrayInputStream(Base64.getDecoder().decode(packed)))) {
             return parse(new String(in.readAllBytes(), StandardCharsets.UTF_8));
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException e) {
             throw new IllegalArgumentException(NOT_OURS, e);
         }
     }
-
-    private static final String NOT_OURS = "heat: SLATE_HEAT is made by `slate heat`, and this is none";
 
     /**
      * Reads lines {@code type=BYTES NAME}, behind it its {@code field=OFFSET BYTES PATH}; {@code at=TYPE REGISTER OFFSET ADDRESS MODULE NAME},

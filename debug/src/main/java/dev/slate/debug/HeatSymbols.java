@@ -2,7 +2,9 @@ package dev.slate.debug;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
@@ -17,14 +19,19 @@ final class HeatSymbols {
     static final int MODULE_BEGINS = -2;
     static final int MODULE_ENDS = -3;
 
-    /** All of a time; {@code filter} has a bit set for each address, by {@link #bit}. */
-    record Spots(Spot[] all, long filter) {
-        static Spots of(List<Spot> spots) {
+    /**
+     * All of a time.
+     *
+     * @param filter has a bit set for each address, by {@link #bit}
+     * @param located whether it is known where the kernel stands
+     */
+    record Spots(Spot[] all, long filter, boolean located) {
+        static Spots of(List<Spot> spots, boolean located) {
             long filter = 0;
             for (Spot s : spots) {
                 filter |= bit(s.la);
             }
-            return new Spots(spots.toArray(Spot[]::new), filter);
+            return new Spots(spots.toArray(Spot[]::new), filter, located);
         }
     }
 
@@ -41,9 +48,10 @@ final class HeatSymbols {
     private static final int MOST_SYMBOLS = 1 << 20;
 
     private final HeatPlan plan;
-    private final List<String> modulesSeen = new ArrayList<>();
-    private final List<String> modulesGone = new ArrayList<>();
-    private final List<String> missing = new ArrayList<>();
+    // What is said of each once, however often it is loaded.
+    private final Set<String> modulesSeen = new LinkedHashSet<>();
+    private final Set<String> modulesGone = new LinkedHashSet<>();
+    private final Set<String> missing = new LinkedHashSet<>();
     /** Spots by place of the plan; null: not known where. */
     private final @Nullable Spot[] found;
 
@@ -58,22 +66,18 @@ final class HeatSymbols {
         place();
     }
 
-    boolean located() {
-        return located;
-    }
-
-    /** The kernel has said where its system calls begin. @return whether that tells where it stands */
-    boolean locate(long lstar) {
-        long by = lstar - plan.kernel().systemCall();
-        if (by % STEP != 0) {
-            foreign = true;
-            return false;
+    /** A kernel has said where its system calls begin: if it is the plan's, that tells where it stands. */
+    void locate(long lstar) {
+        if (located) {
+            return;
         }
-        foreign = false;
-        slide = by;
-        located = true;
-        place();
-        return true;
+        long by = lstar - plan.kernel().systemCall();
+        foreign = by % STEP != 0;
+        if (!foreign) {
+            slide = by;
+            located = true;
+            place();
+        }
     }
 
     private void place() {
@@ -97,7 +101,7 @@ final class HeatSymbols {
             all.add(new Spot(k.moduleBegins() + slide, RDI, 0, MODULE_BEGINS));
             all.add(new Spot(k.moduleEnds() + slide, RDI, 0, MODULE_ENDS));
         }
-        return Spots.of(all);
+        return Spots.of(all, located);
     }
 
     /** A module is about to run, its {@code struct module} at {@code la}: takes the addresses of its functions from its own symbols. */
@@ -217,7 +221,7 @@ final class HeatSymbols {
                 .filter(m -> m != null && located && !modulesSeen.contains(m))
                 .distinct()
                 .forEach(m -> said.add("module " + m + " was not loaded during the run"));
-        modulesGone.stream().distinct().forEach(m -> said.add("module " + m + " was unloaded during the run"));
+        modulesGone.forEach(m -> said.add("module " + m + " was unloaded during the run"));
         return String.join("; ", said);
     }
 }

@@ -21,6 +21,8 @@ final class VcpuHeat implements RunObserver, CpuObserver {
     private final long[] sizes;
     private @Nullable HeatObjects known;
     private @Nullable Cpu cpu;
+    /** What MSR LSTAR was when the kernel was looked for; one that is not the plan's would be looked for at every block. */
+    private long lstar;
 
     // Accesses of the instruction, or of the iteration, that is running: it may yet be undone.
     private long[] pending = new long[16];
@@ -78,8 +80,9 @@ final class VcpuHeat implements RunObserver, CpuObserver {
 
     /** At a block's beginning: is it one of the places? */
     private void look(CpuState s) {
-        if (!heat.located() && s.lstar != 0 && s.cpl == 0 && s.mode64()) {
-            heat.locate(s.lstar);
+        if (s.lstar != lstar && s.cpl == 0 && s.mode64() && !heat.spots().located()) {
+            lstar = s.lstar;
+            heat.locate(lstar);
         }
         long la = s.mode64() ? s.rip : s.segBase[CpuState.CS] + s.rip & 0xffff_ffffL;
         HeatSymbols.Spots spots = heat.spots();
@@ -193,8 +196,7 @@ final class VcpuHeat implements RunObserver, CpuObserver {
 
     @Override
     public void exited(Cpu processor, int code, int outcome) {
-        // An instruction may be completed only after the client has answered: what it did stays pending until it runs
-        // on.
+        // What handling the exit did. An instruction that is completed only when the client has answered is run()'s.
         commit();
     }
 

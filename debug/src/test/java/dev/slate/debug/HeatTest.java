@@ -1,6 +1,7 @@
 package dev.slate.debug;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Exit;
@@ -295,6 +296,9 @@ class HeatTest {
         assertThat(heat.summary()).contains("1 object of t", "module mod was unloaded during the run");
         lines("type=8 t\nat=0 rdi 0 0 mod tak\n" + MODULE, "", LOADS, OBJECT, HeatTest::module);
         assertThat(heat.summary()).contains("no t was seen", "module mod has no function tak:");
+        String twice = "bf00000500 e826000000 bf00000500 e81c000000 f4";
+        lines("type=8 t\nat=0 rdi 0 0 mod tak\n" + MODULE, "", twice, OBJECT, HeatTest::module);
+        assertThat(heat.summary()).containsOnlyOnce("module mod has no function tak:");
         lines("type=8 t\nat=0 rdi 0 0 mod take\n" + MODULE, "", LOADS, OBJECT, g -> {
             module(g);
             symbol(g, 1, 6, 2, 0x10040);
@@ -302,6 +306,14 @@ class HeatTest {
         assertThat(heat.summary()).contains("module mod has no function take, but take.0");
         lines("type=8 t\nat=0 rdi 0 0 other take\n" + MODULE, "", LOADS, OBJECT, HeatTest::module);
         assertThat(heat.summary()).contains("module other was not loaded during the run");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"no base 64", "aGVhdA=="})
+    void whatTheCommandDidNotMakeIsNoPlan(String value) {
+        assertThatThrownBy(() -> HeatPlan.unpack(value))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("heat: SLATE_HEAT is made by `slate heat`, and this is none");
     }
 
     @Test
