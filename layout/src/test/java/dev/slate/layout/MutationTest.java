@@ -18,7 +18,6 @@ import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.Timer;
 import java.util.TimerTask;
-import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -99,7 +98,6 @@ final class MutationTest {
         int refused = 0;
         long slowest = 0;
         long hungriest = 0;
-        Set<String> messages = new TreeSet<>();
         long begin = Spent.nanoseconds();
         for (int i = 0; i < mutations; i++) {
             byte[] bytes = mutate(good, random, from, to);
@@ -111,10 +109,7 @@ final class MutationTest {
                 read++;
             } catch (LayoutException e) {
                 refused++;
-                String message = String.valueOf(e.getMessage());
-                assertThat(message).as(which).contains("mutant");
-                messages.add(message.replaceAll("0x[0-9a-f]+|-?\\d+", "N").replaceAll("[^ -~]", "?"));
-                if (messages.size() > 1000) messages.clear();
+                assertThat(e).as(which).hasMessageContaining("mutant");
             } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
                 throw new AssertionError(which + " ended in " + e, e);
             }
