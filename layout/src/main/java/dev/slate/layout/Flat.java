@@ -11,8 +11,9 @@ import org.jspecify.annotations.Nullable;
  * @param path names joined by dots; a nameless struct adds nothing to it
  * @param member the member where it is declared
  * @param bitOffset from the start of the whole, in bits
+ * @param room bits that it takes of the whole: fewer than it has where a C++ member is empty or others lie in the padding at its end
  */
-public record Flat(String path, Member member, long bitOffset) {
+public record Flat(String path, Member member, long bitOffset, long room) {
     /** How many members a flattening may have; a broken file could nest exponentially many. */
     private static final int LIMIT = 1_000_000;
 
@@ -33,8 +34,12 @@ public record Flat(String path, Member member, long bitOffset) {
         return bitOffset / 8;
     }
 
-    /** Bits that the member takes. */
+    /** Bits that the member has. */
     public long bits() {
+        return bits(member);
+    }
+
+    private static long bits(Member member) {
         return member.bitfieldSize() != 0 ? member.bitfieldSize() : member.byteSize() * 8;
     }
 
@@ -88,7 +93,8 @@ public record Flat(String path, Member member, long bitOffset) {
                     Aggregate.Access.NONE,
                     true,
                     0);
-            found.add(new Flat("<virtual base " + base.base().name() + ">", member, base.offset() * 8));
+            found.add(
+                    new Flat("<virtual base " + base.base().name() + ">", member, base.offset() * 8, base.size() * 8));
         }
         return found;
     }
@@ -97,15 +103,20 @@ public record Flat(String path, Member member, long bitOffset) {
         if (depth > 1000)
             throw new LayoutException(
                     aggregate.table().file(), "type " + aggregate.id() + ": types nested too deep, or in themselves");
+        long[] rooms = aggregate.table().language().cxx() ? aggregate.layout().rooms() : null;
+        int index = 0;
         for (Aggregate.Entry entry : aggregate.entries()) {
             switch (entry) {
-                case Member member -> add(aggregate, member, prefix, base, how, found, depth);
+                case Member member -> {
+                    long room = rooms == null ? Long.MAX_VALUE : rooms[index++];
+                    add(aggregate, member, room, prefix, base, how, found, depth);
+                }
                 case Aggregate.Variant variant -> {
                     String chosen = how == Open.COMPARED && variant.part() == Aggregate.Variant.Part.CHOSEN
                             ? "[" + variant.value() + "] "
                             : "";
                     for (Member member : variant.members())
-                        add(aggregate, member, prefix + chosen, base, how, found, depth);
+                        add(aggregate, member, Long.MAX_VALUE, prefix + chosen, base, how, found, depth);
                 }
                 case Aggregate.AccessMark mark -> {}
             }
@@ -113,7 +124,14 @@ public record Flat(String path, Member member, long bitOffset) {
     }
 
     private static void add(
-            Aggregate aggregate, Member given, String prefix, long base, Open how, List<Flat> found, int depth) {
+            Aggregate aggregate,
+            Member given,
+            long room,
+            String prefix,
+            long base,
+            Open how,
+            List<Flat> found,
+            int depth) {
         if (given.takesNoPart()) return;
         Member member = VirtualBases.trimmed(given);
         if (found.size() > LIMIT) {
@@ -125,7 +143,7 @@ public record Flat(String path, Member member, long bitOffset) {
         boolean open = name == null && type instanceof Aggregate;
         long at = base + member.bitOffset();
         String path = prefix + (parent ? "<base " + nameOf(type) + ">" : name == null ? "<" + at / 8 + ">" : name);
-        if (!open || parent) found.add(new Flat(path, member, at));
+        if (!open || parent) found.add(new Flat(path, member, at, Math.min(room, bits(member))));
         if (type instanceof Aggregate inner) {
             boolean inside = open || how == Open.ALL || how != Open.NAMELESS && inner.name() == null;
             if (inside && inner.definition() != null)

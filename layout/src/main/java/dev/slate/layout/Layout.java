@@ -12,6 +12,9 @@ import java.util.List;
 public final class Layout {
     private final Aggregate aggregate;
     private final boolean pahole;
+    /** The parts, in the order of their places; none of a union. */
+    private final List<Part> parts;
+
     private final int[] holes;
     private final int[] bitHoles;
     private final VirtualBases virtualBases;
@@ -40,7 +43,8 @@ public final class Layout {
         virtualBases = pahole ? VirtualBases.NONE : VirtualBases.of(aggregate);
         holes = new int[members.size() + virtualBases.placed().size()];
         bitHoles = new int[holes.length];
-        if (!aggregate.isUnion()) measure(parts(members));
+        parts = aggregate.isUnion() ? List.of() : parts(members);
+        if (!aggregate.isUnion()) measure(parts);
     }
 
     private List<Part> parts(List<Member> members) {
@@ -79,18 +83,26 @@ public final class Layout {
 
     /**
      * Whether an empty C++ member is one that takes no room ([[no_unique_address]], Itanium C++ ABI 2.4): a later member lies at its place or
-     * before it.
+     * before it, or it lies in an earlier one.
      */
     private boolean takesNoRoom(List<Member> members, int index) {
         Member member = members.get(index);
         if (!aggregate.table().language().cxx() || member.byteSize() != 1 || member.role() != Member.Role.FIELD)
             return false;
         if (!(Type.strip(member.type()) instanceof Aggregate inner) || !VirtualBases.empty(inner)) return false;
-        for (int later = index + 1; later < members.size(); later++) {
-            Member other = members.get(later);
-            if (!other.takesNoPart() && other.byteOffset() <= member.byteOffset()) return true;
+        for (int i = 0; i < members.size(); i++) {
+            Member other = members.get(i);
+            if (i == index || other.takesNoPart() || other.byteOffset() > member.byteOffset()) continue;
+            if (i > index || member.bitOffset() < ownEnd(other)) return true;
         }
         return false;
+    }
+
+    /** The first bit behind a member and what lies in it, without the padding at its end. */
+    private static long ownEnd(Member member) {
+        return Type.strip(member.type()) instanceof Aggregate inner && !inner.isUnion()
+                ? member.bitOffset() + 8 * VirtualBases.nonVirtualEnd(inner)
+                : member.bitEnd();
     }
 
     /** Where the next member lies in the tail padding of a C++ class, that padding belongs to the whole. */
@@ -199,6 +211,21 @@ public final class Layout {
      */
     public int hole(int member) {
         return holes[member];
+    }
+
+    /**
+     * Bits that each member takes of the whole, by its place in {@link Aggregate#members()}: 0 of an empty one that takes no room, fewer than it
+     * has where others lie in the padding at its end.
+     */
+    long[] rooms() {
+        List<Member> members = aggregate.members();
+        long[] rooms = new long[members.size()];
+        if (aggregate.isUnion()) {
+            for (int i = 0; i < rooms.length; i++)
+                rooms[i] = members.get(i).bitEnd() - members.get(i).bitOffset();
+        }
+        for (Part part : parts) if (part.index() < rooms.length) rooms[part.index()] = part.end() - part.start();
+        return rooms;
     }
 
     /** Bits that lie unused after a bit field. */

@@ -3,6 +3,7 @@ package dev.slate.layout;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.slate.layout.compare.SourceDiff;
+import dev.slate.layout.density.Density;
 import dev.slate.layout.dwarf.Definitions;
 import dev.slate.layout.file.LayoutFiles;
 import dev.slate.layout.lock.LockFile;
@@ -245,7 +246,9 @@ final class NamesTest {
                 "p.cpp",
                 "struct P { int a; char b; P() {} }; struct TailReuse : P { char c; } t; struct NUP { [[no_unique_address]] P p; char c; } n;\n"
                         + "struct E1 {}; struct NU { [[no_unique_address]] E1 a; int x; [[no_unique_address]] E1 b;"
-                        + " [[no_unique_address]] E1 c; char z; } u; struct Plain { int x; E1 e; } e;\n",
+                        + " [[no_unique_address]] E1 c; char z; } u; struct Plain { int x; E1 e; } e;"
+                        + " struct In { int x; [[no_unique_address]] E1 a; [[no_unique_address]] E1 b; } i;"
+                        + " struct Outer { NU n; In i; } o;\n",
                 "g++",
                 "-std=c++20",
                 "-g",
@@ -262,11 +265,25 @@ final class NamesTest {
             assertThat(padding(source, "Plain"))
                     .as("behind e, which takes a byte")
                     .isEqualTo(3);
+            assertThat(padding(source, "TailReuse")).as("behind c, in P's").isEqualTo(2);
+            assertThat(padding(source, "NUP")).isEqualTo(2);
+            assertThat(padding(source, "In"))
+                    .as("behind b, which may not lie where a does")
+                    .isEqualTo(3);
+            if (!(source.find("In") instanceof Aggregate in)) throw new AssertionError();
+            assertThat(new Density(in, false, false).owner(0))
+                    .as("x, in which a lies")
+                    .isZero();
+            if (!(source.find("Outer") instanceof Aggregate outer)) throw new AssertionError();
+            assertThat(new Density(outer, false, true).count()).isEqualTo(new Density.Count(10, 3, 3));
         }
     }
 
     private static long padding(LayoutSource source, String name) {
         if (!(source.find(name) instanceof Aggregate aggregate)) throw new AssertionError(name);
+        assertThat(new Density(aggregate, false, false).count().padding())
+                .as("padding of " + name + "'s picture")
+                .isEqualTo(aggregate.layout().padding());
         return aggregate.layout().padding();
     }
 

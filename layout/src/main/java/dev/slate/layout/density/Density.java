@@ -49,7 +49,8 @@ public final class Density {
             int index = members.size();
             members.add(flat);
             long first = bits ? flat.bitOffset() : flat.offset();
-            long end = bits ? flat.bitOffset() + flat.bits() : flat.end();
+            long bitEnd = flat.bitOffset() + flat.room();
+            long end = bits ? bitEnd : (bitEnd + 7) / 8;
             for (long at = Math.max(0, first); at < Math.min(end, cells); at++) owner[(int) at] = index;
         }
     }
