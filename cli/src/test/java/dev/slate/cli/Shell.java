@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.Map;
 
 /** Runs a command to its end and keeps what it said. */
-record Shell(int status, String out, String err) {
+public record Shell(int status, String out, String err) {
     static Shell run(Path folder, Map<String, String> environment, String... command)
             throws IOException, InterruptedException {
         return run(folder, environment, Arrays.asList(command));
@@ -36,7 +36,7 @@ record Shell(int status, String out, String err) {
     }
 
     /** Runs a line of sh that has to succeed, with this JDK and in no language. */
-    static Shell sh(Path folder, String line) throws IOException, InterruptedException {
+    public static Shell sh(Path folder, String line) throws IOException, InterruptedException {
         Shell result =
                 run(folder, Map.of("JAVA_HOME", System.getProperty("java.home"), "LC_ALL", "C"), "sh", "-c", line);
         assertThat(result.status()).as(line + ": " + result.err()).isZero();
@@ -44,7 +44,7 @@ record Shell(int status, String out, String err) {
     }
 
     /** The root of Slate's tree. */
-    static Path root() {
+    public static Path root() {
         return Path.of(System.getProperty("slate.root", "..")).toAbsolutePath().normalize();
     }
 }

@@ -3,8 +3,6 @@ package dev.slate.cli.layout;
 import dev.slate.layout.Aggregate;
 import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
-import dev.slate.layout.dwarf.Definitions;
-import dev.slate.layout.file.LayoutFiles;
 import dev.slate.layout.lock.LockFile;
 import dev.slate.layout.text.Json;
 import java.nio.file.Files;
@@ -14,8 +12,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -60,21 +58,8 @@ final class CheckCommand implements Callable<Integer> {
             description = "github writes annotations for a workflow.")
     private String format = "text";
 
-    @Option(
-            names = "--base",
-            paramLabel = "FILE",
-            description = "The vmlinux, vmlinuz or BTF that a module's BTF continues.")
-    private @Nullable Path base;
-
-    @Option(
-            names = "--cacheline-size",
-            paramLabel = "BYTES",
-            defaultValue = "64",
-            description = "Default: ${DEFAULT-VALUE}.")
-    private int lineSize;
-
-    @Option(names = "--json", description = "Write JSON.")
-    private boolean json;
+    @Mixin
+    private SourceOptions files = new SourceOptions();
 
     @Override
     public Integer call() {
@@ -88,13 +73,7 @@ final class CheckCommand implements Callable<Integer> {
                 throw new LayoutException(lock.toString(), "name a file to compare with, or state one: from FILE");
             List<LayoutSource> sources = new ArrayList<>();
             try {
-                Definitions definitions = new Definitions();
-                for (String name : names) {
-                    sources.add(LayoutFiles.open(
-                            name,
-                            new LayoutFiles.Options(null, base, lineSize, LayoutFiles.Options.DEFAULT.threads()),
-                            definitions));
-                }
+                for (String name : names) sources.add(files.open(name));
                 return add.isEmpty() ? check(sources) : add(sources);
             } finally {
                 for (LayoutSource source : sources) source.close();
@@ -141,8 +120,8 @@ final class CheckCommand implements Callable<Integer> {
             System.out.println(lock + (changed ? ": updated" : ": already as things are"));
             file = LockFile.read(lock);
         }
-        List<LockFile.Finding> findings = file.check(sources, lineSize);
-        if (json) System.out.print(Json.write(tree(findings)));
+        List<LockFile.Finding> findings = file.check(sources, files.lineSize());
+        if (files.json()) System.out.print(Json.write(tree(findings)));
         else if (format.equals("github")) github(findings);
         else text(findings);
         System.out.flush();

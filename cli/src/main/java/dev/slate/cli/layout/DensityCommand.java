@@ -74,7 +74,7 @@ final class DensityCommand implements Callable<Integer> {
             try (LayoutSource source = files.open(file)) {
                 Aggregate aggregate = FileOptions.need(source, type);
                 Density density = new Density(aggregate, bits, inside);
-                Heat counts = heat == null ? null : Heat.read(heat, density);
+                Heat counts = heat == null ? null : Heat.read(heat, density, FileOptions.bare(type));
                 DensitySvg picture = new DensitySvg(density, counts, files.lineSize());
                 if (svg != null) Files.writeString(svg, picture.svg());
                 if (html != null) Files.writeString(html, picture.html());

@@ -63,6 +63,8 @@ final class DiffCommand implements Callable<Integer> {
             description = "What slate heat wrote: say how many lines an exit touches in both.")
     private @Nullable Path heat;
 
+    private @Nullable HeatFile counts;
+
     @Mixin
     private FileOptions files = new FileOptions();
 
@@ -73,6 +75,7 @@ final class DiffCommand implements Callable<Integer> {
             List<Object> json = new ArrayList<>();
             boolean any = false;
             boolean unread = false;
+            if (heat != null) counts = HeatFile.read(heat);
             try (LayoutSource old = files.open(before)) {
                 files.anotherBuild();
                 try (LayoutSource now = files.open(after)) {
@@ -116,13 +119,16 @@ final class DiffCommand implements Callable<Integer> {
         TypeDiff diff = new TypeDiff(old, now, files.lineSize(), name);
         if (!diff.any() && !always) return false;
         DiffText text = new DiffText(diff, alignment, cpus);
-        if (files.json()) json.add(text.json());
-        else out.append(text.text()).append(types.size() == 1 ? "" : "\n");
-        if (heat != null && !files.json()) {
-            HeatFile counts = HeatFile.read(heat);
-            if (always || counts.type(name) >= 0) {
-                out.append(HeatCommand.compare(counts, heat.toString(), name, old, now, files.lineSize()));
-            }
+        HeatComparison exits = counts == null || !always && counts.type(name) < 0
+                ? null
+                : HeatComparison.of(counts, String.valueOf(heat), name, old, now, files.lineSize());
+        if (files.json()) {
+            Map<String, Object> tree = text.json();
+            if (exits != null) tree.put("exits", exits.json(HeatComparison.ENOUGH));
+            json.add(tree);
+        } else {
+            out.append(text.text()).append(types.size() == 1 ? "" : "\n");
+            if (exits != null) out.append(exits.text(HeatComparison.ENOUGH));
         }
         return diff.any();
     }

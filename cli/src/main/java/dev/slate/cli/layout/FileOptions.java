@@ -6,65 +6,27 @@ import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
 import dev.slate.layout.Type;
 import dev.slate.layout.TypedefType;
-import dev.slate.layout.dwarf.Definitions;
-import dev.slate.layout.file.LayoutFiles;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
-/** The options that every command which reads types has. */
-final class FileOptions {
-    @Option(
-            names = "--base",
-            paramLabel = "FILE",
-            description = "The vmlinux, vmlinuz or BTF that a module's BTF continues.")
-    private @Nullable Path base;
-
+/** The options that every command which shows types has. */
+final class FileOptions extends SourceOptions {
     @Option(
             names = "--format",
             paramLabel = "btf|dwarf",
             description = "Insist on one; DWARF is taken first otherwise.")
     private @Nullable String format;
 
-    @Option(
-            names = "--cacheline-size",
-            paramLabel = "BYTES",
-            defaultValue = "64",
-            description = "Bytes of a cache line (default: ${DEFAULT-VALUE}).")
-    private int lineSize;
-
-    @Option(names = "--json", description = "Write JSON.")
-    private boolean json;
-
-    /** Shared by the files of one command. */
-    private Definitions definitions = new Definitions();
-
-    /** From here on files belong to another build: its definitions are not those of the files before. */
-    void anotherBuild() {
-        definitions = new Definitions();
-    }
-
-    int lineSize() {
-        if (lineSize < 1 || lineSize > 4096)
-            throw new LayoutException("--cacheline-size", "a line of " + lineSize + " bytes");
-        return lineSize;
-    }
-
-    boolean json() {
-        return json;
-    }
-
-    LayoutSource open(String file) {
+    @Override
+    @Nullable
+    String format() {
         if (format != null && !format.equals("btf") && !format.equals("dwarf")) {
             throw new LayoutException("--format", "\"" + format + "\" is not known; btf and dwarf are");
         }
-        LayoutFiles.Options options =
-                new LayoutFiles.Options(format, base, lineSize(), LayoutFiles.Options.DEFAULT.threads());
-        return LayoutFiles.open(file, options, definitions);
+        return format;
     }
 
     /** The name without the keyword that some write before it. */
@@ -73,13 +35,6 @@ final class FileOptions {
             if (name.startsWith(word)) return name.substring(word.length()).strip();
         }
         return name;
-    }
-
-    /** Opens files one after another; what one only declares may be defined in another. */
-    List<LayoutSource> openAll(List<String> names) {
-        List<LayoutSource> sources = new ArrayList<>();
-        for (String name : names) sources.add(open(name));
-        return sources;
     }
 
     /** A struct, class or union of that name, looked for behind typedefs too. */

@@ -1,7 +1,5 @@
 package dev.slate.cli.layout;
 
-import dev.slate.layout.Aggregate;
-import dev.slate.layout.LayoutException;
 import dev.slate.layout.LayoutSource;
 import dev.slate.layout.density.Density;
 import dev.slate.layout.density.DensitySvg;
@@ -40,9 +38,6 @@ import picocli.CommandLine.Parameters;
         },
         footer = {"", "example: slate heat report exits.heat --as before.o after.o --type kvm_vcpu"})
 final class HeatCommand implements Callable<Integer> {
-    /** Reasons with fewer exits than this are left out. */
-    static final long ENOUGH = 100;
-
     @Parameters(index = "0", paramLabel = "FILE")
     private Path file = Path.of("");
 
@@ -59,7 +54,7 @@ final class HeatCommand implements Callable<Integer> {
     @Option(
             names = "--least",
             paramLabel = "N",
-            defaultValue = "100",
+            defaultValue = "" + HeatComparison.ENOUGH,
             description = "Leave out reasons with fewer exits (default: ${DEFAULT-VALUE}).")
     private long least;
 
@@ -96,18 +91,8 @@ final class HeatCommand implements Callable<Integer> {
         });
     }
 
-    /** @param onto null: the layout that was counted */
-    static HeatTable table(HeatFile heat, String file, String type, @Nullable Aggregate onto, int lineSize) {
-        int number = heat.type(FileOptions.bare(type));
-        if (number < 0) {
-            throw new LayoutException(file, "has no counts for " + type + ", but for " + heat.names());
-        }
-        return new HeatTable(heat, number, onto, lineSize);
-    }
-
-    static String compare(HeatFile heat, String file, String type, Aggregate before, Aggregate after, int lineSize) {
-        return HeatTable.compare(
-                table(heat, file, type, before, lineSize), table(heat, file, type, after, lineSize), ENOUGH);
+    private HeatTable table(HeatFile heat, String name) {
+        return HeatComparison.table(heat, file.toString(), name, null, files.lineSize());
     }
 
     private void laidOver(HeatFile heat, List<String> names, PrintStream out) {
@@ -116,19 +101,15 @@ final class HeatCommand implements Callable<Integer> {
             files.anotherBuild();
             try (LayoutSource after = files.open(as.getLast())) {
                 for (String name : names) {
-                    HeatTable old =
-                            table(heat, file.toString(), name, FileOptions.need(before, name), files.lineSize());
-                    HeatTable now = table(heat, file.toString(), name, FileOptions.need(after, name), files.lineSize());
-                    if (files.json()) {
-                        Map<String, Object> tree = new LinkedHashMap<>();
-                        tree.put("type", name);
-                        tree.put("before", rows(old));
-                        tree.put("after", rows(now));
-                        tree.put("without_counterpart", List.copyOf(now.lost()));
-                        json.add(tree);
-                    } else {
-                        out.append(HeatTable.compare(old, now, least));
-                    }
+                    HeatComparison both = HeatComparison.of(
+                            heat,
+                            file.toString(),
+                            name,
+                            FileOptions.need(before, name),
+                            FileOptions.need(after, name),
+                            files.lineSize());
+                    if (files.json()) json.add(both.json(least));
+                    else out.append(both.text(least));
                 }
             }
         }
@@ -138,8 +119,8 @@ final class HeatCommand implements Callable<Integer> {
     private String text(HeatFile heat, List<String> names) {
         StringBuilder out = new StringBuilder();
         for (String name : names) {
-            HeatTable table = table(heat, file.toString(), name, null, files.lineSize());
-            HeatFile.Counted counted = heat.types().get(heat.type(FileOptions.bare(name)));
+            HeatTable table = table(heat, name);
+            HeatFile.Counted counted = table.counted();
             out.append(String.format(
                     Locale.ROOT,
                     "%s, %d bytes, %d lines, objects: %d; medians of an exit%n",
@@ -149,8 +130,7 @@ final class HeatCommand implements Callable<Integer> {
                     counted.objects()));
             out.append("  reason                exits  fields: read written either  lines: read written either "
                     + " accesses\n");
-            for (HeatTable.Row r : table.rows()) {
-                if (r.exits() < least) continue;
+            for (HeatTable.Row r : table.rows(least)) {
                 out.append(String.format(
                         Locale.ROOT,
                         "  %-20s %6d  %12d %7d %6d  %11d %7d %6d  %8d%n",
@@ -168,34 +148,16 @@ final class HeatCommand implements Callable<Integer> {
         return out.toString();
     }
 
-    private List<Object> rows(HeatTable table) {
-        List<Object> rows = new ArrayList<>();
-        for (HeatTable.Row r : table.rows()) {
-            if (r.exits() < least) continue;
-            Map<String, Object> row = new LinkedHashMap<>();
-            row.put("reason", r.reason());
-            row.put("exits", r.exits());
-            row.put("fields_read", r.fieldsRead());
-            row.put("fields_written", r.fieldsWritten());
-            row.put("fields", r.fields());
-            row.put("lines_read", r.linesRead());
-            row.put("lines_written", r.linesWritten());
-            row.put("lines", r.lines());
-            row.put("accesses", r.accesses());
-            rows.add(row);
-        }
-        return rows;
-    }
-
     private List<Object> tree(HeatFile heat, List<String> names) {
         List<Object> all = new ArrayList<>();
         for (String name : names) {
-            HeatFile.Counted counted = heat.types().get(Math.max(0, heat.type(FileOptions.bare(name))));
+            HeatTable table = table(heat, name);
+            HeatFile.Counted counted = table.counted();
             Map<String, Object> tree = new LinkedHashMap<>();
             tree.put("type", name);
             tree.put("size", counted.size());
             tree.put("objects", counted.objects());
-            tree.put("exits", rows(table(heat, file.toString(), name, null, files.lineSize())));
+            tree.put("exits", HeatComparison.rows(table, least));
             all.add(tree);
         }
         return all;
@@ -205,39 +167,38 @@ final class HeatCommand implements Callable<Integer> {
         StringBuilder out = new StringBuilder("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n");
         out.append("<title>What an exit touches</title>\n");
         out.append("<style>body{font-family:system-ui,sans-serif}td,th{padding:0 .6em;text-align:right}</style>\n");
-        for (String name : names) {
-            out.append("<h2>")
-                    .append(escape(name))
-                    .append("</h2>\n<table><tr><th>reason<th>exits<th>fields read<th>written");
-            out.append("<th>either<th>lines read<th>written<th>either<th>accesses</tr>\n");
-            for (HeatTable.Row r :
-                    table(heat, file.toString(), name, null, files.lineSize()).rows()) {
-                if (r.exits() < least) continue;
-                out.append("<tr><td>").append(escape(r.reason()));
-                for (long n : new long[] {
-                    r.exits(),
-                    r.fieldsRead(),
-                    r.fieldsWritten(),
-                    r.fields(),
-                    r.linesRead(),
-                    r.linesWritten(),
-                    r.lines(),
-                    r.accesses()
-                }) out.append("<td>").append(n);
-                out.append("</tr>\n");
+        try (LayoutSource source = from == null ? null : files.open(from)) {
+            for (String name : names) {
+                out.append("<h2>")
+                        .append(escape(name))
+                        .append("</h2>\n<table><tr><th>reason<th>exits<th>fields read<th>written");
+                out.append("<th>either<th>lines read<th>written<th>either<th>accesses</tr>\n");
+                for (HeatTable.Row r : table(heat, name).rows(least)) {
+                    out.append("<tr><td>").append(escape(r.reason()));
+                    for (long n : new long[] {
+                        r.exits(),
+                        r.fieldsRead(),
+                        r.fieldsWritten(),
+                        r.fields(),
+                        r.linesRead(),
+                        r.linesWritten(),
+                        r.lines(),
+                        r.accesses()
+                    }) out.append("<td>").append(n);
+                    out.append("</tr>\n");
+                }
+                out.append("</table>\n");
+                if (source != null) out.append(picture(source, name));
             }
-            out.append("</table>\n");
-            if (from != null) out.append(picture(name));
         }
         return out.append("</html>\n").toString();
     }
 
-    private String picture(String name) {
-        try (LayoutSource source = files.open(String.valueOf(from))) {
-            if (source.find(name) == null) return "";
-            Density density = new Density(FileOptions.need(source, name), false, true);
-            return new DensitySvg(density, Heat.read(file, density), files.lineSize()).svg();
-        }
+    /** A type's picture; empty if the file does not have it. */
+    private String picture(LayoutSource source, String name) {
+        if (FileOptions.find(source, name).isEmpty()) return "";
+        Density density = new Density(FileOptions.need(source, name), false, true);
+        return new DensitySvg(density, Heat.read(file, density, FileOptions.bare(name)), files.lineSize()).svg();
     }
 
     private static String escape(String text) {

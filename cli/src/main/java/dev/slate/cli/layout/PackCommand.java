@@ -78,28 +78,20 @@ final class PackCommand implements Callable<Integer> {
                 HeatFile heat = hot.size() == 1 && Files.isRegularFile(Path.of(hot.getFirst()))
                         ? HeatFile.read(Path.of(hot.getFirst()))
                         : null;
-                Set<String> members = heat == null
-                        ? new LinkedHashSet<>(hot)
-                        : HeatCommand.table(heat, hot.getFirst(), type, null, files.lineSize())
-                                .hot(HeatCommand.ENOUGH);
-                if (heat != null) {
-                    // Counted in another build, perhaps, with members that this one lacks.
-                    members.retainAll(Flat.members(now).stream().map(Flat::path).toList());
-                }
-                if (heat != null && members.isEmpty()) {
-                    throw new LayoutException(
-                            hot.getFirst(),
-                            "has no reason with " + HeatCommand.ENOUGH + " exits or more that touch " + type);
-                }
+                Set<String> members = heat == null ? new LinkedHashSet<>(hot) : hot(heat, now);
                 Packer.Wish wish = new Packer.Wish(keepGroups, members, files.lineSize());
                 Packer.Proposal proposal = Packer.pack(now, wish);
                 DiffText diff = new DiffText(new TypeDiff(now, proposal.aggregate(), files.lineSize()), 0, cpus);
+                HeatComparison exits = heat == null
+                        ? null
+                        : HeatComparison.of(heat, hot.getFirst(), type, now, proposal.aggregate(), files.lineSize());
                 if (files.json()) {
                     Map<String, Object> tree = new LinkedHashMap<>();
                     tree.put(
                             "proposal", proposal.made() ? LayoutJson.of(proposal.aggregate(), files.lineSize()) : null);
                     tree.put("notes", proposal.notes());
                     if (proposal.made()) tree.put("diff", diff.json());
+                    if (proposal.made() && exits != null) tree.put("exits", exits.json(HeatComparison.ENOUGH));
                     out.append(Json.write(tree));
                 } else if (!proposal.made()) {
                     out.append(String.valueOf(now.qualifiedName())).append(" stays as it is, ");
@@ -113,14 +105,25 @@ final class PackCommand implements Callable<Integer> {
                     for (String note : proposal.notes())
                         out.append("note: ").append(note).append('\n');
                     out.append(diff.text());
-                    if (heat != null) {
-                        out.append(HeatCommand.compare(
-                                heat, hot.getFirst(), type, now, proposal.aggregate(), files.lineSize()));
-                    }
+                    if (exits != null) out.append(exits.text(HeatComparison.ENOUGH));
                 }
             }
             out.flush();
             return 0;
         });
+    }
+
+    /** Members of {@code now} that half of the exits of some reason touch. */
+    private Set<String> hot(HeatFile heat, Aggregate now) {
+        Set<String> members = HeatComparison.table(heat, hot.getFirst(), type, null, files.lineSize())
+                .hot(HeatComparison.ENOUGH);
+        // Counted in another build, perhaps, with members that this one lacks.
+        members.retainAll(Flat.members(now).stream().map(Flat::path).toList());
+        if (members.isEmpty()) {
+            throw new LayoutException(
+                    hot.getFirst(),
+                    "has no reason with " + HeatComparison.ENOUGH + " exits or more that touch " + type);
+        }
+        return members;
     }
 }

@@ -2,11 +2,9 @@ package dev.slate.cli.layout;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.slate.cli.Shell;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -15,6 +13,7 @@ import org.junit.jupiter.api.io.TempDir;
 final class HeatCommandTest {
     private static final String BEFORE = """
         struct inner { long a, b; };
+        typedef struct { int x; } nameless; nameless n;
         struct t { int first; long pad[8]; long moved; struct inner in; int gone; long cold[16]; } t;
         """;
     private static final String AFTER = """
@@ -49,17 +48,12 @@ final class HeatCommandTest {
         Files.writeString(folder.resolve("t.heat"), HEAT);
         for (String[] side : new String[][] {{"before", BEFORE}, {"after", AFTER}}) {
             Files.writeString(folder.resolve(side[0] + ".c"), side[1]);
-            Process cc = new ProcessBuilder("cc", "-g", "-c", side[0] + ".c", "-o", side[0] + ".o")
-                    .directory(folder.toFile())
-                    .inheritIO()
-                    .start();
-            assertThat(cc.waitFor()).isZero();
+            Shell.sh(folder, "cc -g -c " + side[0] + ".c -o " + side[0] + ".o");
         }
     }
 
     private Ran layout(String... arguments) throws Exception {
-        List<String> all = new ArrayList<>(Arrays.asList(arguments));
-        return Ran.main(folder, "LayoutMain", "", all.toArray(String[]::new));
+        return Ran.main(folder, "LayoutMain", "", arguments);
     }
 
     @Test
@@ -90,6 +84,11 @@ final class HeatCommandTest {
                         .out())
                 .startsWith("struct t: 232 -> ")
                 .containsPattern(want);
+        assertThat(layout("diff", "before.o", "after.o", "--heat", "t.heat", "--json")
+                        .out())
+                .containsOnlyOnce("\"exits\": {")
+                .containsPattern("\"lines\": 2,[\\s\\S]*\"after\": [\\s\\S]*\"lines_read\": 1,")
+                .contains("\"gone\"");
     }
 
     @Test
@@ -97,6 +96,9 @@ final class HeatCommandTest {
         assertThat(layout("pack", "t", "before.o", "--hot", "t.heat").out())
                 .contains("note: 3 hot members, 28 bytes: at least 1 cacheline")
                 .containsPattern("CPUID +150 exits +2 +2 +2 -> +1 +1 +1\n");
+        assertThat(layout("pack", "t", "before.o", "--hot", "t.heat", "--json").out())
+                .contains("\"proposal\": {", "\"exits\": {")
+                .containsPattern("\"lines\": 2,[\\s\\S]*\"after\": [\\s\\S]*\"lines\": 1,");
     }
 
     @Test
@@ -114,6 +116,13 @@ final class HeatCommandTest {
         Ran bad = layout("heat", "bad");
         assertThat(bad.status()).isEqualTo(3);
         assertThat(bad.err()).contains("bad: line 3: \"set 1 7.0.0-3:1/0\" is no line of slate heat's");
+        for (String place : new String[] {"0-9223372036854775806", "4-11", "3-0"}) {
+            Files.writeString(folder.resolve("bad"), "type 8 1 t\nexits 1 CPUID\nset 1 0.0." + place + ":1/0\n");
+            assertThat(layout("heat", "bad", "--least", "1").err()).contains("bad: line 3: \"set 1 0.0." + place);
+        }
+        Files.writeString(folder.resolve("n.heat"), "type 4 1 nameless\nfield 0 4 x\n7 0-3  # 7 0, 0 0, x\n");
+        assertThat(layout("density", "nameless", "before.o", "--heat", "n.heat").out())
+                .contains("| 9999");
         Files.writeString(folder.resolve("cold"), HEAT.replace("150", "99"));
         assertThat(layout("pack", "t", "before.o", "--hot", "cold").err()).contains("no reason with 100 exits or more");
         assertThat(layout("heat", "t.heat", "--as", "before.o", "none.o").err()).contains("none.o: ");

@@ -2,14 +2,13 @@ package dev.slate.cli.layout;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.slate.cli.Shell;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Base64;
-import java.util.List;
 import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -34,13 +33,7 @@ final class HeatPlanTest {
     }
 
     private void cc(String name, String... options) throws IOException, InterruptedException {
-        List<String> command = new ArrayList<>(List.of("cc", "-O0", "-no-pie", "-o", name, "t.c"));
-        command.addAll(List.of(options));
-        Process cc = new ProcessBuilder(command)
-                .directory(folder.toFile())
-                .inheritIO()
-                .start();
-        assertThat(cc.waitFor()).isZero();
+        Shell.sh(folder, "cc -O0 -no-pie -o " + name + " t.c " + String.join(" ", options));
     }
 
     private Ran plan(String... options) throws IOException, InterruptedException {

@@ -2,12 +2,15 @@ package dev.slate.cli.layout;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.slate.cli.Shell;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -24,18 +27,10 @@ final class LayoutCommandTest {
     @BeforeEach
     void compile() throws Exception {
         for (String side : new String[] {"before", "after"}) {
-            Process cc = new ProcessBuilder(
-                            "cc",
-                            "-g",
-                            "-O1",
-                            "-c",
-                            Ran.root() + "/layout/src/test/resources/diet/" + side + ".c",
-                            "-o",
-                            side + ".o")
-                    .directory(folder.toFile())
-                    .inheritIO()
-                    .start();
-            assertThat(cc.waitFor()).isZero();
+            Shell.sh(
+                    folder,
+                    "cc -g -O1 -c '" + Shell.root() + "/layout/src/test/resources/diet/" + side + ".c' -o " + side
+                            + ".o");
         }
     }
 
@@ -128,6 +123,18 @@ final class LayoutCommandTest {
             Ran help = layout(command, "--help");
             assertThat(help.status()).isZero();
             assertThat(help.out()).contains("example: slate layout " + command).contains("Exit status");
+        }
+    }
+
+    @Test
+    void aLineOfNoBytesIsRefusedByEveryCommand() throws Exception {
+        Files.writeString(folder.resolve("lock"), "from after.o\n");
+        for (String[] command : new String[][] {{"check", "lock", "after.o"}, {"density", "kvm_vcpu", "after.o"}}) {
+            List<String> words = new ArrayList<>(List.of(command));
+            words.addAll(List.of("--cacheline-size", "0"));
+            Ran ran = layout(words.toArray(String[]::new));
+            assertThat(ran.status()).isEqualTo(3);
+            assertThat(ran.err()).isEqualTo("slate: --cacheline-size: a line of 0 bytes\n");
         }
     }
 

@@ -1,5 +1,6 @@
 package dev.slate.cli.layout;
 
+import dev.slate.cli.Shell;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -21,8 +22,8 @@ record Ran(int status, String out, String err) {
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:TieredStopAtLevel=1",
                 "-cp",
-                root() + "/cli/target/classes:" + root() + "/layout/target/classes:" + library("picocli") + ":"
-                        + library("xz"),
+                Shell.root() + "/cli/target/classes:" + Shell.root() + "/layout/target/classes:" + library("picocli")
+                        + ":" + library("xz"),
                 "dev.slate.cli.layout." + program));
         command.addAll(List.of(arguments));
         Path in = Files.writeString(folder.resolve("in"), input);
@@ -37,10 +38,6 @@ record Ran(int status, String out, String err) {
         int status = process.waitFor();
         return new Ran(
                 status, Files.readString(out, StandardCharsets.UTF_8), Files.readString(err, StandardCharsets.UTF_8));
-    }
-
-    static Path root() {
-        return Path.of(System.getProperty("slate.root", "..")).toAbsolutePath().normalize();
     }
 
     /** A library's jar, wherever the tests' own JVM has it from. */

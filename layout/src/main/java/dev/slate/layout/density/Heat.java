@@ -26,17 +26,21 @@ public final class Heat {
         greatest = most;
     }
 
-    /** Reads a file for the type that a picture shows. */
-    public static Heat read(Path file, Density density) {
+    /**
+     * Reads a file for the type that a picture shows.
+     *
+     * @param name what the user calls it: a nameless type, by a typedef
+     */
+    public static Heat read(Path file, Density density, String name) {
         try {
-            return parse(file.toString(), Files.readAllLines(file), density);
+            return parse(file.toString(), Files.readAllLines(file), density, name);
         } catch (IOException e) {
             throw new LayoutException(file.toString(), Trouble.reading(e));
         }
     }
 
-    static Heat parse(String file, List<String> given, Density density) {
-        List<String> lines = HeatFile.is(given) ? section(file, given, density.aggregate()) : given;
+    private static Heat parse(String file, List<String> given, Density density, String name) {
+        List<String> lines = HeatFile.is(given) ? section(file, given, density.aggregate(), name) : given;
         double[] counts = new double[(int) density.aggregate().size()];
         List<Flat> all = Flat.deep(density.aggregate());
         for (int n = 1; n <= lines.size(); n++) {
@@ -84,10 +88,10 @@ public final class Heat {
     }
 
     /** The places of one of the types that {@code slate heat} counted; the other lines are empty. */
-    private static List<String> section(String file, List<String> lines, Aggregate aggregate) {
+    private static List<String> section(String file, List<String> lines, Aggregate aggregate, String name) {
         HeatFile all = HeatFile.parse(file, lines);
-        String name = String.valueOf(aggregate.qualifiedName());
         int wanted = all.type(name);
+        if (wanted < 0) wanted = all.type(String.valueOf(aggregate.qualifiedName()));
         if (wanted < 0) throw new LayoutException(file, "has no counts for " + name + ", but for " + all.names());
         if (all.types().get(wanted).size() != aggregate.size()) {
             throw new LayoutException(

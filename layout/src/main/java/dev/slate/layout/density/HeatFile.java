@@ -17,6 +17,9 @@ import java.util.Map;
  * @param reasons in their order in the file
  */
 public record HeatFile(List<Counted> types, List<Reason> reasons) {
+    /** Bytes of an access: one of more counts as its parts. */
+    private static final int WIDEST = 8;
+
     /** A type as it was counted. */
     public record Counted(String name, long size, long objects, List<Field> fields) {}
 
@@ -86,7 +89,9 @@ public record HeatFile(List<Counted> types, List<Reason> reasons) {
                         List<Access> accesses = new ArrayList<>();
                         for (int i = 2; i < words.length; i++) {
                             Access access = seen.computeIfAbsent(words[i], HeatFile::access);
-                            if (access.type < 0 || access.type >= types.size()) throw new NumberFormatException();
+                            long bytes = access.last - access.first + 1;
+                            if (bytes < 1 || bytes > WIDEST || access.last >= types.get(access.type).size)
+                                throw new NumberFormatException();
                             accesses.add(access);
                         }
                         reasons.getLast().sets.add(new Touched(number(words[1]), accesses));

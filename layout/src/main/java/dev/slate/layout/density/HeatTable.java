@@ -71,17 +71,27 @@ public final class HeatTable {
         }
     }
 
-    /** One for each reason, in the file's order, after {@link #lost} has been cleared. */
-    public List<Row> rows() {
+    /** The type, as it was counted. */
+    public Counted counted() {
+        return counted;
+    }
+
+    /** One for each reason of at least so many exits, in the file's order. {@link #lost} is of all reasons. */
+    public List<Row> rows(long least) {
         lost.clear();
         List<Row> rows = new ArrayList<>();
-        for (Reason reason : file.reasons()) rows.add(row(reason));
+        for (Reason reason : file.reasons()) {
+            Row row = row(reason); // of rare ones too, for what they lose
+            if (row.exits >= least) rows.add(row);
+        }
         return rows;
     }
 
-    /** Members without a counterpart in the other layout, as far as the last rows touched them. */
-    public Set<String> lost() {
-        return lost;
+    /** Members without a counterpart in one of two layouts, when {@link #rows} have been asked for. */
+    public static Set<String> lost(HeatTable before, HeatTable after) {
+        Set<String> both = new TreeSet<>(before.lost);
+        both.addAll(after.lost);
+        return both;
     }
 
     private Row row(Reason reason) {
@@ -164,7 +174,7 @@ public final class HeatTable {
             if (there == null) continue;
             long within = a.first() - outer.offset();
             long bytes = there.end() - there.offset();
-            if (outer.bytes() == bytes ? within < bytes : outer.equals(field) || within < bytes) {
+            if (outer.equals(field) || within < bytes) {
                 long first = there.offset() + Math.min(within, Math.max(0, bytes - 1));
                 return new Span(first, Math.min(first + a.last() - a.first(), there.end() - 1));
             }
@@ -232,8 +242,8 @@ public final class HeatTable {
 
     /** Rows of at least so many exits that touch the type, side by side: what an exit touches in two layouts. */
     public static String compare(HeatTable before, HeatTable after, long least) {
-        List<Row> old = before.rows();
-        List<Row> now = after.rows();
+        List<Row> old = before.rows(least);
+        List<Row> now = after.rows(least);
         StringBuilder out = new StringBuilder();
         out.append("lines of ")
                 .append(before.counted.name())
@@ -241,7 +251,7 @@ public final class HeatTable {
         for (int i = 0; i < old.size(); i++) {
             Row a = old.get(i);
             Row b = now.get(i);
-            if (a.exits < least || a.lines == 0 && b.lines == 0) continue;
+            if (a.lines == 0 && b.lines == 0) continue;
             out.append(String.format(
                     java.util.Locale.ROOT,
                     "  %-20s %6d exits   %3d %3d %3d -> %3d %3d %3d%n",
@@ -254,8 +264,7 @@ public final class HeatTable {
                     b.linesWritten,
                     b.lines));
         }
-        Set<String> none = new TreeSet<>(before.lost);
-        none.addAll(after.lost);
+        Set<String> none = lost(before, after);
         if (!none.isEmpty()) {
             out.append("  without a counterpart: ")
                     .append(String.join(", ", none))
