@@ -100,20 +100,22 @@ from_debian() { # package, pattern of the file in it
   [ -n "$got" ] || cannot "$package holds no $2"
 }
 
+# The files of this folder that a part is made of, and made of again when they are newer.
+case $part in
+exits-initrd) made_of="exits cpio.sh" ;;
+initrd) made_of="init cpio.sh" ;;
+counter) made_of="counter-init cpio.sh" ;;
+debug-initrd) made_of="debugged-init cpio.sh" ;;
+nested-initrd) made_of="nested-init cpio.sh" ;;
+program) made_of=program.S ;;
+*) made_of= ;;
+esac
 case $part in
 qemu | npm | msb | monitor | killed | debugged) ;; # links: looked up each time
 *)
-  # What is made of files of this folder is made again when they are newer.
   if [ -e "$folder/$part" ]; then
-    case $part in
-    exits-initrd) [ -z "$(find "$here/exits" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
-    initrd) [ -z "$(find "$here/init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
-    program) [ "$here/program.S" -nt "$folder/$part" ] || exit 0 ;;
-    debug-initrd) [ -z "$(find "$here/debugged-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
-    counter) [ -z "$(find "$here/counter-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
-    nested-initrd) [ -z "$(find "$here/nested-init" "$here/cpio.sh" -newer "$folder/$part")" ] && exit 0 ;;
-    *) exit 0 ;;
-    esac
+    # shellcheck disable=SC2086 # one file per word
+    [ -n "$made_of" ] && [ -n "$(cd "$here" && find $made_of -newer "$folder/$part")" ] || exit 0
   fi
   ;;
 esac
@@ -166,10 +168,10 @@ busybox)
   from_debian busybox-static bin/busybox
   done_with "$got"
   ;;
-initrd)
+initrd | counter | debug-initrd)
   another busybox
   mkdir -p "$work"
-  sh "$here/cpio.sh" init="$here/init" bin/busybox="$folder/busybox" >"$work/initrd"
+  sh "$here/cpio.sh" init="$here/${made_of%% *}" bin/busybox="$folder/busybox" >"$work/initrd"
   done_with "$work/initrd"
   ;;
 monitor | killed)
@@ -185,13 +187,6 @@ program)
   { as --32 "$here/program.S" -o "$work/program.o" && ld -m elf_i386 -Ttext 0 --oformat binary "$work/program.o" -o "$work/program"; } \
     2>"$work/log" || cannot "program.S can't be assembled: $(head -n 1 "$work/log")"
   done_with "$work/program"
-  ;;
-counter | debug-initrd)
-  case $part in counter) init=counter-init ;; *) init=debugged-init ;; esac
-  another busybox
-  mkdir -p "$work"
-  sh "$here/cpio.sh" init="$here/$init" bin/busybox="$folder/busybox" >"$work/initrd"
-  done_with "$work/initrd"
   ;;
 kvm-host)
   from_debian linux-image-cloud-amd64 'boot/vmlinuz-*'
