@@ -39,18 +39,19 @@ slate_require_jdk || exit 1
 work=$(mktemp -d "${TMPDIR:-/tmp}/slate-library.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
+# shellcheck disable=SC2086 # no option, or one
+maven() { ./mvnw -B $offline -Dorg.slf4j.simpleLogger.defaultLogLevel=warn "$@"; }
+
 # What is installed goes into a repository of this test's; what is there is read from the user's.
-maven() {
-  # shellcheck disable=SC2086 # no option, or one
-  ./mvnw -B $offline -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dmaven.repo.local="$work/m2" \
-    -Dmaven.repo.local.tail="$HOME/.m2/repository" -Dmaven.repo.local.tail.ignoreAvailability=true "$@"
+apart() {
+  maven -Dmaven.repo.local="$work/m2" -Dmaven.repo.local.tail="$HOME/.m2/repository" -Dmaven.repo.local.tail.ignoreAvailability=true "$@"
 }
 
 # The tree's own jars stay as they are, since its AOT cache fits these alone.
 mkdir "$work/new" "$work/old"
 git ls-files -z --cached --others --exclude-standard | tar -c --null --ignore-failed-read -T - 2>/dev/null | tar -x -C "$work/new"
 cd "$work/new"
-maven -Pquick,library -Dmaven.test.skip=true -pl junit -am install
+apart -Pquick,library -Dmaven.test.skip=true -pl junit -am install
 version=$(sed -n 's/.*<version>\(.*\)<\/version>.*/\1/p' pom.xml | head -n 1)
 for name in cpu kvm junit; do
   for what in '' -sources -javadoc; do
@@ -64,7 +65,7 @@ done
 echo "installed: slate-cpu, slate-kvm and slate-junit $version, with sources and javadoc, which has no warning"
 
 cp -r examples/consumer "$work/consumer"
-maven -f "$work/consumer/pom.xml" package # compiles with all warnings as errors, and tests on both paths
+apart -f "$work/consumer/pom.xml" package # compiles with all warnings as errors, and tests on both paths
 cd "$work/consumer"
 lib=target/lib
 said=$("$JAVA_HOME/bin/java" --enable-native-access=dev.slate.kvm,dev.slate.cpu -p "target/consumer.jar:$lib" -m org.example.consumer/org.example.Sum 100)
@@ -77,12 +78,17 @@ echo "consumer: $said"
 # ------------------------------------------------------- japicmp
 cd "$root"
 tag=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null) || tag=
-if [ -z "$since" ]; then since=${tag:-HEAD~1}; fi
+if [ -z "$since" ]; then
+  since=${tag:-HEAD~1}
+  git rev-parse --verify -q "$since^{commit}" >/dev/null || {
+    echo "skipped, needs a commit to compare the API with: git fetch --unshallow"
+    exit 0
+  }
+fi
 old=$(git rev-parse --verify -q --short "$since^{commit}") || fail "there is no commit $since here"
 git archive "$old" | tar -x -C "$work/old"
 cd "$work/old"
-# shellcheck disable=SC2086 # no option, or one
-./mvnw -B $offline -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Pquick -Dmaven.test.skip=true -pl kvm -am package
+maven -Pquick -Dmaven.test.skip=true -pl kvm -am package
 old_version=$(sed -n 's/.*<version>\(.*\)<\/version>.*/\1/p' pom.xml | head -n 1)
 major=${version%%.*}
 if [ "$major" != 0 ] && [ "$major" = "${old_version%%.*}" ]; then strict=true; fi
