@@ -18,11 +18,21 @@ public record Shell(int status, String out, String err) {
 
     static Shell run(Path folder, Map<String, String> environment, List<String> command)
             throws IOException, InterruptedException {
+        return run(folder, environment, Path.of("/dev/null"), command);
+    }
+
+    /**
+     * Runs it.
+     *
+     * @param input its standard input
+     */
+    public static Shell run(Path folder, Map<String, String> environment, Path input, List<String> command)
+            throws IOException, InterruptedException {
         Path err = java.nio.file.Files.createTempFile("slate-test", ".err");
         try {
             ProcessBuilder builder = new ProcessBuilder(command)
                     .directory(folder.toFile())
-                    .redirectInput(Path.of("/dev/null").toFile())
+                    .redirectInput(input.toFile())
                     .redirectError(err.toFile());
             builder.environment().keySet().removeIf(name -> name.startsWith("SLATE_") || name.equals("LD_PRELOAD"));
             builder.environment().putAll(environment);

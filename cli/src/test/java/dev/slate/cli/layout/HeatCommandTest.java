@@ -52,13 +52,13 @@ final class HeatCommandTest {
         }
     }
 
-    private Ran layout(String... arguments) throws Exception {
-        return Ran.main(folder, "LayoutMain", "", arguments);
+    private Shell layout(String... arguments) throws Exception {
+        return LayoutProgram.run(folder, "LayoutMain", "", arguments);
     }
 
     @Test
     void theTableHasTheMediansOfEachReasonThatHasEnoughExits() throws Exception {
-        Ran ran = layout("heat", "t.heat");
+        Shell ran = layout("heat", "t.heat");
         assertThat(ran.err()).isEmpty();
         assertThat(ran.out())
                 .contains("t, 232 bytes, 4 lines, objects: 3")
@@ -113,7 +113,7 @@ final class HeatCommandTest {
         assertThat(layout("heat", "t.heat", "--type", "u").err()).contains("has no counts for u, but for t");
         assertThat(layout("heat", "before.c").err()).contains("was not written by `slate heat`");
         Files.writeString(folder.resolve("bad"), "type 8 1 t\nexits 1 CPUID\nset 1 7.0.0-3:1/0\n");
-        Ran bad = layout("heat", "bad");
+        Shell bad = layout("heat", "bad");
         assertThat(bad.status()).isEqualTo(3);
         assertThat(bad.err()).contains("bad: line 3: \"set 1 7.0.0-3:1/0\" is no line of slate heat's");
         for (String place : new String[] {"0-9223372036854775806", "4-11", "3-0"}) {

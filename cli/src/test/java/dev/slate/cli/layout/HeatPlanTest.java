@@ -36,17 +36,17 @@ final class HeatPlanTest {
         Shell.sh(folder, "cc -O0 -no-pie -o " + name + " t.c " + String.join(" ", options));
     }
 
-    private Ran plan(String... options) throws IOException, InterruptedException {
-        Ran ran = Ran.main(folder, "HeatPlanMain", String.join("\n", options) + "\n");
+    private Shell plan(String... options) throws IOException, InterruptedException {
+        Shell ran = LayoutProgram.run(folder, "HeatPlanMain", String.join("\n", options) + "\n");
         if (ran.out().isEmpty()) return ran;
         byte[] packed = Base64.getDecoder().decode(ran.out().strip());
         try (GZIPInputStream in = new GZIPInputStream(new ByteArrayInputStream(packed))) {
-            return new Ran(ran.status(), new String(in.readAllBytes(), StandardCharsets.UTF_8), ran.err());
+            return new Shell(ran.status(), new String(in.readAllBytes(), StandardCharsets.UTF_8), ran.err());
         }
     }
 
     private void assertRefused(int status, String message, String... options) throws IOException, InterruptedException {
-        Ran ran = plan(options);
+        Shell ran = plan(options);
         assertThat(ran.status()).as(ran.out() + ran.err()).isEqualTo(status);
         assertThat(ran.out()).isEmpty();
         assertThat(ran.err()).startsWith("slate: ").contains(message).doesNotContain("Exception");
@@ -55,7 +55,7 @@ final class HeatPlanTest {
     @Test
     void theTypesMembersAndTheFunctionsAddressesAreHandedOver() throws Exception {
         Files.writeString(folder.resolve("map"), "ffffffff81000010 T take\nffffffff81000020 t other\n");
-        Ran ran = plan("types=t", "type=struct t", "symbols=map", "at=take:rdi", "at=0x2a:r15", "output=counts");
+        Shell ran = plan("types=t", "type=struct t", "symbols=map", "at=take:rdi", "at=0x2a:r15", "output=counts");
         assertThat(ran.err()).isEmpty();
         assertThat(ran.out())
                 .contains("type=8 t\nfield=0 4 a\n", "field=4 1 in.b\n", "field=5 1 in.c\n")
@@ -119,7 +119,7 @@ final class HeatPlanTest {
     @Test
     void severalTypesHaveTheirPlacesAndObjectsTheirEnds() throws Exception {
         Files.writeString(folder.resolve("map"), "1000 T take\n2000 T kfree\nffff0080 T entry_SYSCALL_64\n");
-        Ran ran = plan(
+        Shell ran = plan(
                 "types=t",
                 "symbols=map",
                 "type=t",

@@ -20,8 +20,8 @@ final class LayoutCommandTest {
     @TempDir
     private Path folder;
 
-    private Ran layout(String... arguments) throws IOException, InterruptedException {
-        return Ran.main(folder, "LayoutMain", "", arguments);
+    private Shell layout(String... arguments) throws IOException, InterruptedException {
+        return LayoutProgram.run(folder, "LayoutMain", "", arguments);
     }
 
     @BeforeEach
@@ -36,12 +36,12 @@ final class LayoutCommandTest {
 
     @Test
     void theDietOfThreadZeroIsShownComparedAndDrawn() throws Exception {
-        Ran show = layout("show", "kvm_vcpu", "before.o");
+        Shell show = layout("show", "kvm_vcpu", "before.o");
         assertThat(show.status()).isZero();
         assertThat(show.out())
                 .startsWith("struct kvm_vcpu {\n")
                 .contains("/* size: 6688, cachelines: 105, members: 33 */");
-        Ran diff = layout("diff", "before.o", "after.o", "kvm_vcpu");
+        Shell diff = layout("diff", "before.o", "after.o", "kvm_vcpu");
         assertThat(diff.status()).isEqualTo(1);
         assertThat(diff.out())
                 .startsWith("struct kvm_vcpu: 6688 -> 6560 bytes (-128)\n")
@@ -49,7 +49,8 @@ final class LayoutCommandTest {
         assertThat(layout("diff", "before.o", "before.o").status()).isZero();
         assertThat(layout("diff", "before.o", "after.o", "--json").out()).contains("\"page_order_crossed\": false");
         Files.writeString(folder.resolve("heat"), "# where exits look\n9 mode\n100 requests\n3 0x48-0x67\n");
-        Ran density = layout("density", "kvm_vcpu", "before.o", "--heat", "heat", "--svg", "v.svg", "--html", "v.html");
+        Shell density =
+                layout("density", "kvm_vcpu", "before.o", "--heat", "heat", "--svg", "v.svg", "--html", "v.html");
         assertThat(density.out())
                 .contains("6669 bytes of members")
                 .contains("99999999|")
@@ -93,7 +94,7 @@ final class LayoutCommandTest {
                         .status())
                 .isZero();
         assertThat(layout("check", "l.lock", "before.o").out()).isEqualTo("l.lock: all holds\n");
-        Ran broken = layout("check", "l.lock", "after.o");
+        Shell broken = layout("check", "l.lock", "after.o");
         assertThat(broken.status()).isEqualTo(1);
         assertThat(broken.out())
                 .contains(
@@ -109,10 +110,10 @@ final class LayoutCommandTest {
     @Test
     void whatCannotBeDoneIsOneLineAndAnExitStatus() throws Exception {
         assertThat(layout("show", "nothing", "before.o"))
-                .isEqualTo(new Ran(1, "", "slate: before.o has no type nothing in its DWARF\n"));
-        assertThat(layout("show", "x", "missing.o")).isEqualTo(new Ran(3, "", "slate: missing.o: no such file\n"));
+                .isEqualTo(new Shell(1, "", "slate: before.o has no type nothing in its DWARF\n"));
+        assertThat(layout("show", "x", "missing.o")).isEqualTo(new Shell(3, "", "slate: missing.o: no such file\n"));
         Files.writeString(folder.resolve("text"), "this is no ELF file, nor anything else that is known here\n");
-        Ran text = layout("show", "x", "text");
+        Shell text = layout("show", "x", "text");
         assertThat(text.status()).isEqualTo(3);
         assertThat(text.err())
                 .isEqualTo(
@@ -120,7 +121,7 @@ final class LayoutCommandTest {
         assertThat(layout("show", "--nonsense").status()).isEqualTo(2);
         assertThat(layout().status()).isEqualTo(2);
         for (String command : new String[] {"show", "diff", "density", "pack", "size", "bloat", "check"}) {
-            Ran help = layout(command, "--help");
+            Shell help = layout(command, "--help");
             assertThat(help.status()).isZero();
             assertThat(help.out()).contains("example: slate layout " + command).contains("Exit status");
         }
@@ -132,7 +133,7 @@ final class LayoutCommandTest {
         for (String[] command : new String[][] {{"check", "lock", "after.o"}, {"density", "kvm_vcpu", "after.o"}}) {
             List<String> words = new ArrayList<>(List.of(command));
             words.addAll(List.of("--cacheline-size", "0"));
-            Ran ran = layout(words.toArray(String[]::new));
+            Shell ran = layout(words.toArray(String[]::new));
             assertThat(ran.status()).isEqualTo(3);
             assertThat(ran.err()).isEqualTo("slate: --cacheline-size: a line of 0 bytes\n");
         }
