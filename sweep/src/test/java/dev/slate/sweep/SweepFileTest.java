@@ -64,9 +64,8 @@ class SweepFileTest {
         List<Job> jobs = jobs("""
                 knobs: {tdp: [on, off]}
                 jobs:
-                  - selftests: 'rmap_stat_test'
                   - selftests: 'set_sregs_test'
-                """.replace("  - selftests: 'rmap_stat_test'\n", ""));
+                """);
         assertThat(jobs).extracting(Job::row).contains("set_sregs_test tdp=on", "set_sregs_test tdp=off");
         for (Job job : jobs) {
             for (String word : job.title().split(" ")) {
@@ -75,6 +74,13 @@ class SweepFileTest {
                 }
             }
         }
+    }
+
+    @Test
+    void theExampleOfABoardIsOfRowsThatAreThere() throws IOException {
+        List<Job> jobs =
+                SweepFile.read(HOME.resolve("examples/board.yaml"), HOME, false).jobs();
+        assertThat(jobs).hasSize(25 * 4);
     }
 
     @Test
