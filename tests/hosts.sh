@@ -47,6 +47,14 @@ need_root
 
 has() { case ,$host, in *,"$1",*) return 0 ;; *) return 1 ;; esac }
 
+# apt-get with its lists and files in folder $1: they are fetched while there is a network, and the machine's stay as they are.
+debian() {
+  apt=$1
+  shift
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends -o Dir::State::lists="$apt/lists" \
+    -o Dir::Cache::archives="$apt/files" -o APT::Sandbox::User=root "$@"
+}
+
 # ------------------------------------------------------- in the mount namespace of one HOST
 if [ "${1-}" = --inside ]; then
   host=$2
@@ -56,7 +64,7 @@ if [ "${1-}" = --inside ]; then
     layer "/$folder" "/$folder" "$work/layer/$folder"
   done
   if has multilib; then
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc-multilib >"$work/apt.log" 2>&1
+    debian "$work/../apt" install gcc-multilib >"$work/apt.log" 2>&1 || fail "gcc-multilib cannot be installed: $(tail -n 3 "$work/apt.log")"
     echo 'int main(void) { return 0; }' | cc -m32 -xc -o "$work/32" -
   fi
   if has no-multilib; then rm -rf /usr/include/i386-linux-gnu /usr/include/gnu /usr/lib32 /usr/lib/gcc/*/*/32; fi
@@ -126,6 +134,15 @@ for host in "$@"; do
     # What is fetched once is there: copied, since the user cannot read ours.
     mkdir -p "$work/clone/build"
     cp -r "${HOME:?}/.m2" "$work/clone/build/m2"
+  fi
+  if has multilib; then
+    mkdir -p "$work/apt/lists/partial" "$work/apt/files/partial"
+    { debian "$work/apt" update && debian "$work/apt" --download-only install gcc-multilib; } >"$work/log" 2>&1 || {
+      echo "$host: gcc-multilib cannot be fetched: $(tail -n 3 "$work/log")"
+      failed=1
+      umount "$work/up" 2>/dev/null || true
+      continue
+    }
   fi
   unshare=--mount
   if has offline; then unshare="--mount --net"; fi
