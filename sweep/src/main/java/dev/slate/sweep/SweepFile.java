@@ -10,6 +10,8 @@ import dev.slate.sweep.Yaml.Value;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -166,10 +168,14 @@ final class SweepFile {
         Base base = base(values, true);
         Suite whole = Suite.read(suite.suite());
         Set<Row> chosen = boards.computeIfAbsent(suite, s -> new LinkedHashSet<>());
+        Set<List<Object>> met = new HashSet<>();
         for (Value glob : what.list()) {
             List<Row> rows;
             try {
-                rows = whole.filter(glob.text()).rows();
+                // The plain row comes first: it gives its name to what is one job.
+                rows = whole.filter(glob.text()).rows().stream()
+                        .sorted(Comparator.comparingInt(row -> row.knobs().size()))
+                        .toList();
             } catch (PatternSyntaxException e) {
                 throw glob.wrong(glob.text() + " is no pattern: " + e.getDescription());
             }
@@ -184,6 +190,9 @@ final class SweepFile {
                     if (contradicts(row, set)) {
                         continue; // the row's own knob would win, and the result would bear the other's name
                     }
+                    if (!met.add(whatRuns(row, set))) {
+                        continue; // a row that has turned a knob itself is the plain one's job under that combination
+                    }
                     List<String> command = new ArrayList<>(List.of(
                             "{slate}", "conformance", suite.name(), "--row", row.name(), "--logs", "{work}/logs"));
                     settings(set, command);
@@ -197,6 +206,12 @@ final class SweepFile {
                 }
             }
         }
+    }
+
+    private static List<Object> whatRuns(Row row, Map<String, String> set) {
+        Set<String> knobs = new HashSet<>(row.knobs());
+        set.forEach((name, value) -> knobs.add(name + "=" + value));
+        return List.of(knobs, row.program(), row.arguments(), row.times());
     }
 
     private static boolean contradicts(Row row, Map<String, String> set) {
