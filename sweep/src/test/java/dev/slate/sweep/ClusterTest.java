@@ -250,12 +250,14 @@ class ClusterTest {
         assumeTrue(
                 Files.exists(SweepFileTest.HOME.resolve("cpu/target/slate-cpu.jar")),
                 "module cpu has no jar (./slate build)");
-        String yaml = "jobs:\n  - silicon: 1..4\n    cases: 4096\n";
+        int seeds = Integer.getInteger("slate.sweep.seeds", 4);
+        String yaml = "jobs:\n  - silicon: 1.." + seeds + "\n    cases: "
+                + Integer.getInteger("slate.sweep.cases", 4096) + "\n";
         cluster();
         assertThat(sweep(master, "many", yaml)).isZero();
         assertThat(sweep("local[1]", "one", yaml)).isZero();
-        assertThat(digests("many")).hasSize(4).isEqualTo(digests("one"));
-        assertThat(digests("one").values().stream().distinct()).hasSize(4);
+        assertThat(digests("many")).hasSize(seeds).isEqualTo(digests("one"));
+        assertThat(digests("one").values().stream().distinct()).hasSize(seeds);
     }
 
     private Map<String, String> digests(String output) throws IOException {
