@@ -72,5 +72,8 @@ public class RequestAndAcknowledge {
 
         @Override
         public void taskPriorityAccessed(boolean write) {}
+
+        @Override
+        public void switchedOn() {}
     }
 }
