@@ -11,6 +11,8 @@
 #   exits-initrd  a first root file system with these modules and ./exits, a hypervisor's load for `slate heat`; needs cc and a static libc
 #   initrd        a first root file system for Linux, of busybox and ./init; counter: of ./counter-init; debug-initrd: of
 #                 ./debugged-init
+#   device-kernel a folder: Debian's standard kernel as vmlinuz, its modules for QEMU's devices, and in which order they are loaded
+#   devices-initrd a first root file system with these modules, of ./devices-init; devices: the command that runs the machine, ./devices
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb
@@ -100,18 +102,32 @@ from_debian() { # package, pattern of the file in it
   [ -n "$got" ] || cannot "$package holds no $2"
 }
 
+# Moves a module of the unpacked kernel to $work/device-kernel, behind those that it says it depends on, and adds them to the order.
+with_module() ( # name
+  name=$1
+  [ ! -e "$work/device-kernel/$name.ko" ] || exit 0
+  module=$(find "$work/files/lib/modules" -name "$name.ko")
+  [ -n "$module" ] || cannot "$package holds no module $name"
+  for needed in $(tr '\0' '\n' <"$module" | sed -n 's/^depends=//p' | tr , ' '); do
+    with_module "$needed" || exit 1
+  done
+  mv "$module" "$work/device-kernel/"
+  echo "$name" >>"$work/device-kernel/order"
+)
+
 # The files of this folder that a part is made of, and made of again when they are newer.
 case $part in
 exits-initrd) made_of="exits cpio.sh" ;;
 initrd) made_of="init cpio.sh" ;;
 counter) made_of="counter-init cpio.sh" ;;
 debug-initrd) made_of="debugged-init cpio.sh" ;;
+devices-initrd) made_of="devices-init cpio.sh" ;;
 nested-initrd) made_of="nested-init cpio.sh" ;;
 program) made_of=program.S ;;
 *) made_of= ;;
 esac
 case $part in
-qemu | npm | msb | monitor | killed | debugged) ;; # links: looked up each time
+qemu | npm | msb | monitor | killed | devices | debugged) ;; # links: looked up each time
 *)
   if [ -e "$folder/$part" ]; then
     # shellcheck disable=SC2086 # one file per word
@@ -174,7 +190,7 @@ initrd | counter | debug-initrd)
   sh "$here/cpio.sh" init="$here/${made_of%% *}" bin/busybox="$folder/busybox" >"$work/initrd"
   done_with "$work/initrd"
   ;;
-monitor | killed)
+monitor | killed | devices)
   ln -sf "$here/$part" "$folder/$part"
   ;;
 debugged)
@@ -198,6 +214,26 @@ kvm-host)
     mv "$module" "$work/kvm-host/"
   done
   done_with "$work/kvm-host"
+  ;;
+device-kernel)
+  from_debian linux-image-amd64 'boot/vmlinuz-*'
+  mkdir "$work/device-kernel"
+  mv "$got" "$work/device-kernel/vmlinuz"
+  for name in virtio_pci 9p 9pnet_virtio virtio_net e1000 virtio_blk ahci sd_mod virtio-rng virtio_console virtio_balloon; do
+    with_module "$name" || exit 1
+  done
+  done_with "$work/device-kernel"
+  ;;
+devices-initrd)
+  another busybox
+  another device-kernel
+  set -- init="$here/devices-init" bin/busybox="$folder/busybox" lib/order="$folder/device-kernel/order"
+  while read -r name; do
+    set -- "$@" lib/$name.ko="$folder/device-kernel/$name.ko"
+  done <"$folder/device-kernel/order"
+  mkdir -p "$work"
+  sh "$here/cpio.sh" "$@" >"$work/devices-initrd"
+  done_with "$work/devices-initrd"
   ;;
 exits-initrd)
   have cc || cannot "cc is missing: apt-get install gcc libc6-dev"
