@@ -695,7 +695,7 @@ public final class Cpu {
             return null;
         }
         Block b = code.hit(rip);
-        return b != null && translator != null && !intercepts.active() && translator.wants(b) ? null : b;
+        return b != null && translator != null && translator.wants(b) ? null : b;
     }
 
     /** Lets a translator run hot blocks from now on, or none. Between runs. */

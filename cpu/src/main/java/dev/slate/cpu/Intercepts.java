@@ -7,6 +7,7 @@ package dev.slate.cpu;
  */
 public final class Intercepts {
     private boolean on;
+    private boolean plain;
     private final int[] words = new int[SvmExit.WORDS];
 
     Intercepts() {}
@@ -15,16 +16,23 @@ public final class Intercepts {
     public void begin(int[] vectors) {
         System.arraycopy(vectors, 0, words, 0, words.length);
         on = true;
+        plain = wants(SvmExit.PUSHF) || wants(SvmExit.POPF) || wants(SvmExit.PAUSE);
     }
 
     /** It runs no more. */
     public void end() {
         on = false;
+        plain = false;
     }
 
     /** Whether a guest's guest runs. */
     public boolean active() {
         return on;
+    }
+
+    /** Whether one of the instructions is wanted that are most often none of a hypervisor's business: PUSHF, POPF and PAUSE. */
+    public boolean wantsPlainInstructions() {
+        return plain;
     }
 
     /** Whether an exit code below {@link SvmExit#INTERCEPTS} is wanted. */

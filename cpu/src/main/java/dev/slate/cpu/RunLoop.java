@@ -85,8 +85,7 @@ final class RunLoop {
         try {
             block = code.find(s.rip);
             Translator t = translator;
-            // Machine code knows no intercepts.
-            if (t != null && limit == Integer.MAX_VALUE && !cpu.intercepts.active()) {
+            if (t != null && limit == Integer.MAX_VALUE) {
                 if (t.enters(block)) {
                     // Asked anew: the first one may have put another in its place.
                     return java.util.Objects.requireNonNull(translator).run(block);

@@ -16,13 +16,13 @@ final class NestedGarbageTest {
         long seed = Long.getLong("slate.seed", System.nanoTime());
         System.out.println("NestedGarbageTest seed " + seed);
         SplittableRandom random = new SplittableRandom(seed);
-        for (String paging : new String[] {"tdp=on", "tdp=off"}) {
-            VmrunModel.Host host = paging.equals("tdp=on") ? VmrunModel.Host.LONG : VmrunModel.Host.PLAIN;
-            try (NestedGuest n = new NestedGuest(paging);
+        for (String knobs : new String[] {"tdp=on", "tdp=off", "cpu.translator=eager"}) {
+            VmrunModel.Host host = knobs.equals("tdp=off") ? VmrunModel.Host.PLAIN : VmrunModel.Host.LONG;
+            try (NestedGuest n = new NestedGuest(knobs);
                     Signals _ = new Signals(n.g.vcpu)) {
                 int refused = 0;
                 for (int i = 0; i < GUESTS; i++) {
-                    refused += one(n, random, host, "guest " + i + ", " + paging + ", seed " + seed) ? 1 : 0;
+                    refused += one(n, random, host, "guest " + i + ", " + knobs + ", seed " + seed) ? 1 : 0;
                 }
                 assertThat(refused).isBetween(GUESTS / 10, GUESTS * 9 / 10);
             }

@@ -223,8 +223,8 @@ final class NestedSvmTest {
     @ParameterizedTest
     @MethodSource("rows")
     void anInterceptLeadsToTheHypervisorWithWhatBelongsToIt(Row row) {
-        for (String paging : List.of("tdp=on", "tdp=off")) {
-            try (NestedGuest n = new NestedGuest(paging)) {
+        for (String knobs : List.of("tdp=on", "tdp=off", "cpu.translator=eager")) {
+            try (NestedGuest n = new NestedGuest(knobs)) {
                 row.more.accept(n);
                 n.intercept(row.exit);
                 n.code(row.hex + "0f01d9");
@@ -250,7 +250,7 @@ final class NestedSvmTest {
         if (row.exit == 0x80) {
             return;
         }
-        try (NestedGuest n = new NestedGuest("")) {
+        try (NestedGuest n = new NestedGuest("cpu.translator=eager")) {
             row.more.accept(n);
             for (int code = 0; code < 0xc0; code++) {
                 if (code != row.exit) {
@@ -282,6 +282,33 @@ final class NestedSvmTest {
             wanted.add(code);
         }
         assertThat(seen).isEqualTo(wanted);
+    }
+
+    /** With nested tables and without: the loop runs as machine code, and leaves at the same PAUSE whatever it has been translated for. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void theGuestsGuestIsTranslatedAndLeavesAtWhatIsIntercepted(boolean nested) {
+        try (NestedGuest n = new NestedGuest("cpu.translator=on")) {
+            for (int round = 0; round < 4; round++) {
+                boolean wanted = round % 2 != 0;
+                n.start();
+                if (nested) {
+                    n.nestedPaging();
+                }
+                if (wanted) {
+                    n.intercept(0x77);
+                }
+                // mov ecx, 10000; loop: dec ecx; je done; pause; pushfq; pop rax; jmp loop; done: vmmcall
+                n.code("b910270000 ffc9 7406 f390 9c 58 ebf6 0f01d9");
+                runToL1(n);
+                assertThat(n.exitCode()).isEqualTo(wanted ? 0x77 : 0x81);
+                assertThat(n.g.regs().rcx).isEqualTo(wanted ? 9_999 : 0);
+            }
+            // Of the hypervisor's no instruction comes often.
+            assertThat(Long.parseLong(
+                            n.g.vm.debugFiles().read("translator_regions").strip()))
+                    .isPositive();
+        }
     }
 
     @Test

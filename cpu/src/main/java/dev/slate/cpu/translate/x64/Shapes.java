@@ -23,6 +23,9 @@ final class Shapes {
     /** Of a page's mode: the code runs at CPL 0. */
     static final int RING0 = 16;
 
+    /** Of a page's mode: a guest's hypervisor intercepts PUSHF, POPF or PAUSE, of all instructions that become host code. */
+    static final int INTERCEPTED = 32;
+
     private static final String[] NONE = {};
 
     private static final BitSet INTEGER = set(
@@ -222,6 +225,9 @@ final class Shapes {
         int size = Insn.size(w0);
         boolean memory = Insn.isMemory(w0);
         switch (op) {
+            case Op.PAUSE -> {
+                return (mode & INTERCEPTED) == 0;
+            }
             case Op.NOP, Op.PREFETCH -> {
                 return true;
             }
@@ -239,7 +245,7 @@ final class Shapes {
                 return (mode & RING0) != 0;
             }
             case Op.PUSHF, Op.POPF -> {
-                return size == 3 && (mode & RING0) != 0;
+                return size == 3 && (mode & (RING0 | INTERCEPTED)) == RING0;
             }
             case Op.PUSH, Op.POP, Op.LEAVE, Op.CALL_REL, Op.CALL_RM, Op.JMP_REL, Op.JMP_RM, Op.RET, Op.RET_IMM -> {
                 return size == 3 && !(op == Op.POP && memory);

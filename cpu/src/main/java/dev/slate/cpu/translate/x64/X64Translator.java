@@ -21,9 +21,9 @@ public final class X64Translator implements Translator {
     private static final int LONGEST = 64 << 10;
 
     /** Number of modes ({@link #mode}), a power of two. */
-    static final int MODES = 32;
+    static final int MODES = 64;
 
-    private static final int MODE_BITS = 5;
+    private static final int MODE_BITS = 6;
 
     /** How often in turn an instruction is tried again. */
     private static final int MISSES = 3;
@@ -141,6 +141,9 @@ public final class X64Translator implements Translator {
         int mode = cpu.tlbMode & 3;
         if (s.cpl == 0) {
             mode |= Shapes.RING0;
+        }
+        if (cpu.intercepts.wantsPlainInstructions()) {
+            mode |= Shapes.INTERCEPTED;
         }
         if ((s.cr0 & (CpuState.CR0_EM | CpuState.CR0_TS)) == 0
                 && (s.cr4 & CpuState.CR4_OSFXSR) != 0

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.PhysicalMemory;
+import dev.slate.cpu.SvmExit;
 import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.mem.HostMemory;
 import java.util.SplittableRandom;
@@ -174,6 +175,7 @@ final class TranslatedProgramTest {
                 int32(data(r));
                 bytes(0x41, 0x5b);
             }
+            case 18 -> bytes(0xf3, 0x90); // pause
             default -> bytes(rex, 0x89, 0xc0 | (a & 7) << 3 | b & 7);
         }
     }
@@ -329,6 +331,51 @@ final class TranslatedProgramTest {
         translated.cpu.translator(null);
         one.close();
         assertThat(budget.held()).isZero();
+    }
+
+    /** A guest's hypervisor intercepts some of what becomes code: both leave before the same instruction, and go on with it. */
+    @Test
+    void what_a_guests_hypervisor_intercepts_leaves_before_the_same_instruction() {
+        long seed = Long.getLong("translated.seed", 815);
+        long programs = Long.getLong("translated.programs", 150);
+        int[] codes = {SvmExit.PUSHF, SvmExit.POPF, SvmExit.PAUSE};
+        int[] left = new int[SvmExit.INTERCEPTS];
+        translate();
+        for (long n = 0; n < programs; n++) {
+            String name = loadBoth(seed + n);
+            int[] vectors = new int[SvmExit.WORDS];
+            for (int k = 0; k < codes.length; k++) {
+                vectors[codes[k] >>> 5] |= (int) (n >>> k & 1) << codes[k];
+            }
+            int exit;
+            do {
+                interpreted.cpu.intercepts.begin(vectors);
+                translated.cpu.intercepts.begin(vectors);
+                exit = interpreted.cpu.run();
+                assertThat(translated.cpu.run()).as(name).isEqualTo(exit).isIn(CpuExit.HLT, CpuExit.INTERCEPT);
+                same(name);
+                if (exit == CpuExit.INTERCEPT) {
+                    int code = interpreted.cpu.exit.code;
+                    assertThat(translated.cpu.exit.code).as(name).isEqualTo(code);
+                    assertThat(translated.cpu.exit.nextRip).as(name).isEqualTo(interpreted.cpu.exit.nextRip);
+                    left[code]++;
+                    goOn(interpreted);
+                    goOn(translated);
+                }
+            } while (exit == CpuExit.INTERCEPT);
+            interpreted.cpu.intercepts.end();
+            translated.cpu.intercepts.end();
+        }
+        for (int code : codes) {
+            assertThat(left[code]).as("exits of code %d", code).isPositive();
+        }
+        assertThat(translated.cpu.translation.entries).isGreaterThan(programs);
+    }
+
+    /** Executes what was intercepted. */
+    private static void goOn(PhysicalMemory m) {
+        m.cpu.intercepts.end();
+        assertThat(m.cpu.runOne()).isEqualTo(CpuExit.NONE);
     }
 
     /** An interrupt waits all the time: whenever a kernel lets it in both leave, before the same instruction, and go on without it. */
