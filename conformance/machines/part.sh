@@ -8,6 +8,8 @@
 #   busybox       Debian's static busybox
 #   kvm-host      a folder: the cloud kernel as vmlinuz, and its modules of KVM for AMD's processors
 #   nested-initrd a first root file system with these modules and a few of KVM's selftests, which must be built; of ./nested-init
+#   boot-linux    the small VMM of examples/boot-linux.c; needs cc and a static libc
+#   nested-linux-initrd  a first root file system with these modules, this VMM, and the kernel and first root file system that it boots
 #   exits-initrd  a first root file system with these modules and ./exits, a hypervisor's load for `slate heat`; needs cc and a static libc
 #   initrd        a first root file system for Linux, of busybox and ./init; counter: of ./counter-init; debug-initrd: of
 #                 ./debugged-init
@@ -123,6 +125,8 @@ counter) made_of="counter-init cpio.sh" ;;
 debug-initrd) made_of="debugged-init cpio.sh" ;;
 devices-initrd) made_of="devices-init cpio.sh" ;;
 nested-initrd) made_of="nested-init cpio.sh" ;;
+nested-linux-initrd) made_of="nested-init init cpio.sh ../../examples/boot-linux.c" ;;
+boot-linux) made_of=../../examples/boot-linux.c ;;
 program) made_of=program.S ;;
 *) made_of= ;;
 esac
@@ -247,6 +251,24 @@ exits-initrd)
   done
   sh "$here/cpio.sh" "$@" >"$work/exits-initrd"
   done_with "$work/exits-initrd"
+  ;;
+boot-linux)
+  have cc || cannot "cc is missing: apt-get install gcc libc6-dev"
+  mkdir -p "$work"
+  cc -O2 -Wall -Wextra -static -o "$work/boot-linux" "$here/../../examples/boot-linux.c" >&2 ||
+    cannot "cc could not build examples/boot-linux.c"
+  done_with "$work/boot-linux"
+  ;;
+nested-linux-initrd)
+  for name in busybox kvm-host boot-linux initrd; do another $name; done
+  mkdir -p "$work"
+  set -- init="$here/nested-init" bin/busybox="$folder/busybox" bin/boot-linux="$folder/boot-linux" \
+    guest/kernel="$folder/kvm-host/vmlinuz" guest/initrd="$folder/initrd"
+  for name in irqbypass kvm kvm-amd; do
+    set -- "$@" lib/$name.ko="$folder/kvm-host/$name.ko"
+  done
+  sh "$here/cpio.sh" "$@" >"$work/nested-linux-initrd"
+  done_with "$work/nested-linux-initrd"
   ;;
 nested-initrd)
   selftests=$folder/../../selftests
