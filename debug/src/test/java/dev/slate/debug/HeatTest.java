@@ -120,6 +120,20 @@ class HeatTest {
                 .isEqualTo("1 0-3  # 1 0, 0 0, a");
     }
 
+    /** KVM's clock lies in the object: the hypervisor writes it, the program reads its multiplier, and that it is there, its time stamp. */
+    @Test
+    void whatTheHypervisorWritesIsNotTheGuests() throws IOException {
+        String code = "b9014d564b b801010400 31d2 0f30" // wrmsr of MSR_KVM_SYSTEM_TIME_NEW
+                + "0fa2" // cpuid, an exit
+                + "8b4718 85c0 7403 8b4708 f4";
+        assertThat(lines("type=32 t\nat=0 rdi 0 10000 - main", "", code, TestGuest.DATA + 0x100, g -> {}))
+                .isEqualTo("""
+                    type 32 1 t
+                    1 8-11  # 1 0, 0 0,
+                    1 24-27  # 1 0, 0 0,\
+                    """);
+    }
+
     @Test
     void anObjectIsCountedFromWhereItIsLearntAndNothingElse() throws IOException {
         assertThat(run(8, "", "8b07f4", 0)).isEmpty();

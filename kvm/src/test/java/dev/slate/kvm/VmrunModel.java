@@ -2,6 +2,7 @@ package dev.slate.kvm;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.SplittableRandom;
 
 /**
  * A small model of VMRUN's checks, read off the manual's lists (APM 2 15.5.1, 15.20 and 15.25) over the bytes of a VMCB, for a processor without
@@ -18,6 +19,26 @@ public final class VmrunModel {
         UNPAGED,
         LEGACY,
         LONG
+    }
+
+    private static final int[] LONGS = {0x40, 0x48, 0x90, 0xa8, 0xb0, 0x668, 0x4d0, 0x548, 0x550, 0x558, 0x560, 0x568};
+    private static final int[] INTS = {0x10, 0x58, 0x5c, 0x410};
+
+    /** Flips bits in a few of the fields that are looked at, or makes one another; now and then an event is injected. */
+    public static void garble(byte[] vmcb, SplittableRandom random) {
+        ByteBuffer b = ByteBuffer.wrap(vmcb).order(ByteOrder.LITTLE_ENDIAN);
+        for (int n = random.nextInt(4); n >= 0; n--) {
+            if (random.nextBoolean()) {
+                int at = LONGS[random.nextInt(LONGS.length)];
+                b.putLong(at, random.nextInt(4) == 0 ? random.nextLong() : b.getLong(at) ^ 1L << random.nextInt(64));
+            } else {
+                int at = INTS[random.nextInt(INTS.length)];
+                b.putInt(at, b.getInt(at) ^ 1 << random.nextInt(32));
+            }
+        }
+        if (random.nextInt(4) == 0) {
+            b.putInt(0xa8, 1 << 31 | random.nextInt(0x1000));
+        }
     }
 
     /** The rule that a VMCB breaks, or an empty string; what PAE paging's directory pointers say is not looked at. */

@@ -16,7 +16,7 @@ final class EntryChecksTest {
     private static final long CR4 = 0x3706ff | 0x700;
 
     /** What a legal VMCB has: 64-bit mode. */
-    static void legal(byte[] vmcb) {
+    private static void legal(byte[] vmcb) {
         java.util.Arrays.fill(vmcb, (byte) 0);
         LittleEndian.putInt(vmcb, 0x10, 1);
         LittleEndian.putInt(vmcb, 0x58, 1);
@@ -31,26 +31,6 @@ final class EntryChecksTest {
     }
 
     private static final VmrunModel.Host[] HOSTS = VmrunModel.Host.values();
-    private static final int[] LONGS = {0x40, 0x48, 0x90, 0xa8, 0xb0, 0x668, 0x4d0, 0x548, 0x550, 0x558, 0x560, 0x568};
-    private static final int[] INTS = {0x10, 0x58, 0x5c, 0x410};
-
-    /** Bits flipped in a few of the fields that are looked at. */
-    static void mutate(byte[] vmcb, SplittableRandom random) {
-        for (int n = random.nextInt(4); n >= 0; n--) {
-            if (random.nextBoolean()) {
-                int at = LONGS[random.nextInt(LONGS.length)];
-                long v = LittleEndian.getLong(vmcb, at);
-                LittleEndian.putLong(
-                        vmcb, at, random.nextInt(4) == 0 ? random.nextLong() : v ^ 1L << random.nextInt(64));
-            } else {
-                int at = INTS[random.nextInt(INTS.length)];
-                LittleEndian.putInt(vmcb, at, LittleEndian.getInt(vmcb, at) ^ 1 << random.nextInt(32));
-            }
-        }
-        if (random.nextInt(4) == 0) {
-            LittleEndian.putInt(vmcb, 0xa8, 1 << 31 | random.nextInt(0x1000));
-        }
-    }
 
     @Test
     void theChecksRefuseWhatAModelOfTheManualRefuses() {
@@ -68,7 +48,7 @@ final class EntryChecksTest {
                 v.put64(Vmcb.NESTED_CR3, 0x2000);
                 v.put64(Vmcb.G_PAT, 0x0007_0406_0007_0406L);
             }
-            mutate(v.bytes, random);
+            VmrunModel.garble(v.bytes, random);
             v.load(s);
             s.dr6 = v.get64(Vmcb.DR6);
             s.dr7 = v.get64(Vmcb.DR7);
