@@ -15,13 +15,16 @@
 #                 ./debugged-init
 #   device-kernel a folder: Debian's standard kernel as vmlinuz, its modules for QEMU's devices, and in which order they are loaded
 #   devices-initrd a first root file system with these modules, of ./devices-init; devices: the command that runs the machine, ./devices
+#   disk-kernel   the same of the kernel for virtual machines and its modules for a virtio disk; disk-initrd: of ./disk-init
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb
 #   xen, u-boot, u-boot-64, installer-kernel, installer-initrd: guests from Debian's packages
+#   debian-disk   a disk with Debian, systemd and GRUB for both firmwares, made by ./debian-disk
 #   program       a disk with a program of 16 bits, of ./program.S
 #   monitor       the command that saves, loads and migrates a machine, ./monitor
 #   killed        the command that starts a machine and kills it, ./killed
+#   stressed      the command that compares a guest's time with the host's, ./stressed
 #   debugged      the command that debugs a guest by gdb, which must be installed, ./debugged
 #
 # Needs no root: packages are downloaded and unpacked below FOLDER, with lists of their own where apt's are missing or stale.
@@ -104,17 +107,17 @@ from_debian() { # package, pattern of the file in it
   [ -n "$got" ] || cannot "$package holds no $2"
 }
 
-# Moves a module of the unpacked kernel to $work/device-kernel, behind those that it says it depends on, and adds them to the order.
+# Moves a module of the unpacked kernel to the part's folder, behind those that it says it depends on, and adds them to the order.
 with_module() ( # name
   name=$1
-  [ ! -e "$work/device-kernel/$name.ko" ] || exit 0
+  [ ! -e "$work/$part/$name.ko" ] || exit 0
   module=$(find "$work/files/lib/modules" -name "$name.ko")
   [ -n "$module" ] || cannot "$package holds no module $name"
   for needed in $(tr '\0' '\n' <"$module" | sed -n 's/^depends=//p' | tr , ' '); do
     with_module "$needed" || exit 1
   done
-  mv "$module" "$work/device-kernel/"
-  echo "$name" >>"$work/device-kernel/order"
+  mv "$module" "$work/$part/"
+  echo "$name" >>"$work/$part/order"
 )
 
 # The files of this folder that a part is made of, and made of again when they are newer.
@@ -124,6 +127,8 @@ initrd) made_of="init cpio.sh" ;;
 counter) made_of="counter-init cpio.sh" ;;
 debug-initrd) made_of="debugged-init cpio.sh" ;;
 devices-initrd) made_of="devices-init cpio.sh" ;;
+disk-initrd) made_of="disk-init cpio.sh" ;;
+debian-disk) made_of=debian-disk ;;
 nested-initrd) made_of="nested-init cpio.sh" ;;
 nested-linux-initrd) made_of="nested-init init cpio.sh ../../examples/boot-linux.c" ;;
 boot-linux) made_of=../../examples/boot-linux.c ;;
@@ -131,7 +136,7 @@ program) made_of=program.S ;;
 *) made_of= ;;
 esac
 case $part in
-qemu | npm | msb | monitor | killed | devices | debugged) ;; # links: looked up each time
+qemu | npm | msb | monitor | killed | devices | debugged | stressed) ;; # links: looked up each time
 *)
   if [ -e "$folder/$part" ]; then
     # shellcheck disable=SC2086 # one file per word
@@ -161,6 +166,12 @@ kernel)
 rt-kernel)
   from_debian linux-image-rt-amd64 'boot/vmlinuz-*'
   done_with "$got"
+  ;;
+debian-disk)
+  mkdir -p "$work"
+  say "making a disk with Debian (300 MB to fetch)"
+  reason=$(sh "$here/debian-disk" "$work/disk" "$work") || cannot "$reason"
+  done_with "$work/disk"
   ;;
 xen)
   # QEMU takes a packed one for a kernel of real mode and starts it in silence.
@@ -194,7 +205,7 @@ initrd | counter | debug-initrd)
   sh "$here/cpio.sh" init="$here/${made_of%% *}" bin/busybox="$folder/busybox" >"$work/initrd"
   done_with "$work/initrd"
   ;;
-monitor | killed | devices)
+monitor | killed | devices | stressed)
   ln -sf "$here/$part" "$folder/$part"
   ;;
 debugged)
@@ -219,25 +230,36 @@ kvm-host)
   done
   done_with "$work/kvm-host"
   ;;
-device-kernel)
-  from_debian linux-image-amd64 'boot/vmlinuz-*'
-  mkdir "$work/device-kernel"
-  mv "$got" "$work/device-kernel/vmlinuz"
-  for name in virtio_pci 9p 9pnet_virtio virtio_net e1000 virtio_blk ahci sd_mod virtio-rng virtio_console virtio_balloon; do
+device-kernel | disk-kernel)
+  case $part in
+  device-kernel)
+    package=linux-image-amd64
+    set -- virtio_pci 9p 9pnet_virtio virtio_net e1000 virtio_blk ahci sd_mod virtio-rng virtio_console virtio_balloon
+    ;;
+  *)
+    package=linux-image-cloud-amd64
+    set -- virtio_pci virtio_blk
+    ;;
+  esac
+  from_debian "$package" 'boot/vmlinuz-*'
+  mkdir "$work/$part"
+  mv "$got" "$work/$part/vmlinuz"
+  for name in "$@"; do
     with_module "$name" || exit 1
   done
-  done_with "$work/device-kernel"
+  done_with "$work/$part"
   ;;
-devices-initrd)
+devices-initrd | disk-initrd)
+  case $part in devices-initrd) kernel=device-kernel ;; *) kernel=disk-kernel ;; esac
   another busybox
-  another device-kernel
-  set -- init="$here/devices-init" bin/busybox="$folder/busybox" lib/order="$folder/device-kernel/order"
+  another $kernel
+  set -- init="$here/${made_of%% *}" bin/busybox="$folder/busybox" lib/order="$folder/$kernel/order"
   while read -r name; do
-    set -- "$@" lib/$name.ko="$folder/device-kernel/$name.ko"
-  done <"$folder/device-kernel/order"
+    set -- "$@" lib/$name.ko="$folder/$kernel/$name.ko"
+  done <"$folder/$kernel/order"
   mkdir -p "$work"
-  sh "$here/cpio.sh" "$@" >"$work/devices-initrd"
-  done_with "$work/devices-initrd"
+  sh "$here/cpio.sh" "$@" >"$work/initrd"
+  done_with "$work/initrd"
   ;;
 exits-initrd)
   have cc || cannot "cc is missing: apt-get install gcc libc6-dev"
