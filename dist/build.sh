@@ -67,18 +67,31 @@ TEXT
 find "$home" -exec touch -h -d "@$epoch" {} +
 
 say "[4/5] the AOT caches"
-# The interpreter alone loads the same classes in every run. What a run resolved comes behind the classes, and only of Slate's: in the
-# JDK's, a thread that cleans up after the collector resolves more or less of it. The archived heap holds the number of processors, so it is
-# given.
+# The interpreter alone loads the same classes in nearly every run; what a busy machine adds (a guest that stayed so long that it was
+# called out) is in one run and not in another, so that what two have in common is taken. What a run resolved comes behind the classes, and not
+# of the JDK's, in which a thread that cleans up after the collector resolves more or less. Statistics of other machines are not looked
+# at. The archived heap holds the number of processors, so it is given.
 training() { # cache, class path, options and main class...
   cache=$1
   path=$2
   shift 2
-  rm -f "$stage/classes"
-  quietly "the training run" "$home/runtime/bin/java" -XX:ActiveProcessorCount=2 -Xint -XX:DumpLoadedClassList="$stage/classes" -cp "$path" "$@"
+  for run in 1 2; do
+    quietly "the training run" env SLATE_STATS_FOLDER="$stage/statistics" "$home/runtime/bin/java" -XX:ActiveProcessorCount=2 -Xint \
+      -XX:DumpLoadedClassList="$stage/classes" -cp "$path" "$@"
+    {
+      sed -n -e '/^[#@]/d' -e 's/ id: [0-9]*$//p; t' -e p "$stage/classes"
+      grep '^@' "$stage/classes" | grep -v -e '^@cp j' -e '^@cp sun/' -e '^@cp com/sun/' |
+        awk '$1 != "@cp" { print; next } { for (i = 3; i <= NF; i++) print $1, $2, $i }'
+    } | LC_ALL=C sort -u >"$stage/classes.$run"
+    rm "$stage/classes"
+  done
+  LC_ALL=C comm -12 "$stage/classes.1" "$stage/classes.2" >"$stage/classes"
   {
-    sed -n -e '/^[#@]/d' -e 's/ id: [0-9]*$//p; t' -e p "$stage/classes" | sort -u
-    grep '^@' "$stage/classes" | grep -v '^@cp j' | sort -u
+    grep -v '^@' "$stage/classes"
+    grep '^@' "$stage/classes" | grep -v '^@cp '
+    # A line for each class again.
+    grep '^@cp ' "$stage/classes" | LC_ALL=C sort -k 2,2 -k 3n |
+      awk '$2 != last { printf "%s@cp %s", last ? "\n" : "", $2; last = $2 } { printf " %s", $3 } END { if (last) print "" }'
   } >"$stage/classes.sorted"
   while [ $# -gt 0 ]; do case $1 in -*) options="$options $1" && shift ;; *) break ;; esac done
   # shellcheck disable=SC2086 # one option per word
