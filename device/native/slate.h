@@ -347,6 +347,13 @@ extern struct watched {
     _Atomic uint64_t granules[(1ul << 47 >> GRANULE_SHIFT) / 64]; /* a bit for each that one reaches into; most of this is never touched */
 } slate_watched;
 
+/* ---- bindings.c: what libjvm calls for libc's ---- */
+void *bindings_open(const char *libjvm); /* dlopen, by libc's own */
+bool bindings_make(const char *folder, const char *libjvm); /* once it is open */
+int bindings_print(FILE *file, const char *format, va_list list);
+void bindings_hear(bool begins); /* the JVM starts: what it says meanwhile is kept */
+void bindings_say_why(void);     /* it gave up: what it said last */
+
 /* ---- jvm.c ---- */
 struct counters {
     _Atomic uint64_t ioctls, exits, runs, vms, vcpus;
@@ -356,6 +363,8 @@ extern struct counters *slate_counters; /* null: not wanted */
 bool jvm_running(void);
 bool jvm_start(void);  /* before something that would make it impossible */
 void keeper_wake(void);  /* the keeper looks after the client's threads */
+void *keeper_does(void *(*function)(void *), void *argument);
+void keeper_start_failed(void) __attribute__((noreturn));
 bool jvm_foreign(void); /* the client is itself a Java program */
 void jvm_exit(void);    /* Device.exit */
 void jvm_confined(void); /* another user is coming, or other mounts */

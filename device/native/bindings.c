@@ -1,0 +1,185 @@
+/*
+ * What the JDK's libraries call in place of libc's functions (bind.c leads them here), for the JVM is a guest in the client's process: its
+ * output is not the client's, its end no reason for the client to end, and its threads and libraries come in ways that the client does not see.
+ */
+#include "slate.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+
+static char *said; /* while the JVM starts: what it wants to say to the client's descriptors */
+static size_t said_bytes;
+enum { SAID_BYTES = 4096 };
+
+void bindings_hear(bool begins) {
+    static char text[SAID_BYTES];
+    said = begins ? text : NULL;
+}
+
+static void note(const char *text, size_t n) {
+    if (said_bytes + n > SAID_BYTES - 1) n = SAID_BYTES - 1 - said_bytes;
+    memcpy(said + said_bytes, text, n);
+    said_bytes += n;
+}
+static ssize_t jvm_write(int fd, const void *from, size_t n) {
+    if (said && (fd == 1 || fd == 2)) {
+        note(from, n);
+        return (ssize_t)n;
+    }
+    if (fd == 1 || fd == 2) { /* a warning, an hs_err: to where standard error was, or nowhere */
+        slate_write(from, n);
+        return (ssize_t)n;
+    }
+    return result(raw(SYS_write, fd, (long)from, (long)n, 0, 0, 0));
+}
+int bindings_print(FILE *file, const char *format, va_list list) {
+    char text[512];
+    if (file != stdout && file != stderr) return vfprintf(file, format, list); /* a log of its own */
+    int n = vsnprintf(text, sizeof text, format, list);
+    jvm_write(2, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+    return n;
+}
+
+/* The JVM gives up. While it starts that is no reason for the client to end. */
+static void jvm_gives_up(int status) {
+    if (said && self.jvm_thread) keeper_start_failed();
+    raw(SYS_exit_group, status, 0, 0, 0, 0, 0);
+    __builtin_unreachable();
+}
+static void jvm_abort(void) {
+    if (said) jvm_gives_up(1);
+    REAL(abort)();
+}
+
+/* What Java sees as its environment, as it was at its start: the client's may be none (clearenv), or change under a thread that reads it. */
+static char **jvm_environment = (char *[]){NULL};
+static void keep_environment(void) {
+    size_t count = 0, at = 0;
+    while (environ && environ[count]) count++;
+    char **copy = heap_calloc(count + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < count; i++) {
+        if ((copy[at] = heap_strdup(environ[i]))) at++;
+    }
+    if (copy) jvm_environment = copy;
+}
+
+/* The user's options are for the user's Java programs. */
+static char *jvm_getenv(const char *name) {
+    static const char *const HIDDEN[] = {"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "JDK_AOT_VM_OPTIONS", "JAVA_OPTIONS"};
+    for (size_t i = 0; i < sizeof HIDDEN / sizeof *HIDDEN; i++) {
+        if (!strcmp(name, HIDDEN[i])) return NULL;
+    }
+    size_t length = strlen(name);
+    for (char **e = jvm_environment; *e; e++) {
+        if (!strncmp(*e, name, length) && (*e)[length] == '=') return *e + length + 1;
+    }
+    return NULL;
+}
+
+struct birth {
+    void *(*function)(void *);
+    void *argument;
+};
+static void *born(void *birth) {
+    struct birth b = *(struct birth *)birth;
+    heap_free(birth);
+    self.jvm_thread = true;
+    end_own_thread(true);
+    void *r = b.function(b.argument);
+    end_own_thread(false);
+    return r;
+}
+static int jvm_pthread_create(pthread_t *id, const pthread_attr_t *attributes, void *(*function)(void *), void *argument) {
+    if (seccomp_filtered() && !seccomp_allows_threads()) return EAGAIN; /* libjvm does with fewer compiler threads */
+    struct birth *birth = heap_malloc(sizeof *birth);
+    if (!birth) return EAGAIN;
+    *birth = (struct birth){function, argument};
+    int error = REAL(pthread_create)(id, attributes, born, birth);
+    if (error) heap_free(birth);
+    return error;
+}
+
+/* libc's own, past a sanitizer's. */
+static void *(*libc_dlopen)(const char *, int);
+
+struct load {
+    const char *file;
+    int mode;
+};
+static const char *jdk; /* its folder */
+static void bind_libraries(void);
+static void *load_there(void *load) {
+    const struct load *l = load;
+    void *library = libc_dlopen(l->file, l->mode);
+    if (library) bind_libraries();
+    return library;
+}
+static void *jvm_dlopen(const char *file, int mode) {
+    struct load load = {file, mode};
+    return file && !said ? keeper_does(load_there, &load) : load_there(&load);
+}
+
+enum { OF_LIBJVM = 8 }; /* of the names below, the first are libjvm's alone */
+static struct binding bindings[] = {
+    {"sigaction", (void *)jvm_sigaction, false},
+    {"pthread_getattr_np", (void *)jvm_getattr, false},
+    {"pthread_create", (void *)jvm_pthread_create, false},
+    {"mprotect", (void *)jvm_mprotect, false},
+    {"write", (void *)jvm_write, false},
+    {"exit", (void *)jvm_gives_up, false},
+    {"_exit", (void *)jvm_gives_up, false},
+    {"abort", (void *)jvm_abort, false},
+    {"malloc", (void *)heap_malloc, false},
+    {"calloc", (void *)heap_calloc, false},
+    {"realloc", (void *)heap_realloc, false},
+    {"free", (void *)heap_free, false},
+    {"posix_memalign", (void *)heap_posix_memalign, false},
+    {"aligned_alloc", (void *)heap_aligned_alloc, false},
+    {"strdup", (void *)heap_strdup, false},
+    {"__strdup", (void *)heap_strdup, false},
+    {"qsort", (void *)heap_qsort, false},
+    {"getenv", (void *)jvm_getenv, false},
+    {"dlopen", (void *)jvm_dlopen, false},
+    {"environ", &jvm_environment, false},
+    {"getcwd", (void *)path_getcwd, false},
+};
+enum { BINDINGS = sizeof bindings / sizeof *bindings };
+
+static void bind_libraries(void) {
+    rebind(jdk, libc_dlopen, bindings + OF_LIBJVM, BINDINGS - OF_LIBJVM);
+}
+
+void *bindings_open(const char *libjvm) {
+    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    libc_dlopen = libc ? (void *(*)(const char *, int))dlsym(libc, "dlopen") : NULL;
+    if (!libc_dlopen) libc_dlopen = dlopen;
+    return libc_dlopen(libjvm, RTLD_NOW | RTLD_GLOBAL);
+}
+
+bool bindings_make(const char *folder, const char *libjvm) {
+    jdk = folder;
+    keep_environment();
+    rebind(libjvm, libc_dlopen, bindings, BINDINGS);
+    for (int i = 0; i < 3; i++) {
+        if (bindings[i].found) continue;
+        slate_say("%s calls no %s() that Slate can stand before; use a JDK 25 of Temurin or Debian.", libjvm, bindings[i].name);
+        return false;
+    }
+    bind_libraries();
+    return true;
+}
+
+/* What the JVM said before it gave up. */
+COLD void bindings_say_why(void) {
+    if (!said) return;
+    said[said_bytes] = 0;
+    const char *text = said + strspn(said, "# \n"); /* a frame of an hs_err's head */
+    char *newline = strchr(text, '\n');              /* the second line has the reason, and no more follow */
+    if (newline) {
+        size_t frame = strspn(newline, "# \n");
+        memset(newline, ' ', frame);
+        memmove(newline + 1, newline + frame, strlen(newline + frame) + 1);
+    }
+    slate_say("the JVM did not start: %.*s", (int)strcspn(text, "\n"), text);
+    said = NULL;
+}
