@@ -107,13 +107,30 @@ struct load {
     int mode;
 };
 static const char *jdk; /* its folder */
+static bool bound; /* libjvm is, and others are as they come */
+static __thread bool loads; /* one of the JDK's libraries */
 static void bind_libraries(void);
 static void *load_there(void *load) {
     const struct load *l = load;
+    bool outer = loads;
+    loads = true;
     void *library = libc_dlopen(l->file, l->mode);
-    if (library) bind_libraries();
+    loads = outer;
+    if (library && bound) bind_libraries();
     return library;
 }
+
+/*
+ * exit() would destroy libjvm's objects while Java's threads go on with them: a collection then calls what is no more, and handlers that the
+ * client named before the JVM started still run guests. So they are never destroyed; the JVM lives until the process does not.
+ */
+int __cxa_atexit(void (*function)(void *), void *argument, void *library);
+PUBLIC int __cxa_atexit(void (*function)(void *), void *argument, void *library) {
+    Dl_info of;
+    if (UNLIKELY(loads) && dladdr(library, &of) && !strncmp(of.dli_fname, jdk, strlen(jdk))) return 0;
+    return REAL(__cxa_atexit)(function, argument, library);
+}
+
 static void *jvm_dlopen(const char *file, int mode) {
     struct load load = {file, mode};
     return file && !said ? keeper_does(load_there, &load) : load_there(&load);
@@ -149,15 +166,16 @@ static void bind_libraries(void) {
     rebind(jdk, libc_dlopen, bindings + OF_LIBJVM, BINDINGS - OF_LIBJVM);
 }
 
-void *bindings_open(const char *libjvm) {
+void *bindings_open(const char *folder, const char *libjvm) {
+    jdk = folder;
     void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
     libc_dlopen = libc ? (void *(*)(const char *, int))dlsym(libc, "dlopen") : NULL;
     if (!libc_dlopen) libc_dlopen = dlopen;
-    return libc_dlopen(libjvm, RTLD_NOW | RTLD_GLOBAL);
+    struct load load = {libjvm, RTLD_NOW | RTLD_GLOBAL};
+    return load_there(&load);
 }
 
-bool bindings_make(const char *folder, const char *libjvm) {
-    jdk = folder;
+bool bindings_make(const char *libjvm) {
     keep_environment();
     rebind(libjvm, libc_dlopen, bindings, BINDINGS);
     for (int i = 0; i < 3; i++) {
@@ -166,7 +184,7 @@ bool bindings_make(const char *folder, const char *libjvm) {
         return false;
     }
     bind_libraries();
-    return true;
+    return bound = true;
 }
 
 /* What the JVM said before it gave up. */

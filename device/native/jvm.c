@@ -296,13 +296,13 @@ static void *create(void *unused) {
     }
     if (!read_options(&options, file)) return NULL;
     if (options.count < MAX_OPTIONS) options.list[options.count++] = (JavaVMOption){(char *)"vfprintf", (void *)bindings_print};
-    void *library = bindings_open(jvm_file);
+    void *library = bindings_open(jvm_folder, jvm_file);
     jint (*create_vm)(JavaVM **, void **, void *) = library ? (jint(*)(JavaVM **, void **, void *))dlsym(library, "JNI_CreateJavaVM") : NULL;
     if (!create_vm) {
         slate_say("can't load the JVM: %s; `slate doctor` says what is missing.", dlerror());
         return NULL;
     }
-    if (!bindings_make(jvm_folder, jvm_file)) return NULL;
+    if (!bindings_make(jvm_file)) return NULL;
     signals_own_faults();
     JavaVMInitArgs arguments = {.version = JNI_VERSION_10, .nOptions = options.count, .options = options.list};
     JNIEnv *env;

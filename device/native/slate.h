@@ -348,8 +348,8 @@ extern struct watched {
 } slate_watched;
 
 /* ---- bindings.c: what libjvm calls for libc's ---- */
-void *bindings_open(const char *libjvm); /* dlopen, by libc's own */
-bool bindings_make(const char *folder, const char *libjvm); /* once it is open */
+void *bindings_open(const char *folder, const char *libjvm); /* dlopen, by libc's own; the folder is the JDK's */
+bool bindings_make(const char *libjvm); /* once it is open */
 int bindings_print(FILE *file, const char *format, va_list list);
 void bindings_hear(bool begins); /* the JVM starts: what it says meanwhile is kept */
 void bindings_say_why(void);     /* it gave up: what it said last */

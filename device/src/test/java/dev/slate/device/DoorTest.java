@@ -642,6 +642,34 @@ class DoorTest {
     /** Two seconds in every build; the profile {@code nightly} has ten minutes. */
     @Test
     void coroutinesMoveBetweenThreadsOnSmallStacksWhileGarbageIsCollected(@TempDir Path home) throws Exception {
+        collecting(home);
+        Host.Result result = holds(run(List.of(
+                "env",
+                "SLATE_HOME=" + home,
+                Host.compile(SOURCE).toString(),
+                "coroutines_move_between_threads_on_small_stacks",
+                Integer.toString(Integer.getInteger("slate.soak.seconds", 2)))));
+        long collections = collections(home);
+        System.out.println(result.output().strip() + ", " + collections + " collections");
+        assertThat(result.output()).endsWith(" exits\n");
+        assertThat(collections).isGreaterThan(10);
+    }
+
+    @Test
+    void aHandlerOfExitRunsAGuestWhileGarbageIsCollected(@TempDir Path home) throws Exception {
+        collecting(home);
+        Host.Result result = holds(run(List.of(
+                "env",
+                "SLATE_HOME=" + home,
+                Host.compile(SOURCE).toString(),
+                "a_handler_of_exit_runs_a_guest",
+                home.resolve("gc").toString())));
+        assertThat(result.output()).endsWith(" exits\n");
+        assertThat(collections(home)).isPositive();
+    }
+
+    /** Makes a SLATE_HOME whose clients collect garbage all the time and write it down in a file gc. */
+    private static void collecting(Path home) throws Exception {
         Path agent = home.resolve("collecting.jar");
         Manifest manifest = new Manifest();
         manifest.getMainAttributes().putValue("Manifest-Version", "1.0");
@@ -659,19 +687,12 @@ class DoorTest {
                 options,
                 Files.readString(Path.of("jvm.options")) + "-javaagent:" + agent + " -Xlog:gc:file="
                         + home.resolve("gc") + "\n");
-        Host.Result result = holds(run(List.of(
-                "env",
-                "SLATE_HOME=" + home,
-                Host.compile(SOURCE).toString(),
-                "coroutines_move_between_threads_on_small_stacks",
-                Integer.toString(Integer.getInteger("slate.soak.seconds", 2)))));
-        long collections;
+    }
+
+    private static long collections(Path home) throws Exception {
         try (Stream<String> lines = Files.lines(home.resolve("gc"))) {
-            collections = lines.filter(l -> l.contains("System.gc()")).count();
+            return lines.filter(l -> l.contains("System.gc()")).count();
         }
-        System.out.println(result.output().strip() + ", " + collections + " collections");
-        assertThat(result.output()).endsWith(" exits\n");
-        assertThat(collections).isGreaterThan(10);
     }
 
     // ---- proof
