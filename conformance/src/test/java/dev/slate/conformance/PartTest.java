@@ -95,17 +95,22 @@ final class PartTest {
         }
     }
 
-    /** Puts a package with one file into the repository. */
+    /** Puts a package with one file, or with none, into the repository. */
     private void addPackage(String name, String version, String depends, String file, String content) throws Exception {
+        addPackage(name, version, depends, file.isEmpty() ? Map.of() : Map.of(file, content));
+    }
+
+    private void addPackage(String name, String version, String depends, Map<String, String> files) throws Exception {
         Path tree = Files.createDirectories(folder.resolve("tree-" + name + version));
         Files.createDirectories(tree.resolve("DEBIAN"));
         String control = "Package: " + name + "\nVersion: " + version
                 + "\nArchitecture: amd64\nMaintainer: nobody <nobody@example.org>\n"
                 + (depends.isEmpty() ? "" : "Depends: " + depends + "\n");
         Files.writeString(tree.resolve("DEBIAN/control"), control + "Description: x\n");
-        if (!file.isEmpty()) {
-            Files.createDirectories(tree.resolve(file).getParent());
-            Files.writeString(tree.resolve(file), content);
+        for (Map.Entry<String, String> file : files.entrySet()) {
+            Path target = tree.resolve(file.getKey());
+            Files.createDirectories(target.getParent());
+            Files.writeString(target, file.getValue());
         }
         Path deb = repository.resolve(name + "_" + version + "_amd64.deb");
         assertThat(run("dpkg-deb", "--build", "--root-owner-group", tree.toString(), deb.toString())
@@ -147,6 +152,60 @@ final class PartTest {
         assertThat(ran.err()).contains("fetching Debian's linux-image-9.1-cloud-amd64 (1 MB)");
         Files.delete(repository.resolve("Packages"));
         assertThat(part("cloud-kernel")).isEqualTo(new Ran(0, "", ""));
+    }
+
+    /** A module as far as its recipe looks: what it says of itself, in strings that end with a NUL. */
+    private static String module(String depends) {
+        return "\177ELF\0license=GPL\0depends=" + depends + "\0name=x\0";
+    }
+
+    @Test
+    void the_modules_of_a_kernel_are_loaded_behind_those_that_they_say_they_depend_on() throws Exception {
+        needApt();
+        String folder = "lib/modules/9.1/kernel/";
+        Map<String, String> files = new LinkedHashMap<>();
+        files.put("boot/vmlinuz-9.1", "kernel 9.1");
+        for (String name :
+                List.of("9pnet_virtio", "virtio_net", "e1000", "virtio_blk", "virtio-rng", "virtio_console")) {
+            files.put(folder + name + ".ko", module(""));
+        }
+        files.put(folder + "drivers/virtio_pci.ko", module("virtio,ring"));
+        files.put(folder + "drivers/virtio.ko", module("ring"));
+        files.put(folder + "drivers/ring.ko", module(""));
+        files.put(folder + "ahci.ko", module("libata"));
+        files.put(folder + "sd_mod.ko", module("libata"));
+        files.put(folder + "libata.ko", module("ring"));
+        files.put(folder + "9p.ko", module(""));
+        files.put(folder + "other.ko", module("nowhere"));
+        addPackage("linux-image-amd64", "9.1", "linux-image-9.1-amd64 (= 9.1)", Map.of());
+        addPackage("linux-image-9.1-amd64", "9.1", "kmod", files);
+        assertRefused("device-kernel", "linux-image-9.1-amd64 holds no module virtio_balloon");
+
+        Files.delete(repository.resolve("Packages"));
+        files.put(folder + "virtio_balloon.ko", module("virtio"));
+        addPackage("linux-image-amd64", "9.2", "linux-image-9.2-amd64 (= 9.2)", Map.of());
+        addPackage("linux-image-9.2-amd64", "9.2", "kmod", files);
+        Ran ran = part("device-kernel");
+        assertThat(ran.status()).as(ran.out() + ran.err()).isZero();
+        assertThat(parts.resolve("device-kernel/vmlinuz")).hasContent("kernel 9.1");
+        assertThat(Files.readAllLines(parts.resolve("device-kernel/order")))
+                .containsExactly(
+                        "ring",
+                        "virtio",
+                        "virtio_pci",
+                        "9p",
+                        "9pnet_virtio",
+                        "virtio_net",
+                        "e1000",
+                        "virtio_blk",
+                        "libata",
+                        "ahci",
+                        "sd_mod",
+                        "virtio-rng",
+                        "virtio_console",
+                        "virtio_balloon")
+                .allSatisfy(name -> assertThat(parts.resolve("device-kernel/" + name + ".ko"))
+                        .exists());
     }
 
     @Test
