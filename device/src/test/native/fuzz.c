@@ -283,6 +283,9 @@ int main(int argc, char **argv) {
     long sequences = argc > 2 ? atol(argv[2]) : 1000, first = argc > 3 ? atol(argv[3]) : 0;
     static uint64_t buffer[4096];
     struct sigaction a = {.sa_handler = tick}, c = {.sa_handler = crash};
+    sigset_t none; /* of what this process inherits */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     sigaction(SIGALRM, &a, NULL);
     sigaction(SIGSEGV, &c, NULL);
     sigaction(SIGBUS, &c, NULL);

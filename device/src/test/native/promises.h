@@ -4,6 +4,7 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,14 @@ struct promise {
 };
 #define TEST(name) {#name, name}
 
+/* What nohup, a shell or another test's runner has set for its children is not what a promise is about. */
+static void no_signal_is_ignored_or_blocked(void) {
+    sigset_t none;
+    for (int sig = 1; sig < NSIG; sig++) signal(sig, SIG_DFL); /* but SIGKILL, SIGSTOP, and libc's own */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 /* What main() does: without a name it lists the first `listed` of `count` promises; the others are started by tests in ways of their own. */
 static int keep_promises(int argc, char **argv, const struct promise *promises, size_t listed, size_t count) {
     arguments = argv;
@@ -42,6 +51,7 @@ static int keep_promises(int argc, char **argv, const struct promise *promises, 
         if (argc < 2) {
             if (i < listed) puts(promises[i].name);
         } else if (!strcmp(argv[1], promises[i].name)) {
+            no_signal_is_ignored_or_blocked();
             promises[i].run();
             return 0;
         }

@@ -43,6 +43,23 @@ class ClientTest {
         assertThat(result.output()).doesNotContain("a bug of Slate's").doesNotContain("fatal error");
     }
 
+    /** As under nohup, or below a shell that has set traps. */
+    @Test
+    void whatATestInheritsOfSignalsIsNotItsOwn() throws Exception {
+        String ignoring = "trap '' HUP USR1 ALRM WINCH; exec \"$0\" \"$1\"";
+        for (String name :
+                List.of("actions_read_back_as_they_were_set", "the_vcpus_mask_lets_a_blocked_signal_interrupt")) {
+            Host.Result result = Host.slate(
+                    QUIET,
+                    Path.of("sh"),
+                    "-c",
+                    ignoring,
+                    Host.compile(SOURCE).toAbsolutePath().toString(),
+                    name);
+            assertThat(result.status()).as(result.output()).isZero();
+        }
+    }
+
     @Test
     void theFirstUseSaysThatThisIsSlate() throws Exception {
         Path client = Host.compile(SOURCE);
