@@ -30,10 +30,16 @@ static inline bool is_inside(const void *p) {
     return (uintptr_t)p - (uintptr_t)self.stack < STACK_BYTES;
 }
 
+enum { RFLAGS_AC = 1 << 18 };
+
+/* A client may have its accesses checked for alignment (SDM Vol. 3, 7.15); Java's are at any address. */
 static long switched(long (*f)(void *), void *argument) {
+    unsigned long long flags = __builtin_ia32_readeflags_u64();
+    if (UNLIKELY(flags & RFLAGS_AC)) __builtin_ia32_writeeflags_u64(flags & ~(unsigned long long)RFLAGS_AC);
     self.on_stack = true;
     long r = slate_switch((long)argument, 0, 0, (void *)f, (uintptr_t)self.stack + STACK_BYTES);
     self.on_stack = false;
+    if (UNLIKELY(flags & RFLAGS_AC)) __builtin_ia32_writeeflags_u64(flags);
     return r;
 }
 

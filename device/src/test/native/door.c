@@ -872,6 +872,20 @@ static void small_limits(void) {
     limits(RLIMIT_MEMLOCK, 0);
     execl(arguments[0], arguments[0], "a_guest_runs", NULL);
 }
+/* Of a thread that has its accesses checked for alignment, while Java makes others. */
+static void accesses_are_checked_for_alignment(void) {
+    struct machine m = boot(device(), OUT_HLT, sizeof OUT_HLT);
+    turn(&m);
+    for (int i = 0; i < 3000; i++) {
+        unsigned long long flags = __builtin_ia32_readeflags_u64();
+        struct kvm_regs regs;
+        __builtin_ia32_writeeflags_u64(flags | 1 << 18);
+        int r = ioctl(m.vcpu, KVM_GET_REGS, &regs), ran = ioctl(m.vcpu, KVM_RUN, 0);
+        unsigned long long after = __builtin_ia32_readeflags_u64();
+        __builtin_ia32_writeeflags_u64(flags);
+        CHECK(r == 0 && ran == 0 && after & 1 << 18);
+    }
+}
 static void a_jvm_that_cannot_start(void) {
     FAILS(ioctl(device(), KVM_CREATE_VM, 0), ENODEV);
 }
@@ -888,6 +902,7 @@ static const struct promise tests[] = {
     TEST(a_coroutine_moves_between_threads), TEST(first_use_on_a_signal_stack), TEST(the_first_thread_ends_first),
     TEST(others_go_on_while_a_vcpu_waits_for_a_page), TEST(memory_that_free_gives_back), TEST(a_thread_that_knows_no_vm_changes_its_heap), TEST(locked_memory), TEST(a_filter_that_kills_the_process),
     TEST(a_filter_before_the_first_vm), TEST(a_filter_before_the_device), TEST(standard_error_is_an_image), TEST(small_limits),
+    TEST(accesses_are_checked_for_alignment),
     /* What the test starts in a way of its own. */
     TEST(inherited), TEST(coroutines_move_between_threads_on_small_stacks), TEST(a_handler_of_exit_runs_a_guest), TEST(executed_by_descriptor), TEST(a_guest_runs_and_knows_its_file), TEST(nobody_reads_standard_error), TEST(opened_by_a_library_that_binds_deep), TEST(the_heap_is_as_it_was), TEST(a_filter_that_kills_the_thread), TEST(ends_by),
     TEST(a_jvm_that_cannot_start),
