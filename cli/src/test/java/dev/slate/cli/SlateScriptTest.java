@@ -67,7 +67,7 @@ final class SlateScriptTest {
 
     @Test
     void the_shim_finds_its_settings_in_the_environment() throws Exception {
-        Shell result = slate("run", "--set", "tdp=off", "--set=a=b c", "--stats", "--quiet", "--", "env");
+        Shell result = slate("run", "--set", "tdp=off", "--set=a=b c", "--stats", "--perf-map", "--quiet", "--", "env");
         assertThat(result.out().lines())
                 .contains(
                         "LD_PRELOAD=" + tree.root() + "/device/target/native/libslate.so",
@@ -77,6 +77,7 @@ final class SlateScriptTest {
                                 + "/kvm/target/slate-kvm.jar:" + tree.root() + "/debug/target/slate-debug.jar:"
                                 + tree.root() + "/device/target/slate-device.jar",
                         "SLATE_STATS=1",
+                        "SLATE_PERF_MAP=1",
                         "SLATE_QUIET=1");
         assertThat(result.out()).contains("SLATE_SET=tdp=off\na=b c\n").doesNotContain("SLATE_AOT_CACHE");
     }
@@ -88,6 +89,7 @@ final class SlateScriptTest {
                 .contains("/libslate.so:libc.so.6\n")
                 .doesNotContain("SLATE_SET")
                 .doesNotContain("SLATE_STATS")
+                .doesNotContain("SLATE_PERF_MAP")
                 .doesNotContain("SLATE_QUIET");
     }
 

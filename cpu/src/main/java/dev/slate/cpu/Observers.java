@@ -16,6 +16,9 @@ public final class Observers {
      */
     public @Nullable WatchedPages pages;
 
+    /** Told of machine code; looked at when a translator is made. */
+    public @Nullable TranslationObserver translations;
+
     /** For the {@link #memory} observer: the access just told is the processor's own, to a descriptor table, a stack of a delivery or a TSS. */
     public boolean own;
 

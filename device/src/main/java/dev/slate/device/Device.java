@@ -62,6 +62,9 @@ final class Device {
         if (recording != null && !recording.isEmpty()) {
             FlightRecording.start(recording);
         }
+        if ("1".equals(Native.environment("SLATE_PERF_MAP"))) {
+            PerfMap.start();
+        }
         statistics = "1".equals(Native.environment("SLATE_STATS"));
         Kvm kvm = new Kvm(new NativeHost(), knobs);
         try {

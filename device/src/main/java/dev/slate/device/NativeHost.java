@@ -43,6 +43,16 @@ final class NativeHost implements HostServices {
     }
 
     @Override
+    public boolean wantsCodeNames() {
+        return PerfMap.isOn();
+    }
+
+    @Override
+    public void nameCode(long start, int bytes, String name) {
+        PerfMap.add(start, bytes, name);
+    }
+
+    @Override
     public boolean addCode(long start, long end, long resume) {
         return Native.addCode(start, end, resume) == 0;
     }

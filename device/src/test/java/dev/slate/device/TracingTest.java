@@ -64,6 +64,33 @@ class TracingTest {
     }
 
     @Test
+    void whatTheTranslatorMakesIsSeenAndItsFiguresAreThatOfTheEvents() throws Exception {
+        Map<String, List<RecordedEvent>> events = record("cpu.translator=eager");
+        List<RecordedEvent> made = events.get("slate_translate");
+        assertThat(made).allSatisfy(e -> assertThat(e.getLong("rip")).isBetween(0x10000L, 0x10200L));
+        assertThat(events.get("slate_translator")).hasSize(1);
+        RecordedEvent figures = events.get("slate_translator").getFirst();
+        assertThat(figures.getLong("regions")).isEqualTo(made.size());
+        for (String sum : List.of("bytes", "time")) {
+            assertThat(made.stream()
+                            .mapToLong(e -> ((Number) e.getValue(sum)).longValue())
+                            .sum())
+                    .as(sum)
+                    .isEqualTo(figures.getLong(sum))
+                    .isPositive();
+        }
+        // Its IN and OUT are interpreted, a thousand and a few of them.
+        assertThat(figures.getLong("exits_interpret") + figures.getLong("interpreted"))
+                .isGreaterThan(1000);
+        assertThat(figures.getLong("exits_miss")).isPositive();
+    }
+
+    @Test
+    void whereAllIsInterpretedNothingIsSeenOfATranslator() throws Exception {
+        assertThat(record("cpu.translator=off")).doesNotContainKeys("slate_translate", "slate_translator");
+    }
+
+    @Test
     void underShadowPagingTheWalksOfTheGuestsTablesAndTheShadowPagesAreSeen() throws Exception {
         Map<String, List<RecordedEvent>> events = record("tdp=off");
         assertThat(events.get("kvm_mmu_pagetable_walk"))

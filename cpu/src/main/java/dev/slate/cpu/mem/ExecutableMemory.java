@@ -23,6 +23,8 @@ public final class ExecutableMemory {
     private static final int PROT_WRITE = 2;
     private static final int PROT_EXEC = 4;
     private static final int MAP_SHARED = 1;
+    private static final int MAP_ANONYMOUS = 0x20;
+    private static final int MREMAP_MAYMOVE = 1;
     private static final int MADV_REMOVE = 9;
     private static final int MFD_CLOEXEC = 1;
     /** Since Linux 6.3; older kernels refuse the flag and need none. */
@@ -35,13 +37,15 @@ public final class ExecutableMemory {
     private static final MethodHandle FTRUNCATE;
     private static final MethodHandle CLOSE;
     private static final MethodHandle MADVISE;
+    private static final MethodHandle MREMAP;
+    private static final MethodHandle MPROTECT;
 
     // Why native code is called here: Java has no other way to executable memory. Why it is safe: the calls are
     // libc's with checked results, and what CALL runs is what this object's owner has emitted.
     static {
         MethodHandle missing = MethodHandles.empty(MethodType.methodType(long.class, long.class, long.class));
         MethodHandle call = missing;
-        MethodHandle[] libc = new MethodHandle[6];
+        MethodHandle[] libc = new MethodHandle[8];
         if (System.getProperty("os.arch").equals("amd64")) {
             call = linkCall();
             libc = linkLibc();
@@ -53,6 +57,8 @@ public final class ExecutableMemory {
         FTRUNCATE = libc[3];
         CLOSE = libc[4];
         MADVISE = libc[5];
+        MREMAP = libc[6];
+        MPROTECT = libc[7];
     }
 
     private final long writable;
@@ -93,18 +99,50 @@ public final class ExecutableMemory {
             linker.downcallHandle(
                     linker.defaultLookup().findOrThrow("madvise"),
                     FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT)),
+            linker.downcallHandle(
+                    linker.defaultLookup().findOrThrow("mremap"),
+                    FunctionDescriptor.of(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT)),
+            linker.downcallHandle(
+                    linker.defaultLookup().findOrThrow("mprotect"),
+                    FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT)),
         };
     }
 
     /**
      * Maps {@code bytes} bytes (a multiple of the page size), zeroed; pages cost memory when they are first written.
      *
+     * @param anonymous without a file behind it, as {@code perf} wants it for code whose names are in a map. Otherwise it is a memfd: clients
+     *     that filter their system calls let Slate have those, but perhaps not mremap()
      * @return null where the host allows no executable memory
      */
-    public static @Nullable ExecutableMemory map(long bytes) {
+    public static @Nullable ExecutableMemory map(long bytes, boolean anonymous) {
         if (MMAP == null) {
             return null;
         }
+        return anonymous ? mapAnonymous(bytes) : mapFile(bytes);
+    }
+
+    private static @Nullable ExecutableMemory mapAnonymous(long bytes) {
+        try {
+            long executable =
+                    (long) MMAP.invokeExact(0L, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0L);
+            if (executable == -1) {
+                return null;
+            }
+            // Of no bytes of a shared mapping it makes a second one of the same pages (mremap(2)).
+            long writable = (long) MREMAP.invokeExact(executable, 0L, bytes, MREMAP_MAYMOVE);
+            if (writable == -1 || (int) MPROTECT.invokeExact(writable, bytes, PROT_READ | PROT_WRITE) != 0) {
+                unmap(writable, bytes);
+                unmap(executable, bytes);
+                return null;
+            }
+            return new ExecutableMemory(writable, executable, bytes);
+        } catch (Throwable e) {
+            throw new AssertionError("libc cannot be called", e);
+        }
+    }
+
+    private static @Nullable ExecutableMemory mapFile(long bytes) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment name = arena.allocateFrom("slate-code");
             int fd = (int) MEMFD_CREATE.invokeExact(name, MFD_CLOEXEC | MFD_EXEC);

@@ -102,6 +102,20 @@ public interface HostServices {
     /** Forgets the code that begins at {@code start}. */
     default void removeCode(long start) {}
 
+    /** Whether {@link #nameCode} wants to be told of machine code as it is made. */
+    default boolean wantsCodeNames() {
+        return false;
+    }
+
+    /**
+     * Tells profilers what machine code stands for.
+     *
+     * @param start its address, at which other code may have been before
+     * @param bytes its size
+     * @param name without a line break
+     */
+    default void nameCode(long start, int bytes, String name) {}
+
     /** Tells a person, who is not asking, a line that begins with what speaks. */
     default void say(String line) {}
 

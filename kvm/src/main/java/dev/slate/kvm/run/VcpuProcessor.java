@@ -121,7 +121,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
                         ? shadowMmu.nestedVcpu(mmu, nestedMode, apic::ownsPage)
                         : shadowMmu.vcpu(mmu, s, apic::ownsPage);
         mmu.vcpuId = id;
-        translation = new VcpuTranslation(vm, mode);
+        translation = new VcpuTranslation(vm, id, mode);
         long ring = vm.mmuContext().memory().dirtyRingBytes();
         if (ring != 0) {
             mmu.dirtyRing = new DirtyRing(runAreaHva + DirtyRing.PAGE_OFFSET * 4096L, ring);

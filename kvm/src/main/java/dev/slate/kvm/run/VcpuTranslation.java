@@ -42,8 +42,12 @@ final class VcpuTranslation {
 
     private boolean translates;
 
+    private final int vcpuId;
+    private @Nullable TranslationEvents observer;
+
     /** Made with the vCPU: a client that forbids itself to open files before it runs has loaded these classes then. */
-    VcpuTranslation(VmParts vm, GuestMode mode) {
+    VcpuTranslation(VmParts vm, int vcpuId, GuestMode mode) {
+        this.vcpuId = vcpuId;
         this.host = vm.host();
         this.worker = vm.worker();
         this.mode = mode;
@@ -62,6 +66,8 @@ final class VcpuTranslation {
     /** Translates for a processor from now on, if anything does. */
     void attach(Cpu c) {
         if (translator != null) {
+            observer = TranslationEvents.of(host, vcpuId, c.translation);
+            c.observers.translations = observer;
             translator.attach(c);
         }
     }
@@ -120,6 +126,9 @@ final class VcpuTranslation {
     /** Nobody looks any more. The vCPU runs no more. */
     void close() {
         worker.cancel(patience);
+        if (observer != null) {
+            observer.close();
+        }
     }
 
     /** The processor's border to the host's faults. */

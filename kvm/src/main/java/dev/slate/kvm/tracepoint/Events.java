@@ -1,11 +1,14 @@
 package dev.slate.kvm.tracepoint;
 
 import jdk.jfr.Category;
+import jdk.jfr.DataAmount;
 import jdk.jfr.Description;
 import jdk.jfr.Event;
 import jdk.jfr.MemoryAddress;
 import jdk.jfr.Name;
+import jdk.jfr.Period;
 import jdk.jfr.StackTrace;
+import jdk.jfr.Timespan;
 import jdk.jfr.Unsigned;
 
 /**
@@ -517,5 +520,116 @@ final class Events {
 
         @Unsigned
         byte flags;
+    }
+
+    // ------------------------------------------------------------------ the translator: no tracepoints of KVM's
+
+    @Name("slate_translate")
+    @Description("A block of guest code has become machine code of the host")
+    @Category("Slate's translator")
+    @StackTrace(false)
+    static final class Translate extends Event {
+        @Unsigned
+        int vcpu_id;
+
+        @MemoryAddress
+        long rip;
+
+        @Unsigned
+        int guest_bytes;
+
+        @MemoryAddress
+        long address;
+
+        @Unsigned
+        int bytes;
+
+        @Timespan
+        long time;
+    }
+
+    @Name("slate_translation_invalidated")
+    @Description("What was made of a guest's page is given up, because the page's bytes have changed")
+    @Category("Slate's translator")
+    @StackTrace(false)
+    static final class TranslationInvalidated extends Event {
+        @Unsigned
+        int vcpu_id;
+
+        @MemoryAddress
+        long page;
+
+        @Unsigned
+        int regions;
+    }
+
+    @Name("slate_translations_reset")
+    @Description("A vCPU has given up all its translations: their memory was full, or others need it")
+    @Category("Slate's translator")
+    @StackTrace(false)
+    static final class TranslationsReset extends Event {
+        @Unsigned
+        int vcpu_id;
+
+        @Unsigned
+        int regions;
+    }
+
+    @Name("slate_translator")
+    @Description("What a vCPU's translator has done since it began; the fields are slate stat's")
+    @Category("Slate's translator")
+    @StackTrace(false)
+    @Period("endChunk")
+    static final class TranslatorFigures extends Event {
+        @Unsigned
+        int vcpu_id;
+
+        @Unsigned
+        long regions;
+
+        @Unsigned
+        long bytes;
+
+        @Timespan
+        long time;
+
+        @Unsigned
+        long invalidations;
+
+        @Unsigned
+        long cache_resets;
+
+        @Unsigned
+        long entries;
+
+        @Unsigned
+        long interpreted;
+
+        @DataAmount
+        long memory;
+
+        @Unsigned
+        long exits_cross;
+
+        @Unsigned
+        long exits_kick;
+
+        @Unsigned
+        long exits_miss;
+
+        @Unsigned
+        long exits_interpret;
+
+        @Unsigned
+        long exits_link;
+
+        @Unsigned
+        long exits_vectors;
+
+        @Unsigned
+        long exits_fault;
+
+        @Unsigned
+        long exits_lookup;
     }
 }

@@ -1,5 +1,8 @@
 package dev.slate.kvm.tracepoint;
 
+import dev.slate.cpu.TranslationFigures;
+import jdk.jfr.FlightRecorder;
+
 /**
  * KVM's tracepoints. Each call site asks {@link #ON} first, which the JIT knows to be constant: where nothing is traced, nothing of this is
  * compiled in and no class of JFR is loaded.
@@ -342,6 +345,70 @@ public final class Tracepoints {
         e.tsc_to_system_mul = multiplier;
         e.tsc_shift = (byte) shift;
         e.flags = (byte) flags;
+        e.commit();
+    }
+
+    // ------------------------------------------------------------------ the translator: no tracepoints of KVM's
+
+    /** {@code slate_translate}. @param address host address of the code */
+    public static void translated(int vcpuId, long rip, int guestBytes, long address, int bytes, long nanos) {
+        Events.Translate e = new Events.Translate();
+        e.vcpu_id = vcpuId;
+        e.rip = rip;
+        e.guest_bytes = guestBytes;
+        e.address = address;
+        e.bytes = bytes;
+        e.time = nanos;
+        e.commit();
+    }
+
+    /** {@code slate_translation_invalidated}. @param page linear address */
+    public static void translationInvalidated(int vcpuId, long page, int regions) {
+        Events.TranslationInvalidated e = new Events.TranslationInvalidated();
+        e.vcpu_id = vcpuId;
+        e.page = page;
+        e.regions = regions;
+        e.commit();
+    }
+
+    /** {@code slate_translations_reset}. */
+    public static void translationsReset(int vcpuId, int regions) {
+        Events.TranslationsReset e = new Events.TranslationsReset();
+        e.vcpu_id = vcpuId;
+        e.regions = regions;
+        e.commit();
+    }
+
+    /** Has {@code hook}, which calls {@link #translator}, run on a thread of JFR's whenever a recording ends or its file is full. */
+    public static void atEndOfRecording(Runnable hook) {
+        FlightRecorder.addPeriodicEvent(Events.TranslatorFigures.class, hook);
+    }
+
+    /** The opposite of {@link #atEndOfRecording}; whether that had been called. */
+    public static boolean notAtEndOfRecording(Runnable hook) {
+        return FlightRecorder.removePeriodicEvent(hook);
+    }
+
+    /** {@code slate_translator}: what a vCPU's translator has done until now. */
+    public static void translator(int vcpuId, TranslationFigures f) {
+        Events.TranslatorFigures e = new Events.TranslatorFigures();
+        e.vcpu_id = vcpuId;
+        e.regions = f.regions;
+        e.bytes = f.bytes;
+        e.time = f.nanos;
+        e.invalidations = f.invalidations;
+        e.cache_resets = f.resets;
+        e.entries = f.entries;
+        e.interpreted = f.interpreted;
+        e.memory = f.memory;
+        e.exits_cross = f.exits[0];
+        e.exits_kick = f.exits[1];
+        e.exits_miss = f.exits[2];
+        e.exits_interpret = f.exits[3];
+        e.exits_link = f.exits[4];
+        e.exits_vectors = f.exits[5];
+        e.exits_fault = f.exits[6];
+        e.exits_lookup = f.exits[7];
         e.commit();
     }
 }

@@ -7,6 +7,7 @@ import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.LeaveGuest;
 import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.TranslationFigures;
+import dev.slate.cpu.TranslationObserver;
 import dev.slate.cpu.Translator;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Feature;
@@ -79,12 +80,14 @@ public final class X64Translator implements Translator {
     private final LongMap<Unit> unitsAt = new LongMap<>();
 
     private final TranslationFigures figures;
+    private final @Nullable TranslationObserver observer;
 
     private X64Translator(Cpu cpu, FaultGuard guard, ExecutableMemory memory, int threshold, TranslationBudget budget) {
         this.cpu = cpu;
         this.guard = guard;
         this.s = cpu.s;
         this.figures = cpu.translation;
+        this.observer = cpu.observers.translations;
         this.memory = memory;
         this.threshold = threshold;
         this.budget = budget;
@@ -104,6 +107,9 @@ public final class X64Translator implements Translator {
         shapes = new Shapes(host);
         emitter = new Emitter(stubs, sites, cpu.features, shapes, state.noRecord());
         figures.memory = held;
+        if (observer != null) {
+            observer.common(memory.address(), (int) (first - memory.address()));
+        }
     }
 
     /**
@@ -115,7 +121,9 @@ public final class X64Translator implements Translator {
      * @return null where the host is no x86-64 or allows no executable memory
      */
     public static @Nullable X64Translator create(Cpu cpu, FaultGuard guard, int threshold, TranslationBudget budget) {
-        ExecutableMemory memory = ExecutableMemory.map(Math.clamp(budget.limit() & -4096L, 4L * LONGEST, MOST_CODE));
+        TranslationObserver observer = cpu.observers.translations;
+        ExecutableMemory memory = ExecutableMemory.map(
+                Math.clamp(budget.limit() & -4096L, 4L * LONGEST, MOST_CODE), observer != null && observer.namesCode());
         if (memory != null) {
             X64Translator t = new X64Translator(cpu, guard, memory, threshold, budget);
             if (guard.add(memory.address(), memory.address() + memory.bytes(), t.stubs.fault)) {
@@ -249,7 +257,8 @@ public final class X64Translator implements Translator {
         long start = System.nanoTime();
         Unit unit = emitter.translate(page, b, b.rip, used);
         Assembler a = emitter.a;
-        memory.write(used, a.buffer, a.at);
+        long code = used;
+        memory.write(code, a.buffer, a.at);
         used += a.at + 15 & -16;
         touched = Math.max(touched, used);
         unitCount++;
@@ -258,7 +267,11 @@ public final class X64Translator implements Translator {
         figures.regions++;
         figures.bytes += a.at;
         page.arrived(unit, memory);
-        figures.nanos += System.nanoTime() - start;
+        long nanos = System.nanoTime() - start;
+        figures.nanos += nanos;
+        if (observer != null) {
+            observer.translated(b.rip, b.byteLength, code, a.at, nanos);
+        }
         return unit;
     }
 
@@ -277,6 +290,9 @@ public final class X64Translator implements Translator {
                     page.dead = true;
                     records.close(record);
                     figures.invalidations++;
+                    if (observer != null) {
+                        observer.invalidated(page.linear, page.count);
+                    }
                     return false;
                 }
             }
@@ -354,6 +370,9 @@ public final class X64Translator implements Translator {
         sites.clear();
         state.clearJumps();
         used = first;
+        if (observer != null) {
+            observer.reset(unitCount);
+        }
         pageCount = 0;
         unitCount = 0;
         if (memory.release(first, touched)) {
