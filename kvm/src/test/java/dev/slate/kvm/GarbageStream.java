@@ -7,14 +7,18 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.mem.HostMemory;
 import java.util.SplittableRandom;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * A VM of 64 KiB that runs one random instruction stream after another: memory, page tables, descriptor tables, registers, pending
  * events and code follow from the case's number and the seed alone, whatever ran before.
  *
+ * <p>With {@code cpu.translator=eager} half of the streams are 64-bit code, which runs as machine code. That counts no instructions, so a
+ * stay in the guest that lasts is ended by a signal.
+ *
  * <p>Pages: 0 real mode's vectors, 1 GDT, 2 IDT, 3 TSS, 4-7 page tables, 8-9 code, 10-13 data, 14-15 stacks.
  */
-final class GarbageStream implements RunObserver, CpuObserver {
+final class GarbageStream implements RunObserver, CpuObserver, AutoCloseable {
     private static final long MEMORY = 0x10000;
     private static final long GDT = 0x1000;
     private static final long IDT = 0x2000;
@@ -28,6 +32,8 @@ final class GarbageStream implements RunObserver, CpuObserver {
 
     private static final int INSTRUCTIONS = 100;
     private static final int RUNS = 6;
+    /** How long a stay in machine code may last. */
+    private static final long STAY_NANOS = 500_000;
 
     static final String[] MODES = {
         "real",
@@ -41,6 +47,7 @@ final class GarbageStream implements RunObserver, CpuObserver {
         "long, five levels",
         "anything"
     };
+    static final int LONG = 7;
     static final int FIVE_LEVELS = 8;
     static final int ANYTHING = 9;
 
@@ -63,6 +70,12 @@ final class GarbageStream implements RunObserver, CpuObserver {
     private int budget;
     private int entries;
 
+    private final boolean eager;
+    /** Counts entries into machine code and exits from it: odd is inside. */
+    private volatile long stays;
+
+    private volatile boolean closed;
+
     GarbageStream(long seed, String knobs) {
         this.seed = seed;
         this.kvm = new Kvm(host, Knobs.parse(knobs));
@@ -80,6 +93,33 @@ final class GarbageStream implements RunObserver, CpuObserver {
         vm.setUserMemoryRegion(0, 0, 0, MEMORY, hva);
         vcpu = vm.createVcpu(0);
         vcpu.setCpuid(kvm.supportedCpuid());
+        eager = "eager".equals(kvm.knobs().value(Knobs.TRANSLATOR));
+        if (eager) {
+            Thread thread = new Thread(this::endLongStays);
+            thread.setDaemon(true);
+            thread.start();
+        }
+    }
+
+    private void endLongStays() {
+        for (long last = 0; !closed; ) {
+            LockSupport.parkNanos(STAY_NANOS);
+            long now = stays;
+            if (now == last && (now & 1) != 0) {
+                vcpu.signal();
+            }
+            last = now;
+        }
+    }
+
+    /** Whether the host let anything run as machine code; true where that was not asked for. */
+    boolean translates() {
+        return !eager || vcpu.translation() != null;
+    }
+
+    /** How often machine code was entered. */
+    long translatedEntries() {
+        return vcpu.translation() == null ? 0 : vcpu.translation().entries;
     }
 
     int operations() {
@@ -92,7 +132,7 @@ final class GarbageStream implements RunObserver, CpuObserver {
         HostMemory.copy(noise, hva, MEMORY);
         vcpu.parts().reset.reset(false);
         vcpu.setMpState(MpState.RUNNABLE);
-        int mode = random.nextInt(MODES.length);
+        int mode = eager && random.nextBoolean() ? LONG : random.nextInt(MODES.length);
         cases[mode]++;
         int codeMode = prepare(mode, random);
         code(codeMode, random);
@@ -407,6 +447,14 @@ final class GarbageStream implements RunObserver, CpuObserver {
     @Override
     public int run(Cpu cpu, boolean one) {
         cpu.observers.deliveries = this;
+        if (eager && !one) {
+            stays++;
+            try {
+                return cpu.run();
+            } finally {
+                stays++;
+            }
+        }
         // A repeated instruction looks at the kick word, and is cut short by this.
         vcpu.signal();
         while (budget-- > 0) {
@@ -428,7 +476,9 @@ final class GarbageStream implements RunObserver, CpuObserver {
     }
 
     @Override
-    public void close() {}
+    public void close() {
+        closed = true;
+    }
 
     @Override
     public void loaded(long la, int bytes, long value) {}

@@ -1,6 +1,7 @@
 package dev.slate.kvm;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.io.InputStream;
@@ -22,8 +23,8 @@ import org.junit.jupiter.params.provider.ValueSource;
  * Random instruction streams in every mode and at every privilege, over random page tables, end in an exit that KVM has or in a fault
  * that the guest gets: never in a bug of Slate's, a hang or the death of the process.
  *
- * <p>Properties: {@code slate.garbage.cases} (of each MMU), {@code slate.garbage.seed}, {@code slate.garbage.first} (number of the
- * first case), {@code slate.garbage.set} (one MMU only: knobs). What fails says which make it fail again, and is appended to {@code
+ * <p>Properties: {@code slate.garbage.cases} (of each MMU, and of machine code), {@code slate.garbage.seed}, {@code slate.garbage.first} (number of the
+ * first case), {@code slate.garbage.set} (one of these only: knobs). What fails says which make it fail again, and is appended to {@code
  * target/garbage.failures} in the form of the resource {@code garbage.cases}, whose lines are run every time. The number of the
  * running case stands in {@code target/garbage.running}, should the process die.
  */
@@ -37,7 +38,7 @@ class GarbageStreamsTest {
     private final List<String> failures = new ArrayList<>();
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "tdp=off"})
+    @ValueSource(strings = {"", "tdp=off", "cpu.translator=eager"})
     void randomStreamsEndInAnExitOrAFault(String knobs) throws IOException {
         String only = System.getProperty("slate.garbage.set");
         if (only != null && !only.equals(knobs)) {
@@ -64,8 +65,13 @@ class GarbageStreamsTest {
             watchdog.interrupt();
         }
         report(stream, System.nanoTime() - begin);
+        stream.close();
         assertThat(failures).isEmpty();
+        assumeTrue(stream.translates(), "this host allows no executable memory");
         if (CASES >= 20_000) {
+            if (knobs.equals("cpu.translator=eager")) {
+                assertThat(stream.translatedEntries()).isGreaterThan(CASES);
+            }
             // Every kind of end has been seen, or the streams have become tame.
             assertThat(stream.exits[VcpuExit.IO]).isPositive();
             assertThat(stream.exits[VcpuExit.MMIO]).isPositive();
@@ -145,6 +151,7 @@ class GarbageStreamsTest {
                 s.instructions,
                 s.operations(),
                 s.interrupted);
+        System.out.printf(Locale.ROOT, "  machine code entered %,d times%n", s.translatedEntries());
         for (int i = 0; i < GarbageStream.MODES.length; i++) {
             System.out.printf(
                     Locale.ROOT,
@@ -172,7 +179,9 @@ class GarbageStreamsTest {
                 String[] part = line.replaceAll("#.*", "").strip().split("\\s+");
                 if (part.length == 3) {
                     String knobs = part[0].equals("-") ? "" : part[0];
-                    new GarbageStream(Long.parseLong(part[1]), knobs).run(Long.parseLong(part[2]));
+                    try (GarbageStream stream = new GarbageStream(Long.parseLong(part[1]), knobs)) {
+                        stream.run(Long.parseLong(part[2]));
+                    }
                 }
             }
         }
