@@ -2,6 +2,8 @@ package dev.slate.kvm.hyperv;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.mem.LittleEndian;
+import dev.slate.kvm.tracepoint.HyperVTracepoints;
+import dev.slate.kvm.tracepoint.Tracepoints;
 
 /**
  * Hyper-V's hypercalls (TLFS, "hypercall interface"): the input value says which, whether its parameters are in registers (fast), and
@@ -91,6 +93,9 @@ public final class HvHypercalls {
         headerWords = (int) (input >>> VARIABLE_HEADER) & 0x3ff;
         int reps = (int) (input >>> REPS) & 0xfff;
         int start = (int) (input >>> REP_START) & 0xfff;
+        if (Tracepoints.ON) {
+            HyperVTracepoints.hypercall(code, fast, headerWords, reps, start, first, second);
+        }
         if (!vp.cpuid().opensCall(code)) {
             return ACCESS_DENIED;
         }
@@ -211,6 +216,9 @@ public final class HvHypercalls {
         if (!ex) {
             long flags = fast ? second : word(8);
             long mask = fast ? xmm[0] : word(16);
+            if (Tracepoints.ON) {
+                HyperVTracepoints.flushTlb(mask, fast ? first : word(0), flags);
+            }
             set.clear();
             set.setBank(0, mask);
             // Windows Server 2012 asks for nobody and means all.
@@ -220,6 +228,9 @@ public final class HvHypercalls {
         } else {
             long format = fast ? xmm[0] : word(16);
             long valid = fast ? xmm[1] : word(24);
+            if (Tracepoints.ON) {
+                HyperVTracepoints.flushTlbEx(valid, format, fast ? first : word(0), fast ? second : word(8));
+            }
             if (headerWords != Long.bitCount(valid)) {
                 return INVALID_INPUT;
             }
@@ -242,7 +253,11 @@ public final class HvHypercalls {
         }
         int vector = fast ? (int) first : LittleEndian.getInt(buffer, 0);
         set.clear();
-        set.setBank(0, fast ? second : word(8));
+        long mask = fast ? second : word(8);
+        if (Tracepoints.ON) {
+            HyperVTracepoints.sendIpi(vector, mask);
+        }
+        set.setBank(0, mask);
         return send(vector);
     }
 
@@ -253,6 +268,9 @@ public final class HvHypercalls {
         int vector = fast ? (int) first : LittleEndian.getInt(buffer, 0);
         long format = fast ? second : word(8);
         long valid = fast ? xmm[0] : word(16);
+        if (Tracepoints.ON) {
+            HyperVTracepoints.sendIpiEx(vector, format, valid);
+        }
         if (headerWords != Long.bitCount(valid)) {
             return INVALID_INPUT;
         }

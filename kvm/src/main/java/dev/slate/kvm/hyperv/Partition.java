@@ -11,6 +11,8 @@ import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.setting.VmSettings;
+import dev.slate.kvm.tracepoint.HyperVTracepoints;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -96,7 +98,16 @@ public final class Partition implements SyntheticSources.Targets {
             default ->
                 msr >= HvMsr.CRASH_P0 && msr <= HvMsr.CRASH_P4 ? crash[msr - HvMsr.CRASH_P0] : debugger.read(msr);
         };
-        return !isDebugger(msr) || fromClient || vp.cpuid().syntheticDebugger();
+        if (!isDebugger(msr)) {
+            return true;
+        }
+        if (!fromClient && !vp.cpuid().syntheticDebugger()) {
+            return false;
+        }
+        if (Tracepoints.ON) {
+            HyperVTracepoints.syndbgGetMsr(vp.vcpuId(), vp.index(), msr, vp.value);
+        }
+        return true;
     }
 
     synchronized boolean write(VirtualProcessor vp, int msr, long v, boolean fromClient) {
@@ -145,6 +156,9 @@ public final class Partition implements SyntheticSources.Targets {
                 }
                 if (!fromClient && !vp.cpuid().syntheticDebugger()) {
                     return false;
+                }
+                if (Tracepoints.ON) {
+                    HyperVTracepoints.syndbgSetMsr(vp.vcpuId(), vp.index(), msr, v);
                 }
                 if (debugger.write(msr, v) && !fromClient) {
                     vp.exitForDebugger(msr, debugger);

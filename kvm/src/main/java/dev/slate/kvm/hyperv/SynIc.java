@@ -4,6 +4,8 @@ import dev.slate.cpu.mem.LittleEndian;
 import dev.slate.kvm.irqchip.LocalApic;
 import dev.slate.kvm.irqchip.SyntheticSources;
 import dev.slate.kvm.mmu.VcpuMmu;
+import dev.slate.kvm.tracepoint.HyperVTracepoints;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicLongArray;
 import org.jspecify.annotations.Nullable;
@@ -35,6 +37,7 @@ final class SynIc implements SyntheticSources.Vectors {
         void sourceEnded(int source, int gsi);
     }
 
+    private final int vcpuId;
     private final VcpuMmu mmu;
     private final @Nullable LocalApic apic;
     private final Listener listener;
@@ -51,7 +54,8 @@ final class SynIc implements SyntheticSources.Vectors {
     private long eventPage;
     private long messagePage;
 
-    SynIc(VcpuMmu mmu, @Nullable LocalApic apic, Listener listener) {
+    SynIc(int vcpuId, VcpuMmu mmu, @Nullable LocalApic apic, Listener listener) {
+        this.vcpuId = vcpuId;
         this.mmu = mmu;
         this.apic = apic;
         this.listener = listener;
@@ -98,6 +102,9 @@ final class SynIc implements SyntheticSources.Vectors {
 
     /** False: refused. */
     boolean write(int msr, long v, boolean host) {
+        if (Tracepoints.ON) {
+            HyperVTracepoints.synicSetMsr(vcpuId, msr, v, host);
+        }
         switch (msr) {
             case HvMsr.SCONTROL -> control = v;
             case HvMsr.SVERSION -> {
@@ -157,7 +164,12 @@ final class SynIc implements SyntheticSources.Vectors {
         if ((s & MASKED) != 0) {
             return -1;
         }
-        return a.request((int) s & 0xff) ? 1 : 0;
+        int vector = (int) s & 0xff;
+        int taken = a.request(vector) ? 1 : 0;
+        if (Tracepoints.ON) {
+            HyperVTracepoints.synicSetIrq(vcpuId, source, vector, taken);
+        }
+        return taken;
     }
 
     @Override
@@ -178,6 +190,9 @@ final class SynIc implements SyntheticSources.Vectors {
     public void ended(int vector) {
         if (!active || vector < FIRST_VECTOR) {
             return;
+        }
+        if (Tracepoints.ON) {
+            HyperVTracepoints.synicSendEoi(vcpuId, vector);
         }
         for (int i = 0; i < SOURCES; i++) {
             long s = sources.get(i);

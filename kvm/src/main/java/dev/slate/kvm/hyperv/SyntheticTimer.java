@@ -2,6 +2,8 @@ package dev.slate.kvm.hyperv;
 
 import dev.slate.cpu.mem.LittleEndian;
 import dev.slate.kvm.irqchip.Timers;
+import dev.slate.kvm.tracepoint.HyperVTracepoints;
+import dev.slate.kvm.tracepoint.Tracepoints;
 
 /**
  * One of the four synthetic timers of a virtual processor (TLFS, "synthetic timers"): it counts in units of 100 ns of the partition's
@@ -64,7 +66,10 @@ final class SyntheticTimer extends Timers.Timer {
         return (int) (config >>> 16) & 15;
     }
 
-    void writeConfig(long v) {
+    void writeConfig(long v, boolean host) {
+        if (Tracepoints.ON) {
+            HyperVTracepoints.stimerSetConfig(vp.vcpuId(), index, v, host);
+        }
         stop();
         boolean wasOn = enabled();
         config = v;
@@ -76,6 +81,9 @@ final class SyntheticTimer extends Timers.Timer {
     }
 
     void writeCount(long v, boolean host) {
+        if (Tracepoints.ON) {
+            HyperVTracepoints.stimerSetCount(vp.vcpuId(), index, v, host);
+        }
         stop();
         count = v;
         if (!host) {
@@ -102,6 +110,9 @@ final class SyntheticTimer extends Timers.Timer {
     }
 
     void stop() {
+        if (Tracepoints.ON) {
+            HyperVTracepoints.stimerCleanup(vp.vcpuId(), index);
+        }
         timers.cancel(this);
         vp.timerNotDue(index);
         messageWaits = false;
@@ -110,6 +121,9 @@ final class SyntheticTimer extends Timers.Timer {
 
     @Override
     protected long expire(long now) {
+        if (Tracepoints.ON) {
+            HyperVTracepoints.stimerCallback(vp.vcpuId(), index);
+        }
         vp.timerDue(index, true);
         return Timers.NEVER;
     }
@@ -131,7 +145,11 @@ final class SyntheticTimer extends Timers.Timer {
 
     private void expired() {
         messageWaits = true;
-        if (direct() ? vp.interrupt((int) config >>> 4 & 0xff) : sendMessage()) {
+        boolean told = direct() ? vp.interrupt((int) config >>> 4 & 0xff) : sendMessage();
+        if (Tracepoints.ON) {
+            HyperVTracepoints.stimerExpiration(vp.vcpuId(), index, direct(), told ? 0 : 1);
+        }
+        if (told) {
             messageWaits = false;
             if ((config & PERIODIC) == 0) {
                 config &= ~ENABLED;
@@ -159,6 +177,13 @@ final class SyntheticTimer extends Timers.Timer {
         } else if (Long.compareUnsigned(now, expiration) >= 0) {
             // Ticks that were missed are lost.
             expiration = now + count - Long.remainderUnsigned(now - expiration, count);
+        }
+        if (Tracepoints.ON) {
+            if ((config & PERIODIC) != 0) {
+                HyperVTracepoints.stimerStartPeriodic(vp.vcpuId(), index, now, expiration);
+            } else {
+                HyperVTracepoints.stimerStartOneShot(vp.vcpuId(), index, now, count);
+            }
         }
         long left = expiration - now;
         timers.arm(this, timers.now() + 100 * (left < 0 || left > FARTHEST ? FARTHEST : left));

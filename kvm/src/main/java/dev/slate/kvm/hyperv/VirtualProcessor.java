@@ -11,6 +11,8 @@ import dev.slate.kvm.mmu.VcpuMmu;
 import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.mode.Request;
 import dev.slate.kvm.pv.PvEoi;
+import dev.slate.kvm.tracepoint.HyperVTracepoints;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
@@ -33,6 +35,7 @@ public final class VirtualProcessor implements SynIc.Listener {
     private static final int APIC_EOI = 0xb;
     private static final int APIC_ICR = 0x30;
 
+    private final int vcpuId;
     private final Partition partition;
     private final HostServices host;
     private final GuestMode mode;
@@ -62,6 +65,7 @@ public final class VirtualProcessor implements SynIc.Listener {
     public long value;
 
     public VirtualProcessor(
+            int vcpuId,
             Partition partition,
             HostServices host,
             GuestMode mode,
@@ -70,6 +74,7 @@ public final class VirtualProcessor implements SynIc.Listener {
             PvEoi pvEoi,
             VcpuMmu mmu,
             Timers timers) {
+        this.vcpuId = vcpuId;
         this.partition = partition;
         this.host = host;
         this.mode = mode;
@@ -77,7 +82,7 @@ public final class VirtualProcessor implements SynIc.Listener {
         this.apic = apic;
         this.pvEoi = pvEoi;
         this.mmu = mmu;
-        this.synIc = new SynIc(mmu, apic, this);
+        this.synIc = new SynIc(vcpuId, mmu, apic, this);
         for (int i = 0; i < TIMERS; i++) {
             this.timers[i] = new SyntheticTimer(i, this, timers);
         }
@@ -97,6 +102,10 @@ public final class VirtualProcessor implements SynIc.Listener {
     /** VP_INDEX. From any thread. */
     int index() {
         return index;
+    }
+
+    int vcpuId() {
+        return vcpuId;
     }
 
     GuestMode mode() {
@@ -244,7 +253,7 @@ public final class VirtualProcessor implements SynIc.Listener {
             } else if (!fromClient && (v & 1 << 12) != 0 && !cpuid.hasDirectTimers()) {
                 return false;
             } else {
-                t.writeConfig(v);
+                t.writeConfig(v, fromClient);
             }
             return true;
         }
@@ -361,6 +370,9 @@ public final class VirtualProcessor implements SynIc.Listener {
 
     @Override
     public void sourceEnded(int source, int gsi) {
+        if (Tracepoints.ON) {
+            HyperVTracepoints.notifyAckedSint(vcpuId, source);
+        }
         for (SyntheticTimer t : timers) {
             t.sourceEnded(source);
         }

@@ -11,6 +11,8 @@ import dev.slate.kvm.hyperv.HvHypercalls;
 import dev.slate.kvm.irqchip.ApicBus;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.stats.VcpuStats;
+import dev.slate.kvm.tracepoint.HyperVTracepoints;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import java.time.Instant;
 
 /** VMCALL and VMMCALL (KVM document "hypercalls"). */
@@ -115,6 +117,9 @@ final class Hypercalls {
 
     /** The result goes to RAX, or EDX:EAX outside 64-bit mode. */
     static int completeHyperV(VcpuRun run, Cpu cpu, long result) {
+        if (Tracepoints.ON) {
+            HyperVTracepoints.hypercallDone(result);
+        }
         CpuState s = run.s;
         if (s.mode64()) {
             s.gpr[CpuState.RAX] = result;

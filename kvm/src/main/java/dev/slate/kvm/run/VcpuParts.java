@@ -96,7 +96,7 @@ public final class VcpuParts {
         pvEoi = new PvEoi(vm.irqchip(), apic.lapic(), mmu);
         asyncPageFault = new AsyncPageFault(apic.lapic(), mmu);
         LocalApic lapic = apic.lapic();
-        hyperV = new VirtualProcessor(vm.partition(), vm.host(), mode, tsc, lapic, pvEoi, mmu, vm.timers());
+        hyperV = new VirtualProcessor(id, vm.partition(), vm.host(), mode, tsc, lapic, pvEoi, mmu, vm.timers());
         if (lapic != null) {
             lapic.share(hyperV.vectors());
         }

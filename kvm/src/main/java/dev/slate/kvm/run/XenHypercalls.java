@@ -6,6 +6,7 @@ import dev.slate.cpu.mem.LittleEndian;
 import dev.slate.kvm.MpState;
 import dev.slate.kvm.VcpuExit;
 import dev.slate.kvm.state.Translation;
+import dev.slate.kvm.tracepoint.Tracepoints;
 import dev.slate.kvm.xen.XenVcpu;
 
 /** Xen's hypercalls (xen/include/public): the few that are done here; the rest is the client's ({@code KVM_EXIT_XEN}). */
@@ -63,6 +64,9 @@ final class XenHypercalls {
             p[3] = s.gpr[CpuState.RSI] & 0xffff_ffffL;
             p[4] = s.gpr[CpuState.RDI] & 0xffff_ffffL;
             p[5] = s.gpr[CpuState.RBP] & 0xffff_ffffL;
+        }
+        if (Tracepoints.ON) {
+            Tracepoints.xenHypercall(input, p);
         }
         long result = s.cpl == 0 ? call(run, input, p, wide) : CLIENTS;
         if (result == CLIENTS) {

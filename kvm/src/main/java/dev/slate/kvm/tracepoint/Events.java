@@ -496,6 +496,33 @@ final class Events {
         int vector;
     }
 
+    @Name("kvm_xen_hypercall")
+    @Description("A guest calls Xen")
+    @Category("KVM")
+    @StackTrace(false)
+    static final class XenHypercall extends Event {
+        @MemoryAddress
+        long nr;
+
+        @MemoryAddress
+        long a0;
+
+        @MemoryAddress
+        long a1;
+
+        @MemoryAddress
+        long a2;
+
+        @MemoryAddress
+        long a3;
+
+        @MemoryAddress
+        long a4;
+
+        @MemoryAddress
+        long a5;
+    }
+
     @Name("kvm_pvclock_update")
     @Description("A guest's kvmclock page is written")
     @Category("KVM")

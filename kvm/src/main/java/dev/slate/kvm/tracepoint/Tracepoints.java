@@ -334,6 +334,19 @@ public final class Tracepoints {
         e.commit();
     }
 
+    /** {@code kvm_xen_hypercall}. @param parameters six */
+    public static void xenHypercall(long nr, long[] parameters) {
+        Events.XenHypercall e = new Events.XenHypercall();
+        e.nr = nr;
+        e.a0 = parameters[0];
+        e.a1 = parameters[1];
+        e.a2 = parameters[2];
+        e.a3 = parameters[3];
+        e.a4 = parameters[4];
+        e.a5 = parameters[5];
+        e.commit();
+    }
+
     /** {@code kvm_pvclock_update}: what the guest's page holds now. */
     public static void pvclockUpdate(
             int vcpuId, int version, long tscTimestamp, long systemTime, int multiplier, int shift, int flags) {
