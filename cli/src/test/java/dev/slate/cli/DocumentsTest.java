@@ -112,6 +112,12 @@ final class DocumentsTest {
         switch (words.get(0).replaceFirst("^slate-.*/slate$", "./slate")) {
             case "bwrap", "unshare" -> checkSlate(words.subList(words.indexOf("./slate") + 1, words.size()));
             case "./slate" -> checkSlate(words.subList(1, words.size()));
+            case "perf" -> {
+                assertThat(words.get(1)).isIn("record", "report");
+                if (words.contains("./slate")) {
+                    checkSlate(words.subList(words.indexOf("./slate") + 1, words.size()));
+                }
+            }
             case "tar" -> assertThat(words.get(2)).matches("build/dist/slate-[-.0-9A-Z]+-linux-x64\\.tar\\.gz");
             case "./mvnw" -> assertThat(Shell.root().resolve("mvnw")).isExecutable();
             case "sh" -> assertThat(Shell.root().resolve(words.get(1))).isExecutable();
