@@ -25,6 +25,7 @@
 #   monitor       the command that saves, loads and migrates a machine, ./monitor
 #   killed        the command that starts a machine and kills it, ./killed
 #   stressed      the command that compares a guest's time with the host's, ./stressed
+#   screen        the command that shows what a machine's screen says, ./screen
 #   debugged      the command that debugs a guest by gdb, which must be installed, ./debugged
 #
 # Needs no root: packages are downloaded and unpacked below FOLDER, with lists of their own where apt's are missing or stale.
@@ -136,7 +137,7 @@ program) made_of=program.S ;;
 *) made_of= ;;
 esac
 case $part in
-qemu | npm | msb | monitor | killed | devices | debugged | stressed) ;; # links: looked up each time
+qemu | npm | msb | monitor | killed | devices | debugged | stressed | screen) ;; # links: looked up each time
 *)
   if [ -e "$folder/$part" ]; then
     # shellcheck disable=SC2086 # one file per word
@@ -205,7 +206,7 @@ initrd | counter | debug-initrd)
   sh "$here/cpio.sh" init="$here/${made_of%% *}" bin/busybox="$folder/busybox" >"$work/initrd"
   done_with "$work/initrd"
   ;;
-monitor | killed | devices | stressed)
+monitor | killed | devices | stressed | screen)
   ln -sf "$here/$part" "$folder/$part"
   ;;
 debugged)
