@@ -4,15 +4,15 @@
 #
 #   qemu          Debian's qemu-system-x86, which must be installed (a link to it)
 #   npm           npm, which must be installed (a link to it)
-#   cloud-kernel  Debian's kernel for virtual machines; kernel, rt-kernel: its others
+#   cloud-kernel  Debian's kernel for virtual machines; kernel, rt-kernel, pae-kernel (of 32 bits): its others
 #   busybox       Debian's static busybox
 #   kvm-host      a folder: the cloud kernel as vmlinuz, and its modules of KVM for AMD's processors
 #   nested-initrd a first root file system with these modules and a few of KVM's selftests, which must be built; of ./nested-init
 #   boot-linux    the small VMM of examples/boot-linux.c; needs cc and a static libc
 #   nested-linux-initrd  a first root file system with these modules, this VMM, and the kernel and first root file system that it boots
 #   exits-initrd  a first root file system with these modules and ./exits, a hypervisor's load for `slate heat`; needs cc and a static libc
-#   initrd        a first root file system for Linux, of busybox and ./init; counter: of ./counter-init; debug-initrd: of
-#                 ./debugged-init
+#   initrd        a first root file system for Linux, of busybox and ./init; initrd-32: of 32 bits; counter: of ./counter-init;
+#                 debug-initrd: of ./debugged-init
 #   device-kernel a folder: Debian's standard kernel as vmlinuz, its modules for QEMU's devices, and in which order they are loaded
 #   devices-initrd a first root file system with these modules, of ./devices-init; devices: the command that runs the machine, ./devices
 #   disk-kernel   the same of the kernel for virtual machines and its modules for a virtio disk; disk-initrd: of ./disk-init
@@ -20,6 +20,7 @@
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb
 #   xen, u-boot, u-boot-64, installer-kernel, installer-initrd: guests from Debian's packages
+#   ovmf, ovmf-vars  OVMF and what it keeps
 #   debian-disk   a disk with Debian, systemd and GRUB for both firmwares, made by ./debian-disk
 #   program       a disk with a program of 16 bits, of ./program.S
 #   monitor       the command that saves, loads and migrates a machine, ./monitor
@@ -65,7 +66,7 @@ own_lists=
 trouble=
 apt_own_lists() {
   own_lists=1
-  apt_options="$apt_options -o Dir::State::lists=$folder/apt/lists"
+  apt_options="$apt_options -o Dir::State::lists=$lists"
   say "fetching Debian's lists of packages"
   # One source of several may fail: the package may be in another.
   apt_log update -qq -o APT::Update::Error-Mode=any || trouble="; apt said: $(complaint)"
@@ -86,10 +87,13 @@ download() { # package
   (cd "$work" && rm -f ./*.deb && apt_log download "$1")
 }
 
-# Puts one file of a package at $work/got. A package that only names the current one leads there by its first dependency.
-from_debian() { # package, pattern of the file in it
+# Puts one file of a package at $work/got. A package that only names the current one leads there by its first dependency. Another
+# architecture has lists of its own.
+from_debian() { # package, pattern of the file in it, architecture if not the machine's
   have apt-get && have dpkg-deb || cannot "$1 comes from Debian, and this machine has no apt-get"
-  mkdir -p "$work" "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial"
+  lists=$folder/apt/lists${3:+-$3}
+  [ $# -lt 3 ] || apt_options="$apt_options -o APT::Architecture=$3 -o APT::Architectures=$3 -o Dir::State::lists=$lists"
+  mkdir -p "$work" "$lists/partial" "$folder/apt/cache/archives/partial"
   : >"$folder/apt/status"
   package=$1
   for try in 1 2; do
@@ -124,7 +128,7 @@ with_module() ( # name
 # The files of this folder that a part is made of, and made of again when they are newer.
 case $part in
 exits-initrd) made_of="exits cpio.sh" ;;
-initrd) made_of="init cpio.sh" ;;
+initrd | initrd-32) made_of="init cpio.sh" ;;
 counter) made_of="counter-init cpio.sh" ;;
 debug-initrd) made_of="debugged-init cpio.sh" ;;
 devices-initrd) made_of="devices-init cpio.sh" ;;
@@ -168,6 +172,18 @@ rt-kernel)
   from_debian linux-image-rt-amd64 'boot/vmlinuz-*'
   done_with "$got"
   ;;
+pae-kernel)
+  from_debian linux-image-686-pae 'boot/vmlinuz-*' i386
+  done_with "$got"
+  ;;
+ovmf)
+  from_debian ovmf usr/share/OVMF/OVMF_CODE_4M.fd
+  done_with "$got"
+  ;;
+ovmf-vars)
+  from_debian ovmf usr/share/OVMF/OVMF_VARS_4M.fd
+  done_with "$got"
+  ;;
 debian-disk)
   mkdir -p "$work"
   say "making a disk with Debian (300 MB to fetch)"
@@ -204,6 +220,11 @@ initrd | counter | debug-initrd)
   another busybox
   mkdir -p "$work"
   sh "$here/cpio.sh" init="$here/${made_of%% *}" bin/busybox="$folder/busybox" >"$work/initrd"
+  done_with "$work/initrd"
+  ;;
+initrd-32)
+  from_debian busybox-static bin/busybox i386
+  sh "$here/cpio.sh" init="$here/init" bin/busybox="$got" >"$work/initrd"
   done_with "$work/initrd"
   ;;
 monitor | killed | devices | stressed | screen)
