@@ -19,7 +19,7 @@
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb
-#   xen, u-boot, u-boot-64, installer-kernel, installer-initrd: guests from Debian's packages
+#   xen, u-boot, u-boot-64, installer-kernel, installer-initrd, memtest: guests from Debian's packages
 #   ovmf, ovmf-vars  OVMF and what it keeps
 #   debian-disk   a disk with Debian, systemd and GRUB for both firmwares, made by ./debian-disk
 #   program       a disk with a program of 16 bits, of ./program.S
@@ -174,6 +174,10 @@ rt-kernel)
   ;;
 pae-kernel)
   from_debian linux-image-686-pae 'boot/vmlinuz-*' i386
+  done_with "$got"
+  ;;
+memtest)
+  from_debian memtest86+ boot/memtest86+x64.bin
   done_with "$got"
   ;;
 ovmf)
