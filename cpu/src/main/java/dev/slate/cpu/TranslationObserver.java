@@ -1,5 +1,7 @@
 package dev.slate.cpu;
 
+import dev.slate.cpu.decode.Block;
+
 /** Told of machine code when it is made and given up, never when it runs. On the processor's thread. */
 public interface TranslationObserver {
     /**
@@ -17,15 +19,15 @@ public interface TranslationObserver {
     void common(long code, int bytes);
 
     /**
-     * A block of guest code has become machine code.
+     * A block of guest code has become machine code, for the address at which it stands now.
      *
-     * @param rip its linear address
-     * @param guestBytes its size
+     * @param starts where in the machine code each of the block's instructions begins, and in element {@link Block#count} where
+     *     the last one's ends: behind it lies what is seldom gone through. Valid during the call
      * @param code host address of the machine code
      * @param bytes size of that
      * @param nanos what it took
      */
-    void translated(long rip, int guestBytes, long code, int bytes, long nanos);
+    void translated(Block block, int[] starts, long code, int bytes, long nanos);
 
     /**
      * What was made of a guest's page is entered no more, because the page's bytes have changed.

@@ -16,7 +16,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * The log of executed instructions. A record is one instruction: its number, {@code VM.vCPU}, its address (CS:IP outside 64-bit
  * code), its text, and the registers that it changed; under it, if asked for, its loads and stores, the event that it raised, its
- * exit, and what the exit's handler or the client then changed.
+ * exit, and what the exit's handler or the client then changed. Or, with an address of a translation, machine code in place of all that
+ * ({@link TranslationTrace}).
  *
  * <p>Thread-safe: the vCPUs of all VMs write into one log, in the order in which their instructions ended.
  */
@@ -54,7 +55,10 @@ public final class Trace {
                 vms.add(vcpu.vm());
             }
         }
-        return new VcpuTrace(this, vcpu, number);
+        Long translation = options.translation();
+        return translation != null
+                ? new TranslationTrace(this, translation, number + "." + vcpu.id())
+                : new VcpuTrace(this, vcpu, number);
     }
 
     TraceOptions options() {
@@ -88,6 +92,12 @@ public final class Trace {
         long ran = seen.get();
         if (ran > options.skip()) {
             return null;
+        }
+        Long translation = options.translation();
+        if (translation != null) {
+            return "trace: nothing was logged: no code at 0x" + Long.toHexString(translation)
+                    + " became machine code. Only 64-bit code does, when it has run often enough; with"
+                    + " --set cpu.translator=eager, when it runs first";
         }
         StringBuilder text = new StringBuilder("trace: nothing was logged: ");
         if (ran == 0) {

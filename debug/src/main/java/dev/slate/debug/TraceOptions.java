@@ -1,5 +1,6 @@
 package dev.slate.debug;
 
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -13,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param memory loads and stores too
  * @param exits exits and delivered events too
  * @param output a file's name; null: standard error
+ * @param translation a linear address: in place of instructions, the machine code is shown that they become; null: none is
  */
 public record TraceOptions(
         long from,
@@ -22,9 +24,13 @@ public record TraceOptions(
         int vcpu,
         boolean memory,
         boolean exits,
-        @Nullable String output) {
+        @Nullable String output,
+        @Nullable Long translation) {
+    /** What says which instructions are logged, and what of them. */
+    private static final Set<String> OF_INSTRUCTIONS = Set.of("from", "to", "skip", "count", "memory", "exits");
+
     /** Everything of every vCPU, instructions alone, to standard error. */
-    public static final TraceOptions ALL = new TraceOptions(0, 0, 0, Long.MAX_VALUE, -1, false, false, null);
+    public static final TraceOptions ALL = new TraceOptions(0, 0, 0, Long.MAX_VALUE, -1, false, false, null, null);
 
     /**
      * Reads options as {@code slate trace} hands them over.
@@ -41,6 +47,8 @@ public record TraceOptions(
         boolean memory = false;
         boolean exits = false;
         String output = null;
+        Long translation = null;
+        String selecting = null;
         for (String line : text.split("\n")) {
             if (line.isBlank()) {
                 continue;
@@ -48,7 +56,11 @@ public record TraceOptions(
             int eq = line.indexOf('=');
             String name = eq < 0 ? line : line.substring(0, eq);
             String value = eq < 0 ? "" : line.substring(eq + 1);
+            if (OF_INSTRUCTIONS.contains(name)) {
+                selecting = name;
+            }
             switch (name) {
+                case "translation" -> translation = address(name, value);
                 case "from" -> from = address(name, value);
                 case "to" -> to = address(name, value);
                 case "skip" -> skip = number(name, value, 0, Long.MAX_VALUE);
@@ -60,11 +72,16 @@ public record TraceOptions(
                 default -> throw new IllegalArgumentException("trace: no such option: " + name);
             }
         }
+        if (translation != null && selecting != null) {
+            throw new IllegalArgumentException(
+                    "trace: --translation shows the code at one address and logs no instructions;" + " leave --"
+                            + selecting + " out");
+        }
         if (to != 0 && Long.compareUnsigned(from, to) >= 0) {
             throw new IllegalArgumentException("trace: --to 0x" + Long.toHexString(to) + " must lie above --from 0x"
                     + Long.toHexString(from) + ", or nothing is logged");
         }
-        return new TraceOptions(from, to, skip, count, vcpu, memory, exits, output);
+        return new TraceOptions(from, to, skip, count, vcpu, memory, exits, output, translation);
     }
 
     private static long address(String name, String value) {

@@ -2,6 +2,7 @@ package dev.slate.debug;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.mem.HostMemory;
@@ -10,6 +11,7 @@ import dev.slate.kvm.Regs;
 import dev.slate.kvm.Sregs;
 import dev.slate.kvm.Vcpu;
 import java.io.StringWriter;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class TraceTest {
@@ -202,6 +204,76 @@ class TraceTest {
         assertThatThrownBy(() -> TraceOptions.parse("from=main")).hasMessageContaining("hexadecimal");
         assertThatThrownBy(() -> TraceOptions.parse("count=0")).hasMessageContaining("at least 1");
         assertThatThrownBy(() -> TraceOptions.parse("from=20\nto=10")).hasMessageContaining("above");
+        assertThatThrownBy(() -> TraceOptions.parse("translation=10\nexits=\n"))
+                .hasMessageContaining("leave --exits out");
         assertThatThrownBy(() -> TraceOptions.parse("color=red")).hasMessageContaining("no such option");
+    }
+
+    /** mov ecx,1000 ; nop ; add rax,rbx ; mov [rsi],rax ; dec ecx ; jnz ; out dx,al */
+    private static final String LOOP = "b9e8030000 90 4801d8 488906 ffc9 75f5 ee";
+
+    private TestGuest translated(String knobs, String options) {
+        TestGuest g = new TestGuest(
+                knobs, kvm -> trace = Trace.start(kvm, TraceOptions.parse(options), ClientMemory.PLAIN, log), LOOP);
+        Regs r = new Regs();
+        g.vcpu.getRegs(r);
+        r.rbx = 3;
+        r.rsi = TestGuest.DATA;
+        g.vcpu.setRegs(r);
+        return g;
+    }
+
+    @Test
+    void aTranslationIsShownBesideItsGuestCode() {
+        // The second instruction of the loop's block, which begins behind the MOV.
+        try (TestGuest g = translated("cpu.translator=on", "translation=10006")) {
+            assumeTrue(g.vcpu.run(false) == 0 && g.vcpu.translation() != null, "this host allows no machine code");
+            assertThat(g.vcpu.exit().value()).isInstanceOf(Exit.PortOut.class);
+            Regs r = new Regs();
+            g.vcpu.getRegs(r);
+            assertThat(r.rax).isEqualTo(3000);
+        }
+        assertThat(trace.nothing()).isNull();
+        List<String> lines = log.toString().lines().toList();
+        assertThat(lines.getFirst())
+                .matches("0\\.0 0000000000010005: 5 instructions in 11 bytes became \\d+ bytes at [0-9a-f]{16}");
+        List<String> guest = lines.stream()
+                .skip(1)
+                .map(line -> line.substring(0, line.indexOf('|')).strip())
+                .filter(left -> !left.isEmpty())
+                .toList();
+        assertThat(guest)
+                .containsExactly(
+                        "0000000000010005  nop",
+                        "0000000000010006  add    rax,rbx",
+                        "0000000000010009  mov    QWORD PTR [rsi],rax",
+                        "000000000001000c  dec    ecx",
+                        "000000000001000e  jne    0x10005",
+                        "ways out");
+        // Guest RAX lives in R8, RBX in RBX.
+        assertThat(line("  0000000000010006")).endsWith("add    r8,rbx");
+        assertThat(line("  0000000000010005")).endsWith("|");
+        assertThat(log.toString()).doesNotContain("(bad)");
+        long code = Long.parseUnsignedLong(
+                lines.getFirst().substring(lines.getFirst().length() - 16), 16);
+        assertThat(log.toString()).contains("| %016x  ".formatted(code));
+    }
+
+    private String line(String start) {
+        return log.toString()
+                .lines()
+                .filter(line -> line.startsWith(start))
+                .findFirst()
+                .orElseThrow()
+                .stripTrailing();
+    }
+
+    @Test
+    void codeThatIsNotTranslatedIsSaidToBeMissing() {
+        try (TestGuest g = translated("cpu.translator=off", "translation=10006")) {
+            assertThat(g.vcpu.run(false)).isZero();
+        }
+        assertThat(log.toString()).isEmpty();
+        assertThat(trace.nothing()).contains("no code at 0x10006 became machine code");
     }
 }

@@ -1,6 +1,7 @@
 package dev.slate.kvm;
 
 import dev.slate.cpu.Cpu;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Watches and steers the runs of one vCPU: what a tracer or a debugger is to the run loop. An ordinary vCPU has none, and pays one
@@ -42,6 +43,11 @@ public interface RunObserver {
      * @param rcx of the guest's guest: which MSR
      */
     default void nestedLeft(int code, long info1, long rcx) {}
+
+    /** Who is shown what of the guest becomes machine code; null: nobody. Asked once, when the vCPU is made. */
+    default @Nullable TranslationListener translations() {
+        return null;
+    }
 
     /** The vCPU is gone. */
     void close();

@@ -2,12 +2,14 @@ package dev.slate.kvm.run;
 
 import dev.slate.cpu.TranslationFigures;
 import dev.slate.cpu.TranslationObserver;
+import dev.slate.cpu.decode.Block;
+import dev.slate.kvm.TranslationListener;
 import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.tracepoint.Tracepoints;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Tells of a vCPU's translations whoever looks on: a recording, and a profiler that wants names for the code.
+ * Tells of a vCPU's translations whoever looks on: a recording, a profiler that wants names for the code, a listing.
  *
  * <p>Under the vCPU's mutex, on the client's thread.
  */
@@ -17,16 +19,23 @@ final class TranslationEvents implements TranslationObserver {
     private final boolean names;
     private final Runnable figures;
 
-    private TranslationEvents(HostServices host, int vcpuId, TranslationFigures figures) {
+    private final @Nullable TranslationListener listener;
+
+    private TranslationEvents(
+            HostServices host, int vcpuId, TranslationFigures figures, @Nullable TranslationListener listener) {
         this.host = host;
+        this.listener = listener;
         this.vcpuId = vcpuId;
         this.names = host.wantsCodeNames();
         this.figures = () -> Tracepoints.translator(vcpuId, figures);
     }
 
     /** Null where nobody looks on. */
-    static @Nullable TranslationEvents of(HostServices host, int vcpuId, TranslationFigures figures) {
-        return Tracepoints.ON || host.wantsCodeNames() ? new TranslationEvents(host, vcpuId, figures) : null;
+    static @Nullable TranslationEvents of(
+            HostServices host, int vcpuId, TranslationFigures figures, @Nullable TranslationListener listener) {
+        return Tracepoints.ON || host.wantsCodeNames() || listener != null
+                ? new TranslationEvents(host, vcpuId, figures, listener)
+                : null;
     }
 
     @Override
@@ -45,9 +54,14 @@ final class TranslationEvents implements TranslationObserver {
     }
 
     @Override
-    public void translated(long rip, int guestBytes, long code, int bytes, long nanos) {
+    public void translated(Block block, int[] starts, long code, int bytes, long nanos) {
+        long rip = block.rip;
+        int guestBytes = block.byteLength;
         if (Tracepoints.ON) {
             Tracepoints.translated(vcpuId, rip, guestBytes, code, bytes, nanos);
+        }
+        if (listener != null) {
+            listener.translated(block, starts, code, bytes);
         }
         if (names) {
             host.nameCode(code, bytes, "guest:" + Long.toHexString(rip) + "-" + Long.toHexString(rip + guestBytes));

@@ -9,6 +9,7 @@ import dev.slate.cpu.LeaveGuest;
 import dev.slate.cpu.Retirement;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Knobs;
+import dev.slate.kvm.TranslationListener;
 import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.ControlRegisters;
 import dev.slate.kvm.cpuid.CpuidTable;
@@ -151,6 +152,11 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         }
         translation.attach(c);
         return c;
+    }
+
+    /** Who is shown machine code made from here on; before the processor is made. */
+    void showTranslations(@Nullable TranslationListener listener) {
+        translation.listener = listener;
     }
 
     /** The processor is what the guest is told that it is; while the guest is told nothing, what is offered. */

@@ -72,6 +72,9 @@ public final class VcpuRun {
         this.halt = vcpu.halt;
         this.mmu = vcpu.mmu;
         this.observer = observer;
+        if (observer != null) {
+            processor.showTranslations(observer.translations());
+        }
     }
 
     Cpu cpu() {

@@ -4,6 +4,7 @@ import dev.slate.cpu.Cpu;
 import dev.slate.cpu.mem.FaultGuard;
 import dev.slate.cpu.translate.LazyTranslator;
 import dev.slate.kvm.Knobs;
+import dev.slate.kvm.TranslationListener;
 import dev.slate.kvm.host.HostServices;
 import dev.slate.kvm.host.Worker;
 import dev.slate.kvm.mode.GuestMode;
@@ -44,6 +45,9 @@ final class VcpuTranslation {
 
     private final int vcpuId;
     private @Nullable TranslationEvents observer;
+    /** Who is shown the code; set before {@link #attach}. */
+    @Nullable
+    TranslationListener listener;
 
     /** Made with the vCPU: a client that forbids itself to open files before it runs has loaded these classes then. */
     VcpuTranslation(VmParts vm, int vcpuId, GuestMode mode) {
@@ -66,7 +70,7 @@ final class VcpuTranslation {
     /** Translates for a processor from now on, if anything does. */
     void attach(Cpu c) {
         if (translator != null) {
-            observer = TranslationEvents.of(host, vcpuId, c.translation);
+            observer = TranslationEvents.of(host, vcpuId, c.translation, listener);
             c.observers.translations = observer;
             translator.attach(c);
         }

@@ -9,6 +9,7 @@ import static dev.slate.cpu.translate.x64.Registers.RSI;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Block;
+import dev.slate.cpu.decode.Decoder;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.decode.OpFlags;
@@ -21,6 +22,9 @@ import dev.slate.cpu.decode.OpFlags;
  * by the interpreter.
  */
 final class Emitter extends Reencoding {
+    /** Of the block translated last: where each instruction's code begins, and where that of the last one ends. */
+    final int[] starts = new int[Decoder.MAX_INSTRUCTIONS + 1];
+
     Emitter(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         super(stubs, sites, guestFeatures, shapes, noRecord);
     }
@@ -68,11 +72,13 @@ final class Emitter extends Reencoding {
         boolean ended = false;
         for (int i = 0; i < b.count && !ended; i++) {
             instruction(b, i);
+            starts[i] = a.at;
             boolean enables = op == Op.STI && translates && i + 1 < b.count && canShadow(b, i + 1);
             if (enables) {
                 // Held off until the next instruction is over.
                 enableInterruptsBehindNext();
                 instruction(b, ++i);
+                starts[i] = a.at;
             }
             ended = one();
             if (enables) {
@@ -83,6 +89,7 @@ final class Emitter extends Reencoding {
             next = at + b.byteLength;
             leaveTo(next);
         }
+        starts[b.count] = a.at;
         later.emit();
         return unit;
     }

@@ -270,7 +270,7 @@ public final class X64Translator implements Translator {
         long nanos = System.nanoTime() - start;
         figures.nanos += nanos;
         if (observer != null) {
-            observer.translated(b.rip, b.byteLength, code, a.at, nanos);
+            observer.translated(b, emitter.starts, code, a.at, nanos);
         }
         return unit;
     }
