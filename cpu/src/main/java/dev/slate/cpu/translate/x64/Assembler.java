@@ -185,6 +185,15 @@ final class Assembler {
         return at - 8;
     }
 
+    /** The address of a place further on, for {@link #bind}. */
+    int leaForward(int to) {
+        rex(true, to, 0, 0);
+        byte1(0x8d);
+        byte1(5 | (to & 7) << 3);
+        int32(0);
+        return at - 4;
+    }
+
     /** lea to, [base + index * (1 << scale)] */
     void lea(int to, int base, int index, int scale) {
         rex(true, to, index, base);

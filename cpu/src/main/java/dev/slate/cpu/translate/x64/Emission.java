@@ -164,8 +164,9 @@ abstract class Emission {
             add(PROVE_ENTRY, jumpPlace, back, site);
         }
 
-        void vectors(int jumpPlace, long back) {
-            add(VECTORS, jumpPlace, back, 0);
+        /** The vector registers are to be loaded, over which the flags in EFLAGS must be kept or need not. */
+        void vectors(int jumpPlace, long back, boolean keepFlags) {
+            add(VECTORS, jumpPlace, back, keepFlags ? 1 : 0);
         }
 
         void emit() {
@@ -216,9 +217,19 @@ abstract class Emission {
                         a.jump(target[i]);
                     }
                     default -> {
-                        a.movConstant(RCX, target[i]);
-                        a.store(R15, StateBlock.TARGET, RCX);
-                        a.jump(stubs.vectors);
+                        if (detail[i] == 0) {
+                            a.movConstant(RCX, target[i]);
+                            a.store(R15, StateBlock.TARGET, RCX);
+                            a.jump(stubs.vectors);
+                        } else {
+                            storeFlags();
+                            int behind = a.leaForward(RCX);
+                            a.store(R15, StateBlock.TARGET, RCX);
+                            a.jump(stubs.vectors);
+                            a.bind(behind);
+                            loadFlags();
+                            a.jump(target[i]);
+                        }
                     }
                 }
             }

@@ -41,7 +41,7 @@ final class Emitter extends Reencoding {
         read(b, b.count, into.mode);
         a.start(origin);
         boolean vectors = usesVectors(b);
-        int wish = vectors ? SAVED : wish(b);
+        int wish = wish(b);
         long withFlags;
         long withoutFlags;
         if (wish == HERE) {
@@ -61,10 +61,7 @@ final class Emitter extends Reencoding {
         }
         vectorsLoaded = false;
         if (vectors) {
-            a.compare32Constant(R15, StateBlock.VECTORS, StateBlock.VECTORS_LOADED);
-            int jump = a.jumpForwardIf(Assembler.NE);
-            later.vectors(jump, a.here());
-            vectorsLoaded = true;
+            loadVectors();
         }
         Unit unit = new Unit(b, at, into, withFlags, withoutFlags);
         // Known before its own jumps are made: a loop of one block is the most frequent one.
@@ -92,6 +89,23 @@ final class Emitter extends Reencoding {
         starts[b.count] = a.at;
         later.emit();
         return unit;
+    }
+
+    /** Has the guest's vector registers in the host's from here on; flags stay where they are. */
+    private void loadVectors() {
+        if (flagsHere) {
+            // JECXZ leaves all flags, in which a loop's carry may go round; VECTORS_LOADED is 0.
+            a.load32(RCX, R15, StateBlock.VECTORS);
+            int loaded = a.jumpForwardIfEcxZero();
+            int jump = a.jumpForward();
+            a.bindShort(loaded);
+            later.vectors(jump, a.here(), true);
+        } else {
+            a.compare32Constant(R15, StateBlock.VECTORS, StateBlock.VECTORS_LOADED);
+            int jump = a.jumpForwardIf(Assembler.NE);
+            later.vectors(jump, a.here(), false);
+        }
+        vectorsLoaded = true;
     }
 
     /** Whether a block gains anything: its first instruction at least must become host code. */

@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 
 /**
  * Random kernels against the interpreter: functions on several pages that call each other, strings over page ends, flags pushed and
- * popped, address spaces loaded, pages invalidated, serializing instructions and code that is written while it runs.
+ * popped, vector registers used, address spaces loaded, pages invalidated, serializing instructions and code that is written while it runs.
  */
 final class TranslatedProgramTest {
     private static final int TABLES = 0x1000;
@@ -25,6 +25,7 @@ final class TranslatedProgramTest {
     private static final int DATA_BYTES = 0x8000;
     private static final int STACK = 0x18_0000;
     private static final int FUNCTIONS = 24;
+    private static final int VECTOR_WORDS = 64;
 
     /** rax, rdx, rbx, rbp, rsi, rdi, r8, r9, r11, r12, r13. */
     private static final int[] REGISTERS = {0, 2, 3, 5, 6, 7, 8, 9, 11, 12, 13};
@@ -44,7 +45,7 @@ final class TranslatedProgramTest {
         for (int i = 0; i < 512; i++) {
             HostMemory.put64(m.hva(0x6000 + 8 * i), DATA + (long) (i % (DATA_BYTES / 4096)) * 4096 | 7 | (i & 1) << 8);
         }
-        m.cpu.s.cr4 |= CpuState.CR4_PGE;
+        m.cpu.s.cr4 |= CpuState.CR4_PGE | CpuState.CR4_OSFXSR;
         m.cpu.flushTlb();
         return m;
     }
@@ -109,7 +110,7 @@ final class TranslatedProgramTest {
         int a = register(r);
         int b = register(r);
         int rex = 0x48 | a >> 3 << 2 | b >> 3;
-        switch (r.nextInt(20)) {
+        switch (r.nextInt(24)) {
             // add, or, adc, sbb, and, sub, xor, cmp
             case 0, 1, 2 -> bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
             case 3 -> {
@@ -176,6 +177,10 @@ final class TranslatedProgramTest {
                 bytes(0x41, 0x5b);
             }
             case 18 -> bytes(0xf3, 0x90); // pause
+            // Vector instructions, which change no flag: paddq, movq %r,%xmm and back.
+            case 20, 21 -> bytes(0x66, 0x0f, 0xd4, 0xc0 | (a & 7) << 3 | b & 7);
+            case 22 -> bytes(0x66, rex, 0x0f, 0x6e, 0xc0 | (a & 7) << 3 | b & 7);
+            case 23 -> bytes(0x66, rex, 0x0f, 0x7e, 0xc0 | (a & 7) << 3 | b & 7);
             default -> bytes(rex, 0x89, 0xc0 | (a & 7) << 3 | b & 7);
         }
     }
@@ -228,6 +233,9 @@ final class TranslatedProgramTest {
         for (int i = 0; i < 16; i++) {
             s.gpr[i] = r.nextLong();
         }
+        for (int i = 0; i < VECTOR_WORDS; i++) {
+            s.xmm[i] = r.nextLong();
+        }
         s.gpr[CpuState.RSP] = STACK;
         s.gpr[15] = rounds;
         s.setRflags(2);
@@ -266,6 +274,9 @@ final class TranslatedProgramTest {
         assertThat(b.interruptShadow).as(name).isEqualTo(a.interruptShadow);
         for (int i = 0; i < 16; i++) {
             assertThat(b.gpr[i]).as(name + ", register " + i).isEqualTo(a.gpr[i]);
+        }
+        for (int i = 0; i < VECTOR_WORDS; i++) {
+            assertThat(b.xmm[i]).as(name + ", word %d of the vector registers", i).isEqualTo(a.xmm[i]);
         }
         for (int i = 0; i < DATA_BYTES; i += 8) {
             assertThat(HostMemory.get64(translated.hva(DATA + i)))
