@@ -139,6 +139,13 @@ final class Assembler {
         memory(to, base, disp);
     }
 
+    /** [base + index + disp] = from. */
+    void storeIndexed(int base, int index, int disp, int from) {
+        rex(true, from, index, base);
+        byte1(0x89);
+        memory(from, base, index, 0, disp);
+    }
+
     void load32(int to, int base, int disp) {
         rex(false, to, 0, base);
         byte1(0x8b);

@@ -58,6 +58,8 @@ abstract class Emission {
     long blockRip;
     /** Where it is tried again. */
     long retry;
+    /** {@link #retry} of the access probed last. */
+    private long probed;
 
     Emission(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         this.stubs = stubs;
@@ -107,6 +109,7 @@ abstract class Emission {
         private static final int PROVE = 6;
         private static final int LOOK_UP = 7;
         private static final int PROVE_ENTRY = 8;
+        private static final int MISS_AGAIN = 9;
 
         private int[] what = new int[256];
         private int[] place = new int[256];
@@ -127,9 +130,13 @@ abstract class Emission {
             detail[count++] = more;
         }
 
-        /** {@code access} is {@link #READ} or {@link #WRITE}. */
-        void miss(int jumpPlace, int access, int site) {
-            add(MISS, jumpPlace, access, site);
+        /**
+         * {@code access} is {@link #READ} or {@link #WRITE}.
+         *
+         * @param again the instruction has made an access before: two that take each other's place in the TLB must leave some time
+         */
+        void miss(int jumpPlace, int access, int site, boolean again) {
+            add(again ? MISS_AGAIN : MISS, jumpPlace, access, site);
         }
 
         void interpret(int jumpPlace, int site) {
@@ -174,6 +181,12 @@ abstract class Emission {
                 a.bind(place[i]);
                 switch (what[i]) {
                     case MISS -> {
+                        a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + (int) target[i]);
+                        a.movConstant(RAX, detail[i]);
+                        a.call(stubs.second[page.mode & 3][target[i] == WRITE ? 1 : 0]);
+                        a.jump(sites.resume[detail[i]]);
+                    }
+                    case MISS_AGAIN -> {
                         a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + (int) target[i]);
                         a.movConstant(RAX, detail[i]);
                         a.jump(stubs.miss);
@@ -494,7 +507,9 @@ abstract class Emission {
         }
         a.arithmeticConstant(Assembler.CMP, RCX, 4096 - size);
         int facts = size << 8 | (access == WRITE ? Sites.WRITE : 0);
-        later.miss(a.jumpForwardIf(Assembler.A), access, site(retry, 0, facts));
+        boolean again = probed == retry;
+        probed = retry;
+        later.miss(a.jumpForwardIf(Assembler.A), access, site(retry, 0, facts), again);
         a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + StateBlock.TLB_HOST);
     }
 

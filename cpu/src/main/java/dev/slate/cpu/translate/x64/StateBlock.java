@@ -61,6 +61,12 @@ final class StateBlock {
     static final int POPF_ASKS = 664;
     /** {@link CpuState#interruptShadow}, while it holds. */
     static final int SHADOW = 668;
+    /** Address of a {@link SecondTlb}; 0: there is none. */
+    static final int SECOND = 672;
+    /** By mode, bit n: the TLB's entry n may have an address. Code that fills an entry sets it, too. */
+    static final int USED = 3072;
+
+    private static final int USED_BYTES = 128;
     /** The host's stack pointer behind the entry, for faults that come deeper. */
     static final int HOST_RSP = 96;
 
@@ -102,9 +108,7 @@ final class StateBlock {
 
     private final long base = address + BIAS;
 
-    /** By mode, bit n: the TLB's entry n may have an address; it is of a global page. */
-    private final long[][] used = new long[TLB_MODES][TLB_ENTRIES / 64];
-
+    /** By mode, bit n: the TLB's entry n is of a global page. */
     private final long[][] global = new long[TLB_MODES][TLB_ENTRIES / 64];
 
     StateBlock(CpuState s, long kickAddress) {
@@ -219,6 +223,26 @@ final class StateBlock {
 
     // ------------------------------------------------------------------ TLB
 
+    /** Offset of {@link #USED} for a mode. */
+    static int used(int mode) {
+        return USED + mode * USED_BYTES;
+    }
+
+    private long usedWord(int mode, int w) {
+        return get64(used(mode) + 8 * w);
+    }
+
+    private void putUsedWord(int mode, int w, long bits) {
+        put64(used(mode) + 8 * w, bits);
+    }
+
+    /** Whether the entry for {@code la} is another page's. */
+    boolean isTaken(int mode, long la) {
+        int n = (int) (la >>> 12) & TLB_ENTRIES - 1;
+        long page = HostMemory.get64(entry(mode, la));
+        return (usedWord(mode, n >>> 6) >>> n & 1) != 0 && page != never(n) && page != (la & -4096L);
+    }
+
     static int tlb(int mode) {
         return TLB + mode * TLB_BYTES;
     }
@@ -235,7 +259,7 @@ final class StateBlock {
     /** Enters host page {@code hva} for the page of {@code la}, for what may use it. */
     void fill(int mode, long la, long hva, boolean read, boolean write, boolean isGlobal) {
         int n = (int) (la >>> 12) & TLB_ENTRIES - 1;
-        used[mode][n >>> 6] |= 1L << n;
+        putUsedWord(mode, n >>> 6, usedWord(mode, n >>> 6) | 1L << n);
         global[mode][n >>> 6] = global[mode][n >>> 6] & ~(1L << n) | (isGlobal ? 1L << n : 0);
         long e = entry(mode, la);
         long page = la & -4096L;
@@ -249,15 +273,15 @@ final class StateBlock {
         long e = base + tlb(mode) + (long) n * TLB_ENTRY;
         HostMemory.put64(e, never(n));
         HostMemory.put64(e + 8, never(n));
-        used[mode][n >>> 6] &= ~(1L << n);
+        putUsedWord(mode, n >>> 6, usedWord(mode, n >>> 6) & ~(1L << n));
     }
 
     void clearTlb(boolean globalToo) {
         for (int mode = 0; mode < TLB_MODES; mode++) {
-            long[] u = used[mode];
             long[] g = global[mode];
-            for (int w = 0; w < u.length; w++) {
-                for (long bits = globalToo ? u[w] : u[w] & ~g[w]; bits != 0; bits &= bits - 1) {
+            for (int w = 0; w < g.length; w++) {
+                long u = usedWord(mode, w);
+                for (long bits = globalToo ? u : u & ~g[w]; bits != 0; bits &= bits - 1) {
                     drop(mode, w << 6 | Long.numberOfTrailingZeros(bits));
                 }
             }
@@ -273,9 +297,8 @@ final class StateBlock {
     /** Takes the right to write from every entry for a host page. */
     void protect(long hvaPage) {
         for (int mode = 0; mode < TLB_MODES; mode++) {
-            long[] u = used[mode];
-            for (int w = 0; w < u.length; w++) {
-                for (long bits = u[w]; bits != 0; bits &= bits - 1) {
+            for (int w = 0; w < TLB_ENTRIES / 64; w++) {
+                for (long bits = usedWord(mode, w); bits != 0; bits &= bits - 1) {
                     int n = w << 6 | Long.numberOfTrailingZeros(bits);
                     long e = base + tlb(mode) + (long) n * TLB_ENTRY;
                     if (HostMemory.get64(e + TLB_HOST) == hvaPage) {

@@ -51,6 +51,12 @@ final class Stubs {
 
     private final long stringsEnd;
 
+    /**
+     * Called, by the TLB's mode and by whether it is a store: RCX, the linear address of an access that missed, is looked for in the {@link
+     * SecondTlb}. Returns when the entry is in the state block now, with RCX lost; else leaves as {@link #miss}. EAX: site.
+     */
+    final long[][] second = new long[StateBlock.TLB_MODES][2];
+
     /** @param avx the host has YMM registers */
     Stubs(Assembler a, boolean avx) {
         cpuid = a.here();
@@ -96,6 +102,12 @@ final class Stubs {
             emitString(a, size, false);
         }
         stringsEnd = a.here();
+        for (int mode = 0; mode < StateBlock.TLB_MODES; mode++) {
+            for (int write = 0; write < 2; write++) {
+                second[mode][write] = a.here();
+                emitSecond(a, mode, write != 0);
+            }
+        }
         long load = a.here();
         emitLoadVectors(a, avx);
         vectors = a.here();
@@ -166,6 +178,59 @@ final class Stubs {
         a.arithmeticConstant32(Assembler.CMP, RDX, 0); // ZF: no
         a.bind(no);
         bytes(a, 0x5f, 0x5e, 0x5b, 0x5a, 0x59, 0xc3);
+    }
+
+    private void emitSecond(Assembler a, int mode, boolean write) {
+        int tlb = StateBlock.tlb(mode);
+        a.store32(R15, StateBlock.SITE, RAX);
+        bytes(a, 0x52, 0x53); // push rdx, rbx
+        a.load(RBX, R15, StateBlock.SECOND);
+        a.arithmeticConstant(Assembler.CMP, RBX, 0);
+        int none = a.jumpForwardIf(Assembler.E);
+        a.mov32(RDX, RCX);
+        a.shiftRight32(RDX, 8);
+        a.arithmeticConstant32(Assembler.AND, RDX, (SecondTlb.ENTRIES - 1) * SecondTlb.ENTRY);
+        a.arithmetic(Assembler.ADD, RBX, RDX);
+        a.load(RDX, RBX, 0);
+        if (!write) {
+            a.arithmeticConstant(Assembler.AND, RDX, ~SecondTlb.WRITABLE);
+        }
+        a.mov(RAX, RCX);
+        a.arithmeticConstant(Assembler.AND, RAX, -4096);
+        a.arithmeticConstant(Assembler.OR, RAX, write ? mode | SecondTlb.WRITABLE : mode);
+        a.arithmetic(Assembler.CMP, RAX, RDX);
+        int other = a.jumpForwardIf(Assembler.NE);
+        a.arithmeticConstant(Assembler.AND, RAX, -4096);
+        a.mov32(RDX, RCX);
+        a.shiftRight32(RDX, 7);
+        a.arithmeticConstant32(Assembler.AND, RDX, (StateBlock.TLB_ENTRIES - 1) * StateBlock.TLB_ENTRY);
+        // What is there and misses all the same crosses the page's end.
+        a.arithmeticIndexed(Assembler.CMP, RAX, R15, RDX, tlb + (write ? Emission.WRITE : Emission.READ));
+        int crosses = a.jumpForwardIf(Assembler.E);
+        a.storeIndexed(R15, RDX, tlb + Emission.READ, RAX);
+        if (!write) {
+            bytes(a, 0xf6, 0x03, SecondTlb.WRITABLE); // test byte [rbx], WRITABLE
+            int writable = a.jumpForwardIf(Assembler.NE);
+            // StateBlock.never: the page of the entry beside it.
+            a.mov32(RAX, RDX);
+            a.arithmeticConstant32(Assembler.XOR, RAX, StateBlock.TLB_ENTRY);
+            a.shiftLeft32(RAX, 7);
+            a.bind(writable);
+        }
+        a.storeIndexed(R15, RDX, tlb + Emission.WRITE, RAX);
+        a.load(RBX, RBX, SecondTlb.HOST);
+        a.storeIndexed(R15, RDX, tlb + StateBlock.TLB_HOST, RBX);
+        a.shiftRight32(RDX, 5);
+        bytes(a, 0x49, 0x0f, 0xab); // bts [r15 + USED], rdx
+        a.memory(RDX, R15, StateBlock.used(mode));
+        bytes(a, 0x5b, 0x5a, 0xc3); // pop rbx, rdx; ret
+        a.bind(none);
+        a.bind(other);
+        a.bind(crosses);
+        bytes(a, 0x5b, 0x5a); // pop rbx, rdx
+        bytes(a, 0x48, 0x8d, 0x64, 0x24, 8); // lea rsp, [rsp + 8]
+        a.load32(RAX, R15, StateBlock.SITE);
+        a.jump(miss);
     }
 
     /** Whether the host's code at {@code address} executes a string instruction. */

@@ -26,6 +26,9 @@ public final class X64Translator implements Translator {
 
     private static final int MODE_BITS = 6;
 
+    /** So often a page takes another's place in the TLB before there is a second one. */
+    private static final int CONFLICTS = 8192;
+
     /** How often in turn an instruction is tried again. */
     private static final int MISSES = 3;
 
@@ -78,6 +81,11 @@ public final class X64Translator implements Translator {
     private final LongMap<TranslatedPage> pages = new LongMap<>();
     /** By rip and mode: the one made last. */
     private final LongMap<Unit> unitsAt = new LongMap<>();
+
+    /** There when the TLB of the state block has been too small for a while. */
+    private @Nullable SecondTlb second;
+    /** How often a page took another's place in it. */
+    private int conflicts;
 
     private final TranslationFigures figures;
     private final @Nullable TranslationObserver observer;
@@ -337,7 +345,7 @@ public final class X64Translator implements Translator {
                 + unitsAt.bytes()
                 + (long) UNIT_BYTES * (unitCount + 1)
                 + (long) PAGE_BYTES * (pageCount + 1);
-        return StateBlock.BYTES + code + records.bytes() + heap + PIECE - 1 & -(long) PIECE;
+        return StateBlock.BYTES + secondBytes() + code + records.bytes() + heap + PIECE - 1 & -(long) PIECE;
     }
 
     /** Whether one more block can be translated; if not, what there is may have been given up for others. */
@@ -369,6 +377,8 @@ public final class X64Translator implements Translator {
         records.clear();
         sites.clear();
         state.clearJumps();
+        second = null;
+        state.put64(StateBlock.SECOND, 0);
         used = first;
         if (observer != null) {
             observer.reset(unitCount);
@@ -575,20 +585,55 @@ public final class X64Translator implements Translator {
         Tlb tlb = cpu.tlb;
         boolean read = tlb.hits(la, 1, Tlb.READ, mode);
         boolean write = tlb.hits(la, 1, Tlb.WRITE, mode);
-        state.fill(mode, la, tlb.hva(la), read, write, tlb.isGlobal(la));
+        boolean global = tlb.isGlobal(la);
+        if (second == null && state.isTaken(mode, la) && ++conflicts == CONFLICTS) {
+            conflicts = 0;
+            takeSecond();
+        }
+        state.fill(mode, la, tlb.hva(la), read, write, global);
+        SecondTlb t = second;
+        if (t != null) {
+            if (read) {
+                t.fill(mode, la, tlb.hva(la), write, global);
+            } else {
+                t.drop(la);
+            }
+        }
+    }
+
+    /** Puts a larger TLB behind that of the state block, if there is room. */
+    void takeSecond() {
+        if (second == null && budget.take(SecondTlb.BYTES)) {
+            held += SecondTlb.BYTES;
+            figures.memory = held;
+            second = new SecondTlb();
+            state.put64(StateBlock.SECOND, second.address);
+        }
+    }
+
+    private int secondBytes() {
+        return second != null ? SecondTlb.BYTES : 0;
     }
 
     // ------------------------------------------------------------------ what the TLB loses
 
     @Override
     public void flushed(boolean globalToo) {
-        state.clearTlb(globalToo);
+        SecondTlb t = second;
+        // What code has filled from the second one may be global or not.
+        state.clearTlb(globalToo || t != null);
+        if (t != null) {
+            t.clear(globalToo);
+        }
         mappingsChanged(globalToo);
     }
 
     @Override
     public void pageFlushed(long la) {
         state.clearTlbPage(la);
+        if (second != null) {
+            second.drop(la);
+        }
         mappingsChanged(true);
     }
 
@@ -609,5 +654,8 @@ public final class X64Translator implements Translator {
     @Override
     public void codeProtected(long hvaPage) {
         state.protect(hvaPage);
+        if (second != null) {
+            second.protect(hvaPage);
+        }
     }
 }
