@@ -101,10 +101,15 @@ final class PartTest {
     }
 
     private void addPackage(String name, String version, String depends, Map<String, String> files) throws Exception {
-        Path tree = Files.createDirectories(folder.resolve("tree-" + name + version));
+        addPackage(name, version, "amd64", depends, files);
+    }
+
+    private void addPackage(String name, String version, String architecture, String depends, Map<String, String> files)
+            throws Exception {
+        Path tree = Files.createDirectories(folder.resolve("tree-" + name + version + architecture));
         Files.createDirectories(tree.resolve("DEBIAN"));
         String control = "Package: " + name + "\nVersion: " + version
-                + "\nArchitecture: amd64\nMaintainer: nobody <nobody@example.org>\n"
+                + "\nArchitecture: " + architecture + "\nMaintainer: nobody <nobody@example.org>\n"
                 + (depends.isEmpty() ? "" : "Depends: " + depends + "\n");
         Files.writeString(tree.resolve("DEBIAN/control"), control + "Description: x\n");
         for (Map.Entry<String, String> file : files.entrySet()) {
@@ -112,7 +117,7 @@ final class PartTest {
             Files.createDirectories(target.getParent());
             Files.writeString(target, file.getValue());
         }
-        Path deb = repository.resolve(name + "_" + version + "_amd64.deb");
+        Path deb = repository.resolve(name + "_" + version + "_" + architecture + ".deb");
         assertThat(run("dpkg-deb", "--build", "--root-owner-group", tree.toString(), deb.toString())
                         .status())
                 .isZero();
@@ -206,6 +211,20 @@ final class PartTest {
                         "virtio_balloon")
                 .allSatisfy(name -> assertThat(parts.resolve("device-kernel/" + name + ".ko"))
                         .exists());
+    }
+
+    @Test
+    void a_package_of_another_architecture_is_found_in_lists_of_its_own_and_leaves_the_others_alone() throws Exception {
+        needApt();
+        addPackage("busybox-static", "1", "", "bin/busybox", "of 64 bits");
+        addPackage("busybox-static", "2", "i386", "", Map.of("bin/busybox", "of 32 bits"));
+        assertThat(run("apt-get", "update").status()).isZero();
+        Ran ran = part("initrd-32");
+        assertThat(ran.status()).as(ran.out() + ran.err()).isZero();
+        assertThat(entries(Files.readAllBytes(parts.resolve("initrd-32"))))
+                .containsEntry("bin/busybox", "100755 of 32 bits");
+        assertThat(part("busybox").status()).isZero();
+        assertThat(parts.resolve("busybox")).hasContent("of 64 bits");
     }
 
     @Test
