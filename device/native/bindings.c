@@ -4,6 +4,7 @@
  */
 #include "slate.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdarg.h>
 
@@ -21,7 +22,18 @@ static void note(const char *text, size_t n) {
     memcpy(said + said_bytes, text, n);
     said_bytes += n;
 }
+/* The JVM has no memory for itself: what it says of that, and an hs_err's head, is one line of Slate's at its end. */
+static bool starved;
+static bool tells_of_memory(const char *text, size_t n) {
+    static const char *const OF_IT[] = {"insufficient memory", "os::commit_memory", "Not enough space", "Could not reserve", "pthread_create failed"};
+    for (size_t i = 0; i < sizeof OF_IT / sizeof *OF_IT; i++) {
+        if (memmem(text, n, OF_IT[i], strlen(OF_IT[i]))) return true;
+    }
+    return false;
+}
 static ssize_t jvm_write(int fd, const void *from, size_t n) {
+    if (fd == 1 || fd == 2) starved |= tells_of_memory(from, n);
+    if (starved && !said && (fd == 1 || fd == 2)) return (ssize_t)n;
     if (said && (fd == 1 || fd == 2)) {
         note(from, n);
         return (ssize_t)n;
@@ -40,14 +52,20 @@ int bindings_print(FILE *file, const char *format, va_list list) {
     return n;
 }
 
+static void say_starved(void) {
+    if (starved) slate_say("the JVM that Slate runs on gets no more memory, and the program ends with it: ulimit -a shows what this process may have.");
+}
+
 /* The JVM gives up. While it starts that is no reason for the client to end. */
 static void jvm_gives_up(int status) {
     if (said && self.jvm_thread) keeper_start_failed();
+    say_starved();
     raw(SYS_exit_group, status, 0, 0, 0, 0, 0);
     __builtin_unreachable();
 }
 static void jvm_abort(void) {
     if (said) jvm_gives_up(1);
+    say_starved();
     REAL(abort)();
 }
 
@@ -99,6 +117,42 @@ static int jvm_pthread_create(pthread_t *id, const pthread_attr_t *attributes, v
     return error;
 }
 
+/* What the JDK's libraries open is Slate's own. */
+static int jvm_open(const char *path, int flags, ...) {
+    va_list list;
+    va_start(list, flags);
+    int mode = va_arg(list, int);
+    va_end(list);
+    own_begin();
+    return (int)result(own_end(raw(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC, mode, 0, 0)));
+}
+static FILE *jvm_fopen(const char *path, const char *mode) {
+    own_begin();
+    FILE *file = REAL(fopen)(path, mode);
+    own_end(-1);
+    return file;
+}
+static DIR *jvm_opendir(const char *path) {
+    own_begin();
+    DIR *folder = REAL(opendir)(path);
+    own_end(-1);
+    return folder;
+}
+
+/* What Java looks up in libc to make memory for machine code (ExecutableMemory): a file of Slate's, whatever the client's limits are. */
+static int jvm_memfd_create(const char *name, unsigned flags) {
+    own_begin();
+    return (int)result(own_end(raw(SYS_memfd_create, (long)name, flags, 0, 0, 0, 0)));
+}
+static int jvm_ftruncate(int fd, off_t bytes) {
+    return (int)result(file_size(fd, (size_t)bytes));
+}
+static void *jvm_dlsym(void *library, const char *name) {
+    if (!strcmp(name, "memfd_create")) return (void *)jvm_memfd_create;
+    if (!strcmp(name, "ftruncate")) return (void *)jvm_ftruncate;
+    return dlsym(library, name);
+}
+
 /* libc's own, past a sanitizer's. */
 static void *(*libc_dlopen)(const char *, int);
 
@@ -114,7 +168,9 @@ static void *load_there(void *load) {
     const struct load *l = load;
     bool outer = loads;
     loads = true;
+    own_begin();
     void *library = libc_dlopen(l->file, l->mode);
+    own_end(-1);
     loads = outer;
     if (library && bound) bind_libraries();
     return library;
@@ -157,6 +213,12 @@ static struct binding bindings[] = {
     {"qsort", (void *)heap_qsort, false},
     {"getenv", (void *)jvm_getenv, false},
     {"dlopen", (void *)jvm_dlopen, false},
+    {"dlsym", (void *)jvm_dlsym, false},
+    {"open", (void *)jvm_open, false},
+    {"open64", (void *)jvm_open, false},
+    {"fopen", (void *)jvm_fopen, false},
+    {"fopen64", (void *)jvm_fopen, false},
+    {"opendir", (void *)jvm_opendir, false},
     {"environ", &jvm_environment, false},
     {"getcwd", (void *)path_getcwd, false},
 };
@@ -191,6 +253,11 @@ bool bindings_make(const char *libjvm) {
 COLD void bindings_say_why(void) {
     if (!said) return;
     said[said_bytes] = 0;
+    if (starved) {
+        said = NULL;
+        slate_say("the JVM did not start: there is too little memory or address space, or no more threads, for this process (ulimit -a shows its limits).");
+        return;
+    }
     const char *text = said + strspn(said, "# \n"); /* a frame of an hs_err's head */
     char *newline = strchr(text, '\n');              /* the second line has the reason, and no more follow */
     if (newline) {

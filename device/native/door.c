@@ -218,7 +218,9 @@ COLD static bool takes_over(int fd) {
     long n = raw(SYS_readlinkat, AT_FDCWD, (long)link, (long)name, sizeof name - 1, 0, 0);
     name[n > 0 ? n : 0] = 0;
     if (!path_is_device(&st) && strcmp(name, "/dev/kvm")) return false;
+    own_begin();
     long own = path_open_kvm(O_CLOEXEC);
+    own_end(-1);
     if (own < 0) return false;
     long r = raw(SYS_dup3, own, fd, raw(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0) & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
     if (r >= 0) file_copy((int)own, fd);

@@ -54,7 +54,7 @@ static bool is_own(int thread) {
 static char state_of(int thread) {
     char path[64], text[256];
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
-    long fd = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    long fd = own_open(path, O_RDONLY);
     if (fd < 0) return fd == -ENOENT || fd == -ESRCH ? 'X' : 'R';
     long n = raw(SYS_read, fd, (long)text, sizeof text - 1, 0, 0, 0);
     raw(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -66,7 +66,7 @@ static char state_of(int thread) {
 /* Whether any of the client's threads lives. */
 static bool lives(void) {
     char entries[2048];
-    long fd = raw(SYS_openat, AT_FDCWD, (long)"/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0);
+    long fd = own_open("/proc/self/task", O_RDONLY | O_DIRECTORY);
     if (fd < 0) return true;
     bool found = false;
     long n;

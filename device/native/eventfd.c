@@ -9,7 +9,7 @@
 static long fd_information(int fd, const char *name) {
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
-    long file = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    long file = own_open(path, O_RDONLY);
     if (file < 0) return -1;
     long n = raw(SYS_read, file, (long)text, sizeof text - 1, 0, 0, 0);
     raw(SYS_close, file, 0, 0, 0, 0, 0);
@@ -28,7 +28,8 @@ static bool is_eventfd(int fd) {
 
 jint JNICALL eventfd_own(JNIEnv *env, jclass type, jint client) {
     (void)env, (void)type;
-    long fd = raw(SYS_fcntl, client, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+    own_begin();
+    long fd = own_end(raw(SYS_fcntl, client, F_DUPFD_CLOEXEC, 0, 0, 0, 0));
     if (fd < 0 || is_eventfd((int)fd)) return (jint)fd;
     raw(SYS_close, fd, 0, 0, 0, 0, 0);
     return -EINVAL;
@@ -68,7 +69,8 @@ void JNICALL eventfd_close(JNIEnv *env, jclass type, jint fd) {
 
 jint JNICALL eventfd_epoll(JNIEnv *env, jclass type) {
     (void)env, (void)type;
-    return (jint)raw(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0);
+    own_begin();
+    return (jint)own_end(raw(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0));
 }
 
 jint JNICALL eventfd_epoll_control(JNIEnv *env, jclass type, jint epoll, jboolean add, jint fd) {

@@ -105,7 +105,8 @@ long file_size(long fd, size_t bytes) {
     struct rlimit was, none = {RLIM_INFINITY, RLIM_INFINITY};
     const uint64_t signal = UINT64_C(1) << (SIGXFSZ - 1);
     uint64_t mask;
-    if (LIKELY(!slate_file_limit)) return raw(SYS_ftruncate, fd, (long)bytes, 0, 0, 0, 0);
+    if ((seccomp_filtered() && !seccomp_allows(SYS_prlimit64)) || raw(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&was, 0, 0) < 0 || LIKELY(was.rlim_cur == RLIM_INFINITY))
+        return raw(SYS_ftruncate, fd, (long)bytes, 0, 0, 0, 0);
     raw(SYS_rt_sigprocmask, SIG_BLOCK, (long)&signal, (long)&mask, sizeof mask, 0, 0);
     while (atomic_flag_test_and_set(&sizing)) raw(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
     raw(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&was, 0, 0);
@@ -242,6 +243,7 @@ void file_copy(int from, int to) {
 void files_in_child(void) {
     release();
     atomic_flag_clear(&sizing);
+    own_in_child();
     files_start();
 }
 

@@ -4,7 +4,6 @@
 #include <link.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <sys/resource.h>
 #include <time.h>
 
 static enum { NOT_STARTED, RUNNING, FAILED, INHERITED } state;
@@ -42,7 +41,9 @@ static void add_option(struct options *o, const char *format, ...) {
 /* jvm.options: options apart by white space, comments from # to the end of the line. */
 static bool read_options(struct options *o, const char *path) {
     char line[1024];
+    own_begin();
     FILE *file = REAL(fopen)(path, "re");
+    own_end(-1);
     if (!file) {
         slate_say("can't read %s (%s); start the program with `slate run`.", path, strerror(errno));
         return false;
@@ -295,6 +296,8 @@ static void *create(void *unused) {
         return NULL;
     }
     if (!read_options(&options, file)) return NULL;
+    unsigned long heap = room_for_heap();
+    if (heap) add_option(&options, "-Xmx%lum", heap);
     if (options.count < MAX_OPTIONS) options.list[options.count++] = (JavaVMOption){(char *)"vfprintf", (void *)bindings_print};
     void *library = bindings_open(jvm_folder, jvm_file);
     jint (*create_vm)(JavaVM **, void **, void *) = library ? (jint(*)(JavaVM **, void **, void *))dlsym(library, "JNI_CreateJavaVM") : NULL;
@@ -313,24 +316,6 @@ static void *create(void *unused) {
     return vm;
 }
 
-/* What the JVM takes of the address space. With less, parts of it end without a word. */
-enum { NEEDED_MIB = 1400 };
-COLD static bool has_room(void) {
-    struct rlimit space;
-    char text[64] = "";
-    if (raw(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&space, 0, 0) < 0 || space.rlim_cur == RLIM_INFINITY) return true;
-    long fd = raw(SYS_openat, AT_FDCWD, (long)"/proc/self/statm", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    if (fd >= 0) {
-        raw(SYS_read, fd, (long)text, sizeof text - 1, 0, 0, 0);
-        raw(SYS_close, fd, 0, 0, 0, 0, 0);
-    }
-    unsigned long had = strtoul(text, NULL, 10) >> 8, may = space.rlim_cur >> 20;
-    if (may >= had + NEEDED_MIB) return true;
-    slate_say("the JVM did not start: it takes %d MiB of address space, and of the %lu MiB that this process may have (ulimit -v) it has %lu.", NEEDED_MIB,
-              may, had);
-    return false;
-}
-
 static void *attach_changer(void *unused) {
     (void)unused;
     JavaVMAttachArgs arguments = {.version = JNI_VERSION_10};
@@ -338,8 +323,8 @@ static void *attach_changer(void *unused) {
     return (*vm)->AttachCurrentThreadAsDaemon(vm, (void **)&env, &arguments) == JNI_OK ? vm : NULL;
 }
 
-/* Inside enter(). Every signal is blocked meanwhile, so that the JVM's own threads are born without any of the client's. */
-static bool start(void) {
+/* 0 or -errno. Inside enter(). Every signal is blocked meanwhile, so that the JVM's own threads are born without any of the client's. */
+static long start(void) {
     pthread_mutex_lock(&start_lock);
     if (state == NOT_STARTED) {
         sigset_t all, old;
@@ -360,7 +345,8 @@ static bool start(void) {
             slate_say("the program has installed a seccomp filter that ends it for %s, and then uses /dev/kvm: the JVM that Slate needs can't be "
                       "started. Open /dev/kvm before the filter comes, or run without the filter.", forbidden);
         }
-        bool may = !forbidden && has_room();
+        bool may = !forbidden && room_for_jvm(), later = may && !room_for_descriptors();
+        if (later) goto out;
         int error = may ? REAL(pthread_create)(&id, &attributes, keeper, NULL) : EPERM;
         if (error && may) slate_say("the JVM needs a thread, and there can be none (%s).", strerror(error));
         state = !error && errand(&keeping, create, NULL) ? RUNNING : FAILED;
@@ -371,11 +357,13 @@ static bool start(void) {
             if (slate_variable("SLATE_STATS") || slate_variable("SLATE_JFR")) signals_keep_ends();
             end_look();
         }
+    out:
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         pthread_setcancelstate(cancel, NULL);
     }
+    long r = state == RUNNING ? 0 : state == NOT_STARTED ? -EMFILE : -ENODEV;
     pthread_mutex_unlock(&start_lock);
-    return state == RUNNING;
+    return r;
 }
 
 static long attach_there(void *env) {
@@ -383,20 +371,24 @@ static long attach_there(void *env) {
     return (*vm)->AttachCurrentThreadAsDaemon(vm, (void **)env, &arguments);
 }
 
-/* Makes this thread one of the JVM's. Inside enter(). */
-COLD static bool attach(void) {
-    if (state == INHERITED || !start()) return false;
+/* Makes this thread one of the JVM's: 0 or -errno. Inside enter(). */
+COLD static long attach(void) {
+    static atomic_flag first = ATOMIC_FLAG_INIT;
+    long r = state == INHERITED ? -ENODEV : start();
+    if (r) return r;
     if (!self.stack && !stack_map()) {
         slate_say("a thread can't enter the JVM: no memory for its stack.");
-        return false;
+        return -ENOMEM;
     }
     JNIEnv *env;
     if (on_java_stack(attach_there, &env) != JNI_OK) {
         slate_say("a thread can't enter the JVM: no memory for it?");
-        return false;
+        return -ENOMEM;
     }
     self.env = env;
-    return true;
+    /* The client may use up its descriptors: no class could be read from a file then. */
+    if (!atomic_flag_test_and_set(&first) && !own_stand_above()) jvm_confined();
+    return 0;
 }
 
 /* The client is itself a Java program: there is a libjvm that is not ours. */
@@ -460,7 +452,7 @@ HOT long jvm_ioctl(uint32_t handle, unsigned long request, long argument) {
     if (UNLIKELY(!self.env)) {
         long r;
         if (without_java(f, request, argument, &r)) return r;
-        if (!attach()) return -ENODEV;
+        if ((r = attach())) return r;
     }
     struct mailbox *mail = mailbox_of(&self);
     atomic_store_explicit(&mail->signalled, 0, memory_order_relaxed);
@@ -482,7 +474,7 @@ HOT long jvm_ioctl(uint32_t handle, unsigned long request, long argument) {
 
 bool jvm_start(void) {
     enter();
-    bool running = state == RUNNING || (state == NOT_STARTED && start());
+    bool running = state == RUNNING || (state == NOT_STARTED && start() == 0);
     leave();
     return running;
 }
@@ -505,7 +497,7 @@ static void leave_java(int cancel) {
  */
 static bool upcall(long (*f)(void *), void *u) {
     int cancel = enter_java();
-    bool stays = self.env, can = stays || attach();
+    bool stays = self.env, can = stays || attach() == 0;
     if (can) {
         on_java_stack(f, u);
         failed(self.env);

@@ -57,7 +57,10 @@ NATIVE(jboolean, native_may_load_libraries) {
 NATIVE(jlong, native_run_delay) {
     UNUSED;
     if (!self.schedstat && !seccomp_allows(SYS_openat)) self.schedstat = -1;
-    if (!self.schedstat) self.schedstat = 1 + (int)raw(SYS_openat, AT_FDCWD, (long)"/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (!self.schedstat) {
+        own_begin();
+        self.schedstat = 1 + (int)own_end(raw(SYS_openat, AT_FDCWD, (long)"/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC, 0, 0, 0));
+    }
     char text[96];
     long n = self.schedstat > 0 ? raw(SYS_pread64, self.schedstat - 1, (long)text, sizeof text - 1, 0, 0, 0) : 0;
     if (n <= 0) return 0;
@@ -103,7 +106,8 @@ static _Atomic int pagemap = UNOPENED;
 void natives_open(void) {
     int was = UNOPENED;
     if (atomic_load_explicit(&pagemap, memory_order_relaxed) != UNOPENED) return;
-    int fd = (int)raw(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    own_begin();
+    int fd = (int)own_end(raw(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0));
     if (!atomic_compare_exchange_strong(&pagemap, &was, fd) && fd >= 0) raw(SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
@@ -136,7 +140,11 @@ NATIVE(jlong, native_new_file, jint kind, jint id, jlong bytes) {
     char name[40] = "slate:kvm-vm";
     if (kind == KIND_VCPU) snprintf(name, sizeof name, "slate:kvm-vcpu:%d", id);
     if (kind == KIND_STATS) snprintf(name, sizeof name, "slate:kvm-stats");
+    /* The pages of a VM are not its descriptor's own, since no client maps a VM; those of statistics are opened again. */
+    bool own = bytes && kind != KIND_VCPU;
+    if (own) own_begin();
     long fd = file_descriptor(name, (size_t)bytes);
+    if (own) fd = own_end(fd);
     if (fd < 0) goto failed;
     if (bytes) {
         long r = raw(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -147,7 +155,7 @@ NATIVE(jlong, native_new_file, jint kind, jint id, jlong bytes) {
         }
         f->area = (char *)r;
         f->area_bytes = (size_t)bytes;
-        if (kind == KIND_VM) { /* the page is not the descriptor's own: no client maps a VM */
+        if (kind == KIND_VM) {
             f->page_fd = (int)fd;
             fd = file_descriptor(name, 0);
             if (fd < 0) goto failed;
@@ -156,10 +164,9 @@ NATIVE(jlong, native_new_file, jint kind, jint id, jlong bytes) {
             char path[64];
             snprintf(path, sizeof path, "/proc/self/fd/%ld", fd);
             long only = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
-            if (only >= 0) {
-                raw(SYS_close, fd, 0, 0, 0, 0, 0);
-                fd = only;
-            }
+            raw(SYS_close, fd, 0, 0, 0, 0, 0);
+            fd = only;
+            if (fd < 0) goto failed;
         }
     }
     return (jlong)handle | (jlong)fd << 32;

@@ -105,7 +105,9 @@ static bool in_room(int dirfd, const char *path) {
 
 /* What the kernel calls the file that a name leads to. */
 static long resolve(int dirfd, const char *path, char *name, size_t bytes) {
+    own_begin();
     long fd = raw(SYS_openat, dirfd, (long)path, O_PATH | O_CLOEXEC, 0, 0, 0);
+    own_end(-1);
     if (fd < 0) return fd;
     char link[40];
     snprintf(link, sizeof link, "/proc/self/fd/%ld", fd);
@@ -182,7 +184,8 @@ long path_open_name(int dirfd, const char *path, int flags) {
     if (look(dirfd, path, &st, 0) == 0 && path_is_device(&st)) return -ENOSYS; /* the kernel has one: bubblewrap mounts it */
     uint32_t handle = file_new(KIND_NAME);
     if (!handle) return -EMFILE;
-    long fd = file_descriptor("slate:kvm", 0);
+    own_begin();
+    long fd = own_end(file_descriptor("slate:kvm", 0));
     if (fd >= 0) {
         char link[40];
         snprintf(link, sizeof link, "/proc/self/fd/%ld", fd);
@@ -202,7 +205,9 @@ long path_open_pseudo(const char *path, int flags) {
     size_t bytes = 0;
     char *content = jvm_pseudo_file(path, &bytes);
     if (!content) return -ENOENT;
+    if (writes) own_begin();
     long fd = raw(SYS_memfd_create, (long)"slate-parameter", flags & O_CLOEXEC ? MFD_CLOEXEC : 0, 0, 0, 0, 0);
+    if (writes) fd = own_end(fd);
     if (fd >= 0) {
         raw(SYS_write, fd, (long)content, (long)bytes, 0, 0, 0);
         raw(SYS_lseek, fd, 0, SEEK_SET, 0, 0, 0);

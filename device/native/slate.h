@@ -90,8 +90,16 @@ extern const char *const *slate_variables;
 extern const char *slate_library; /* the shim's own file */
 int own_fd(void); /* of standard error as it was; -1: none */
 bool is_own_fd(int fd);
-extern bool slate_file_limit; /* the size of files was limited when the process started */
 void own_fd_moves(int fd); /* the client is about to make that number another file's */
+
+/* ---- own.c: Slate's own descriptors ---- */
+/* What is opened between these may be beyond the client's limit. They nest, and the pairs of several threads may overlap. */
+void own_begin(void);
+long own_end(long fd); /* the same file, closed by exec(), by a number above those that the client may have where there is one; -1: none */
+long own_open(const char *path, int flags); /* of a file that is closed soon; or -errno */
+bool own_can(int count);     /* whether there can be so many, up to 64 */
+bool own_stand_above(void);  /* false: they are taken out of the client's */
+void own_in_child(void);
 
 /* ---- files.c: descriptors. What a KVM descriptor means to Java is its handle, an index that dup() does not change. ---- */
 
@@ -353,6 +361,11 @@ bool bindings_make(const char *libjvm); /* once it is open */
 int bindings_print(FILE *file, const char *format, va_list list);
 void bindings_hear(bool begins); /* the JVM starts: what it says meanwhile is kept */
 void bindings_say_why(void);     /* it gave up: what it said last */
+
+/* ---- room.c: what a JVM takes of what is limited. False: it has been said ---- */
+bool room_for_jvm(void);
+bool room_for_descriptors(void);   /* there may be some later */
+unsigned long room_for_heap(void); /* MiB; 0: as much as it wants */
 
 /* ---- jvm.c ---- */
 struct counters {

@@ -11,7 +11,6 @@ extern char **environ;
 static const char *variables[64];
 const char *const *slate_variables = variables;
 const char *slate_library;
-bool slate_file_limit;
 
 void slate_set_variable(const char *text) {
     size_t i = 0;
@@ -128,8 +127,6 @@ void jvm_load(void);
 __attribute__((constructor)) static void start(void) {
     keep_variables();
     keep_standard_error(2);
-    struct rlimit size;
-    slate_file_limit = raw(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&size, 0, 0) == 0 && size.rlim_cur != RLIM_INFINITY;
     files_start();
     find_library();
     if (slate_library) { /* else loaded by System.load, for its natives alone */

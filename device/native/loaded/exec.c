@@ -55,8 +55,11 @@ static bool is_named(int fd, const char *name) {
 }
 
 static enum way way_of(int dirfd, const char *path, int flags, struct program *out) {
+    bool ours = is_ours(); /* a child of vfork() has the kernel's limits for itself, and its parent's memory */
+    if (ours) own_begin();
     int fd = (int)raw(SYS_openat, dirfd, (long)path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, 0, 0);
     if (fd == -ENOENT && flags & AT_EMPTY_PATH && !*path) fd = (int)raw(SYS_fcntl, dirfd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+    if (ours) own_end(-1);
     if (fd < 0) return WAY_PLAIN; /* the kernel says why, or runs what cannot be read */
     char link[64], head[512] = {0};
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);

@@ -75,7 +75,9 @@ static struct region *region_near(uintptr_t site) {
             if (d < reach && d > -reach && r->used < REGION_BYTES / ROOM) return r;
             continue;
         }
+        own_begin();
         long fd = raw(SYS_memfd_create, (long)"slate-calls", MFD_CLOEXEC, 0, 0, 0, 0);
+        own_end(-1);
         if (fd < 0) return NULL;
         if (file_size(fd, REGION_BYTES) < 0) {
             raw(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -133,7 +135,7 @@ static bool is_text(uintptr_t at) {
     char text[4096];
     size_t have = 0;
     bool is = false;
-    long fd = raw(SYS_openat, AT_FDCWD, (long)"/proc/self/maps", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    long fd = own_open("/proc/self/maps", O_RDONLY);
     if (fd < 0) return false;
     for (;;) {
         long n = raw(SYS_read, fd, (long)text + (long)have, (long)(sizeof text - 1 - have), 0, 0, 0);

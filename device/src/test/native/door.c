@@ -3,14 +3,13 @@
  * own: door NAME [ARGUMENT]. Ends with 0 when it holds, with 77 and a line when this machine cannot show it; says the line that does
  * not hold. DoorTest runs them, docs/clients.md lists them.
  */
-#include "guests.h"
+#include "doors.h"
 
 #include <dlfcn.h>
 #include <grp.h>
 #include <linux/filter.h>
 #include <linux/io_uring.h>
 #include <linux/seccomp.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -21,7 +20,6 @@
 #include <sys/epoll.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -31,37 +29,6 @@
 #include <ucontext.h>
 
 extern char **environ;
-
-/* Real mode at 0x1000: out 0x42 to port 0x10, hlt, again. */
-static const uint8_t OUT_HLT[] = {0xb0, 0x42, 0xe6, 0x10, 0xf4, 0xeb, 0xf9};
-
-static int device(void) {
-    return open_device(0);
-}
-
-static struct machine boot(int kvm, const uint8_t *code, size_t bytes) {
-    struct machine m = make_vm(kvm);
-    give_memory(&m, MAP_SHARED, code, bytes);
-    make_vcpu(&m, 0);
-    begin_real(&m, (struct kvm_regs){.rsp = 0x800});
-    return m;
-}
-
-static void turn(struct machine *m) {
-    CHECK(ioctl(m->vcpu, KVM_RUN, 0) == 0 && m->run->exit_reason == KVM_EXIT_IO);
-    CHECK(((uint8_t *)m->run)[m->run->io.data_offset] == 0x42);
-    CHECK(ioctl(m->vcpu, KVM_RUN, 0) == 0 && m->run->exit_reason == KVM_EXIT_HLT);
-}
-
-/* A machine from its beginning to its end. */
-static void runs(int kvm) {
-    struct machine m = boot(kvm, OUT_HLT, sizeof OUT_HLT);
-    turn(&m);
-    munmap(m.run, ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
-    close(m.vcpu);
-    close(m.vm);
-    munmap(m.memory, MEMORY);
-}
 
 static void ended(pid_t child, int status) {
     int got;
@@ -685,103 +652,6 @@ static void the_first_thread_ends_first(void) {
     pthread_exit(NULL);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ memory */
-
-static void *runs_for_ever(void *machine) {
-    for (;;) ioctl(((struct machine *)machine)->vcpu, KVM_RUN, 0);
-    return NULL;
-}
-static void others_go_on_while_a_vcpu_waits_for_a_page(void) {
-    static const uint8_t TOUCH[] = {0x88, 0x07, 0x83, 0xc3, 0x40, 0xeb, 0xf9}; /* mov [bx], al; add bx, 64; again */
-    int kvm = device(), u = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-    struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP};
-    if (u < 0 || ioctl(u, UFFDIO_API, &api)) SKIP("this user or kernel has no userfaultfd with write protection");
-    struct machine m = boot(kvm, TOUCH, sizeof TOUCH);
-    /* Private memory: what older kernels can protect. */
-    CHECK(mmap(m.memory, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == m.memory);
-    memset(m.memory, 0, 0x40000);
-    memcpy(m.memory + 0x1000, TOUCH, sizeof TOUCH);
-    struct kvm_sregs sregs;
-    CHECK(ioctl(m.vcpu, KVM_GET_SREGS, &sregs) == 0);
-    sregs.ds.base = 0x20000;
-    sregs.ds.selector = 0x2000;
-    CHECK(ioctl(m.vcpu, KVM_SET_SREGS, &sregs) == 0);
-    struct uffdio_register r = {.range = {(uintptr_t)m.memory + 0x20000, 0x10000}, .mode = UFFDIO_REGISTER_MODE_WP};
-    if (ioctl(u, UFFDIO_REGISTER, &r)) SKIP("this kernel protects no such memory");
-    pthread_t id;
-    pthread_create(&id, NULL, runs_for_ever, &m);
-    usleep(300000);
-    struct uffdio_writeprotect w = {.range = r.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP};
-    CHECK(ioctl(u, UFFDIO_WRITEPROTECT, &w) == 0);
-    struct pollfd p = {u, POLLIN, 0};
-    CHECK(poll(&p, 1, 10000) == 1);
-    for (int i = 0; i < 300; i++) runs(kvm); /* the collector runs meanwhile, and needs every thread */
-    w.mode = 0;
-    CHECK(ioctl(u, UFFDIO_WRITEPROTECT, &w) == 0);
-    _exit(0);
-}
-static void memory_that_free_gives_back(void) {
-    struct machine m = boot(device(), OUT_HLT, sizeof OUT_HLT);
-    char *block = malloc(MEMORY + 4096);
-    uint8_t *page = (uint8_t *)(((uintptr_t)block + 4095) & -4096ul);
-    memcpy(page, m.memory, MEMORY / 2);
-    struct kvm_userspace_memory_region region = {.memory_size = 0};
-    CHECK(ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
-    region = (struct kvm_userspace_memory_region){.memory_size = MEMORY, .userspace_addr = (uintptr_t)page};
-    CHECK(ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
-    turn(&m);
-    free(block); /* of a size that malloc maps, and so unmaps */
-    CHECK(ioctl(m.vcpu, KVM_RUN, 0) == -1 && errno == EFAULT);
-}
-/* malloc() changes memory with its own lock held: a thread that never came to the device must not need it to be let in. */
-static pthread_barrier_t heap_is_known, heap_is_watched;
-static void *grows_its_heap(void *heap) {
-    *(void **)heap = malloc(100);
-    pthread_barrier_wait(&heap_is_known);
-    pthread_barrier_wait(&heap_is_watched);
-    void *last = NULL;
-    for (int i = 0; i < 4000; i++) {
-        void **next = malloc(2000);
-        *next = last;
-        last = next;
-    }
-    while (last) {
-        void *next = *(void **)last;
-        free(last);
-        last = next;
-    }
-    return NULL;
-}
-static void a_thread_that_knows_no_vm_changes_its_heap(void) {
-    pthread_t thread;
-    void *heap;
-    pthread_barrier_init(&heap_is_known, NULL, 2);
-    pthread_barrier_init(&heap_is_watched, NULL, 2);
-    /* Before the JVM's threads: malloc() gives a heap of its own to no more than eight a processor. */
-    CHECK(pthread_create(&thread, NULL, grows_its_heap, &heap) == 0);
-    pthread_barrier_wait(&heap_is_known);
-    struct machine m = boot(device(), OUT_HLT, sizeof OUT_HLT);
-    /* All that glibc may make of this heap. */
-    uint64_t size = 64 << 20, start = (uint64_t)heap & -size;
-    struct kvm_userspace_memory_region region = {.slot = 7, .guest_phys_addr = 1ul << 32, .memory_size = size, .userspace_addr = start};
-    CHECK(ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
-    pthread_barrier_wait(&heap_is_watched);
-    CHECK(pthread_join(thread, NULL) == 0);
-    turn(&m);
-}
-static void locked_memory(void) {
-    struct rlimit limit;
-    if (getuid() && (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur != RLIM_INFINITY)) SKIP("this user can't lock that much");
-    CHECK(mlockall(MCL_CURRENT | MCL_FUTURE) == 0);
-    runs(device());
-}
-static void the_heap_is_as_it_was(void) {
-    int kvm = device(), vm = ioctl(kvm, KVM_CREATE_VM, 0);
-    CHECK(ioctl(vm, KVM_CREATE_VCPU, 0) >= 0);
-    uint64_t *fresh = malloc(160);
-    for (int i = 2; i < 20; i++) CHECK(fresh[i] == 0);
-}
-
 /* ----------------------------------------------------------------------------------------------------------- filters */
 
 static int filter(const int *allowed, int n, uint32_t otherwise, unsigned flags) {
@@ -858,23 +728,6 @@ static void nobody_reads_standard_error(void) {
     CHECK(pipe(ends) == 0 && close(ends[0]) == 0 && dup2(ends[1], 2) == 2);
     execl(arguments[0], arguments[0], "a_guest_runs", NULL);
 }
-/* Soft limits, as `ulimit` sets them. */
-static void limits(int which, rlim_t value) {
-    struct rlimit limit;
-    CHECK(getrlimit(which, &limit) == 0);
-    limit.rlim_cur = value;
-    CHECK(setrlimit(which, &limit) == 0);
-}
-static void small_limits(void) {
-    limits(RLIMIT_STACK, 65536);
-    limits(RLIMIT_AS, 3ul << 30);
-    limits(RLIMIT_DATA, 1ul << 28);
-    limits(RLIMIT_NOFILE, 24);
-    limits(RLIMIT_FSIZE, 0);
-    limits(RLIMIT_CORE, 0);
-    limits(RLIMIT_MEMLOCK, 0);
-    execl(arguments[0], arguments[0], "a_guest_runs", NULL);
-}
 /* Of a thread that has its accesses checked for alignment, while Java makes others. */
 static void accesses_are_checked_for_alignment(void) {
     struct machine m = boot(device(), OUT_HLT, sizeof OUT_HLT);
@@ -903,14 +756,14 @@ static const struct promise tests[] = {
     TEST(received_from_another_process), TEST(copied_by_pidfd_getfd), TEST(duplicated), TEST(closed_by_close_range), TEST(closed_by_close_range_while_it_is_used), TEST(closed_behind_libc),
     TEST(descriptors_are_as_kvms), TEST(a_thread_on_four_pages), TEST(many_threads_on_small_stacks), TEST(first_use_on_a_coroutine),
     TEST(a_coroutine_moves_between_threads), TEST(first_use_on_a_signal_stack), TEST(the_first_thread_ends_first),
-    TEST(others_go_on_while_a_vcpu_waits_for_a_page), TEST(memory_that_free_gives_back), TEST(a_thread_that_knows_no_vm_changes_its_heap), TEST(locked_memory), TEST(a_filter_that_kills_the_process),
-    TEST(a_filter_before_the_first_vm), TEST(a_filter_before_the_device), TEST(standard_error_is_an_image), TEST(small_limits),
+    TEST(a_filter_that_kills_the_process),
+    TEST(a_filter_before_the_first_vm), TEST(a_filter_before_the_device), TEST(standard_error_is_an_image), 
     TEST(accesses_are_checked_for_alignment),
     /* What the test starts in a way of its own. */
-    TEST(inherited), TEST(coroutines_move_between_threads_on_small_stacks), TEST(a_handler_of_exit_runs_a_guest), TEST(executed_by_descriptor), TEST(a_guest_runs_and_knows_its_file), TEST(nobody_reads_standard_error), TEST(opened_by_a_library_that_binds_deep), TEST(the_heap_is_as_it_was), TEST(a_filter_that_kills_the_thread), TEST(ends_by),
+    TEST(inherited), TEST(coroutines_move_between_threads_on_small_stacks), TEST(a_handler_of_exit_runs_a_guest), TEST(executed_by_descriptor), TEST(a_guest_runs_and_knows_its_file), TEST(nobody_reads_standard_error), TEST(opened_by_a_library_that_binds_deep), TEST(a_filter_that_kills_the_thread), TEST(ends_by),
     TEST(a_jvm_that_cannot_start),
 };
-enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 11 };
+enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 10 };
 
 int main(int argc, char **argv) {
     return keep_promises(argc, argv, tests, TESTS - BY_THE_TEST, TESTS);

@@ -1,5 +1,6 @@
 package dev.slate.device;
 
+import dev.slate.cpu.mem.ExecutableMemory;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.Errno;
 import dev.slate.kvm.Knobs;
@@ -257,6 +258,7 @@ final class Device {
     static void confined() {
         try {
             ClassPath.load();
+            ExecutableMemory.link();
         } catch (Throwable e) {
             bug("loading its classes", e);
         }

@@ -21,32 +21,42 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Execution;
 import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Every way to the door: each row of docs/clients.md is a function of src/test/native/door.c in a process of its own, or a test here. A
+ * Every way to the door: each row of docs/clients.md is a function of one of the SOURCES in a process of its own, or a test here. A
  * machine's own /dev/kvm is behind the fence, as for every client.
  */
 @Execution(ExecutionMode.CONCURRENT)
 class DoorTest {
     private static final Path SOURCE = Path.of("src/test/native/door.c");
+    private static final Path LIMITS = Path.of("src/test/native/limits.c");
+    private static final Path MEMORY = Path.of("src/test/native/memory.c");
+    private static final List<Path> SOURCES = List.of(SOURCE, LIMITS, MEMORY);
     private static final Map<String, String> QUIET = Map.of("SLATE_QUIET", "1");
     private static final int SKIPPED = 77;
 
     /** Their opens come to the kernel, which has no file of Slate's to give. */
     private static final Set<String> PAST_LIBC = Set.of("opened_by_instruction", "opened_by_io_uring");
 
-    static Stream<String> names() throws Exception {
-        return Host.run(Map.of(), List.of(Host.compile(SOURCE).toString()))
-                .output()
-                .lines();
+    static Stream<Arguments> rows() throws Exception {
+        List<Arguments> rows = new ArrayList<>();
+        for (Path source : SOURCES) {
+            Host.run(Map.of(), List.of(Host.compile(source).toString()))
+                    .output()
+                    .lines()
+                    .forEach(name -> rows.add(Arguments.of(source, name)));
+        }
+        return rows.stream();
     }
 
     @ParameterizedTest
-    @MethodSource("names")
-    void onSlate(String name) throws Exception {
-        holds(Host.slate(QUIET, Host.compile(SOURCE), name));
+    @MethodSource("rows")
+    void onSlate(Path source, String name) throws Exception {
+        holds(Host.slate(QUIET, Host.compile(source), name));
     }
 
     private static Host.Result holds(Host.Result result) {
@@ -58,7 +68,8 @@ class DoorTest {
 
     @Test
     void theTableNamesEveryRowThatIsTested() throws Exception {
-        TreeSet<String> tested = new TreeSet<>(names().toList());
+        TreeSet<String> tested =
+                new TreeSet<>(rows().map(r -> r.get()[1].toString()).toList());
         Stream.of(DoorTest.class.getDeclaredMethods())
                 .filter(m -> m.isAnnotationPresent(Test.class) || m.isAnnotationPresent(ParameterizedTest.class))
                 .map(m -> m.getName())
@@ -129,9 +140,9 @@ class DoorTest {
 
     @Test
     void theHeapIsAsItWas() throws Exception {
-        holds(Host.slate(QUIET, Host.compile(SOURCE), "the_heap_is_as_it_was"));
+        holds(Host.slate(QUIET, Host.compile(MEMORY), "the_heap_is_as_it_was"));
         holds(Host.slate(
-                Map.of("SLATE_QUIET", "1", "SLATE_SET", "tdp=off"), Host.compile(SOURCE), "the_heap_is_as_it_was"));
+                Map.of("SLATE_QUIET", "1", "SLATE_SET", "tdp=off"), Host.compile(MEMORY), "the_heap_is_as_it_was"));
     }
 
     // ---- starting
@@ -585,6 +596,51 @@ class DoorTest {
         assertThat(small.output()).startsWith("slate: the JVM did not start").hasLineCount(1);
     }
 
+    /** A start in every address space from where nothing fits to where all does; likewise of data. */
+    @ParameterizedTest
+    @CsvSource({"-v, 150000, 2150000, 125000", "-d, 35000, 310000, 25000"})
+    void startsOrSaysWhyNot(String limit, int from, int to, int step) throws Exception {
+        Path program = Host.compile(LIMITS);
+        int ran = 0;
+        for (int kilobytes = from; kilobytes <= to; kilobytes += step) {
+            Host.Result result = holds(run(List.of(
+                    "sh", "-c", "ulimit " + limit + " " + kilobytes + "; exec " + program + " it_starts_or_does_not")));
+            boolean runs = result.output().equals("runs\n");
+            ran += runs ? 1 : 0;
+            if (!runs) {
+                assertThat(result.output())
+                        .as("ulimit %s %d", limit, kilobytes)
+                        .startsWith("slate: ")
+                        .endsWith("\ndoes not\n")
+                        .hasLineCount(2);
+            }
+        }
+        assertThat(ran).isPositive();
+    }
+
+    // ---- memory
+
+    @ParameterizedTest
+    @CsvSource({
+        "missing, load, on", "missing, store, on", "missing, fetch, on", "missing, walk, on", "missing, translate, on",
+        "missing, clock, on", "missing, argument, on", "minor, load, on", "minor, store, on", "minor, fetch, on",
+        "minor, walk, on", "minor, translate, on", "minor, clock, on", "minor, argument, on", "missing, load, off",
+        "missing, store, off", "missing, walk, off", "minor, store, off", "minor, walk, off", "minor, fetch, off"
+    })
+    void othersGoOnWhileSomebodyWaitsForAPage(String fault, String need, String tdp, @TempDir Path home)
+            throws Exception {
+        collecting(home);
+        holds(run(List.of(
+                "env",
+                "SLATE_HOME=" + home,
+                "SLATE_SET=tdp=" + tdp,
+                Host.compile(MEMORY).toString(),
+                "others_go_on_while_somebody_waits_for_a_page",
+                fault,
+                need)));
+        assertThat(collections(home)).isGreaterThan(10);
+    }
+
     // ---- filters
 
     @Test
@@ -699,8 +755,8 @@ class DoorTest {
 
     /** strace shows what the kernel gave for every open: a file of Slate's, or another, but never the device. */
     @ParameterizedTest
-    @MethodSource("names")
-    void noOpenOfTheDeviceComesToTheKernel(String name, @TempDir Path folder) throws Exception {
+    @MethodSource("rows")
+    void noOpenOfTheDeviceComesToTheKernel(Path source, String name, @TempDir Path folder) throws Exception {
         need("strace");
         assumeTrue(!PAST_LIBC.contains(name), "opens the machine's own before it becomes Slate's (docs/clients.md)");
         Path log = folder.resolve("log");
@@ -721,7 +777,7 @@ class DoorTest {
         assumeTrue(can.status() == 0, "needs the right to trace: " + can.output());
         assertThat(Files.readString(log)).contains("<char 1:3>");
         List<String> command = new ArrayList<>(strace);
-        command.addAll(List.of(Host.compile(SOURCE).toString(), name));
+        command.addAll(List.of(Host.compile(source).toString(), name));
         holds(run(command));
         String opens = Files.readString(log);
         assertThat(opens).contains("/etc/ld.so.cache");

@@ -6,10 +6,12 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /** The machine's C compiler and programs, for tests. */
@@ -80,8 +82,17 @@ public final class Host {
         assumeTrue(kvmHeaders, "needs linux/kvm.h of Linux 6.1 or newer: apt-get install -y linux-libc-dev");
     }
 
-    /** Runs a program to its end, both its outputs together; one that hangs is killed when JUnit's time limit interrupts. */
+    /** How long a program may take that a test runs; on a busy machine, too. The nightly profile's run for longer. */
+    private static final Duration LIMIT =
+            Duration.ofMinutes(5).plusSeconds(Integer.getInteger("slate.soak.seconds", 0));
+
+    /** Runs a program to its end, both its outputs together; one that hangs is killed, with all that it has started, and the test fails. */
     public static Result run(Map<String, String> environment, List<String> command)
+            throws IOException, InterruptedException {
+        return run(environment, command, LIMIT);
+    }
+
+    static Result run(Map<String, String> environment, List<String> command, Duration limit)
             throws IOException, InterruptedException {
         Files.createDirectories(BUILT);
         Path output = Files.createTempFile(BUILT, "output", ".txt");
@@ -89,15 +100,19 @@ public final class Host {
                 new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
         builder.environment().putAll(environment);
         Process process = builder.start();
+        boolean ended = false;
         try {
-            int status = process.waitFor();
-            return new Result(status, Files.readString(output, StandardCharsets.ISO_8859_1));
-        } catch (InterruptedException e) {
-            process.destroyForcibly().waitFor();
-            System.out.println(
-                    command + " hung; its output:\n" + Files.readString(output, StandardCharsets.ISO_8859_1));
-            throw e;
+            ended = process.waitFor(limit.toMillis(), TimeUnit.MILLISECONDS);
+            String text = Files.readString(output, StandardCharsets.ISO_8859_1);
+            if (!ended) {
+                throw new AssertionError(command + " did not end in " + limit + "; its output:\n" + text);
+            }
+            return new Result(process.exitValue(), text);
         } finally {
+            if (!ended) {
+                process.descendants().forEach(ProcessHandle::destroyForcibly);
+                process.destroyForcibly().waitFor();
+            }
             Files.delete(output);
         }
     }

@@ -78,9 +78,13 @@ public final class ExecutableMemory {
                 .asType(MethodType.methodType(long.class, MemorySegment.class, long.class, long.class));
     }
 
+    /** Nulls where the JDK cannot load the library by which it finds libc's names: the process may have no more files or address space. */
     @SuppressWarnings("restricted")
     private static MethodHandle[] linkLibc() {
         Linker linker = Linker.nativeLinker();
+        if (linker.defaultLookup().find("mmap").isEmpty()) {
+            return new MethodHandle[8];
+        }
         return new MethodHandle[] {
             linker.downcallHandle(
                     linker.defaultLookup().findOrThrow("mmap"),
@@ -106,6 +110,15 @@ public final class ExecutableMemory {
                     linker.defaultLookup().findOrThrow("mprotect"),
                     FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT)),
         };
+    }
+
+    /**
+     * Finds libc's functions, for which the JDK loads a library, before the process loses its files.
+     *
+     * @return whether they are there
+     */
+    public static boolean link() {
+        return MMAP != null;
     }
 
     /**
@@ -150,7 +163,7 @@ public final class ExecutableMemory {
                 fd = (int) MEMFD_CREATE.invokeExact(name, MFD_CLOEXEC);
             }
             if (fd < 0) {
-                return null;
+                return mapAnonymous(bytes); // the process may have no more descriptors
             }
             long writable = -1;
             long executable = -1;

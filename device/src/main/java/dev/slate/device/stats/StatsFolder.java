@@ -189,7 +189,7 @@ public final class StatsFolder {
                     p.written.clear(); // deleted by somebody: all of it again next time
                 } catch (IOException | RuntimeException e) {
                     broken = true;
-                    say.accept("slate: no statistics for other processes: " + e);
+                    say.accept("slate: no statistics for other processes: " + e.getMessage());
                 }
             }
         }
