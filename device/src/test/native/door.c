@@ -606,9 +606,6 @@ static void coroutines_move_between_threads_on_small_stacks(void) {
     for (int i = 0; i < COROUTINES; i++) all += counting[i].exits;
     CHECK(all > 0);
     printf("%llu exits\n", (unsigned long long)all);
-    /* While garbage is collected all the time exit() takes half a minute with so many machines; it has a row of its own. */
-    fflush(stdout);
-    _exit(0);
 }
 /* Until the collector has written some ten lines more. */
 static void runs_behind_the_jvms_destructors(void) {

@@ -255,14 +255,14 @@ static void slot_is_watched(char *area, size_t from, size_t bytes) {
 static void changes_are_noticed_at_every_edge(void) {
     static const size_t PAGE = 4096, slots[][2] = { /* where, and how long */
         {0, PAGE}, {GRANULE - PAGE, PAGE}, {GRANULE - PAGE, 2 * PAGE}, {GRANULE, GRANULE}, {WORD - PAGE, PAGE}, {WORD, PAGE}, {WORD - PAGE, 2 * PAGE},
-        {WORD - GRANULE, GRANULE}, {2 * WORD - PAGE, WORD + 2 * PAGE}, {GRANULE, 3 * WORD}, {3 * WORD + 63 * GRANULE, GRANULE}, {AREA - PAGE, PAGE},
+        {WORD - GRANULE, GRANULE}, {2 * WORD - PAGE, WORD + 2 * PAGE}, {GRANULE, 3 * WORD}, {WORD + GRANULE, 2 * WORD}, {3 * WORD + 63 * GRANULE, GRANULE}, {AREA - PAGE, PAGE},
     };
     for (size_t i = 0; i < sizeof slots / sizeof *slots; i++) {
         pid_t child = fork(); /* what was watched once stays so while there is a machine */
         if (!child) {
-            char *room = mmap(NULL, AREA + WORD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            char *room = mmap(NULL, 2 * AREA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
             CHECK(room != MAP_FAILED);
-            slot_is_watched((char *)(((uintptr_t)room + WORD - 1) & -(uintptr_t)WORD), slots[i][0], slots[i][1]);
+            slot_is_watched((char *)(((uintptr_t)room + AREA - 1) & -(uintptr_t)AREA), slots[i][0], slots[i][1]);
             _exit(0);
         }
         int status;

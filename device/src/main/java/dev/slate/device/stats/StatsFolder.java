@@ -61,6 +61,8 @@ public final class StatsFolder {
     private final List<Published> vms = new ArrayList<>();
     private @Nullable Path root;
     private boolean broken;
+    /** The publisher leaves at the next file: it may be in the middle of thousands of them. */
+    private volatile boolean closing;
 
     /**
      * @param say takes a line for the user: why there are no files
@@ -151,12 +153,15 @@ public final class StatsFolder {
         }
     }
 
-    /** The process ends. */
-    public synchronized void close() {
-        for (Published p : vms) {
-            withdraw(p);
+    /** The process ends, and does not wait until all files are written. */
+    public void close() {
+        closing = true;
+        synchronized (this) {
+            for (Published p : vms) {
+                withdraw(p);
+            }
+            vms.clear();
         }
-        vms.clear();
     }
 
     /** From now on there are no files: the process is about to lose what it needs for them. */
@@ -199,6 +204,9 @@ public final class StatsFolder {
     private void publish(Published p) throws IOException {
         Path folder = ownRoot().resolve(p.name);
         for (String name : p.vm.debugFiles().names()) {
+            if (closing) {
+                return;
+            }
             if (name.equals(RMAPS) && p.rounds % RMAPS_ROUNDS != 0) {
                 continue; // it looks at every page of the guest, with the MMU's lock held
             }
