@@ -126,6 +126,9 @@ static int jvm_open(const char *path, int flags, ...) {
     own_begin();
     return (int)result(own_end(raw(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC, mode, 0, 0)));
 }
+static int jvm_close(int fd) {
+    return (int)result(own_close(fd));
+}
 static FILE *jvm_fopen(const char *path, const char *mode) {
     own_begin();
     FILE *file = REAL(fopen)(path, mode);
@@ -150,6 +153,7 @@ static int jvm_ftruncate(int fd, off_t bytes) {
 static void *jvm_dlsym(void *library, const char *name) {
     if (!strcmp(name, "memfd_create")) return (void *)jvm_memfd_create;
     if (!strcmp(name, "ftruncate")) return (void *)jvm_ftruncate;
+    if (!strcmp(name, "close")) return (void *)jvm_close;
     return dlsym(library, name);
 }
 
@@ -216,6 +220,7 @@ static struct binding bindings[] = {
     {"dlsym", (void *)jvm_dlsym, false},
     {"open", (void *)jvm_open, false},
     {"open64", (void *)jvm_open, false},
+    {"close", (void *)jvm_close, false},
     {"fopen", (void *)jvm_fopen, false},
     {"fopen64", (void *)jvm_fopen, false},
     {"opendir", (void *)jvm_opendir, false},

@@ -291,6 +291,7 @@ PUBLIC HOT int ioctl(int fd, unsigned long request, ...) {
 
 static long copies(long number, int from, int to, long flags) {
     if (number != SYS_dup && is_own_fd(to)) own_fd_moves(to);
+    if (number != SYS_dup && own_is(to) && is_ours()) return -EBUSY; /* as where another thread is about to have that number */
     if (!is_kvm_fd(from) && !(number != SYS_dup && is_kvm_fd(to))) return KERNEL;
     long r = raw(number, from, to, flags, 0, 0, 0);
     if (r >= 0 && r != from) file_copy(from, (int)r);
@@ -298,7 +299,7 @@ static long copies(long number, int from, int to, long flags) {
 }
 
 static long closes(int fd) {
-    if (is_own_fd(fd)) return -EBADF;
+    if (is_own_fd(fd) || (own_is(fd) && is_ours())) return -EBADF;
     return is_kvm_fd(fd) && is_ours() ? file_close(fd) : KERNEL;
 }
 
@@ -313,10 +314,15 @@ static long closes_all(unsigned first, unsigned last, int flags) {
 
 static long closes_range(unsigned first, unsigned last, int flags) {
     if (flags & 4 /* CLOSE_RANGE_CLOEXEC */ || first > last || !is_ours()) return KERNEL;
-    unsigned own = (unsigned)own_fd();
-    if (own < first || own > last) return closes_all(first, last, flags);
-    long r = own > first ? closes_all(first, own - 1, flags) : 0;
-    return r == 0 && own < last ? closes_all(own + 1, last, flags) : r;
+    long r = 0;
+    for (unsigned from = first, said = (unsigned)own_fd(); r == 0 && from <= last;) {
+        unsigned own = own_next(from);
+        if (said >= from && said < own) own = said;
+        if (own == UINT32_MAX || own > last) return closes_all(from, last, flags);
+        if (own > from) r = closes_all(from, own - 1, flags);
+        from = own + 1;
+    }
+    return r;
 }
 
 /*

@@ -31,7 +31,7 @@ jint JNICALL eventfd_own(JNIEnv *env, jclass type, jint client) {
     own_begin();
     long fd = own_end(raw(SYS_fcntl, client, F_DUPFD_CLOEXEC, 0, 0, 0, 0));
     if (fd < 0 || is_eventfd((int)fd)) return (jint)fd;
-    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    own_close(fd);
     return -EINVAL;
 }
 
@@ -64,7 +64,7 @@ void JNICALL eventfd_drain(JNIEnv *env, jclass type, jint fd) {
 
 void JNICALL eventfd_close(JNIEnv *env, jclass type, jint fd) {
     (void)env, (void)type;
-    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    own_close(fd);
 }
 
 jint JNICALL eventfd_epoll(JNIEnv *env, jclass type) {

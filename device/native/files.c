@@ -70,7 +70,7 @@ HOT void file_put(uint32_t handle) {
     if (f->java) jvm_release(handle);
     if (f->area) raw(SYS_munmap, (long)f->area, (long)f->area_bytes, 0, 0, 0, 0);
     free(f->path);
-    if (f->page_fd >= 0) raw(SYS_close, f->page_fd, 0, 0, 0, 0, 0);
+    if (f->page_fd >= 0) own_close(f->page_fd);
     uint32_t vm = f->vm;
     acquire();
     f->next_free = free_list;

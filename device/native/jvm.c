@@ -119,7 +119,7 @@ static void detach(void *unused) {
     enter();
     signals_unregister();
     depart();
-    if (self.schedstat > 0) raw(SYS_close, self.schedstat - 1, 0, 0, 0, 0, 0);
+    if (self.schedstat > 0) own_close(self.schedstat - 1);
     self.schedstat = 0;
     leave();
     if (state == RUNNING) end_thread_gone();

@@ -108,7 +108,7 @@ void natives_open(void) {
     if (atomic_load_explicit(&pagemap, memory_order_relaxed) != UNOPENED) return;
     own_begin();
     int fd = (int)own_end(raw(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0));
-    if (!atomic_compare_exchange_strong(&pagemap, &was, fd) && fd >= 0) raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    if (!atomic_compare_exchange_strong(&pagemap, &was, fd) && fd >= 0) own_close(fd);
 }
 
 /* Whether the 512 pages from hva are one huge page: PAGEMAP_SCAN knows (Linux 6.7). */
@@ -149,7 +149,8 @@ NATIVE(jlong, native_new_file, jint kind, jint id, jlong bytes) {
     if (bytes) {
         long r = raw(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (r < 0 && r >= -4095) {
-            raw(SYS_close, fd, 0, 0, 0, 0, 0);
+            if (own) own_close(fd);
+            else raw(SYS_close, fd, 0, 0, 0, 0, 0);
             fd = r;
             goto failed;
         }
@@ -164,7 +165,7 @@ NATIVE(jlong, native_new_file, jint kind, jint id, jlong bytes) {
             char path[64];
             snprintf(path, sizeof path, "/proc/self/fd/%ld", fd);
             long only = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
-            raw(SYS_close, fd, 0, 0, 0, 0, 0);
+            own_close(fd);
             fd = only;
             if (fd < 0) goto failed;
         }

@@ -8,11 +8,18 @@
 
 #include <sys/resource.h>
 
-enum { ROOM = 4096, WIDE = 65536 /* nobody fills such a table by mistake, and a number above it would make the kernel's large */ };
+enum {
+    ROOM = 4096,
+    WIDE = 65536,  /* nobody fills such a table by mistake, and a number above it would make the kernel's large */
+    SELDOM = 960,  /* where numbers can't be above the client's: one that clients hardly come to */
+};
 
 static atomic_flag lock = ATOMIC_FLAG_INIT; /* guards what follows; the limit is the process's */
 static int depth;
 static struct rlimit was, lifted; /* lifted.rlim_cur 0: it is as it was */
+
+static _Atomic uint64_t owned[MAX_FDS / 64]; /* a bit for each that stays open */
+static _Atomic int end;                      /* above all of them */
 
 static void acquire(void) {
     while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire)) raw(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
@@ -46,12 +53,17 @@ void own_begin(void) {
 
 long own_end(long fd) {
     acquire();
-    if (lifted.rlim_cur && fd >= 0 && (rlim_t)fd < was.rlim_cur) {
-        long high = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (long)was.rlim_cur, 0, 0, 0);
+    long least = lifted.rlim_cur ? (long)was.rlim_cur : was.rlim_cur > SELDOM + 64 ? SELDOM : 0;
+    if (fd >= 0 && fd < least) {
+        long high = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, least, 0, 0, 0);
         if (high >= 0) {
             raw(SYS_close, fd, 0, 0, 0, 0, 0);
             fd = high;
         }
+    }
+    if (fd >= 0 && fd < MAX_FDS) {
+        atomic_fetch_or(&owned[fd / 64], UINT64_C(1) << fd % 64);
+        if (fd >= atomic_load(&end)) atomic_store(&end, (int)fd + 1);
     }
     if (--depth == 0 && lifted.rlim_cur) {
         struct rlimit now; /* another thread of the client's may have set it meanwhile */
@@ -60,6 +72,22 @@ long own_end(long fd) {
     release();
     leave();
     return fd;
+}
+
+long own_close(long fd) {
+    if (fd >= 0 && fd < MAX_FDS) atomic_fetch_and(&owned[fd / 64], ~(UINT64_C(1) << fd % 64));
+    return raw(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+bool own_is(int fd) {
+    return (unsigned)fd < (unsigned)atomic_load_explicit(&end, memory_order_relaxed) && owned[fd / 64] >> fd % 64 & 1;
+}
+
+unsigned own_next(unsigned fd) {
+    for (; fd < (unsigned)atomic_load(&end); fd++) {
+        if (own_is((int)fd)) return fd;
+    }
+    return UINT32_MAX;
 }
 
 long own_open(const char *path, int flags) {
@@ -91,4 +119,5 @@ void own_in_child(void) {
     release();
     if (depth && lifted.rlim_cur) limit(&was, NULL);
     depth = 0;
+    for (int i = 0; i <= atomic_load(&end) / 64 && i < MAX_FDS / 64; i++) atomic_store(&owned[i], 0); /* the JVM's, which is not here */
 }

@@ -190,7 +190,7 @@ long path_open_name(int dirfd, const char *path, int flags) {
         char link[40];
         snprintf(link, sizeof link, "/proc/self/fd/%ld", fd);
         long name = raw(SYS_openat, AT_FDCWD, (long)link, O_PATH | (flags & O_CLOEXEC), 0, 0, 0);
-        raw(SYS_close, fd, 0, 0, 0, 0, 0);
+        own_close(fd);
         fd = name;
     }
     return file_install(handle, (int)fd);
@@ -218,7 +218,7 @@ long path_open_pseudo(const char *path, int flags) {
     char self_path[64];
     snprintf(self_path, sizeof self_path, "/proc/self/fd/%ld", fd);
     long only = raw(SYS_openat, AT_FDCWD, (long)self_path, O_RDONLY | (flags & O_CLOEXEC), 0, 0, 0);
-    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    own_close(fd);
     fd = only;
     if (fd < 0) return fd;
     uint32_t handle = file_new(KIND_PSEUDO);

@@ -96,6 +96,9 @@ void own_fd_moves(int fd); /* the client is about to make that number another fi
 /* What is opened between these may be beyond the client's limit. They nest, and the pairs of several threads may overlap. */
 void own_begin(void);
 long own_end(long fd); /* the same file, closed by exec(), by a number above those that the client may have where there is one; -1: none */
+long own_close(long fd);
+bool own_is(int fd);               /* one that own_end() gave: no client's to close */
+unsigned own_next(unsigned fd);    /* the lowest of them from fd on, or UINT32_MAX */
 long own_open(const char *path, int flags); /* of a file that is closed soon; or -errno */
 bool own_can(int count);     /* whether there can be so many, up to 64 */
 bool own_stand_above(void);  /* false: they are taken out of the client's */

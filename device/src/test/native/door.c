@@ -413,6 +413,16 @@ static void closed_by_close_range(void) {
     FAILS(ioctl(fd, KVM_GET_API_VERSION, 0), EBADF);
     runs(device());
 }
+/* As daemons do: what is Slate's own is not the client's to close. */
+static void everything_is_closed_before_a_guest_is_hot(void) {
+    runs(device());
+    for (int fd = 3; fd < 4096; fd++) close(fd);
+    runs(device());
+    CHECK(syscall(SYS_close_range, 3, ~0u, 0) == 0 && syscall(SYS_close_range, 3, 2000, 0) == 0);
+    struct machine m = boot(device(), OUT_HLT, sizeof OUT_HLT);
+    for (int i = 0; i < 30000; i++) turn(&m);
+    runs(m.device);
+}
 static _Atomic int looked_at, looks, how_it_ended;
 static void *looks_for_ever(void *unused) {
     for (;; looks++) {
@@ -750,7 +760,7 @@ static const struct promise tests[] = {
     TEST(requests_on_another_descriptor_are_refused), TEST(requests_by_instruction_on_another_are_refused), TEST(exec_hands_it_on),
     TEST(exec_without_environment), TEST(clearenv_before_use), TEST(children_of_one_that_only_looked), TEST(children_of_one_that_runs),
     TEST(a_child_of_vfork), TEST(a_child_of_clone), TEST(another_root), TEST(another_user), TEST(a_user_namespace), TEST(received_from_itself),
-    TEST(received_from_another_process), TEST(copied_by_pidfd_getfd), TEST(duplicated), TEST(closed_by_close_range), TEST(closed_by_close_range_while_it_is_used), TEST(closed_behind_libc),
+    TEST(received_from_another_process), TEST(copied_by_pidfd_getfd), TEST(duplicated), TEST(closed_by_close_range), TEST(closed_by_close_range_while_it_is_used), TEST(everything_is_closed_before_a_guest_is_hot), TEST(closed_behind_libc),
     TEST(descriptors_are_as_kvms), TEST(a_thread_on_four_pages), TEST(many_threads_on_small_stacks), TEST(first_use_on_a_coroutine),
     TEST(a_coroutine_moves_between_threads), TEST(first_use_on_a_signal_stack), TEST(the_first_thread_ends_first),
     TEST(a_filter_that_kills_the_process),
