@@ -34,6 +34,9 @@ final class Sites {
     /** Guest RSI is in {@link StateBlock#SPARE} where the host's instruction may fault. */
     static final int RSI_SPARED = 16;
 
+    /** The access found no memory once: the interpreter may be asked at once. */
+    static final int DEVICE = 32;
+
     int add(long rip, long resume, long next, int facts) {
         int n = count++;
         if (n == this.rip.length) {

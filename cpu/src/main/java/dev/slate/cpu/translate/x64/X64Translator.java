@@ -436,7 +436,7 @@ public final class X64Translator implements Translator {
                     // One with two accesses whose pages share an entry would miss for ever.
                     misses = rip == missedAt ? misses + 1 : 1;
                     missedAt = rip;
-                    if (misses > MISSES || !fill(rip, state.get64(StateBlock.ADDRESS), facts)) {
+                    if (misses > MISSES || !fill(site, state.get64(StateBlock.ADDRESS))) {
                         return interpret(rip);
                     }
                     if (generation != cpu.generation()) {
@@ -550,7 +550,8 @@ public final class X64Translator implements Translator {
      * @throws GuestFault the instruction's fault, with the state at the instruction
      * @throws LeaveGuest likewise
      */
-    private boolean fill(long rip, long la, int facts) {
+    private boolean fill(int site, long la) {
+        int facts = sites.facts[site];
         int size = Sites.bytes(facts);
         if (((int) la & 4095) + size > 4096 || !cpu.canonical(la)) {
             return false;
@@ -559,16 +560,19 @@ public final class X64Translator implements Translator {
         int mode = cpu.tlbMode;
         Tlb tlb = cpu.tlb;
         if (!tlb.hits(la, 1, access, mode)) {
-            if (access == Tlb.WRITE && tlb.hitsCode(la, 1, mode)) {
+            // A device's register is walked to once, by the interpreter; where that finds memory, it is in the TLB next
+            // time.
+            if (access == Tlb.WRITE && tlb.hitsCode(la, 1, mode) || (facts & Sites.DEVICE) != 0) {
                 return false;
             }
-            s.rip = rip;
+            s.rip = sites.rip[site];
             try {
                 if (cpu.walker.translate(la, access, mode, true) < 0) {
+                    sites.facts[site] |= Sites.DEVICE;
                     return false;
                 }
             } catch (GuestFault | LeaveGuest e) {
-                leave(rip);
+                leave(sites.rip[site]);
                 cpu.atNewRip = true;
                 throw e;
             }

@@ -24,6 +24,9 @@ final class TranslatedProgramTest {
     private static final int DATA = 0x40_0000;
     private static final int DATA_BYTES = 0x8000;
     private static final int STACK = 0x18_0000;
+    /** The table of the data's other place. */
+    private static final int SMALL_PAGES = 0x6000;
+
     private static final int FUNCTIONS = 24;
     private static final int VECTOR_WORDS = 64;
 
@@ -41,13 +44,18 @@ final class TranslatedProgramTest {
         m.mapAll();
         m.longMode(TABLES);
         // The data also stands elsewhere, in small pages: invalidated one by one.
-        HostMemory.put64(m.hva(TABLES + 8192 + 8 * 100), 0x6000 | 7);
-        for (int i = 0; i < 512; i++) {
-            HostMemory.put64(m.hva(0x6000 + 8 * i), DATA + (long) (i % (DATA_BYTES / 4096)) * 4096 | 7 | (i & 1) << 8);
-        }
+        HostMemory.put64(m.hva(TABLES + 8192 + 8 * 100), SMALL_PAGES | 7);
+        mapSmallPages(m);
         m.cpu.s.cr4 |= CpuState.CR4_PGE | CpuState.CR4_OSFXSR;
         m.cpu.flushTlb();
         return m;
+    }
+
+    private static void mapSmallPages(PhysicalMemory m) {
+        for (int i = 0; i < 512; i++) {
+            HostMemory.put64(
+                    m.hva(SMALL_PAGES + 8 * i), DATA + (long) (i % (DATA_BYTES / 4096)) * 4096 | 7 | (i & 1) << 8);
+        }
     }
 
     @AfterEach
@@ -110,7 +118,7 @@ final class TranslatedProgramTest {
         int a = register(r);
         int b = register(r);
         int rex = 0x48 | a >> 3 << 2 | b >> 3;
-        switch (r.nextInt(24)) {
+        switch (r.nextInt(25)) {
             // add, or, adc, sbb, and, sub, xor, cmp
             case 0, 1, 2 -> bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
             case 3 -> {
@@ -177,6 +185,15 @@ final class TranslatedProgramTest {
                 bytes(0x41, 0x5b);
             }
             case 18 -> bytes(0xf3, 0x90); // pause
+            case 24 -> {
+                // The data's other place gets another page: xorl $0x1000,entry; invlpg page.
+                int page = 3 + r.nextInt(2);
+                bytes(0x81, 0x34, 0x25);
+                int32(SMALL_PAGES + 8 * page);
+                int32(0x1000);
+                bytes(0x0f, 0x01, 0x3c, 0x25);
+                int32((100 << 21) + page * 4096);
+            }
             // Vector instructions, which change no flag: paddq, movq %r,%xmm and back.
             case 20, 21 -> bytes(0x66, 0x0f, 0xd4, 0xc0 | (a & 7) << 3 | b & 7);
             case 22 -> bytes(0x66, rex, 0x0f, 0x6e, 0xc0 | (a & 7) << 3 | b & 7);
@@ -241,6 +258,8 @@ final class TranslatedProgramTest {
         s.setRflags(2);
         s.interruptShadow = 0;
         s.rip = CODE + at;
+        mapSmallPages(m);
+        m.cpu.flushTlb();
         m.cpu.serialize();
     }
 
