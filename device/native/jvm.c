@@ -387,7 +387,7 @@ COLD static long attach(void) {
     }
     self.env = env;
     /* The client may use up its descriptors: no class could be read from a file then. */
-    if (!atomic_flag_test_and_set(&first) && !own_stand_above()) jvm_confined();
+    if (!atomic_flag_test_and_set(&first) && own_may_run_out()) jvm_confined();
     return 0;
 }
 

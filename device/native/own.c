@@ -11,6 +11,7 @@
 enum {
     ROOM = 4096,
     WIDE = 65536,  /* nobody fills such a table by mistake, and a number above it would make the kernel's large */
+    SMALL = 1024,  /* below this a client may well come to the end of its table */
     SELDOM = 960,  /* where numbers can't be above the client's: one that clients hardly come to */
 };
 
@@ -107,11 +108,11 @@ bool own_can(int count) {
     return can;
 }
 
-bool own_stand_above(void) {
+bool own_may_run_out(void) {
     own_begin();
-    bool above = lifted.rlim_cur || was.rlim_cur >= WIDE;
+    bool may = !lifted.rlim_cur && was.rlim_cur < SMALL;
     own_end(-1);
-    return above;
+    return may;
 }
 
 /* Of a child of fork(), whose parent's threads may have been in the middle of it. */

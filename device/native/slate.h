@@ -101,7 +101,7 @@ bool own_is(int fd);               /* one that own_end() gave: no client's to cl
 unsigned own_next(unsigned fd);    /* the lowest of them from fd on, or UINT32_MAX */
 long own_open(const char *path, int flags); /* of a file that is closed soon; or -errno */
 bool own_can(int count);     /* whether there can be so many, up to 64 */
-bool own_stand_above(void);  /* false: they are taken out of the client's */
+bool own_may_run_out(void);  /* they are taken out of the client's, which are few */
 void own_in_child(void);
 
 /* ---- files.c: descriptors. What a KVM descriptor means to Java is its handle, an index that dup() does not change. ---- */
