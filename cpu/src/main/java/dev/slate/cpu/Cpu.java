@@ -264,9 +264,7 @@ public final class Cpu {
         }
     }
 
-    /**
-     * Loads for a read-modify-write: with write permission (and D bits) required, so that the store that follows cannot fault.
-     */
+    /** Loads for a read-modify-write: with write permission (and D bits) required, so that the store cannot fault. */
     public long loadForWrite(int seg, long la, int sizeLog2) {
         Tlb t = tlb;
         long[] e = t.entries;
@@ -736,6 +734,11 @@ public final class Cpu {
     /** For a translator: executes the instruction at rip, with whatever it raises. */
     public int interpretOne() {
         return loop.step(1);
+    }
+
+    /** For a translator: executes the block at rip, at most to the instruction at {@code rip}; how many, or the complement of an exit. */
+    public int interpretUpTo(long rip) {
+        return loop.stepUpTo(rip);
     }
 
     /** For a translator: whether something is to be asked before the next instruction. */

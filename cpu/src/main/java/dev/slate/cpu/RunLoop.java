@@ -64,6 +64,25 @@ final class RunLoop {
         return needsCare() ? carefulStep(limit) : block(limit);
     }
 
+    /** See {@link Cpu#interpretUpTo}. */
+    int stepUpTo(long rip) {
+        Block block = code.hit(s.rip);
+        if (needsCare() || block == null) {
+            int exit = step(1);
+            return exit == CpuExit.NONE ? 1 : ~exit;
+        }
+        long within = rip - s.rip;
+        int n = block.count;
+        if (within > 0 && within < block.byteLength) {
+            n = 1;
+            while (n < block.count && Insn.offset(block.code[n * Insn.WORDS + 1]) != within) {
+                n++;
+            }
+        }
+        int exit = block(n);
+        return exit == CpuExit.NONE ? interpreter.at / Insn.WORDS + 1 : ~exit;
+    }
+
     /**
      * Whether something is to be asked before or after the next instruction. An interrupt that waits while IF is 0 asks for nothing: what
      * sets IF (STI, POPF, IRET, a task switch and their like) leaves the interpreter, and machine code that does asks it.

@@ -14,6 +14,7 @@ public final class TranslationFigures {
             "translator_entries",
             "translator_interpreted",
             "translator_memory",
+            "translator_compared",
             "translator_exits_cross",
             "translator_exits_kick",
             "translator_exits_miss",
@@ -23,7 +24,7 @@ public final class TranslationFigures {
             "translator_exits_fault",
             "translator_exits_lookup");
 
-    private static final int FIRST_EXIT = 8;
+    private static final int FIRST_EXIT = 9;
 
     /** Blocks that became machine code. */
     public long regions;
@@ -41,6 +42,8 @@ public final class TranslationFigures {
     public long interpreted;
     /** Bytes that all this takes now, of what the machine's processors may take together. */
     public long memory;
+    /** Instructions that the interpreter did again to compare what comes of them: {@code cpu.translator=lockstep}. */
+    public long compared;
     /** How often machine code came back, by cause. */
     public final long[] exits = new long[NAMES.size() - FIRST_EXIT];
 
@@ -58,6 +61,7 @@ public final class TranslationFigures {
             case 5 -> entries;
             case 6 -> interpreted;
             case 7 -> memory;
+            case 8 -> compared;
             default -> exits[i - FIRST_EXIT];
         };
     }

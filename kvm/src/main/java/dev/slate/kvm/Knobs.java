@@ -57,8 +57,9 @@ public final class Knobs {
     public static final Knob TRANSLATOR = choice(
             "cpu.translator",
             "on",
-            List.of("off", "on", "eager"),
-            "Run hot 64-bit guest code as machine code of the host; eager: all of it, at its first entry.",
+            List.of("off", "on", "eager", "lockstep"),
+            "Run hot 64-bit guest code as machine code of the host; eager: all of it, at its first entry; lockstep: eager, and all of it once more"
+                    + " interpreted and compared, on machines with one vCPU.",
             "");
     public static final Knob TRANSLATOR_CACHE = number(
             "cpu.translator.cache",

@@ -91,6 +91,16 @@ public final class Kvm {
         return knobs;
     }
 
+    /** Whether the interpreter does again what machine code has done. */
+    boolean isInLockstep() {
+        return knobs.value(Knobs.TRANSLATOR).equals("lockstep");
+    }
+
+    /** How many vCPUs a VM can have: in lockstep one, since nobody holds off what another stores while a stretch is done again. */
+    int maxVcpus() {
+        return isInLockstep() ? 1 : MAX_VCPUS;
+    }
+
     /** What processors offer, as {@link dev.slate.cpu.decode.Feature} bits. */
     long processorFeatures() {
         return features;

@@ -195,7 +195,7 @@ public final class Vm implements AutoCloseable {
      *
      * @param id 0 to {@link Kvm#MAX_VCPU_IDS}, exclusive, or what {@link Cap#MAX_VCPU_ID} lowered that to; the APIC id
      * @param runAreaHva {@link #runAreaBytes} zeroed bytes that the caller owns and keeps until the vCPU is closed
-     * @throws KvmException EINVAL: id out of range or too many vCPUs; EEXIST: the id is taken; ENOMEM
+     * @throws KvmException EINVAL: id out of range or too many vCPUs (in lockstep more than one); EEXIST: the id is taken; ENOMEM
      */
     public Vcpu createVcpu(int id, long runAreaHva) {
         return createVcpu(id, runAreaHva, false);
@@ -222,7 +222,13 @@ public final class Vm implements AutoCloseable {
         }
         lock.lock();
         try {
-            if (createdVcpus == Kvm.MAX_VCPUS) {
+            if (createdVcpus == kvm.maxVcpus()) {
+                if (kvm.isInLockstep()) {
+                    kvm.host()
+                            .say(
+                                    "slate: cpu.translator=lockstep is for machines with one vCPU, so that another is refused;"
+                                            + " give the machine one, or set cpu.translator=on.");
+                }
                 throw Errno.EINVAL.raise();
             }
             if (maxVcpuId == 0) {

@@ -2,6 +2,8 @@ package dev.slate.kvm;
 
 import dev.slate.kvm.host.ArenaHost;
 import dev.slate.kvm.host.HostServices;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
 
 /** {@link ArenaHost} with a host's moods: huge pages, failing population, a hook before each. */
@@ -23,7 +25,15 @@ public final class TestHost implements HostServices {
     public volatile int populations;
     public volatile boolean populatedForWrite;
 
+    /** What it was told to say. */
+    public final List<String> said = new CopyOnWriteArrayList<>();
+
     public TestHost() {}
+
+    @Override
+    public void say(String line) {
+        said.add(line);
+    }
 
     @Override
     public int populate(long hva, long bytes, boolean write) {

@@ -22,6 +22,7 @@ public final class LazyTranslator implements Translator {
     private final FaultGuard guard;
     private final int threshold;
     private final TranslationBudget budget;
+    private final boolean compares;
     private final BooleanSupplier allowed;
     private final Runnable made;
     private final Runnable refused;
@@ -31,6 +32,7 @@ public final class LazyTranslator implements Translator {
      *
      * @param threshold how often a block is entered before it is translated
      * @param budget what the translations of all processors of the machine may take
+     * @param compares whether the interpreter does all of it again, see {@link X64Translator#create}
      * @param allowed whether a library may be loaded now, which the first translation does; where not, all code is interpreted from then on
      * @param made told when the first block is about to be translated
      * @param refused told when the host allows no executable memory, so that all code is interpreted
@@ -39,12 +41,14 @@ public final class LazyTranslator implements Translator {
             FaultGuard guard,
             int threshold,
             TranslationBudget budget,
+            boolean compares,
             BooleanSupplier allowed,
             Runnable made,
             Runnable refused) {
         this.guard = guard;
         this.threshold = threshold;
         this.budget = budget;
+        this.compares = compares;
         this.allowed = allowed;
         this.made = made;
         this.refused = refused;
@@ -78,7 +82,7 @@ public final class LazyTranslator implements Translator {
         }
         joined &= !may;
         Cpu c = Objects.requireNonNull(cpu);
-        Translator real = may ? X64Translator.create(c, guard, threshold, budget) : null;
+        Translator real = may ? X64Translator.create(c, guard, threshold, budget, compares) : null;
         c.translator(real);
         if (real == null) {
             refused.run();

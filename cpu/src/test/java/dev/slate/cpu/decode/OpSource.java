@@ -3,6 +3,7 @@ package dev.slate.cpu.decode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.function.ToIntFunction;
 
 /** Writes {@code Op.java}, {@code OpNames.java} and {@code OpFlags.java} from the instruction table. Run {@link #main} in the module's folder after a change to the table. */
 public final class OpSource {
@@ -106,21 +107,13 @@ public final class OpSource {
                     /** One char an operation: the flags read in the low byte, those written or left undefined in the high one. */
                     private static final String FLAGS = ""
                 """);
-        StringBuilder line = new StringBuilder();
-        int next = 0;
-        for (Operations.Operation op : operations.inOrder()) {
-            for (; next < op.number(); next++) {
-                line.append("\\0");
-            }
-            int flags = (set(op.written()) | set(op.undefined())) << 8 | set(op.read());
-            line.append((flags < 256 ? "\\%03o" : "\\u%04x").formatted(flags));
-            next++;
-            if (line.length() > 80) {
-                b.append("            + \"").append(line).append("\"\n");
-                line.setLength(0);
-            }
-        }
-        b.append("            + \"").append(line).append("\";\n");
+        chars(b, operations, op -> (set(op.written()) | set(op.undefined())) << 8 | set(op.read()));
+        b.append("""
+
+                    /** The same: those left undefined. */
+                    private static final String UNDEFINED = ""
+                """);
+        chars(b, operations, op -> set(op.undefined()));
         b.append("""
 
                     private OpFlags() {}
@@ -134,9 +127,33 @@ public final class OpSource {
                     public static int written(int op) {
                         return FLAGS.charAt(op) >> 8;
                     }
+
+                    /** Those of them that it leaves undefined. A shift by more than one leaves OF undefined, too. */
+                    public static int undefined(int op) {
+                        return UNDEFINED.charAt(op);
+                    }
                 }
                 """);
         return b.toString();
+    }
+
+    /** A string constant's lines, one char an operation. */
+    private static void chars(StringBuilder b, Operations operations, ToIntFunction<Operations.Operation> flagsOf) {
+        StringBuilder line = new StringBuilder();
+        int next = 0;
+        for (Operations.Operation op : operations.inOrder()) {
+            for (; next < op.number(); next++) {
+                line.append("\\0");
+            }
+            int flags = flagsOf.applyAsInt(op);
+            line.append((flags < 256 ? "\\%03o" : "\\u%04x").formatted(flags));
+            next++;
+            if (line.length() > 80) {
+                b.append("            + \"").append(line).append("\"\n");
+                line.setLength(0);
+            }
+        }
+        b.append("            + \"").append(line).append("\";\n");
     }
 
     private static int set(String letters) {

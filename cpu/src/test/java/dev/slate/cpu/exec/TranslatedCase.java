@@ -24,6 +24,11 @@ final class TranslatedCase implements AutoCloseable {
     final @Nullable X64Translator translator;
 
     TranslatedCase(long features, long codeBytes) {
+        this(features, codeBytes, false);
+    }
+
+    /** {@code compares}: in lockstep with the interpreter. */
+    TranslatedCase(long features, long codeBytes, boolean compares) {
         memory = new PhysicalMemory(8 << 20, features);
         cpu = memory.cpu;
         s = cpu.s;
@@ -51,7 +56,7 @@ final class TranslatedCase implements AutoCloseable {
         s.cpl = 3;
         cpu.controls.interceptedVectors = 1 << GuestFault.BP;
         cpu.flushTlb();
-        translator = NoFaults.translator(cpu, 1, new TranslationBudget(codeBytes));
+        translator = NoFaults.translator(cpu, 1, new TranslationBudget(codeBytes), compares);
         if (translator != null) {
             cpu.translator(translator);
         }

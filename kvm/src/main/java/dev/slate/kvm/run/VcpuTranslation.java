@@ -62,6 +62,7 @@ final class VcpuTranslation {
                         new HostFaults(host),
                         when.equals("on") ? HOT : 1,
                         vm.translations(),
+                        when.equals("lockstep"),
                         host::mayLoadLibraries,
                         this::translates,
                         this::sayInterpreted);

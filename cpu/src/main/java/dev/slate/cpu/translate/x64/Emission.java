@@ -306,7 +306,7 @@ abstract class Emission {
     // ------------------------------------------------------------------ leaving
 
     int facts() {
-        return vectorsLoaded ? Sites.VECTORS : 0;
+        return (vectorsLoaded ? Sites.VECTORS : 0) | (op == Op.MOVS || op == Op.STOS ? Sites.STRING : 0);
     }
 
     int site(long resume, long nextRip, int more) {

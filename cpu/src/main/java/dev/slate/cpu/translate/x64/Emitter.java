@@ -348,7 +348,7 @@ final class Emitter extends Reencoding {
         int count = Registers.home(CpuState.RCX);
         a.arithmeticConstant(Assembler.CMP, count, 0);
         int none = a.jumpForwardIf(Assembler.E);
-        a.load(RCX, R15, StateBlock.KICK);
+        a.load(RCX, R15, StateBlock.STRING_KICK);
         a.compare32Constant(RCX, 0, 0);
         later.interpret(a.jumpForwardIf(Assembler.NE), slow);
         if (moves) {

@@ -31,6 +31,8 @@ final class Sites {
     static final int CROSS = 4;
     /** A repeated MOVS. */
     static final int MOVES = 8;
+    /** It is of a repeated MOVS or STOS, which goes on where it left. */
+    static final int STRING = 64;
     /** Guest RSI is in {@link StateBlock#SPARE} where the host's instruction may fault. */
     static final int RSI_SPARED = 16;
 

@@ -67,6 +67,8 @@ final class StateBlock {
     static final int USED = 3072;
 
     private static final int USED_BYTES = 128;
+    /** Address of the kick word that strings look at, which {@link Lockstep} leaves the processor's. */
+    static final int STRING_KICK = 680;
     /** The host's stack pointer behind the entry, for faults that come deeper. */
     static final int HOST_RSP = 96;
 
@@ -114,6 +116,7 @@ final class StateBlock {
     StateBlock(CpuState s, long kickAddress) {
         this.s = s;
         put64(KICK, kickAddress);
+        put64(STRING_KICK, kickAddress);
         put64(NO_RECORD + PageRecords.LINEAR, PageRecords.CLOSED);
         put32(VECTORS, VECTORS_IN_STATE);
         put64(MAPPINGS, 1);

@@ -89,8 +89,16 @@ public final class X64Translator implements Translator {
 
     private final TranslationFigures figures;
     private final @Nullable TranslationObserver observer;
+    /** Runs everything again in the interpreter; null: nothing is. */
+    private final @Nullable Lockstep lockstep;
 
-    private X64Translator(Cpu cpu, FaultGuard guard, ExecutableMemory memory, int threshold, TranslationBudget budget) {
+    private X64Translator(
+            Cpu cpu,
+            FaultGuard guard,
+            ExecutableMemory memory,
+            int threshold,
+            TranslationBudget budget,
+            boolean compares) {
         this.cpu = cpu;
         this.guard = guard;
         this.s = cpu.s;
@@ -100,6 +108,7 @@ public final class X64Translator implements Translator {
         this.threshold = threshold;
         this.budget = budget;
         state = new StateBlock(s, cpu.kickAddress);
+        lockstep = compares ? new Lockstep(cpu, state) : null;
         Assembler a = new Assembler();
         a.start(memory.address());
         Stubs forCpuid = new Stubs(a, false);
@@ -126,14 +135,17 @@ public final class X64Translator implements Translator {
      * @param threshold how often a block is entered before it is translated
      * @param budget what translations may take; {@code cpu} has joined it and taken {@link #LEAST} bytes, and has
      *     left it where null is returned
+     * @param compares whether the interpreter does all of it again, so that every difference is a bug that {@link #run} ends with: for a
+     *     machine with one processor
      * @return null where the host is no x86-64 or allows no executable memory
      */
-    public static @Nullable X64Translator create(Cpu cpu, FaultGuard guard, int threshold, TranslationBudget budget) {
+    public static @Nullable X64Translator create(
+            Cpu cpu, FaultGuard guard, int threshold, TranslationBudget budget, boolean compares) {
         TranslationObserver observer = cpu.observers.translations;
         ExecutableMemory memory = ExecutableMemory.map(
                 Math.clamp(budget.limit() & -4096L, 4L * LONGEST, MOST_CODE), observer != null && observer.namesCode());
         if (memory != null) {
-            X64Translator t = new X64Translator(cpu, guard, memory, threshold, budget);
+            X64Translator t = new X64Translator(cpu, guard, memory, threshold, budget, compares);
             if (guard.add(memory.address(), memory.address() + memory.bytes(), t.stubs.fault)) {
                 return t;
             }
@@ -416,7 +428,7 @@ public final class X64Translator implements Translator {
         long missedAt = -1;
         int misses = 0;
         figures.entries++;
-        state.take(cpu.controls.irqWindow);
+        take();
         for (; ; ) {
             state.put32(StateBlock.WANT_VECTORS, wantVectors ? 1 : 0);
             ExecutableMemory.call(stubs.enter, state.address, target);
@@ -462,7 +474,7 @@ public final class X64Translator implements Translator {
                     if (wantVectors) {
                         state.takeVectors();
                     }
-                    state.take(cpu.controls.irqWindow);
+                    take();
                 }
                 case Exits.VECTORS -> {
                     state.takeVectors();
@@ -519,6 +531,10 @@ public final class X64Translator implements Translator {
                 }
                 case Exits.KICK -> {
                     leave(sites.rip[state.get32(StateBlock.SITE)]);
+                    if (lockstep != null && !lockstep.isKicked()) {
+                        // It polls before the instruction has begun: on beyond it.
+                        return cpu.interpretOne();
+                    }
                     // Code whose memory has gone away must not run for ever on what was made of it.
                     cpu.serialize();
                     return CpuExit.NONE;
@@ -531,11 +547,23 @@ public final class X64Translator implements Translator {
         }
     }
 
+    /** The guest's state comes from where the interpreter has it. */
+    private void take() {
+        if (lockstep != null) {
+            lockstep.begin();
+        }
+        state.take(cpu.controls.irqWindow);
+    }
+
     /** The guest's state goes back to where the interpreter has it. */
     private void leave(long rip) {
         state.give();
         state.giveVectors();
         s.rip = rip;
+        if (lockstep != null) {
+            int site = state.get32(StateBlock.SITE);
+            lockstep.end(sites.rip[site] == rip && (sites.facts[site] & Sites.STRING) != 0);
+        }
     }
 
     private int interpret(long rip) {
@@ -562,7 +590,8 @@ public final class X64Translator implements Translator {
         if (!tlb.hits(la, 1, access, mode)) {
             // A device's register is walked to once, by the interpreter; where that finds memory, it is in the TLB next
             // time.
-            if (access == Tlb.WRITE && tlb.hitsCode(la, 1, mode) || (facts & Sites.DEVICE) != 0) {
+            if (access == Tlb.WRITE && tlb.hitsCode(la, 1, mode) || (facts & Sites.DEVICE) != 0
+                    || lockstep != null && !lockstep.mayWalk()) {
                 return false;
             }
             s.rip = sites.rip[site];
@@ -580,15 +609,24 @@ public final class X64Translator implements Translator {
                 return false;
             }
         }
-        mirror(mode, la);
+        if (lockstep != null) {
+            if (lockstep.empties()) {
+                state.clearTlb(true);
+            }
+            if (access == Tlb.WRITE && !lockstep.stores(la, tlb.hva(la))) {
+                return false;
+            }
+        }
+        // In lockstep what a page held is put away before the first store.
+        mirror(mode, la, lockstep == null || access == Tlb.WRITE);
         return true;
     }
 
     /** Copies the TLB's entry for {@code la}, which is there. */
-    private void mirror(int mode, long la) {
+    private void mirror(int mode, long la, boolean stores) {
         Tlb tlb = cpu.tlb;
         boolean read = tlb.hits(la, 1, Tlb.READ, mode);
-        boolean write = tlb.hits(la, 1, Tlb.WRITE, mode);
+        boolean write = stores && tlb.hits(la, 1, Tlb.WRITE, mode);
         boolean global = tlb.isGlobal(la);
         if (second == null && state.isTaken(mode, la) && ++conflicts == CONFLICTS) {
             conflicts = 0;
@@ -605,9 +643,9 @@ public final class X64Translator implements Translator {
         }
     }
 
-    /** Puts a larger TLB behind that of the state block, if there is room. */
+    /** Puts a larger TLB behind that of the state block, if there is room; not in lockstep, which must see each page's first store. */
     void takeSecond() {
-        if (second == null && budget.take(SecondTlb.BYTES)) {
+        if (second == null && lockstep == null && budget.take(SecondTlb.BYTES)) {
             held += SecondTlb.BYTES;
             figures.memory = held;
             second = new SecondTlb();

@@ -14,11 +14,17 @@ public final class NoFaults implements FaultGuard {
 
     /** A translator of {@code cpu} that draws from {@code budget}; null where the host allows none. */
     public static @Nullable X64Translator translator(Cpu cpu, int threshold, TranslationBudget budget) {
+        return translator(cpu, threshold, budget, false);
+    }
+
+    /** The same; {@code compares}: everything is done again by the interpreter. */
+    public static @Nullable X64Translator translator(
+            Cpu cpu, int threshold, TranslationBudget budget, boolean compares) {
         if (!budget.take(X64Translator.LEAST)) {
             throw new IllegalArgumentException("a translator takes " + X64Translator.LEAST + " bytes");
         }
         budget.join();
-        return X64Translator.create(cpu, GUARD, threshold, budget);
+        return X64Translator.create(cpu, GUARD, threshold, budget, compares);
     }
 
     @Override

@@ -330,6 +330,26 @@ final class TranslatedProgramTest {
                 + translated.cpu.translation.resets);
     }
 
+    /** Wherever code leaves, the interpreter comes to the same state from where it was entered. */
+    @Test
+    void random_kernels_are_the_interpreters_at_every_place_where_code_leaves() {
+        long seed = Long.getLong("translated.seed", 815);
+        long programs = Long.getLong("translated.lockstep.programs", 150);
+        X64Translator translator = NoFaults.translator(translated.cpu, 1, new TranslationBudget(1 << 20), true);
+        assumeTrue(translator != null, "this host allows no executable memory");
+        translated.cpu.translator(translator);
+        for (long n = 0; n < programs; n++) {
+            String name = loadBoth(seed + n);
+            int exit = interpreted.cpu.run();
+            assertThat(translated.cpu.run()).as(name).isEqualTo(exit).isEqualTo(CpuExit.HLT);
+            same(name);
+        }
+        assertThat(translated.cpu.translation.compared).isGreaterThan(programs * 100);
+        System.out.println("lockstep: " + programs + " programs, seed " + seed + ", instructions "
+                + translated.cpu.translation.compared + ", exits "
+                + java.util.Arrays.toString(translated.cpu.translation.exits));
+    }
+
     /** Of two processors on one budget each finds it empty now and then: what they do stays the same, and it is never overdrawn. */
     @Test
     void processors_share_what_translations_may_take_and_go_on_when_nothing_is_left() {
