@@ -590,7 +590,8 @@ public final class X64Translator implements Translator {
         if (!tlb.hits(la, 1, access, mode)) {
             // A device's register is walked to once, by the interpreter; where that finds memory, it is in the TLB next
             // time.
-            if (access == Tlb.WRITE && tlb.hitsCode(la, 1, mode) || (facts & Sites.DEVICE) != 0
+            if (access == Tlb.WRITE && tlb.hitsCode(la, 1, mode)
+                    || (facts & Sites.DEVICE) != 0
                     || lockstep != null && !lockstep.mayWalk()) {
                 return false;
             }
