@@ -698,30 +698,29 @@ class DoorTest {
     /** Two seconds in every build; the profile {@code nightly} has ten minutes. */
     @Test
     void coroutinesMoveBetweenThreadsOnSmallStacksWhileGarbageIsCollected(@TempDir Path home) throws Exception {
-        collecting(home);
-        Host.Result result = holds(run(List.of(
-                "env",
-                "SLATE_HOME=" + home,
-                Host.compile(SOURCE).toString(),
+        Host.Result result = whileCollecting(
+                home,
                 "coroutines_move_between_threads_on_small_stacks",
-                Integer.toString(Integer.getInteger("slate.soak.seconds", 2)))));
+                Integer.toString(Integer.getInteger("slate.soak.seconds", 2)));
         long collections = collections(home);
         System.out.println(result.output().strip() + ", " + collections + " collections");
-        assertThat(result.output()).endsWith(" exits\n");
         assertThat(collections).isGreaterThan(10);
     }
 
     @Test
     void aHandlerOfExitRunsAGuestWhileGarbageIsCollected(@TempDir Path home) throws Exception {
-        collecting(home);
-        Host.Result result = holds(run(List.of(
-                "env",
-                "SLATE_HOME=" + home,
-                Host.compile(SOURCE).toString(),
-                "a_handler_of_exit_runs_a_guest",
-                home.resolve("gc").toString())));
-        assertThat(result.output()).endsWith(" exits\n");
+        whileCollecting(
+                home, "a_handler_of_exit_runs_a_guest", home.resolve("gc").toString());
         assertThat(collections(home)).isPositive();
+    }
+
+    /** Runs a promise that says how many exits it had, beside a collector. */
+    private Host.Result whileCollecting(Path home, String promise, String argument) throws Exception {
+        collecting(home);
+        Host.Result result = holds(
+                run(List.of("env", "SLATE_HOME=" + home, Host.compile(SOURCE).toString(), promise, argument)));
+        assertThat(result.output()).endsWith(" exits\n");
+        return result;
     }
 
     /** Makes a SLATE_HOME whose clients collect garbage all the time and write it down in a file gc. */

@@ -11,6 +11,7 @@ import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -131,18 +132,9 @@ final class HeatCommand implements Callable<Integer> {
             out.append("  reason                exits  fields: read written either  lines: read written either "
                     + " accesses\n");
             for (HeatTable.Row r : table.rows(least)) {
-                out.append(String.format(
-                        Locale.ROOT,
-                        "  %-20s %6d  %12d %7d %6d  %11d %7d %6d  %8d%n",
-                        r.reason(),
-                        r.exits(),
-                        r.fieldsRead(),
-                        r.fieldsWritten(),
-                        r.fields(),
-                        r.linesRead(),
-                        r.linesWritten(),
-                        r.lines(),
-                        r.accesses()));
+                Object[] numbers = Arrays.stream(r.numbers()).boxed().toArray();
+                out.append(String.format(Locale.ROOT, "  %-20s", r.reason()));
+                out.append(String.format(Locale.ROOT, " %6d  %12d %7d %6d  %11d %7d %6d  %8d%n", numbers));
             }
         }
         return out.toString();
@@ -175,16 +167,7 @@ final class HeatCommand implements Callable<Integer> {
                 out.append("<th>either<th>lines read<th>written<th>either<th>accesses</tr>\n");
                 for (HeatTable.Row r : table(heat, name).rows(least)) {
                     out.append("<tr><td>").append(escape(r.reason()));
-                    for (long n : new long[] {
-                        r.exits(),
-                        r.fieldsRead(),
-                        r.fieldsWritten(),
-                        r.fields(),
-                        r.linesRead(),
-                        r.linesWritten(),
-                        r.lines(),
-                        r.accesses()
-                    }) out.append("<td>").append(n);
+                    for (long n : r.numbers()) out.append("<td>").append(n);
                     out.append("</tr>\n");
                 }
                 out.append("</table>\n");

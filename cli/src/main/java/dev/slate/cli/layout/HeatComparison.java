@@ -47,14 +47,8 @@ record HeatComparison(HeatTable before, HeatTable after) {
         for (HeatTable.Row r : table.rows(least)) {
             Map<String, Object> row = new LinkedHashMap<>();
             row.put("reason", r.reason());
-            row.put("exits", r.exits());
-            row.put("fields_read", r.fieldsRead());
-            row.put("fields_written", r.fieldsWritten());
-            row.put("fields", r.fields());
-            row.put("lines_read", r.linesRead());
-            row.put("lines_written", r.linesWritten());
-            row.put("lines", r.lines());
-            row.put("accesses", r.accesses());
+            long[] numbers = r.numbers();
+            for (int i = 0; i < numbers.length; i++) row.put(HeatTable.Row.NAMES.get(i), numbers[i]);
             rows.add(row);
         }
         return rows;

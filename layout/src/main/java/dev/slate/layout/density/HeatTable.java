@@ -44,7 +44,16 @@ public final class HeatTable {
             long linesRead,
             long linesWritten,
             long lines,
-            long accesses) {}
+            long accesses) {
+        /** What {@link #numbers} are called. */
+        public static final List<String> NAMES = List.of(
+                "exits", "fields_read", "fields_written", "fields", "lines_read", "lines_written", "lines", "accesses");
+
+        /** All but the reason, in the order of {@link #NAMES}. */
+        public long[] numbers() {
+            return new long[] {exits, fieldsRead, fieldsWritten, fields, linesRead, linesWritten, lines, accesses};
+        }
+    }
 
     /** What a place becomes in the other layout. */
     private record Span(long first, long last) {}
