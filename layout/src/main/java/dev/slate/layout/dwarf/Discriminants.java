@@ -17,7 +17,16 @@ final class Discriminants {
         this.unit = unit;
         this.signed = tag instanceof BaseType b && b.encoding() == BaseType.Encoding.SIGNED
                 || tag instanceof EnumType e && e.signed();
-        this.bits = tag == null || tag.size() == 0 ? 64 : (int) Math.min(128, tag.size() * 8);
+        this.bits = bits(tag == null ? 0 : tag.size());
+    }
+
+    /**
+     * Bits of the values: from 8 to 128, however many bytes a broken file gives them.
+     *
+     * @param bytes 0 if not known
+     */
+    static int bits(long bytes) {
+        return bytes <= 0 ? 64 : (int) Math.min(16, bytes) * 8;
     }
 
     /** "3", "-1, 4..7", or nothing for the variant of all other values. */
