@@ -95,6 +95,9 @@ public final class Cpu {
     /** {@link Tlb} mode bits of ordinary data accesses and fetches. */
     public int tlbMode;
 
+    private int world;
+    private boolean nestedInvalidated;
+
     public boolean alignmentChecked;
 
     /** What data segments add to an offset: the base, or 0 for those that 64-bit mode ignores. Indexed by segment register. */
@@ -529,14 +532,50 @@ public final class Cpu {
     /** Drops every translation, of whatever address space. To be called with the state as it will be: it names the space that goes on. */
     public void flushTlb() {
         tlb.flush();
-        tlb.enter(pcid(s.cr3));
-        walker.flush();
+        enterSpace();
         serialize();
     }
 
-    /** The address space that a CR3 value names: none but 0 without PCIDs. */
-    private int pcid(long cr3) {
-        return (s.cr4 & CpuState.CR4_PCIDE) != 0 ? (int) cr3 & 0xfff : 0;
+    /** The TLB's space that a CR3 value names, in the world in use: none but that of PCID 0 without PCIDs. */
+    private int space(long cr3) {
+        return Tlb.space((s.cr4 & CpuState.CR4_PCIDE) != 0 ? (int) cr3 & 0xfff : 0, world);
+    }
+
+    private void enterSpace() {
+        tlb.enter(space(s.cr3));
+        walker.flush();
+    }
+
+    /**
+     * Goes on as the guest's guest or as the guest, whose state is there: with the translations that are held of it, unless
+     * {@link #forgetNested} or {@link #flushTlb} have been called since.
+     */
+    public void switchWorld(boolean nested) {
+        world = nested ? 1 : 0;
+        enterSpace();
+        serialize();
+    }
+
+    /** Drops every translation of a guest's guest: it has another ASID, or its hypervisor wants them flushed. */
+    public void forgetNested() {
+        nestedInvalidated = false;
+        tlb.flushWorld(1);
+    }
+
+    /** Whether the guest has executed INVLPGA since {@link #forgetNested}. */
+    public boolean nestedInvalidated() {
+        return nestedInvalidated;
+    }
+
+    /** INVLPGA, whatever ASID it names: that of the guest's guest is not known here. */
+    public void invlpga(long la) {
+        nestedInvalidated = true;
+        invlpg(la);
+    }
+
+    /** 1 while a guest's guest runs, else 0. */
+    public int world() {
+        return world;
     }
 
     /** The guest changed what its translations come from, or flushed them all (MOV to CR0 or CR4, INVPCID). */
@@ -558,11 +597,11 @@ public final class Cpu {
             translationsChanged();
             return;
         }
-        int pcid = pcid(s.cr3);
+        int space = space(s.cr3);
         if (!keep) {
-            tlb.flushSpace(pcid);
+            tlb.flushSpace(space);
         }
-        tlb.enter(pcid);
+        tlb.enter(space);
         serialize();
     }
 
@@ -573,8 +612,8 @@ public final class Cpu {
             return;
         }
         switch (type) {
-            case 0 -> tlb.flushPage(pcid, la);
-            case 1 -> tlb.flushSpace(pcid);
+            case 0 -> tlb.flushPage(Tlb.space(pcid, world), la);
+            case 1 -> tlb.flushSpace(Tlb.space(pcid, world));
             case 2 -> tlb.flush();
             default -> tlb.flushLocal();
         }

@@ -23,6 +23,7 @@ final class NestedGarbageTest {
             try (NestedGuest n = new NestedGuest(knobs);
                     Signals _ = new Signals(n.g.vcpu)) {
                 int refused = 0;
+                n.g.vm.enableCap(Cap.X86_TRIPLE_FAULT_EVENT.number(), 0, new long[] {1, 0, 0, 0});
                 for (int i = 0; i < GUESTS; i++) {
                     refused += one(n, random, host, "guest " + i + ", " + knobs + ", seed " + seed) ? 1 : 0;
                 }
@@ -109,10 +110,13 @@ final class NestedGarbageTest {
 
     private static boolean one(NestedGuest n, SplittableRandom random, VmrunModel.Host host, String what) {
         n.g.vcpu.setNestedState(NestedGuest.idle());
-        // What the last guest may have left: events on their way, breakpoints, page tables and code that it has written
-        // to.
+        // What the last guest may have left: events on their way (a triple fault before which a signal came is one),
+        // breakpoints, page tables and code that it has written to.
         VcpuEvents none = new VcpuEvents();
-        none.flags = VcpuEvents.VALID_NMI_PENDING | VcpuEvents.VALID_SHADOW | VcpuEvents.VALID_SMM;
+        none.flags = VcpuEvents.VALID_NMI_PENDING
+                | VcpuEvents.VALID_SHADOW
+                | VcpuEvents.VALID_SMM
+                | VcpuEvents.VALID_TRIPLE_FAULT;
         n.g.vcpu.setEvents(none);
         n.g.vcpu.setDebugRegs(new DebugRegs());
         n.g.restore();

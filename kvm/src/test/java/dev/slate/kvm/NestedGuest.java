@@ -114,6 +114,11 @@ final class NestedGuest implements AutoCloseable {
         put64(0x668, 0x0007_0406_0007_0406L);
     }
 
+    /** Each VMRUN finds no old translations: for hypervisors that change tables in between. */
+    void flushAtEntry() {
+        put32(0x5c, 1);
+    }
+
     /** Flat 32-bit protected mode without paging. */
     void legacy() {
         segment(0x410, 0x30, 0xc9b, 0, -1);

@@ -272,6 +272,7 @@ final class NestedMemoryTest {
     @Test
     void aGuestsGuestThatWritesToTheTablesAboveItFindsItsOwnWork() {
         try (NestedGuest n = guest()) {
+            n.flushAtEntry();
             long leaf = NestedGuest.NESTED + 0x3000 + (PAGE >>> 12) * 8;
             HostMemory.put32(n.g.hva + PAGE, 0x11);
             HostMemory.put32(n.g.hva + 0x19_0000, 0x22);
@@ -326,6 +327,7 @@ final class NestedMemoryTest {
                     "488916 4c89a078050000 0f01d8 4c39d3 7518"
                             + "48890e 4c89a078050000 0f01d8 4c39db 7506"
                             + "49ffc9 75d7 f4 f4");
+            n.flushAtEntry();
             byte[] vmcb = n.vmcb();
             HostMemory.copyIn(vmcb, 0, n.g.hva + 0x5_2000, vmcb.length);
             AtomicReference<Throwable> failed = new AtomicReference<>();

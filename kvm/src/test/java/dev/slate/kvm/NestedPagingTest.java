@@ -168,6 +168,7 @@ final class NestedPagingTest {
 
     /** One case: the hypervisor writes both entries and runs its guest. */
     private void run(Kind kind, long upperAt, long upper, long leafAt, long leaf) {
+        n.flushAtEntry();
         n.put64(0x578, NestedGuest.L2);
         n.put64(0x570, 2);
         n.put64(0x4d0, 0x1d00);

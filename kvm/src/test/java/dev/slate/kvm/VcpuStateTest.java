@@ -399,4 +399,17 @@ class VcpuStateTest {
             assertThat(g.vcpu.translate(0x1_0000_1000L)).as("without paging").isEqualTo(0x1000);
         }
     }
+
+    /** Registers are set piece by piece: special ones first, while RFLAGS still says virtual-8086 mode of what ran before. */
+    @Test
+    void whatLeavesVirtual8086ModeByBothSetsOfRegistersIsAtTheLevelOfSs() {
+        // hlt, which CPL 3 must not
+        try (Guest64 g = new Guest64(0xf4)) {
+            Regs r = g.regs();
+            r.rflags = 1 << 17 | 2;
+            g.vcpu.setRegs(r);
+            g.start(g.vcpu, Guest64.CODE, Guest64.STACK);
+            assertThat(g.run()).isEqualTo(new Exit.Halt());
+        }
+    }
 }

@@ -188,9 +188,8 @@ final class SystemOps {
         long address = Operands.maskAddress(gpr[RAX], Insn.addressSize(w0));
         o.intercept(code, 0, w0, w1);
         if (op == Op.INVLPGA) {
-            // No translation outlives a change of worlds, so that every ASID but the one that runs is empty.
             if (!cpu.mode64 || cpu.canonical(address)) {
-                cpu.invlpg(cpu.wrap(address));
+                cpu.invlpga(cpu.wrap(address));
             }
             return next(w0, w1);
         }

@@ -5,7 +5,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The translation lookaside buffer of one processor: direct-mapped, 4 KiB pages, software-filled, one for each of a few address spaces
- * (PCIDs), of which one is in use.
+ * (PCIDs), of which one is in use. A guest's guest has spaces of its own: it is another world, whose translations the processor keeps while
+ * the guest itself runs, as silicon does by ASIDs.
  *
  * <p>An entry is four longs side by side, one cache line for two: the key under which reads, writes and fetches may use it, and what
  * to add to a linear address to get the host's. A key is the linear page number's bits 12..63 with the access mode ({@link #USER},
@@ -13,8 +14,8 @@ import org.jspecify.annotations.Nullable;
  * the current privilege, presence, that the page is not still clean (guest or nested D bit, dirty log), that no byte of the access
  * lies on the next page. Whatever needs attention is simply not there under that key and takes the slow path.
  *
- * <p>A global translation (SDM 3A 4.10.2.4) stands in the space that filled it, and again in each other that used it: what drops it
- * looks into all of them.
+ * <p>A global translation (SDM 3A 4.10.2.4) stands in the space that filled it, and again in each other of its world that used it: what
+ * drops it looks into all of them.
  *
  * <p>Not thread-safe: of its processor's thread only.
  */
@@ -23,6 +24,10 @@ public final class Tlb {
     public static final int ENTRIES = 1024;
     /** Address spaces that are kept: Linux uses six PCIDs at a time. */
     public static final int SPACES = 8;
+    /** Worlds: the guest, and its guest. */
+    public static final int WORLDS = 2;
+
+    private static final int WORLD_SHIFT = 12;
 
     public static final int READ = 0;
     public static final int WRITE = 1;
@@ -65,7 +70,12 @@ public final class Tlb {
 
     /** The translations of one address space. The arrays are made at the first fill. */
     private static final class Space {
-        int pcid;
+        /** PCID, and above it the world. */
+        int id;
+
+        /** Has no other value, of this space or another, since what the space held was last dropped in part. */
+        long stamp;
+
         long[] entries = NO_ENTRY;
         /** Bit i: entry i was filled since it was last dropped. */
         final long[] used = new long[WORDS];
@@ -161,6 +171,11 @@ public final class Tlb {
     private Space space = new Space();
     private int spaceCount = 1;
     private long switches;
+    private long stamps;
+    /** By world, as {@link Space#stamp}: of global translations. */
+    private final long[] globalStamps = new long[WORLDS];
+    /** By world: the space that was used last, of which the mirror has copies. */
+    private final @Nullable Space[] shown = new Space[WORLDS];
 
     /** Whoever keeps copies of entries of the space in use; null: nobody. */
     public @Nullable TlbMirror mirror;
@@ -168,6 +183,33 @@ public final class Tlb {
     /** An empty TLB, in space 0. */
     public Tlb() {
         spaces[0] = space;
+        shown[0] = space;
+        space.stamp = ++stamps;
+        for (int w = 0; w < WORLDS; w++) {
+            globalStamps[w] = ++stamps;
+        }
+    }
+
+    /** The number of a space. @param pcid 0..4095 @param world 0 or 1 */
+    public static int space(int pcid, int world) {
+        return pcid | world << WORLD_SHIFT;
+    }
+
+    /**
+     * Has a value of its own for as long as nothing is dropped from the space in use, global translations aside: what was found in it then
+     * still holds, though other spaces were in use meanwhile.
+     */
+    public long stamp() {
+        return space.stamp;
+    }
+
+    /** The same for the global translations of the world in use. */
+    public long globalStamp() {
+        return globalStamps[world(space)];
+    }
+
+    private static int world(Space s) {
+        return s.id >>> WORLD_SHIFT;
     }
 
     private static int number(long la) {
@@ -249,34 +291,37 @@ public final class Tlb {
 
     // ------------------------------------------------------------------ address spaces
 
-    /** Goes on in the space of {@code pcid} (0..4095), with what it still holds. */
-    public void enter(int pcid) {
+    /** Goes on in a space ({@link #space(int, int)}), with what it still holds. */
+    public void enter(int id) {
         Space from = space;
-        if (from.pcid == pcid) {
+        if (from.id == id) {
             return;
         }
         from.left = ++switches;
-        Space to = find(pcid);
+        Space to = find(id);
         if (to == null) {
             to = free();
-            to.pcid = pcid;
+            to.id = id;
         }
         space = to;
         entries = to.entries;
         indexMask = to.entries.length - 4;
-        tellFlushed(false);
-    }
-
-    private void tellFlushed(boolean globalToo) {
+        int world = world(to);
+        boolean other = shown[world] != to;
+        shown[world] = to;
         if (mirror != null) {
-            mirror.flushed(globalToo);
+            if (other) {
+                mirror.flushed(world, false);
+            } else {
+                mirror.entered(world);
+            }
         }
     }
 
-    private @Nullable Space find(int pcid) {
+    private @Nullable Space find(int id) {
         for (int i = 0; i < spaceCount; i++) {
             Space s = spaces[i];
-            if (s != null && s.pcid == pcid) {
+            if (s != null && s.id == id) {
                 return s;
             }
         }
@@ -285,81 +330,119 @@ public final class Tlb {
 
     /** An empty space: a new one, or that which was left longest ago. */
     private Space free() {
+        Space s;
         if (spaceCount < SPACES) {
-            Space fresh = new Space();
-            spaces[spaceCount++] = fresh;
-            return fresh;
+            s = new Space();
+            spaces[spaceCount++] = s;
+        } else {
+            s = oldest();
+            s.flush(true);
+            // With it goes what is known of its large pages, global ones among them, of which INVLPG must find all
+            // pieces.
+            int world = world(s);
+            globalStamps[world] = ++stamps;
+            if (mirror != null) {
+                mirror.flushed(world, true);
+            }
+            if (shown[world] == s) {
+                shown[world] = null;
+            }
         }
+        s.stamp = ++stamps;
+        return s;
+    }
+
+    private Space oldest() {
         Space oldest = space;
         for (Space s : spaces) {
             if (s != null && s != space && (oldest == space || s.left < oldest.left)) {
                 oldest = s;
             }
         }
-        oldest.flush(true);
         return oldest;
     }
 
     // ------------------------------------------------------------------ invalidation (SDM 3A 4.10.4.1)
 
-    /** Drops everything, global pages and all spaces included. */
+    /** Drops everything, global pages and all spaces of both worlds included. */
     public void flush() {
-        flushSpaces(true);
+        for (int world = 0; world < WORLDS; world++) {
+            flush(world, true);
+        }
     }
 
-    /** Drops all translations but those of global pages, in every space (INVPCID type 3). */
+    /** Drops everything of a world: what a new ASID, or a flush of one, does to its guest. */
+    public void flushWorld(int world) {
+        flush(world, true);
+    }
+
+    /** Drops all translations of the world in use but those of global pages, in every space (INVPCID type 3). */
     public void flushLocal() {
-        flushSpaces(false);
+        flush(world(space), false);
     }
 
-    private void flushSpaces(boolean globalToo) {
+    private void flush(int world, boolean globalToo) {
         for (int i = 0; i < spaceCount; i++) {
             Space s = spaces[i];
-            if (s != null) {
+            if (s != null && world(s) == world) {
                 s.flush(globalToo);
+                s.stamp = ++stamps;
             }
         }
-        tellFlushed(globalToo);
+        if (globalToo) {
+            globalStamps[world] = ++stamps;
+        }
+        if (mirror != null) {
+            mirror.flushed(world, globalToo);
+        }
     }
 
     /** Drops the translations of one space but those of global pages (MOV to CR3, INVPCID type 1). */
-    public void flushSpace(int pcid) {
-        Space s = find(pcid);
+    public void flushSpace(int id) {
+        Space s = find(id);
         if (s != null) {
             s.flush(false);
-            if (s == space) {
-                tellFlushed(false);
+            s.stamp = ++stamps;
+            if (mirror != null && shown[world(s)] == s) {
+                mirror.flushed(world(s), false);
             }
         }
     }
 
-    /** Drops the page of {@code la}, all pieces if it is a large one: of the space in use, and global ones of all (INVLPG). */
+    /** Drops the page of {@code la}, all pieces if it is a large one: of the space in use, and global ones of all of its world (INVLPG). */
     public void flushPage(long la) {
+        int world = world(space);
+        boolean large = mayBeLarge(la);
         for (int i = 0; i < spaceCount; i++) {
             Space s = spaces[i];
-            if (s != null) {
+            if (s != null && world(s) == world) {
                 s.flushPage(la, s != space);
             }
         }
-        tellPageFlushed(la);
+        pageDropped(space, la, large);
     }
 
     /** Drops the page of {@code la} in one space (INVPCID type 0). That drops a global one too, which it may. */
-    public void flushPage(int pcid, long la) {
-        Space s = find(pcid);
+    public void flushPage(int id, long la) {
+        Space s = find(id);
         if (s != null) {
+            boolean large = mayBeLarge(la);
             s.flushPage(la, false);
+            pageDropped(s, la, large);
         }
-        tellPageFlushed(la);
     }
 
-    private void tellPageFlushed(long la) {
-        if (mirror != null) {
-            if (mayBeLarge(la)) {
-                mirror.flushed(true);
-            } else {
-                mirror.pageFlushed(la);
-            }
+    private void pageDropped(Space s, long la, boolean large) {
+        int world = world(s);
+        s.stamp = ++stamps;
+        globalStamps[world] = ++stamps;
+        if (mirror == null) {
+            return;
+        }
+        if (large) {
+            mirror.flushed(world, true);
+        } else {
+            mirror.pageFlushed(world, la);
         }
     }
 

@@ -1,12 +1,17 @@
 package dev.slate.cpu.mmu;
 
-/** Keeps copies of a {@link Tlb}'s entries elsewhere and must lose what the TLB loses. On the processor's thread. */
+/**
+ * Keeps copies of a {@link Tlb}'s entries elsewhere, of one space of each world, and must lose what the TLB loses. On the processor's thread.
+ */
 public interface TlbMirror {
-    /** Everything was dropped, or another space is in use. @param globalToo global translations, too */
-    void flushed(boolean globalToo);
+    /** Everything of a world was dropped, or another of its spaces is in use. @param globalToo global translations, too */
+    void flushed(int world, boolean globalToo);
 
-    /** The page of {@code la} was dropped in every mode. */
-    void pageFlushed(long la);
+    /** A world goes on in the space that it left. */
+    void entered(int world);
+
+    /** The page of {@code la} was dropped from a world, in every mode. */
+    void pageFlushed(int world, long la);
 
     /** Stores to the host page {@code hvaPage} must take the slow path from now on. */
     void codeProtected(long hvaPage);

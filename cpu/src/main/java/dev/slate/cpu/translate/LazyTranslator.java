@@ -109,10 +109,13 @@ public final class LazyTranslator implements Translator {
     }
 
     @Override
-    public void flushed(boolean globalToo) {}
+    public void flushed(int world, boolean globalToo) {}
 
     @Override
-    public void pageFlushed(long la) {}
+    public void entered(int world) {}
+
+    @Override
+    public void pageFlushed(int world, long la) {}
 
     @Override
     public void codeProtected(long hvaPage) {}

@@ -2,9 +2,13 @@ package dev.slate.cpu.mmu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class TlbTest {
@@ -140,6 +144,63 @@ class TlbTest {
         assertThat(tlb.hitsCode(PAGE, 1, 0)).isTrue();
     }
 
+    private static int anySpace(Random random) {
+        return Tlb.space(random.nextInt(6), random.nextInt(2));
+    }
+
+    /** Where a page may lie: as the space has it, or as any of its world has it that calls it global. */
+    private static List<Long> known(Map<Integer, Map<Long, Entered>> live, int space, long page, boolean global) {
+        List<Long> hvas = new ArrayList<>();
+        live.forEach((other, map) -> {
+            Entered e = map.get(page);
+            if (e != null && (other == space || global && e.global && other >> 12 == space >> 12)) {
+                hvas.add(e.hva);
+            }
+        });
+        return hvas;
+    }
+
+    /** What translated code keeps: pages of one space of each world. */
+    private static final class Copies implements TlbMirror {
+        private final List<Map<Long, Long>> pages = List.of(new HashMap<>(), new HashMap<>());
+        private final List<Set<Long>> global = List.of(new HashSet<>(), new HashSet<>());
+
+        Map<Long, Long> of(int world) {
+            return pages.get(world);
+        }
+
+        Set<Long> global(int world) {
+            return global.get(world);
+        }
+
+        void put(int world, long page, long hva, boolean isGlobal) {
+            pages.get(world).put(page, hva);
+            if (isGlobal) {
+                global.get(world).add(page);
+            } else {
+                global.get(world).remove(page);
+            }
+        }
+
+        @Override
+        public void flushed(int world, boolean globalToo) {
+            pages.get(world)
+                    .keySet()
+                    .removeIf(page -> globalToo || !global.get(world).contains(page));
+        }
+
+        @Override
+        public void entered(int world) {}
+
+        @Override
+        public void pageFlushed(int world, long la) {
+            pages.get(world).remove(la >>> 12);
+        }
+
+        @Override
+        public void codeProtected(long hvaPage) {}
+    }
+
     /** A translation as the manual sees it. */
     private record Entered(long page, long hva, boolean global, int shift) {
         boolean covers(long la) {
@@ -148,13 +209,19 @@ class TlbTest {
     }
 
     /**
-     * Random fills and invalidations against a model (SDM 3A 4.10.4.1): whatever the TLB hits must be a translation that no invalidation
-     * has taken since. It may forget; that it does not do so too often, the counts at the end show.
+     * Random fills and invalidations in two worlds against a model (SDM 3A 4.10.4.1): whatever the TLB hits must be a translation that no
+     * invalidation has taken since; so must what a mirror still has, and what was found under a stamp that stands. They may forget; that they do
+     * not do so too often, the counts at the end show.
      */
     @Test
     void noTranslationOutlivesAnInvalidationThatMustTakeIt() {
         long seed = Long.getLong("slate.seed", System.nanoTime());
         Random random = new Random(seed);
+        Copies copies = new Copies();
+        tlb.mirror = copies;
+        Map<Long, Map<Long, Long>> found = new HashMap<>();
+        int mirrored = 0;
+        int stamped = 0;
         Map<Integer, Map<Long, Entered>> live = new HashMap<>();
         int pcid = 0;
         int hits = 0;
@@ -177,30 +244,36 @@ class TlbTest {
                 case 0 -> {
                     tlb.flushPage(la);
                     int current = pcid;
-                    live.forEach(
-                            (space, map) -> map.values().removeIf(e -> e.covers(la) && (space == current || e.global)));
+                    live.forEach((space, map) -> map.values()
+                            .removeIf(e ->
+                                    e.covers(la) && (space == current || e.global && space >> 12 == current >> 12)));
                 }
                 case 1 -> {
-                    int space = random.nextInt(12);
+                    int space = anySpace(random);
                     tlb.flushPage(space, la);
                     live.getOrDefault(space, new HashMap<>()).values().removeIf(e -> e.covers(la) && !e.global);
                 }
                 case 2 -> {
-                    int space = random.nextInt(12);
+                    int space = anySpace(random);
                     tlb.flushSpace(space);
                     live.getOrDefault(space, new HashMap<>()).values().removeIf(e -> !e.global);
                 }
                 case 3 -> {
                     if (random.nextInt(8) == 0) {
                         tlb.flushLocal();
-                        live.values().forEach(map -> map.values().removeIf(e -> !e.global));
+                        int world = pcid >> 12;
+                        live.forEach((space, map) -> map.values().removeIf(e -> !e.global && space >> 12 == world));
+                    } else if (random.nextInt(8) == 0) {
+                        int world = random.nextInt(2);
+                        tlb.flushWorld(world);
+                        live.keySet().removeIf(space -> space >> 12 == world);
                     } else if (random.nextInt(8) == 0) {
                         tlb.flush();
                         live.clear();
                     }
                 }
                 case 4, 5 -> {
-                    pcid = random.nextInt(12);
+                    pcid = anySpace(random);
                     tlb.enter(pcid);
                 }
                 case 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 -> {
@@ -222,7 +295,30 @@ class TlbTest {
                         hit |= tlb.hits(la, 1, access, 0);
                     }
                     Entered e = live.getOrDefault(pcid, Map.of()).get(page);
+                    String where = "seed " + seed + ", step " + step + ": ";
+                    int world = pcid >> 12;
+                    Long copy = copies.of(world).get(page);
+                    if (copy != null) {
+                        mirrored++;
+                        assertThat(known(live, pcid, page, copies.global(world).contains(page)))
+                                .as(where + "a stale copy")
+                                .contains(copy);
+                    }
+                    for (boolean global : new boolean[] {false, true}) {
+                        long stamp = global ? tlb.globalStamp() : tlb.stamp();
+                        Long hva = found.getOrDefault(stamp, Map.of()).get(page);
+                        if (hva != null) {
+                            stamped++;
+                            assertThat(known(live, pcid, page, global))
+                                    .as(where + "stale by stamp")
+                                    .contains(hva);
+                        }
+                    }
                     if (hit) {
+                        long hva = tlb.hva(la) & -4096L;
+                        copies.put(world, page, hva, tlb.isGlobal(la));
+                        found.computeIfAbsent(tlb.isGlobal(la) ? tlb.globalStamp() : tlb.stamp(), s -> new HashMap<>())
+                                .put(page, hva);
                         hits++;
                         assertThat(e)
                                 .as("seed %d, step %d: stale %x", seed, step, la)
@@ -237,6 +333,8 @@ class TlbTest {
             }
         }
         assertThat(hits).as("seed %d", seed).isGreaterThan(misses);
+        assertThat(mirrored).as("seed %d", seed).isGreaterThan(100);
+        assertThat(stamped).as("seed %d", seed).isGreaterThan(100);
         System.out.printf("TlbTest: 400,000 steps, %,d hits, %,d forgotten, seed %d%n", hits, misses, seed);
     }
 

@@ -12,7 +12,16 @@ public interface Translations {
     void pageTablesReplaced();
 
     /**
-     * From here on a guest's guest runs below nested tables of its hypervisor's. {@link #changed} or {@link #pageTablesReplaced} follows.
+     * VMRUN or #VMEXIT: the guest's guest goes on, or the guest, whose state is there now. What the processor holds of the other stays.
+     *
+     * @param keep whether what it holds of a guest's guest still holds, if one goes on: ASID and page tables are those that it left with, and its
+     *     hypervisor wants nothing flushed
+     * @param pointers whether PAE paging's directory pointers are to be loaded from CR3, too
+     */
+    void worldChanged(boolean keep, boolean pointers);
+
+    /**
+     * From here on a guest's guest runs below nested tables of its hypervisor's. {@link #changed} or {@link #worldChanged} follows.
      *
      * @param cr3 nCR3
      * @param cr4 the hypervisor's own, which with {@code efer} says what format the tables have

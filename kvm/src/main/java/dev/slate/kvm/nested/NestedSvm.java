@@ -72,6 +72,11 @@ public final class NestedSvm {
     private int intCtl;
     private int intVector;
 
+    // What L2's translations came from when it was left; ASID 0 is nobody's.
+    private int leftAsid;
+    private final long[] leftPaging = new long[6];
+    private final long[] paging = new long[6];
+
     /**
      * Nobody's guest runs, and GIF is set.
      *
@@ -167,6 +172,7 @@ public final class NestedSvm {
         } else {
             cpu.intercepts.end();
         }
+        cpu.switchWorld(active);
     }
 
     /** Whether L1 intercepts an access of L2's to these ports: its map has a bit for each (APM 2 15.10.1). */
@@ -283,8 +289,31 @@ public final class NestedSvm {
         if (vmcb.nestedPaging()) {
             s.pat = vmcb.get64(Vmcb.G_PAT);
         }
-        worldSwitched();
+        translations.worldChanged(keepsTranslations(), vmcb.nestedPaging());
         return true;
+    }
+
+    /**
+     * Whether L2's translations are those that it left with. A processor asks for the ASID alone (APM 2 15.16); here its page tables' registers
+     * must be the same, too, whoever has changed them.
+     */
+    private boolean keepsTranslations() {
+        if (vmcb.get32(Vmcb.ASID) != leftAsid || (vmcb.get32(Vmcb.TLB_CONTROL) & 0xff) != 0) {
+            return false;
+        }
+        pagingTo(paging);
+        return Arrays.equals(paging, leftPaging);
+    }
+
+    private void pagingTo(long[] to) {
+        boolean below = vmcb.nestedPaging();
+        to[0] = s.cr0;
+        to[1] = s.cr3;
+        to[2] = s.cr4;
+        to[3] = s.efer;
+        to[4] = below ? vmcb.get64(Vmcb.NESTED_CR3) | 1 : 0;
+        // The format of the nested tables.
+        to[5] = below ? host.get64(Vmcb.CR4) ^ host.get64(Vmcb.EFER) << 32 : 0;
     }
 
     private long cr4Allowed() {
@@ -430,6 +459,10 @@ public final class NestedSvm {
 
     /** @param told false: the VMCB is gone, and what follows is a shutdown */
     private void backToHost(boolean told) {
+        if (active) {
+            leftAsid = vmcb.get32(Vmcb.ASID);
+            pagingTo(leftPaging);
+        }
         events.dropBegun();
         gif = false;
         host.load(s);
@@ -443,7 +476,7 @@ public final class NestedSvm {
         if (!told || !loadPointers()) {
             events.tripleFault = true;
         }
-        translations.changed();
+        translations.worldChanged(true, false);
     }
 
     // ------------------------------------------------------------------ SMM
@@ -461,6 +494,7 @@ public final class NestedSvm {
             events.tripleFault = true;
         }
         leave();
+        leftAsid = 0;
     }
 
     /** Notes in the state-save area that L2 was suspended; in SMM. */
@@ -537,6 +571,7 @@ public final class NestedSvm {
     /** RESET and INIT. */
     public void reset() {
         leave();
+        leftAsid = 0;
         gif = true;
     }
 
@@ -602,6 +637,7 @@ public final class NestedSvm {
         // The client's, like all registers, and not to be taken back from a hypervisor whose guest ran until now.
         long pat = s.pat;
         leave();
+        leftAsid = 0;
         s.pat = pat;
         if (on) {
             vmcbGpa = from.vmcbGpa;

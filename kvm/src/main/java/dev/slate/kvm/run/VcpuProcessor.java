@@ -205,6 +205,27 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     }
 
     @Override
+    public void worldChanged(boolean keep, boolean pointers) {
+        directoryPointersStale |= pointers;
+        if (vm.tdp() == null) {
+            // One root for both, and pages of either's tables among those that are shadowed.
+            changed();
+            return;
+        }
+        checked = false;
+        Cpu c = processor;
+        if (keep && (c == null || !c.nestedInvalidated())) {
+            return;
+        }
+        if (shadow != null) {
+            shadow.translationsChanged();
+        }
+        if (c != null) {
+            c.forgetNested();
+        }
+    }
+
+    @Override
     public void nestedTables(long cr3, long cr4, long efer) {
         CpuState m = nestedMode;
         boolean wide = (efer & CpuState.EFER_LME) != 0;

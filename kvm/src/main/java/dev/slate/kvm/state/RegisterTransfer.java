@@ -52,7 +52,12 @@ public final class RegisterTransfer {
         g[14] = r.r14;
         g[15] = r.r15;
         s.rip = r.rip;
+        boolean was8086 = s.virtual8086();
         s.setRflags(r.rflags);
+        if (was8086 && !s.virtual8086()) {
+            // Whoever sets all registers may have set SS while VM still stood.
+            s.cpl = s.segAttr[CpuState.SS] >> CpuState.ATTR_DPL_SHIFT & 3;
+        }
         s.settlePrivilege();
     }
 

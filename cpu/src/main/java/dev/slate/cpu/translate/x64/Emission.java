@@ -183,7 +183,7 @@ abstract class Emission {
                     case MISS -> {
                         a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + (int) target[i]);
                         a.movConstant(RAX, detail[i]);
-                        a.call(stubs.second[page.mode & 3][target[i] == WRITE ? 1 : 0]);
+                        a.call(stubs.second[StateBlock.table(page.mode)][target[i] == WRITE ? 1 : 0]);
                         a.jump(sites.resume[detail[i]]);
                     }
                     case MISS_AGAIN -> {

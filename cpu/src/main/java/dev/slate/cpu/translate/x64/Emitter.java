@@ -37,7 +37,7 @@ final class Emitter extends Reencoding {
      */
     Unit translate(TranslatedPage into, Block b, long at, long origin) {
         page = into;
-        tlb = StateBlock.tlb(into.mode & 3);
+        tlb = StateBlock.tlb(into.mode);
         read(b, b.count, into.mode);
         a.start(origin);
         boolean vectors = usesVectors(b);

@@ -5,9 +5,9 @@ import dev.slate.cpu.mem.Scratch;
 
 /**
  * What the state block's TLB has no room for: a larger one behind it, which its misses are looked up in without leaving the code
- * ({@link Stubs#second}). Direct-mapped, for all modes; whatever is here was filled into the state block, too, and is dropped with it.
+ * ({@link Stubs#second}). Direct-mapped, for all modes of both worlds; whatever is here was filled into the state block, too, and is dropped with it.
  *
- * <p>An entry is two longs: the page's linear address with the access mode and {@link #WRITABLE} below, and the host's address of the page.
+ * <p>An entry is two longs: the page's linear address with the number of the state block's table and {@link #WRITABLE} below, and the host's address of the page.
  */
 final class SecondTlb {
     /** Pages; a power of two. */
@@ -16,12 +16,12 @@ final class SecondTlb {
     static final int ENTRY = 16;
     static final int HOST = 8;
     /** Bit of an entry's key: stores may use it. All may be read. */
-    static final int WRITABLE = 4;
+    static final int WRITABLE = 8;
 
     static final int BYTES = ENTRIES * ENTRY;
 
-    /** A key that no access has: bit 3 is none of a mode's. */
-    private static final long NONE = 8;
+    /** A key that no access has. */
+    private static final long NONE = 16;
 
     private static final int WORDS = ENTRIES / 64;
 
@@ -45,14 +45,14 @@ final class SecondTlb {
     }
 
     /** Enters a page that may be read. */
-    void fill(int mode, long la, long hva, boolean write, boolean isGlobal) {
+    void fill(int table, long la, long hva, boolean write, boolean isGlobal) {
         int n = number(la);
         int w = n >>> 6;
         used[w] |= 1L << n;
         words[w >>> 6] |= 1L << w;
         global[w] = global[w] & ~(1L << n) | (isGlobal ? 1L << n : 0);
         long e = address + (long) n * ENTRY;
-        HostMemory.put64(e, la & -4096L | mode | (write ? WRITABLE : 0));
+        HostMemory.put64(e, la & -4096L | table | (write ? WRITABLE : 0));
         HostMemory.put64(e + HOST, hva & -4096L);
     }
 

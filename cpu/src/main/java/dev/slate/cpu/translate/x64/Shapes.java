@@ -26,6 +26,9 @@ final class Shapes {
     /** Of a page's mode: a guest's hypervisor intercepts PUSHF, POPF or PAUSE, of all instructions that become host code. */
     static final int INTERCEPTED = 32;
 
+    /** Of a page's mode: the code is a guest's guest's. */
+    static final int NESTED = 64;
+
     private static final String[] NONE = {};
 
     private static final BitSet INTEGER = set(

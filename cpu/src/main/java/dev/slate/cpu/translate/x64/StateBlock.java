@@ -4,6 +4,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.Scratch;
+import dev.slate.cpu.mmu.Tlb;
 
 /**
  * What translated code reaches through R15: the guest's state while it runs, why it left, its TLB and its jump cache. Offsets are
@@ -47,7 +48,7 @@ final class StateBlock {
     static final int WANT_VECTORS = 88;
     /** {@link CpuState#flagsSystem}. */
     static final int SYSTEM = 92;
-    /** Counts what may have changed the mapping of a page, and of a global page. */
+    /** {@code Tlb.stamp}: another value whenever the mapping of a page may have changed; and of a global page. */
     static final int MAPPINGS = 104;
 
     static final int GLOBAL_MAPPINGS = 112;
@@ -63,7 +64,7 @@ final class StateBlock {
     static final int SHADOW = 668;
     /** Address of a {@link SecondTlb}; 0: there is none. */
     static final int SECOND = 672;
-    /** By mode, bit n: the TLB's entry n may have an address. Code that fills an entry sets it, too. */
+    /** By table, bit n: the TLB's entry n may have an address. Code that fills an entry sets it, too. */
     static final int USED = 3072;
 
     private static final int USED_BYTES = 128;
@@ -83,7 +84,7 @@ final class StateBlock {
     /** rip, code address, record of its page, unused. */
     static final int JUMP_BYTES = 32;
 
-    static final int TLB = JUMPS + JUMP_COUNT * JUMP_BYTES;
+    private static final int TLB = JUMPS + JUMP_COUNT * JUMP_BYTES;
     static final int TLB_ENTRIES = 1024;
     /** Page address for reads, for writes, host page address, unused. */
     static final int TLB_ENTRY = 32;
@@ -92,9 +93,12 @@ final class StateBlock {
 
     static final int TLB_BYTES = TLB_ENTRIES * TLB_ENTRY;
     /** Kernel, user, kernel under SMAP: {@code Tlb}'s mode bits. */
-    static final int TLB_MODES = 3;
+    private static final int TLB_MODES = 3;
 
-    static final int BYTES = 4096 + JUMP_COUNT * JUMP_BYTES + TLB_MODES * TLB_BYTES;
+    /** A table for each mode of each world. */
+    static final int TABLES = TLB_MODES * Tlb.WORLDS;
+
+    static final int BYTES = 4096 + JUMP_COUNT * JUMP_BYTES + TABLES * TLB_BYTES;
 
     /** The guest's vector registers are in the host's. */
     static final int VECTORS_LOADED = 0;
@@ -110,8 +114,8 @@ final class StateBlock {
 
     private final long base = address + BIAS;
 
-    /** By mode, bit n: the TLB's entry n is of a global page. */
-    private final long[][] global = new long[TLB_MODES][TLB_ENTRIES / 64];
+    /** By table, bit n: the TLB's entry n is of a global page. */
+    private final long[][] global = new long[TABLES][TLB_ENTRIES / 64];
 
     StateBlock(CpuState s, long kickAddress) {
         this.s = s;
@@ -119,11 +123,9 @@ final class StateBlock {
         put64(STRING_KICK, kickAddress);
         put64(NO_RECORD + PageRecords.LINEAR, PageRecords.CLOSED);
         put32(VECTORS, VECTORS_IN_STATE);
-        put64(MAPPINGS, 1);
-        put64(GLOBAL_MAPPINGS, 1);
-        for (int mode = 0; mode < TLB_MODES; mode++) {
+        for (int table = 0; table < TABLES; table++) {
             for (int n = 0; n < TLB_ENTRIES; n++) {
-                drop(mode, n);
+                drop(table, n);
             }
         }
         clearJumps();
@@ -226,32 +228,48 @@ final class StateBlock {
 
     // ------------------------------------------------------------------ TLB
 
-    /** Offset of {@link #USED} for a mode. */
-    static int used(int mode) {
-        return USED + mode * USED_BYTES;
+    /** Offset of {@link #USED} for a table. */
+    static int used(int table) {
+        return USED + table * USED_BYTES;
     }
 
-    private long usedWord(int mode, int w) {
-        return get64(used(mode) + 8 * w);
+    private long usedWord(int table, int w) {
+        return get64(used(table) + 8 * w);
     }
 
-    private void putUsedWord(int mode, int w, long bits) {
-        put64(used(mode) + 8 * w, bits);
+    private void putUsedWord(int table, int w, long bits) {
+        put64(used(table) + 8 * w, bits);
     }
 
     /** Whether the entry for {@code la} is another page's. */
-    boolean isTaken(int mode, long la) {
+    boolean isTaken(int table, long la) {
         int n = (int) (la >>> 12) & TLB_ENTRIES - 1;
-        long page = HostMemory.get64(entry(mode, la));
-        return (usedWord(mode, n >>> 6) >>> n & 1) != 0 && page != never(n) && page != (la & -4096L);
+        long page = HostMemory.get64(entry(table, n));
+        return (usedWord(table, n >>> 6) >>> n & 1) != 0 && page != never(n) && page != (la & -4096L);
     }
 
+    /** Offset of the table that code of a page's mode uses. */
     static int tlb(int mode) {
-        return TLB + mode * TLB_BYTES;
+        return offset(table(mode));
     }
 
-    private long entry(int mode, long la) {
-        return base + tlb(mode) + ((la >>> 12 & TLB_ENTRIES - 1) * TLB_ENTRY);
+    /** Number of that table. */
+    static int table(int mode) {
+        return table(mode & 3, (mode & Shapes.NESTED) != 0 ? 1 : 0);
+    }
+
+    /** Number of a table. @param mode {@code Tlb}'s bits */
+    static int table(int mode, int world) {
+        return world * TLB_MODES + mode;
+    }
+
+    /** Where a table lies. */
+    static int offset(int table) {
+        return TLB + table * TLB_BYTES;
+    }
+
+    private long entry(int table, int n) {
+        return base + offset(table) + (long) n * TLB_ENTRY;
     }
 
     /** A page that no address of entry {@code i} lies on. */
@@ -260,50 +278,50 @@ final class StateBlock {
     }
 
     /** Enters host page {@code hva} for the page of {@code la}, for what may use it. */
-    void fill(int mode, long la, long hva, boolean read, boolean write, boolean isGlobal) {
+    void fill(int table, long la, long hva, boolean read, boolean write, boolean isGlobal) {
         int n = (int) (la >>> 12) & TLB_ENTRIES - 1;
-        putUsedWord(mode, n >>> 6, usedWord(mode, n >>> 6) | 1L << n);
-        global[mode][n >>> 6] = global[mode][n >>> 6] & ~(1L << n) | (isGlobal ? 1L << n : 0);
-        long e = entry(mode, la);
+        putUsedWord(table, n >>> 6, usedWord(table, n >>> 6) | 1L << n);
+        global[table][n >>> 6] = global[table][n >>> 6] & ~(1L << n) | (isGlobal ? 1L << n : 0);
+        long e = entry(table, n);
         long page = la & -4096L;
-        long none = never((int) (la >>> 12) & TLB_ENTRIES - 1);
-        HostMemory.put64(e, read ? page : none);
-        HostMemory.put64(e + 8, write ? page : none);
+        HostMemory.put64(e, read ? page : never(n));
+        HostMemory.put64(e + 8, write ? page : never(n));
         HostMemory.put64(e + TLB_HOST, hva & -4096L);
     }
 
-    private void drop(int mode, int n) {
-        long e = base + tlb(mode) + (long) n * TLB_ENTRY;
+    private void drop(int table, int n) {
+        long e = entry(table, n);
         HostMemory.put64(e, never(n));
         HostMemory.put64(e + 8, never(n));
-        putUsedWord(mode, n >>> 6, usedWord(mode, n >>> 6) & ~(1L << n));
+        putUsedWord(table, n >>> 6, usedWord(table, n >>> 6) & ~(1L << n));
     }
 
-    void clearTlb(boolean globalToo) {
+    void clearTlb(int world, boolean globalToo) {
         for (int mode = 0; mode < TLB_MODES; mode++) {
-            long[] g = global[mode];
+            int table = table(mode, world);
+            long[] g = global[table];
             for (int w = 0; w < g.length; w++) {
-                long u = usedWord(mode, w);
+                long u = usedWord(table, w);
                 for (long bits = globalToo ? u : u & ~g[w]; bits != 0; bits &= bits - 1) {
-                    drop(mode, w << 6 | Long.numberOfTrailingZeros(bits));
+                    drop(table, w << 6 | Long.numberOfTrailingZeros(bits));
                 }
             }
         }
     }
 
-    void clearTlbPage(long la) {
+    void clearTlbPage(int world, long la) {
         for (int mode = 0; mode < TLB_MODES; mode++) {
-            drop(mode, (int) (la >>> 12) & TLB_ENTRIES - 1);
+            drop(table(mode, world), (int) (la >>> 12) & TLB_ENTRIES - 1);
         }
     }
 
     /** Takes the right to write from every entry for a host page. */
     void protect(long hvaPage) {
-        for (int mode = 0; mode < TLB_MODES; mode++) {
+        for (int table = 0; table < TABLES; table++) {
             for (int w = 0; w < TLB_ENTRIES / 64; w++) {
-                for (long bits = usedWord(mode, w); bits != 0; bits &= bits - 1) {
+                for (long bits = usedWord(table, w); bits != 0; bits &= bits - 1) {
                     int n = w << 6 | Long.numberOfTrailingZeros(bits);
-                    long e = base + tlb(mode) + (long) n * TLB_ENTRY;
+                    long e = entry(table, n);
                     if (HostMemory.get64(e + TLB_HOST) == hvaPage) {
                         HostMemory.put64(e + 8, never(n));
                     }

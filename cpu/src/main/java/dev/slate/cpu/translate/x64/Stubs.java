@@ -52,10 +52,10 @@ final class Stubs {
     private final long stringsEnd;
 
     /**
-     * Called, by the TLB's mode and by whether it is a store: RCX, the linear address of an access that missed, is looked for in the {@link
+     * Called, by the TLB's table and by whether it is a store: RCX, the linear address of an access that missed, is looked for in the {@link
      * SecondTlb}. Returns when the entry is in the state block now, with RCX lost; else leaves as {@link #miss}. EAX: site.
      */
-    final long[][] second = new long[StateBlock.TLB_MODES][2];
+    final long[][] second = new long[StateBlock.TABLES][2];
 
     /** @param avx the host has YMM registers */
     Stubs(Assembler a, boolean avx) {
@@ -102,10 +102,10 @@ final class Stubs {
             emitString(a, size, false);
         }
         stringsEnd = a.here();
-        for (int mode = 0; mode < StateBlock.TLB_MODES; mode++) {
+        for (int table = 0; table < StateBlock.TABLES; table++) {
             for (int write = 0; write < 2; write++) {
-                second[mode][write] = a.here();
-                emitSecond(a, mode, write != 0);
+                second[table][write] = a.here();
+                emitSecond(a, table, write != 0);
             }
         }
         long load = a.here();
@@ -180,8 +180,8 @@ final class Stubs {
         bytes(a, 0x5f, 0x5e, 0x5b, 0x5a, 0x59, 0xc3);
     }
 
-    private void emitSecond(Assembler a, int mode, boolean write) {
-        int tlb = StateBlock.tlb(mode);
+    private void emitSecond(Assembler a, int table, boolean write) {
+        int tlb = StateBlock.offset(table);
         a.store32(R15, StateBlock.SITE, RAX);
         bytes(a, 0x52, 0x53); // push rdx, rbx
         a.load(RBX, R15, StateBlock.SECOND);
@@ -197,7 +197,7 @@ final class Stubs {
         }
         a.mov(RAX, RCX);
         a.arithmeticConstant(Assembler.AND, RAX, -4096);
-        a.arithmeticConstant(Assembler.OR, RAX, write ? mode | SecondTlb.WRITABLE : mode);
+        a.arithmeticConstant(Assembler.OR, RAX, write ? table | SecondTlb.WRITABLE : table);
         a.arithmetic(Assembler.CMP, RAX, RDX);
         int other = a.jumpForwardIf(Assembler.NE);
         a.arithmeticConstant(Assembler.AND, RAX, -4096);
@@ -222,7 +222,7 @@ final class Stubs {
         a.storeIndexed(R15, RDX, tlb + StateBlock.TLB_HOST, RBX);
         a.shiftRight32(RDX, 5);
         bytes(a, 0x49, 0x0f, 0xab); // bts [r15 + USED], rdx
-        a.memory(RDX, R15, StateBlock.used(mode));
+        a.memory(RDX, R15, StateBlock.used(table));
         bytes(a, 0x5b, 0x5a, 0xc3); // pop rbx, rdx; ret
         a.bind(none);
         a.bind(other);

@@ -22,9 +22,9 @@ public final class X64Translator implements Translator {
     private static final int LONGEST = 64 << 10;
 
     /** Number of modes ({@link #mode}), a power of two. */
-    static final int MODES = 64;
+    static final int MODES = 128;
 
-    private static final int MODE_BITS = 6;
+    private static final int MODE_BITS = 7;
 
     /** So often a page takes another's place in the TLB before there is a second one. */
     private static final int CONFLICTS = 8192;
@@ -109,6 +109,7 @@ public final class X64Translator implements Translator {
         this.budget = budget;
         state = new StateBlock(s, cpu.kickAddress);
         lockstep = compares ? new Lockstep(cpu, state) : null;
+        mappingsChanged();
         Assembler a = new Assembler();
         a.start(memory.address());
         Stubs forCpuid = new Stubs(a, false);
@@ -170,6 +171,9 @@ public final class X64Translator implements Translator {
         if (s.cpl == 0) {
             mode |= Shapes.RING0;
         }
+        if (cpu.world() != 0) {
+            mode |= Shapes.NESTED;
+        }
         if (cpu.intercepts.wantsPlainInstructions()) {
             mode |= Shapes.INTERCEPTED;
         }
@@ -225,7 +229,7 @@ public final class X64Translator implements Translator {
     }
 
     private static long key(long rip, int mode) {
-        // The upper bits of a canonical address are all the same.
+        // The upper bits of a canonical address, seven of them at least, are all the same.
         return rip << MODE_BITS | mode;
     }
 
@@ -612,7 +616,7 @@ public final class X64Translator implements Translator {
         }
         if (lockstep != null) {
             if (lockstep.empties()) {
-                state.clearTlb(true);
+                state.clearTlb(cpu.world(), true);
             }
             if (access == Tlb.WRITE && !lockstep.stores(la, tlb.hva(la))) {
                 return false;
@@ -629,15 +633,16 @@ public final class X64Translator implements Translator {
         boolean read = tlb.hits(la, 1, Tlb.READ, mode);
         boolean write = stores && tlb.hits(la, 1, Tlb.WRITE, mode);
         boolean global = tlb.isGlobal(la);
-        if (second == null && state.isTaken(mode, la) && ++conflicts == CONFLICTS) {
+        int table = StateBlock.table(mode & 3, cpu.world());
+        if (second == null && state.isTaken(table, la) && ++conflicts == CONFLICTS) {
             conflicts = 0;
             takeSecond();
         }
-        state.fill(mode, la, tlb.hva(la), read, write, global);
+        state.fill(table, la, tlb.hva(la), read, write, global);
         SecondTlb t = second;
         if (t != null) {
             if (read) {
-                t.fill(mode, la, tlb.hva(la), write, global);
+                t.fill(table, la, tlb.hva(la), write, global);
             } else {
                 t.drop(la);
             }
@@ -661,30 +666,33 @@ public final class X64Translator implements Translator {
     // ------------------------------------------------------------------ what the TLB loses
 
     @Override
-    public void flushed(boolean globalToo) {
+    public void flushed(int world, boolean globalToo) {
         SecondTlb t = second;
         // What code has filled from the second one may be global or not.
-        state.clearTlb(globalToo || t != null);
+        state.clearTlb(world, globalToo || t != null);
         if (t != null) {
             t.clear(globalToo);
         }
-        mappingsChanged(globalToo);
+        mappingsChanged();
     }
 
     @Override
-    public void pageFlushed(long la) {
-        state.clearTlbPage(la);
+    public void entered(int world) {
+        mappingsChanged();
+    }
+
+    @Override
+    public void pageFlushed(int world, long la) {
+        state.clearTlbPage(world, la);
         if (second != null) {
             second.drop(la);
         }
-        mappingsChanged(true);
+        mappingsChanged();
     }
 
-    private void mappingsChanged(boolean globalToo) {
-        state.put64(StateBlock.MAPPINGS, state.get64(StateBlock.MAPPINGS) + 1);
-        if (globalToo) {
-            state.put64(StateBlock.GLOBAL_MAPPINGS, state.get64(StateBlock.GLOBAL_MAPPINGS) + 1);
-        }
+    private void mappingsChanged() {
+        state.put64(StateBlock.MAPPINGS, cpu.tlb.stamp());
+        state.put64(StateBlock.GLOBAL_MAPPINGS, cpu.tlb.globalStamp());
     }
 
     @Override
