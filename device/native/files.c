@@ -99,15 +99,17 @@ bool is_ours(void) {
 static _Atomic uint64_t memory_dev; /* of memfds: one file system of the kernel's has them all */
 
 static atomic_flag sizing = ATOMIC_FLAG_INIT; /* the limit is the process's: one thread at a time lifts it, or it would stay lifted */
+static _Atomic bool lifted; /* one has: a limit that is away may be about to come back */
 
 /* A memfd counts as a file where the size of files is limited (ulimit -f, a jailer), and KVM's do not: the limit is away meanwhile. */
 long file_size(long fd, size_t bytes) {
     struct rlimit was, none = {RLIM_INFINITY, RLIM_INFINITY};
     const uint64_t signal = UINT64_C(1) << (SIGXFSZ - 1);
     uint64_t mask;
-    if ((seccomp_filtered() && !seccomp_allows(SYS_prlimit64)) || raw(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&was, 0, 0) < 0 || LIKELY(was.rlim_cur == RLIM_INFINITY))
+    if ((seccomp_filtered() && !seccomp_allows(SYS_prlimit64)) || raw(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&was, 0, 0) < 0 || (LIKELY(was.rlim_cur == RLIM_INFINITY) && LIKELY(!atomic_load(&lifted))))
         return raw(SYS_ftruncate, fd, (long)bytes, 0, 0, 0, 0);
     raw(SYS_rt_sigprocmask, SIG_BLOCK, (long)&signal, (long)&mask, sizeof mask, 0, 0);
+    atomic_store(&lifted, true);
     while (atomic_flag_test_and_set(&sizing)) raw(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
     raw(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&was, 0, 0);
     if (raw(SYS_prlimit64, 0, RLIMIT_FSIZE, (long)&none, 0, 0, 0) < 0)
