@@ -129,17 +129,30 @@ static int jvm_open(const char *path, int flags, ...) {
 static int jvm_close(int fd) {
     return (int)result(own_close(fd));
 }
+/* libc's own, past a sanitizer's: a number that the client has later was no thread's of its before. */
+static struct {
+    FILE *(*fopen)(const char *, const char *);
+    int (*fclose)(FILE *);
+    DIR *(*opendir)(const char *);
+    int (*closedir)(DIR *);
+} libc = {fopen, fclose, opendir, closedir};
 static FILE *jvm_fopen(const char *path, const char *mode) {
     own_begin();
-    FILE *file = REAL(fopen)(path, mode);
+    FILE *file = libc.fopen(path, mode);
     own_end(-1);
     return file;
 }
+static int jvm_fclose(FILE *file) {
+    return libc.fclose(file);
+}
 static DIR *jvm_opendir(const char *path) {
     own_begin();
-    DIR *folder = REAL(opendir)(path);
+    DIR *folder = libc.opendir(path);
     own_end(-1);
     return folder;
+}
+static int jvm_closedir(DIR *folder) {
+    return libc.closedir(folder);
 }
 
 /* What Java looks up in libc to make memory for machine code (ExecutableMemory): a file of Slate's, whatever the client's limits are. */
@@ -223,7 +236,9 @@ static struct binding bindings[] = {
     {"close", (void *)jvm_close, false},
     {"fopen", (void *)jvm_fopen, false},
     {"fopen64", (void *)jvm_fopen, false},
+    {"fclose", (void *)jvm_fclose, false},
     {"opendir", (void *)jvm_opendir, false},
+    {"closedir", (void *)jvm_closedir, false},
     {"environ", &jvm_environment, false},
     {"getcwd", (void *)path_getcwd, false},
 };
@@ -235,9 +250,15 @@ static void bind_libraries(void) {
 
 void *bindings_open(const char *folder, const char *libjvm) {
     jdk = folder;
-    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-    libc_dlopen = libc ? (void *(*)(const char *, int))dlsym(libc, "dlopen") : NULL;
+    void *library = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    libc_dlopen = library ? (void *(*)(const char *, int))dlsym(library, "dlopen") : NULL;
     if (!libc_dlopen) libc_dlopen = dlopen;
+    if (library) {
+        libc.fopen = (FILE * (*)(const char *, const char *)) dlsym(library, "fopen");
+        libc.fclose = (int (*)(FILE *))dlsym(library, "fclose");
+        libc.opendir = (DIR * (*)(const char *)) dlsym(library, "opendir");
+        libc.closedir = (int (*)(DIR *))dlsym(library, "closedir");
+    }
     struct load load = {libjvm, RTLD_NOW | RTLD_GLOBAL};
     return load_there(&load);
 }
