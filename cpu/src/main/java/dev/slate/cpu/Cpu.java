@@ -95,8 +95,8 @@ public final class Cpu {
     /** {@link Tlb} mode bits of ordinary data accesses and fetches. */
     public int tlbMode;
 
-    private int world;
-    private boolean nestedInvalidated;
+    /** Whose translations are used. */
+    public final World world = new World(this);
 
     public boolean alignmentChecked;
 
@@ -532,50 +532,8 @@ public final class Cpu {
     /** Drops every translation, of whatever address space. To be called with the state as it will be: it names the space that goes on. */
     public void flushTlb() {
         tlb.flush();
-        enterSpace();
+        world.enterSpace();
         serialize();
-    }
-
-    /** The TLB's space that a CR3 value names, in the world in use: none but that of PCID 0 without PCIDs. */
-    private int space(long cr3) {
-        return Tlb.space((s.cr4 & CpuState.CR4_PCIDE) != 0 ? (int) cr3 & 0xfff : 0, world);
-    }
-
-    private void enterSpace() {
-        tlb.enter(space(s.cr3));
-        walker.flush();
-    }
-
-    /**
-     * Goes on as the guest's guest or as the guest, whose state is there: with the translations that are held of it, unless
-     * {@link #forgetNested} or {@link #flushTlb} have been called since.
-     */
-    public void switchWorld(boolean nested) {
-        world = nested ? 1 : 0;
-        enterSpace();
-        serialize();
-    }
-
-    /** Drops every translation of a guest's guest: it has another ASID, or its hypervisor wants them flushed. */
-    public void forgetNested() {
-        nestedInvalidated = false;
-        tlb.flushWorld(1);
-    }
-
-    /** Whether the guest has executed INVLPGA since {@link #forgetNested}. */
-    public boolean nestedInvalidated() {
-        return nestedInvalidated;
-    }
-
-    /** INVLPGA, whatever ASID it names: that of the guest's guest is not known here. */
-    public void invlpga(long la) {
-        nestedInvalidated = true;
-        invlpg(la);
-    }
-
-    /** 1 while a guest's guest runs, else 0. */
-    public int world() {
-        return world;
     }
 
     /** The guest changed what its translations come from, or flushed them all (MOV to CR0 or CR4, INVPCID). */
@@ -597,7 +555,7 @@ public final class Cpu {
             translationsChanged();
             return;
         }
-        int space = space(s.cr3);
+        int space = world.space(s.cr3);
         if (!keep) {
             tlb.flushSpace(space);
         }
@@ -612,8 +570,8 @@ public final class Cpu {
             return;
         }
         switch (type) {
-            case 0 -> tlb.flushPage(Tlb.space(pcid, world), la);
-            case 1 -> tlb.flushSpace(Tlb.space(pcid, world));
+            case 0 -> tlb.flushPage(Tlb.space(pcid, world.number()), la);
+            case 1 -> tlb.flushSpace(Tlb.space(pcid, world.number()));
             case 2 -> tlb.flush();
             default -> tlb.flushLocal();
         }

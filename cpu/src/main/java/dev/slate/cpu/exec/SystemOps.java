@@ -189,7 +189,7 @@ final class SystemOps {
         o.intercept(code, 0, w0, w1);
         if (op == Op.INVLPGA) {
             if (!cpu.mode64 || cpu.canonical(address)) {
-                cpu.invlpga(cpu.wrap(address));
+                cpu.world.invlpga(cpu.wrap(address));
             }
             return next(w0, w1);
         }

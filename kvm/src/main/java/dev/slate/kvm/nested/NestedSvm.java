@@ -172,7 +172,7 @@ public final class NestedSvm {
         } else {
             cpu.intercepts.end();
         }
-        cpu.switchWorld(active);
+        cpu.world.enter(active);
     }
 
     /** Whether L1 intercepts an access of L2's to these ports: its map has a bit for each (APM 2 15.10.1). */

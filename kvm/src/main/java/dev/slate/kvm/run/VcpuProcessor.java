@@ -214,14 +214,14 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         }
         checked = false;
         Cpu c = processor;
-        if (keep && (c == null || !c.nestedInvalidated())) {
+        if (keep && (c == null || !c.world.nestedInvalidated())) {
             return;
         }
         if (shadow != null) {
             shadow.translationsChanged();
         }
         if (c != null) {
-            c.forgetNested();
+            c.world.forgetNested();
         }
     }
 

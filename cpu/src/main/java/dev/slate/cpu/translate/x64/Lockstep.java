@@ -190,7 +190,7 @@ final class Lockstep {
         }
         open = false;
         for (int i = 0; i < pages; i++) {
-            state.clearTlbPage(cpu.world(), linear[i]);
+            state.clearTlbPage(cpu.world.number(), linear[i]);
         }
         last.take(s);
         if (first.isSame(last) && !hasStored()) {

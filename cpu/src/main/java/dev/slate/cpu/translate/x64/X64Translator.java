@@ -171,7 +171,7 @@ public final class X64Translator implements Translator {
         if (s.cpl == 0) {
             mode |= Shapes.RING0;
         }
-        if (cpu.world() != 0) {
+        if (cpu.world.number() != 0) {
             mode |= Shapes.NESTED;
         }
         if (cpu.intercepts.wantsPlainInstructions()) {
@@ -616,7 +616,7 @@ public final class X64Translator implements Translator {
         }
         if (lockstep != null) {
             if (lockstep.empties()) {
-                state.clearTlb(cpu.world(), true);
+                state.clearTlb(cpu.world.number(), true);
             }
             if (access == Tlb.WRITE && !lockstep.stores(la, tlb.hva(la))) {
                 return false;
@@ -633,7 +633,7 @@ public final class X64Translator implements Translator {
         boolean read = tlb.hits(la, 1, Tlb.READ, mode);
         boolean write = stores && tlb.hits(la, 1, Tlb.WRITE, mode);
         boolean global = tlb.isGlobal(la);
-        int table = StateBlock.table(mode & 3, cpu.world());
+        int table = StateBlock.table(mode & 3, cpu.world.number());
         if (second == null && state.isTaken(table, la) && ++conflicts == CONFLICTS) {
             conflicts = 0;
             takeSecond();
