@@ -398,7 +398,8 @@ static int is_libjvm(struct dl_phdr_info *info, size_t size, void *unused) {
     return slash && !strcmp(slash, "/libjvm.so");
 }
 bool jvm_foreign(void) {
-    return state == NOT_STARTED && !jvm_file[0] && dl_iterate_phdr(is_libjvm, NULL);
+    /* Asked again behind the look: another thread may be loading ours, whose name is known before it is there. */
+    return state == NOT_STARTED && !jvm_file[0] && dl_iterate_phdr(is_libjvm, NULL) && !jvm_file[0];
 }
 
 /* ------------------------------------------------------------------------------------------------------- the way in */
