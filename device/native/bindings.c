@@ -131,12 +131,19 @@ static int jvm_close(int fd) {
 }
 /* libc's own, past a sanitizer's: a number that the client has later was no thread's of its before. */
 static struct {
+    void *(*dlopen)(const char *, int);
     FILE *(*fopen)(const char *, const char *);
     int (*fclose)(FILE *);
     DIR *(*opendir)(const char *);
     int (*closedir)(DIR *);
-} libc = {fopen, fclose, opendir, closedir};
+} libc = {dlopen, fopen, fclose, opendir, closedir};
 static FILE *jvm_fopen(const char *path, const char *mode) {
+    /* A thread of the JVM's reads its release, for an hs_err that Slate does not write, while the client may be counting its descriptors. */
+    size_t length = strlen(path), end = sizeof "/release" - 1;
+    if (length > end && !strcmp(path + length - end, "/release")) {
+        errno = ENOENT;
+        return NULL;
+    }
     own_begin();
     FILE *file = libc.fopen(path, mode);
     own_end(-1);
@@ -170,9 +177,6 @@ static void *jvm_dlsym(void *library, const char *name) {
     return dlsym(library, name);
 }
 
-/* libc's own, past a sanitizer's. */
-static void *(*libc_dlopen)(const char *, int);
-
 struct load {
     const char *file;
     int mode;
@@ -186,7 +190,7 @@ static void *load_there(void *load) {
     bool outer = loads;
     loads = true;
     own_begin();
-    void *library = libc_dlopen(l->file, l->mode);
+    void *library = libc.dlopen(l->file, l->mode);
     own_end(-1);
     loads = outer;
     if (library && bound) bind_libraries();
@@ -245,15 +249,14 @@ static struct binding bindings[] = {
 enum { BINDINGS = sizeof bindings / sizeof *bindings };
 
 static void bind_libraries(void) {
-    rebind(jdk, libc_dlopen, bindings + OF_LIBJVM, BINDINGS - OF_LIBJVM);
+    rebind(jdk, libc.dlopen, bindings + OF_LIBJVM, BINDINGS - OF_LIBJVM);
 }
 
 void *bindings_open(const char *folder, const char *libjvm) {
     jdk = folder;
     void *library = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-    libc_dlopen = library ? (void *(*)(const char *, int))dlsym(library, "dlopen") : NULL;
-    if (!libc_dlopen) libc_dlopen = dlopen;
     if (library) {
+        libc.dlopen = (void *(*)(const char *, int))dlsym(library, "dlopen");
         libc.fopen = (FILE * (*)(const char *, const char *)) dlsym(library, "fopen");
         libc.fclose = (int (*)(FILE *))dlsym(library, "fclose");
         libc.opendir = (DIR * (*)(const char *)) dlsym(library, "opendir");
@@ -265,7 +268,7 @@ void *bindings_open(const char *folder, const char *libjvm) {
 
 bool bindings_make(const char *libjvm) {
     keep_environment();
-    rebind(libjvm, libc_dlopen, bindings, BINDINGS);
+    rebind(libjvm, libc.dlopen, bindings, BINDINGS);
     for (int i = 0; i < 3; i++) {
         if (bindings[i].found) continue;
         slate_say("%s calls no %s() that Slate can stand before; use a JDK 25 of Temurin or Debian.", libjvm, bindings[i].name);
