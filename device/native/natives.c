@@ -149,8 +149,7 @@ NATIVE(jlong, native_new_file, jint kind, jint id, jlong bytes) {
     if (bytes) {
         long r = raw(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (r < 0 && r >= -4095) {
-            if (own) own_close(fd);
-            else raw(SYS_close, fd, 0, 0, 0, 0, 0);
+            own_close(fd);
             fd = r;
             goto failed;
         }
