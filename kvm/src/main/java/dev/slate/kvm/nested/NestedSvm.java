@@ -72,7 +72,7 @@ public final class NestedSvm {
     private int intCtl;
     private int intVector;
 
-    // What L2's translations came from when it was left; ASID 0 is nobody's.
+    // What L2's translations came from at its last #VMEXIT; ASID 0, which is nobody's, when it ended otherwise.
     private int leftAsid;
     private final long[] leftPaging = new long[6];
     private final long[] paging = new long[6];
@@ -459,8 +459,8 @@ public final class NestedSvm {
 
     /** @param told false: the VMCB is gone, and what follows is a shutdown */
     private void backToHost(boolean told) {
-        if (active) {
-            leftAsid = vmcb.get32(Vmcb.ASID);
+        boolean left = active;
+        if (left) {
             pagingTo(leftPaging);
         }
         events.dropBegun();
@@ -472,6 +472,9 @@ public final class NestedSvm {
         s.dr7 = DR7_OFF;
         s.interruptShadow = 0;
         leave();
+        if (left) {
+            leftAsid = vmcb.get32(Vmcb.ASID);
+        }
         events.trapsVoid = true;
         if (!told || !loadPointers()) {
             events.tripleFault = true;
@@ -494,7 +497,6 @@ public final class NestedSvm {
             events.tripleFault = true;
         }
         leave();
-        leftAsid = 0;
     }
 
     /** Notes in the state-save area that L2 was suspended; in SMM. */
@@ -560,6 +562,7 @@ public final class NestedSvm {
         apic.syncCr8();
         active = false;
         stale = true;
+        leftAsid = 0;
         if (vmcb.nestedPaging()) {
             s.pat = host.get64(Vmcb.G_PAT);
         }
@@ -571,7 +574,6 @@ public final class NestedSvm {
     /** RESET and INIT. */
     public void reset() {
         leave();
-        leftAsid = 0;
         gif = true;
     }
 
@@ -637,7 +639,6 @@ public final class NestedSvm {
         // The client's, like all registers, and not to be taken back from a hypervisor whose guest ran until now.
         long pat = s.pat;
         leave();
-        leftAsid = 0;
         s.pat = pat;
         if (on) {
             vmcbGpa = from.vmcbGpa;
