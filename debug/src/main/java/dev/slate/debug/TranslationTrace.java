@@ -1,6 +1,5 @@
 package dev.slate.debug;
 
-import dev.slate.cpu.Cpu;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Disassembler;
 import dev.slate.cpu.decode.Insn;
@@ -95,20 +94,4 @@ final class TranslationTrace implements RunObserver, TranslationListener {
             text.append('\n');
         }
     }
-
-    @Override
-    public boolean mayRun() {
-        return true;
-    }
-
-    @Override
-    public int run(Cpu cpu, boolean one) {
-        return one ? cpu.runOne() : cpu.run();
-    }
-
-    @Override
-    public void exited(Cpu cpu, int code, int outcome) {}
-
-    @Override
-    public void close() {}
 }

@@ -47,11 +47,6 @@ final class VcpuHeat implements RunObserver, CpuObserver {
     }
 
     @Override
-    public boolean mayRun() {
-        return true;
-    }
-
-    @Override
     public int run(Cpu processor, boolean one) {
         cpu = processor;
         commit();

@@ -80,11 +80,6 @@ final class VcpuTrace implements RunObserver, CpuObserver {
     }
 
     @Override
-    public boolean mayRun() {
-        return true;
-    }
-
-    @Override
     public int run(Cpu cpu, boolean one) {
         for (; ; ) {
             if (trace.over()) {

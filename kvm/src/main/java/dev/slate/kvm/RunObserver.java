@@ -5,7 +5,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Watches and steers the runs of one vCPU: what a tracer or a debugger is to the run loop. An ordinary vCPU has none, and pays one
- * look at a null field for each entry into the guest.
+ * look at a null field for each entry into the guest. One that overrides nothing changes nothing.
  *
  * <p>All but {@link #close} are called on the thread that is in KVM_RUN.
  */
@@ -16,13 +16,17 @@ public interface RunObserver {
      * @return false: the vCPU is to be held. It goes on to serve requests and to end KVM_RUN for signals, and {@link Vcpu#inspect}
      *     works meanwhile. Whoever lets it go kicks it ({@code vcpu.mode().kick()})
      */
-    boolean mayRun();
+    default boolean mayRun() {
+        return true;
+    }
 
     /**
      * Runs the guest, in guest mode: in place of {@link Cpu#run}, or of {@link Cpu#runOne} when {@code one} is set, with the same
      * results. Returns {@link dev.slate.cpu.CpuExit#INTR} soon after the kick word is set.
      */
-    int run(Cpu cpu, boolean one);
+    default int run(Cpu cpu, boolean one) {
+        return one ? cpu.runOne() : cpu.run();
+    }
 
     /**
      * An exit has been handled.
@@ -30,7 +34,7 @@ public interface RunObserver {
      * @param code a {@link dev.slate.cpu.CpuExit}
      * @param outcome less than 0: the guest goes on; 0: KVM_RUN ends with what {@link Vcpu#exit} says; else it fails with this errno
      */
-    void exited(Cpu cpu, int code, int outcome);
+    default void exited(Cpu cpu, int code, int outcome) {}
 
     /** VMRUN has taken the state of the guest's own guest: what runs next is that guest. */
     default void nestedEntered() {}
@@ -50,5 +54,5 @@ public interface RunObserver {
     }
 
     /** The vCPU is gone. */
-    void close();
+    default void close() {}
 }

@@ -122,11 +122,6 @@ record InSlate(Path guests, Knobs knobs) implements Side {
         long instructions;
 
         @Override
-        public boolean mayRun() {
-            return true;
-        }
-
-        @Override
         public int run(Cpu cpu, boolean one) {
             for (; ; ) {
                 int code = cpu.runOne();
@@ -139,11 +134,5 @@ record InSlate(Path guests, Knobs knobs) implements Side {
                 }
             }
         }
-
-        @Override
-        public void exited(Cpu cpu, int code, int outcome) {}
-
-        @Override
-        public void close() {}
     }
 }

@@ -156,9 +156,6 @@ final class VcpuDebug implements RunObserver, CpuObserver {
     public void delivered(int vector, boolean hasErrorCode, int errorCode) {}
 
     @Override
-    public void exited(Cpu cpu, int code, int outcome) {}
-
-    @Override
     public void close() {
         debugger.gone(this);
     }
