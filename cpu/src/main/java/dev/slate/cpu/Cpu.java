@@ -696,7 +696,7 @@ public final class Cpu {
     /** Lets a translator run hot blocks from now on, or none. Between runs. */
     public void translator(@Nullable Translator t) {
         translator = t;
-        tlb.mirror = t;
+        tlb.mirror = t == null ? null : t.mirror();
         loop.translator = t;
     }
 

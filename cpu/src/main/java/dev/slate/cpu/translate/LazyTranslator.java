@@ -5,6 +5,7 @@ import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.Translator;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.mem.FaultGuard;
+import dev.slate.cpu.mmu.TlbMirror;
 import dev.slate.cpu.translate.x64.X64Translator;
 import java.util.Objects;
 import java.util.function.BooleanSupplier;
@@ -109,14 +110,7 @@ public final class LazyTranslator implements Translator {
     }
 
     @Override
-    public void flushed(int world, boolean globalToo) {}
-
-    @Override
-    public void entered(int world) {}
-
-    @Override
-    public void pageFlushed(int world, long la) {}
-
-    @Override
-    public void codeProtected(long hvaPage) {}
+    public @Nullable TlbMirror mirror() {
+        return null;
+    }
 }

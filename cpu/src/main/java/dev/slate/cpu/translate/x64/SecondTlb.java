@@ -5,9 +5,11 @@ import dev.slate.cpu.mem.Scratch;
 
 /**
  * What the state block's TLB has no room for: a larger one behind it, which its misses are looked up in without leaving the code
- * ({@link Stubs#second}). Direct-mapped, for all modes of both worlds; whatever is here was filled into the state block, too, and is dropped with it.
+ * ({@link Stubs#second}). Direct-mapped, for all modes of both worlds; whatever is here was filled into the state block, too, and is
+ * dropped with it.
  *
- * <p>An entry is two longs: the page's linear address with the number of the state block's table and {@link #WRITABLE} below, and the host's address of the page.
+ * <p>An entry is two longs: the page's linear address with the number of the state block's table and {@link #WRITABLE} below, and the host's
+ * address of the page.
  */
 final class SecondTlb {
     /** Pages; a power of two. */

@@ -64,10 +64,6 @@ final class StateBlock {
     static final int SHADOW = 668;
     /** Address of a {@link SecondTlb}; 0: there is none. */
     static final int SECOND = 672;
-    /** By table, bit n: the TLB's entry n may have an address. Code that fills an entry sets it, too. */
-    static final int USED = 3072;
-
-    private static final int USED_BYTES = 128;
     /** Address of the kick word that strings look at, which {@link Lockstep} leaves the processor's. */
     static final int STRING_KICK = 680;
     /** The host's stack pointer behind the entry, for faults that come deeper. */
@@ -78,6 +74,11 @@ final class StateBlock {
 
     /** A record ({@link PageRecords}) that no page is proved by. */
     static final int NO_RECORD = 1024;
+
+    /** By table, bit n: the TLB's entry n may have an address. Code that fills an entry sets it, too. */
+    private static final int USED = 3072;
+
+    private static final int USED_BYTES = 128;
 
     static final int JUMPS = 4096 - BIAS;
     static final int JUMP_COUNT = 2048;

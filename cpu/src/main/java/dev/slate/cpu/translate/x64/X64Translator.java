@@ -14,6 +14,7 @@ import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.mem.ExecutableMemory;
 import dev.slate.cpu.mem.FaultGuard;
 import dev.slate.cpu.mmu.Tlb;
+import dev.slate.cpu.mmu.TlbMirror;
 import org.jspecify.annotations.Nullable;
 
 /** The translator of one processor: which blocks become code, where it lies, and what happens when it leaves. */
@@ -25,9 +26,6 @@ public final class X64Translator implements Translator {
     static final int MODES = 128;
 
     private static final int MODE_BITS = 7;
-
-    /** So often a page takes another's place in the TLB before there is a second one. */
-    private static final int CONFLICTS = 8192;
 
     /** How often in turn an instruction is tried again. */
     private static final int MISSES = 3;
@@ -56,6 +54,7 @@ public final class X64Translator implements Translator {
     private final ExecutableMemory memory;
     private final int threshold;
     private final StateBlock state;
+    private final CodeTlb codeTlb;
     private final Sites sites = new Sites();
     private final Stubs stubs;
     private final Shapes shapes;
@@ -82,11 +81,6 @@ public final class X64Translator implements Translator {
     /** By rip and mode: the one made last. */
     private final LongMap<Unit> unitsAt = new LongMap<>();
 
-    /** There when the TLB of the state block has been too small for a while. */
-    private @Nullable SecondTlb second;
-    /** How often a page took another's place in it. */
-    private int conflicts;
-
     private final TranslationFigures figures;
     private final @Nullable TranslationObserver observer;
     /** Runs everything again in the interpreter; null: nothing is. */
@@ -108,8 +102,8 @@ public final class X64Translator implements Translator {
         this.threshold = threshold;
         this.budget = budget;
         state = new StateBlock(s, cpu.kickAddress);
+        codeTlb = new CodeTlb(cpu, state);
         lockstep = compares ? new Lockstep(cpu, state) : null;
-        mappingsChanged();
         Assembler a = new Assembler();
         a.start(memory.address());
         Stubs forCpuid = new Stubs(a, false);
@@ -361,7 +355,7 @@ public final class X64Translator implements Translator {
                 + unitsAt.bytes()
                 + (long) UNIT_BYTES * (unitCount + 1)
                 + (long) PAGE_BYTES * (pageCount + 1);
-        return StateBlock.BYTES + secondBytes() + code + records.bytes() + heap + PIECE - 1 & -(long) PIECE;
+        return StateBlock.BYTES + codeTlb.bytes() + code + records.bytes() + heap + PIECE - 1 & -(long) PIECE;
     }
 
     /** Whether one more block can be translated; if not, what there is may have been given up for others. */
@@ -393,8 +387,7 @@ public final class X64Translator implements Translator {
         records.clear();
         sites.clear();
         state.clearJumps();
-        second = null;
-        state.put64(StateBlock.SECOND, 0);
+        codeTlb.shrink();
         used = first;
         if (observer != null) {
             observer.reset(unitCount);
@@ -623,90 +616,31 @@ public final class X64Translator implements Translator {
             }
         }
         // In lockstep what a page held is put away before the first store.
-        mirror(mode, la, lockstep == null || access == Tlb.WRITE);
-        return true;
-    }
-
-    /** Copies the TLB's entry for {@code la}, which is there. */
-    private void mirror(int mode, long la, boolean stores) {
-        Tlb tlb = cpu.tlb;
-        boolean read = tlb.hits(la, 1, Tlb.READ, mode);
-        boolean write = stores && tlb.hits(la, 1, Tlb.WRITE, mode);
-        boolean global = tlb.isGlobal(la);
-        int table = StateBlock.table(mode & 3, cpu.world.number());
-        if (second == null && state.isTaken(table, la) && ++conflicts == CONFLICTS) {
-            conflicts = 0;
+        codeTlb.copy(mode, la, lockstep == null || access == Tlb.WRITE);
+        if (codeTlb.isShort()) {
             takeSecond();
         }
-        state.fill(table, la, tlb.hva(la), read, write, global);
-        SecondTlb t = second;
-        if (t != null) {
-            if (read) {
-                t.fill(table, la, tlb.hva(la), write, global);
-            } else {
-                t.drop(la);
-            }
-        }
+        return true;
     }
 
     /** Puts a larger TLB behind that of the state block, if there is room; not in lockstep, which must see each page's first store. */
     void takeSecond() {
-        if (second == null && lockstep == null && budget.take(SecondTlb.BYTES)) {
+        if (codeTlb.bytes() == 0 && lockstep == null && budget.take(SecondTlb.BYTES)) {
             held += SecondTlb.BYTES;
             figures.memory = held;
-            second = new SecondTlb();
-            state.put64(StateBlock.SECOND, second.address);
+            codeTlb.grow();
         }
     }
 
-    private int secondBytes() {
-        return second != null ? SecondTlb.BYTES : 0;
-    }
-
-    // ------------------------------------------------------------------ what the TLB loses
-
     @Override
-    public void flushed(int world, boolean globalToo) {
-        SecondTlb t = second;
-        // What code has filled from the second one may be global or not.
-        state.clearTlb(world, globalToo || t != null);
-        if (t != null) {
-            t.clear(globalToo);
-        }
-        mappingsChanged();
-    }
-
-    @Override
-    public void entered(int world) {
-        mappingsChanged();
-    }
-
-    @Override
-    public void pageFlushed(int world, long la) {
-        state.clearTlbPage(world, la);
-        if (second != null) {
-            second.drop(la);
-        }
-        mappingsChanged();
-    }
-
-    private void mappingsChanged() {
-        state.put64(StateBlock.MAPPINGS, cpu.tlb.stamp());
-        state.put64(StateBlock.GLOBAL_MAPPINGS, cpu.tlb.globalStamp());
+    public TlbMirror mirror() {
+        return codeTlb;
     }
 
     @Override
     public void codeStored(long hvaPage) {
         for (TranslatedPage p = pages.get(hvaPage); p != null; p = p.sameHva) {
             records.close(p.record);
-        }
-    }
-
-    @Override
-    public void codeProtected(long hvaPage) {
-        state.protect(hvaPage);
-        if (second != null) {
-            second.protect(hvaPage);
         }
     }
 }

@@ -1,0 +1,113 @@
+package dev.slate.cpu.translate.x64;
+
+import dev.slate.cpu.Cpu;
+import dev.slate.cpu.mmu.Tlb;
+import dev.slate.cpu.mmu.TlbMirror;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Where translated code finds pages: the tables of the state block and, once these have been too small for a while, a larger one behind
+ * them. All of it are copies of the processor's TLB.
+ */
+final class CodeTlb implements TlbMirror {
+    /** So often a page takes another's place in the tables before there is a second one. */
+    private static final int CONFLICTS = 8192;
+
+    private final Cpu cpu;
+    private final Tlb tlb;
+    private final StateBlock state;
+    private @Nullable SecondTlb second;
+    private int conflicts;
+
+    CodeTlb(Cpu cpu, StateBlock state) {
+        this.cpu = cpu;
+        this.tlb = cpu.tlb;
+        this.state = state;
+        mappingsChanged();
+    }
+
+    /**
+     * Copies the processor's entry for {@code la}, which is there.
+     *
+     * @param stores false: stores may not use it, even if the processor's may
+     */
+    void copy(int mode, long la, boolean stores) {
+        boolean read = tlb.hits(la, 1, Tlb.READ, mode);
+        boolean write = stores && tlb.hits(la, 1, Tlb.WRITE, mode);
+        boolean global = tlb.isGlobal(la);
+        int table = StateBlock.table(mode & 3, cpu.world.number());
+        SecondTlb t = second;
+        if (t == null) {
+            conflicts += state.isTaken(table, la) ? 1 : 0;
+        } else if (read) {
+            t.fill(table, la, tlb.hva(la), write, global);
+        } else {
+            t.drop(la);
+        }
+        state.fill(table, la, tlb.hva(la), read, write, global);
+    }
+
+    /** Whether the tables have turned out too small since this was asked last. */
+    boolean isShort() {
+        if (conflicts < CONFLICTS) {
+            return false;
+        }
+        conflicts = 0;
+        return true;
+    }
+
+    /** Puts the larger one behind the tables. */
+    void grow() {
+        second = new SecondTlb();
+        state.put64(StateBlock.SECOND, second.address);
+    }
+
+    /** Gives it up. */
+    void shrink() {
+        second = null;
+        state.put64(StateBlock.SECOND, 0);
+    }
+
+    /** Bytes of the larger one. */
+    int bytes() {
+        return second != null ? SecondTlb.BYTES : 0;
+    }
+
+    @Override
+    public void flushed(int world, boolean globalToo) {
+        SecondTlb t = second;
+        // What code has filled from the second one may be global or not.
+        state.clearTlb(world, globalToo || t != null);
+        if (t != null) {
+            t.clear(globalToo);
+        }
+        mappingsChanged();
+    }
+
+    @Override
+    public void entered(int world) {
+        mappingsChanged();
+    }
+
+    @Override
+    public void pageFlushed(int world, long la) {
+        state.clearTlbPage(world, la);
+        if (second != null) {
+            second.drop(la);
+        }
+        mappingsChanged();
+    }
+
+    @Override
+    public void codeProtected(long hvaPage) {
+        state.protect(hvaPage);
+        if (second != null) {
+            second.protect(hvaPage);
+        }
+    }
+
+    private void mappingsChanged() {
+        state.put64(StateBlock.MAPPINGS, tlb.stamp());
+        state.put64(StateBlock.GLOBAL_MAPPINGS, tlb.globalStamp());
+    }
+}
