@@ -22,10 +22,10 @@ import org.jspecify.annotations.Nullable;
 public final class Tlb {
     /** Number of entries of a space; a power of two. */
     public static final int ENTRIES = 1024;
-    /** Address spaces that are kept: Linux uses six PCIDs at a time. */
-    public static final int SPACES = 8;
     /** Worlds: the guest, and its guest. */
     public static final int WORLDS = 2;
+    /** Address spaces that are kept: Linux uses six PCIDs at a time. */
+    public static final int SPACES = 8 * WORLDS;
 
     private static final int WORLD_SHIFT = 12;
 

@@ -145,7 +145,7 @@ class TlbTest {
     }
 
     private static int anySpace(Random random) {
-        return Tlb.space(random.nextInt(6), random.nextInt(2));
+        return Tlb.space(random.nextInt(12), random.nextInt(2));
     }
 
     /** Where a page may lie: as the space has it, or as any of its world has it that calls it global. */
@@ -199,6 +199,22 @@ class TlbTest {
 
         @Override
         public void codeProtected(long hvaPage) {}
+    }
+
+    /** Which pages are pieces of a large one is known by the space that was filled; a copy of a global piece may outlive that. */
+    @Test
+    void aPieceOfALargeGlobalPageGoesByAnyAddressOfItThoughItsSpaceIsGone() {
+        Copies copies = new Copies();
+        tlb.mirror = copies;
+        tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.GLOBAL | Tlb.LARGE);
+        copies.put(0, PAGE >>> 12, HOST, true);
+        long stamp = tlb.globalStamp();
+        for (int pcid = 1; pcid <= Tlb.SPACES; pcid++) {
+            tlb.enter(pcid);
+        }
+        tlb.flushPage(PAGE ^ 0x10_0000);
+        assertThat(copies.of(0)).isEmpty();
+        assertThat(tlb.globalStamp()).isNotEqualTo(stamp);
     }
 
     /** A translation as the manual sees it. */
