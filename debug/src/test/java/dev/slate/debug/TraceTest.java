@@ -10,8 +10,13 @@ import dev.slate.kvm.Exit;
 import dev.slate.kvm.Regs;
 import dev.slate.kvm.Sregs;
 import dev.slate.kvm.Vcpu;
+import java.io.IOException;
 import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 
 class TraceTest {
@@ -224,7 +229,7 @@ class TraceTest {
     }
 
     @Test
-    void aTranslationIsShownBesideItsGuestCode() {
+    void aTranslationIsShownBesideItsGuestCode() throws IOException {
         // The second instruction of the loop's block, which begins behind the MOV.
         try (TestGuest g = translated("cpu.translator=on", "translation=10006")) {
             assumeTrue(g.vcpu.run(false) == 0 && g.vcpu.translation() != null, "this host allows no machine code");
@@ -257,6 +262,21 @@ class TraceTest {
         long code = Long.parseUnsignedLong(
                 lines.getFirst().substring(lines.getFirst().length() - 16), 16);
         assertThat(log.toString()).contains("| %016x  ".formatted(code));
+        assertThat(wherever(log.toString()).lines()).containsSubsequence(sample());
+    }
+
+    /** The listing in docs/debugging.md, of which lines may be left out. */
+    private static List<String> sample() throws IOException {
+        Path page = Path.of(System.getProperty("slate.root", "..")).resolve("docs/debugging.md");
+        Matcher sample =
+                Pattern.compile("(?s)```\n(0\\.0 [0-9a-f]{16}: .*?)```").matcher(Files.readString(page));
+        assertThat(sample.find()).isTrue();
+        return wherever(sample.group(1)).lines().toList();
+    }
+
+    /** Without what differs from host to host: where the machine code lies, and how much there is of it. */
+    private static String wherever(String text) {
+        return text.replaceAll("\\b00007[0-9a-f]{11}\\b", "HOST").replaceAll("became \\d+ bytes", "became N bytes");
     }
 
     private String line(String start) {
