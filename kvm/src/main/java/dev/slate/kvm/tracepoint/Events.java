@@ -303,7 +303,10 @@ final class Events {
         int pferr;
     }
 
-    /** What the events about a shadow page share ({@code KVM_MMU_PAGE_FIELDS}). */
+    /**
+     * What the events about a shadow page share ({@code KVM_MMU_PAGE_FIELDS}). No code takes one of them by this type: proving that would load
+     * all of them, which no AOT cache holds, from their jar at every start.
+     */
     abstract static class ShadowPageEvent extends Event {
         @Unsigned
         byte mmu_valid_gen;
@@ -318,6 +321,14 @@ final class Events {
         int root_count;
 
         boolean unsync;
+
+        final void show(Tracepoints.ShadowPage page) {
+            mmu_valid_gen = (byte) page.generation();
+            gfn = page.gfn();
+            role = page.role();
+            root_count = page.rootCount();
+            unsync = page.unsync();
+        }
     }
 
     @Name("kvm_mmu_get_page")

@@ -211,37 +211,35 @@ public final class Tracepoints {
     // ------------------------------------------------------------------ its pages
 
     /** A shadow page as the events show it. */
-    public record ShadowPage(int generation, long gfn, int role, int rootCount, boolean unsync) {
-        private void into(Events.ShadowPageEvent e) {
-            e.mmu_valid_gen = (byte) generation;
-            e.gfn = gfn;
-            e.role = role;
-            e.root_count = rootCount;
-            e.unsync = unsync;
-            e.commit();
-        }
-    }
+    public record ShadowPage(int generation, long gfn, int role, int rootCount, boolean unsync) {}
 
     /** {@code kvm_mmu_get_page}. */
     public static void getPage(ShadowPage page, boolean created) {
         Events.GetPage e = new Events.GetPage();
         e.created = created;
-        page.into(e);
+        e.show(page);
+        e.commit();
     }
 
     /** {@code kvm_mmu_sync_page}. */
     public static void syncPage(ShadowPage page) {
-        page.into(new Events.SyncPage());
+        Events.SyncPage e = new Events.SyncPage();
+        e.show(page);
+        e.commit();
     }
 
     /** {@code kvm_mmu_unsync_page}. */
     public static void unsyncPage(ShadowPage page) {
-        page.into(new Events.UnsyncPage());
+        Events.UnsyncPage e = new Events.UnsyncPage();
+        e.show(page);
+        e.commit();
     }
 
     /** {@code kvm_mmu_prepare_zap_page}. */
     public static void prepareZapPage(ShadowPage page) {
-        page.into(new Events.PrepareZapPage());
+        Events.PrepareZapPage e = new Events.PrepareZapPage();
+        e.show(page);
+        e.commit();
     }
 
     /** {@code kvm_mmu_zap_all_fast}. */
