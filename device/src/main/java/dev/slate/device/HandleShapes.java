@@ -6,7 +6,7 @@ package dev.slate.device;
  *
  * <p>Why: a direct method handle is executed by a small class for its shape (parameters and result, with all references alike). The
  * cache holds the classes that the method references of a cached class need, and none of those that the JDK asks for by reflection. So
- * without this each client's start writes, verifies and links ten classes, a seventh of its processor time. Where another JDK asks for
+ * without this each client's start writes, verifies and links ten classes, a quarter of its processor time. Where another JDK asks for
  * other shapes it makes them itself, as ever.
  */
 final class HandleShapes {

@@ -25,11 +25,13 @@ final class NativeHost implements HostServices {
     private final long[] next = new long[CLASSES];
 
     NativeHost() {
+        long nanos = System.nanoTime();
+        long tsc = Native.readTsc();
         scratch = allocate(64, 64);
         if (scratch == 0) {
             throw new OutOfMemoryError();
         }
-        tscKhz = findTscKhz();
+        tscKhz = findTscKhz(nanos, tsc);
     }
 
     @Override
@@ -95,8 +97,8 @@ final class NativeHost implements HostServices {
         return false;
     }
 
-    /** CPUID leaf 15h where it is complete, else measured for some milliseconds against the monotonic clock. */
-    private long findTscKhz() {
+    /** CPUID leaf 15h where it is complete, else measured against the monotonic clock since a moment that the caller took, for 2 ms at least. */
+    private long findTscKhz(long nanos, long tsc) {
         int[] max = cpuid(0, 0);
         if (max[0] >= 0x15) {
             int[] ratio = cpuid(0x15, 0);
@@ -107,8 +109,6 @@ final class NativeHost implements HostServices {
                         / 1000;
             }
         }
-        long nanos = System.nanoTime();
-        long tsc = Native.readTsc();
         long end = nanos + 2_000_000;
         long now;
         do {
