@@ -203,7 +203,7 @@ static void others_go_on_while_somebody_waits_for_a_page(void) {
         struct uffd_msg fault;
         CHECK(read(u, &fault, sizeof fault) == sizeof fault && fault.event == UFFD_EVENT_PAGEFAULT);
         uint64_t at = fault.arg.pagefault.address & -4096ul;
-        for (int k = 0; k < 10; k++) runs(kvm); /* the collector needs every thread meanwhile */
+        for (int k = 0; k < 3; k++) runs(kvm); /* the collector needs every thread meanwhile */
         CHECK(!done && (minor ? !!(fault.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_MINOR) : true));
         if (minor) {
             struct uffdio_continue give = {.range = {at, 4096}};
