@@ -467,6 +467,12 @@ public final class Vm implements AutoCloseable {
             case X86_TRIPLE_FAULT_EVENT -> settings.tripleFaultEvents = arg != 0;
             case X86_USER_SPACE_MSR -> msrPolicy.userSpaceMask = (int) arg;
             case EXIT_HYPERCALL -> settings.hypercallExits = arg;
+            case X86_DISABLE_EXITS -> {
+                // Enabled once, it stays. PAUSE and the C-states' MSRs are no exits anyway.
+                if ((arg & Kvm.DISABLE_EXITS_HLT) != 0) {
+                    settings.hltInGuest = true;
+                }
+            }
             case EXIT_ON_EMULATION_FAILURE -> settings.exitOnEmulationFailure = arg != 0;
             case X86_BUS_LOCK_EXIT -> {
                 if (arg == BUS_LOCK_BOTH) {

@@ -104,7 +104,13 @@ public final class CpuidTable {
     }
 
     /** Brings the bits that follow the processor's state up to date. */
-    public void update(boolean osxsave, boolean apicEnabled, long xcr0, boolean mwaitFollows, boolean mwaitEnabled) {
+    public void update(
+            boolean osxsave,
+            boolean apicEnabled,
+            long xcr0,
+            boolean mwaitFollows,
+            boolean mwaitEnabled,
+            int lackingPvFeatures) {
         int at = find(1, ANY_INDEX);
         if (at >= 0) {
             change(at, Feature.OSXSAVE, osxsave);
@@ -112,6 +118,10 @@ public final class CpuidTable {
             if (mwaitFollows) {
                 change(at, Feature.MONITOR, mwaitEnabled);
             }
+        }
+        at = kvmLeaf();
+        if (at >= 0) {
+            entries[at + REGISTERS] &= ~lackingPvFeatures;
         }
         at = find(0xd, 0);
         if (at >= 0) {
@@ -146,11 +156,12 @@ public final class CpuidTable {
 
     /** The features that the KVM leaf offers (KVM_FEATURE_* bits), 0 without one. */
     public int kvmFeatures() {
-        if (kvmBase == 0) {
-            return 0;
-        }
-        int at = find(kvmBase | 1, ANY_INDEX);
+        int at = kvmLeaf();
         return at < 0 ? 0 : entries[at + REGISTERS];
+    }
+
+    private int kvmLeaf() {
+        return kvmBase == 0 ? -1 : find(kvmBase | 1, ANY_INDEX);
     }
 
     /** Whether a KVM_FEATURE_* is open to the guest: all are until the client enforces the KVM leaf. */

@@ -56,7 +56,10 @@ public final class GuestMode implements AutoCloseable {
     private volatile long requests;
     private volatile boolean blocking;
 
-    /** {@link dev.slate.kvm.MpState}: whether the vCPU executes anything at all. Guarded by the vCPU's mutex for writers. */
+    /** Of {@link #mpState}: HLT that is no exit. To the client such a vCPU is runnable, as it is in guest mode for KVM. */
+    public static final int HALTED_INSIDE = -1;
+
+    /** {@link dev.slate.kvm.MpState} or {@link #HALTED_INSIDE}: whether the vCPU executes anything. Guarded by the vCPU's mutex for writers. */
     public volatile int mpState;
 
     /** Outside the guest, with no request. @throws dev.slate.kvm.KvmException ENOMEM */

@@ -101,6 +101,11 @@ public final class EventDelivery {
                 || nested.virtualInterruptWaits() && virtualInterruptAllowed();
     }
 
+    /** The same of a vCPU whose HLT is no exit: there the client, too, may have an interrupt for it. */
+    boolean endsHalt() {
+        return runnable() || events.needsReinjection();
+    }
+
     /** Whether an SMI is taken before the next instruction. */
     boolean takesSmi() {
         return smm.takesSmi() && nested.gif() && !debug.blocksInterrupts();

@@ -9,6 +9,7 @@ import dev.slate.kvm.MpState;
 import dev.slate.kvm.Quirk;
 import dev.slate.kvm.VcpuExit;
 import dev.slate.kvm.io.DeviceBus;
+import dev.slate.kvm.mode.GuestMode;
 import dev.slate.kvm.msr.MsrFile;
 import dev.slate.kvm.msr.MsrFilter;
 import dev.slate.kvm.nested.NestedSvm;
@@ -219,8 +220,12 @@ final class ExitHandlers {
     }
 
     private static int hlt(VcpuRun run, Cpu cpu) {
-        run.stats.add(VcpuStats.HALT_EXITS);
         int outcome = run.skip(cpu.exit.nextRip);
+        if (run.settings.hltInGuest) {
+            run.mode.mpState = GuestMode.HALTED_INSIDE;
+            return outcome;
+        }
+        run.stats.add(VcpuStats.HALT_EXITS);
         if (run.vcpu.apic.inKernel()) {
             run.mode.mpState = MpState.HALTED;
             return outcome;

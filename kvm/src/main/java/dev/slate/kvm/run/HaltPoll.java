@@ -66,6 +66,14 @@ final class HaltPoll {
         return slept;
     }
 
+    /** HLT that is no exit: nothing is polled for or counted. May return for no reason. */
+    void stayInside() {
+        mode.clearKick();
+        if (!delivery.endsHalt() && !mode.pending()) {
+            mode.block(Long.MAX_VALUE);
+        }
+    }
+
     /** A vCPU that waits for INIT and SIPI, which nobody polls for. True when it slept. */
     boolean block() {
         mode.clearKick();

@@ -186,16 +186,24 @@ public final class VcpuRun {
         return vcpu.apic.takesClientVectors() && delivery.readyForInterrupt();
     }
 
+    private boolean interruptWindowOpen() {
+        return exit.requestInterruptWindow && !vm.irqchip().hasControllers() && readyForClientsInterrupt();
+    }
+
     private int loop() {
         for (; ; ) {
             int outcome = observer == null ? Outcome.RESUME : awaitObserver(observer);
             if (outcome == Outcome.RESUME) {
-                outcome = mode.mpState == MpState.RUNNABLE ? enter() : block();
+                outcome = switch (mode.mpState) {
+                    case MpState.RUNNABLE -> enter();
+                    case GuestMode.HALTED_INSIDE -> haltInside();
+                    default -> block();
+                };
             }
             if (outcome != Outcome.RESUME) {
                 return outcome;
             }
-            if (exit.requestInterruptWindow && !vm.irqchip().hasControllers() && readyForClientsInterrupt()) {
+            if (interruptWindowOpen()) {
                 exit.reason = VcpuExit.IRQ_WINDOW_OPEN;
                 stats.add(VcpuStats.REQUEST_IRQ_EXITS);
                 return Outcome.EXIT;
@@ -401,6 +409,18 @@ public final class VcpuRun {
     void resumed(Cpu cpu) {
         cpu.debug.pending |= putOffBySmi;
         putOffBySmi = 0;
+    }
+
+    /** HLT that is no exit: what would bring a processor out of guest mode is seen to, and it halts on until an event ends that. */
+    private int haltInside() {
+        if (!interruptWindowOpen()) {
+            halt.stayInside();
+        }
+        int outcome = serveRequests();
+        if (outcome == Outcome.RESUME && delivery.endsHalt()) {
+            mode.mpState = MpState.RUNNABLE;
+        }
+        return outcome;
     }
 
     /** HLT, and other states in which no instruction runs: waits for something to do. */

@@ -27,6 +27,9 @@ public final class VmSettings {
     /** {@code KVM_CAP_EXIT_ON_EMULATION_FAILURE}. */
     public volatile boolean exitOnEmulationFailure;
 
+    /** {@code KVM_CAP_X86_DISABLE_EXITS}: HLT does not end guest mode, and is no exit. */
+    public volatile boolean hltInGuest;
+
     /** {@code KVM_CAP_EXIT_HYPERCALL}: 1 << number of each hypercall that the client wants. */
     public volatile long hypercallExits;
 

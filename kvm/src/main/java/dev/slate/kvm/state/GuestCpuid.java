@@ -53,7 +53,9 @@ public final class GuestCpuid {
                 apic.enabled(),
                 s.xcr0,
                 !settings.hasQuirk(Quirk.MISC_ENABLE_NO_MWAIT),
-                msrs.mwaitEnabled());
+                msrs.mwaitEnabled(),
+                // Nobody's hypercall kicks it out of a HLT that is no exit.
+                settings.hltInGuest ? MsrFile.PV_UNHALT : 0);
     }
 
     /**

@@ -100,7 +100,7 @@ public final class VcpuReset {
         acceptInitAndSipi();
         int state = mode.mpState;
         boolean released = (state == MpState.HALTED || state == MpState.AP_RESET_HOLD) && apic.pvUnhalted();
-        return released ? MpState.RUNNABLE : state;
+        return released || state == GuestMode.HALTED_INSIDE ? MpState.RUNNABLE : state;
     }
 
     /** {@code KVM_SET_MP_STATE}. @throws dev.slate.kvm.KvmException EINVAL */

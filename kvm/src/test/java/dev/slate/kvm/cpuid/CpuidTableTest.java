@@ -62,7 +62,7 @@ class CpuidTableTest {
                 leaf(1, 0),
                 leaf(0xd, 0, 7, 0),
                 new CpuidEntry(0xd, 1, CpuidEntry.SIGNIFICANT_INDEX, Feature.mask(Feature.XSAVEC), 0, 0, 0));
-        t.update(true, true, 7, true, true);
+        t.update(true, true, 7, true, true, 0);
         assertThat(t.has(Feature.OSXSAVE)).isTrue();
         assertThat(t.has(Feature.APIC)).isTrue();
         assertThat(t.has(Feature.MONITOR)).isTrue();
@@ -70,7 +70,7 @@ class CpuidTableTest {
         assertThat(t.ebx).isEqualTo(832);
         t.query(0xd, 1);
         assertThat(t.ebx).isEqualTo(832);
-        t.update(false, false, 3, false, false);
+        t.update(false, false, 3, false, false, 0);
         assertThat(t.has(Feature.OSXSAVE)).isFalse();
         assertThat(t.has(Feature.APIC)).isFalse();
         assertThat(t.has(Feature.MONITOR))
