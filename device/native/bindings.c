@@ -8,19 +8,18 @@
 #include <pthread.h>
 #include <stdarg.h>
 
-static char *said; /* while the JVM starts: what it wants to say to the client's descriptors */
-static size_t said_bytes;
 enum { SAID_BYTES = 4096 };
+static _Atomic bool hears; /* the JVM starts */
+static char said[SAID_BYTES + 1]; /* what it wants to say to the client's descriptors meanwhile, several of its threads perhaps */
+static _Atomic size_t said_bytes; /* may be more than there is room for */
 
 void bindings_hear(bool begins) {
-    static char text[SAID_BYTES];
-    said = begins ? text : NULL;
+    hears = begins;
 }
 
 static void note(const char *text, size_t n) {
-    if (said_bytes + n > SAID_BYTES - 1) n = SAID_BYTES - 1 - said_bytes;
-    memcpy(said + said_bytes, text, n);
-    said_bytes += n;
+    size_t at = atomic_fetch_add(&said_bytes, n);
+    if (at < SAID_BYTES) memcpy(said + at, text, n < SAID_BYTES - at ? n : SAID_BYTES - at);
 }
 /* The JVM has no memory for itself: what it says of that, and an hs_err's head, is one line of Slate's at its end. */
 static bool starved;
@@ -33,8 +32,8 @@ static bool tells_of_memory(const char *text, size_t n) {
 }
 static ssize_t jvm_write(int fd, const void *from, size_t n) {
     if (fd == 1 || fd == 2) starved |= tells_of_memory(from, n);
-    if (starved && !said && (fd == 1 || fd == 2)) return (ssize_t)n;
-    if (said && (fd == 1 || fd == 2)) {
+    if (starved && !hears && (fd == 1 || fd == 2)) return (ssize_t)n;
+    if (hears && (fd == 1 || fd == 2)) {
         note(from, n);
         return (ssize_t)n;
     }
@@ -58,13 +57,13 @@ static void say_starved(void) {
 
 /* The JVM gives up. While it starts that is no reason for the client to end. */
 static void jvm_gives_up(int status) {
-    if (said && self.jvm_thread) keeper_start_failed();
+    if (hears && self.jvm_thread) keeper_start_failed();
     say_starved();
     raw(SYS_exit_group, status, 0, 0, 0, 0, 0);
     __builtin_unreachable();
 }
 static void jvm_abort(void) {
-    if (said) jvm_gives_up(1);
+    if (hears) jvm_gives_up(1);
     say_starved();
     REAL(abort)();
 }
@@ -210,16 +209,17 @@ PUBLIC int __cxa_atexit(void (*function)(void *), void *argument, void *library)
 
 static void *jvm_dlopen(const char *file, int mode) {
     struct load load = {file, mode};
-    return file && !said ? keeper_does(load_there, &load) : load_there(&load);
+    return file && !hears ? keeper_does(load_there, &load) : load_there(&load);
 }
 
-enum { OF_LIBJVM = 8 }; /* of the names below, the first are libjvm's alone */
+enum { OF_LIBJVM = 9 }; /* of the names below, the first are libjvm's alone */
 static struct binding bindings[] = {
     {"sigaction", (void *)jvm_sigaction, false},
     {"pthread_getattr_np", (void *)jvm_getattr, false},
     {"pthread_create", (void *)jvm_pthread_create, false},
     {"mprotect", (void *)jvm_mprotect, false},
     {"write", (void *)jvm_write, false},
+    {"vfprintf", (void *)bindings_print, false}, /* of an option that is wrong, before the JVM has learnt where it shall print */
     {"exit", (void *)jvm_gives_up, false},
     {"_exit", (void *)jvm_gives_up, false},
     {"abort", (void *)jvm_abort, false},
@@ -280,10 +280,9 @@ bool bindings_make(const char *libjvm) {
 
 /* What the JVM said before it gave up. */
 COLD void bindings_say_why(void) {
-    if (!said) return;
-    said[said_bytes] = 0;
+    if (!hears) return;
+    hears = false;
     if (starved) {
-        said = NULL;
         slate_say("the JVM did not start: there is too little memory or address space, or no more threads, for this process (ulimit -a shows its limits).");
         return;
     }
@@ -294,6 +293,6 @@ COLD void bindings_say_why(void) {
         memset(newline, ' ', frame);
         memmove(newline + 1, newline + frame, strlen(newline + frame) + 1);
     }
+    if (!*text) text = "it gives no reason; `slate doctor` says what is missing.";
     slate_say("the JVM did not start: %.*s", (int)strcspn(text, "\n"), text);
-    said = NULL;
 }

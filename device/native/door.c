@@ -5,6 +5,7 @@
 #include "slate.h"
 
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sys/mount.h>
@@ -36,7 +37,15 @@ static long opens_how(int dirfd, const char *path, const void *client) {
     struct {
         uint64_t flags, mode, resolve;
     } how;
-    if (!client || slate_copy(&how, client, sizeof how)) return KERNEL;
+    if (!client || slate_read(&how, client, sizeof how)) return KERNEL;
+    if (how.resolve && path_kind(dirfd, path, NULL) == PATH_KVM) { /* the kernel says whether the way there is one that was asked for */
+        struct open_how look = {.flags = O_PATH | O_CLOEXEC | (how.flags & O_NOFOLLOW), .resolve = how.resolve};
+        own_begin();
+        long fd = raw(SYS_openat2, dirfd, (long)path, (long)&look, sizeof look, 0, 0);
+        own_end(-1);
+        if (fd >= 0) raw(SYS_close, fd, 0, 0, 0, 0, 0);
+        else if (fd != -ENOENT) return fd;
+    }
     return opens(dirfd, path, (int)how.flags);
 }
 
@@ -86,8 +95,10 @@ static long stat_to(int dirfd, const char *path, struct stat *st, int flags) {
     mode_t mode;
     dev_t device;
     long r = path && path[0] == 0 && flags & AT_EMPTY_PATH ? examine_fd(dirfd, &mode, &device) : examine(dirfd, path, &mode, &device);
-    if (r == 0) fill(st, mode, device);
-    return r;
+    if (r) return r;
+    struct stat answer;
+    fill(&answer, mode, device);
+    return slate_give(st, &answer, sizeof answer);
 }
 
 static long statx_to(int dirfd, const char *path, int flags, struct statx *sx) {
@@ -95,15 +106,16 @@ static long statx_to(int dirfd, const char *path, int flags, struct statx *sx) {
     dev_t device;
     long r = path && path[0] == 0 && flags & AT_EMPTY_PATH ? examine_fd(dirfd, &mode, &device) : examine(dirfd, path, &mode, &device);
     if (r) return r;
-    memset(sx, 0, sizeof *sx);
-    sx->stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_SIZE;
-    sx->stx_mode = (uint16_t)mode;
-    sx->stx_nlink = 1;
-    sx->stx_blksize = 4096;
-    sx->stx_size = S_ISREG(mode) ? 4096 : 0;
-    sx->stx_rdev_major = major(device);
-    sx->stx_rdev_minor = minor(device);
-    return 0;
+    const struct statx answer = {
+        .stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_SIZE,
+        .stx_mode = (uint16_t)mode,
+        .stx_nlink = 1,
+        .stx_blksize = 4096,
+        .stx_size = S_ISREG(mode) ? 4096 : 0,
+        .stx_rdev_major = major(device),
+        .stx_rdev_minor = minor(device),
+    };
+    return slate_give(sx, &answer, sizeof answer);
 }
 
 /* A descriptor's name in /proc says what it is on KVM; the device is no link. */

@@ -6,7 +6,9 @@
 #include <stdarg.h>
 #include <time.h>
 
-static enum { NOT_STARTED, RUNNING, FAILED, INHERITED } state;
+/* STARTING: a thread holds start_lock for it, libjvm and its threads may be there. RUNNING is said last: what Java is called by is there then. */
+enum state { NOT_STARTED, STARTING, RUNNING, FAILED, INHERITED };
+static _Atomic enum state state;
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static JavaVM *vm;
 static jclass device;
@@ -311,6 +313,7 @@ static void *create(void *unused) {
     JNIEnv *env;
     bindings_hear(true);
     jint error = create_vm(&vm, (void **)&env, &arguments);
+    if (error) bindings_say_why();
     bindings_hear(false);
     if (error || !bind_classes(env)) return NULL;
     return vm;
@@ -347,15 +350,18 @@ static long start(void) {
         }
         bool may = !forbidden && room_for_jvm(), later = may && !room_for_descriptors();
         if (later) goto out;
+        state = STARTING;
         int error = may ? REAL(pthread_create)(&id, &attributes, keeper, NULL) : EPERM;
         if (error && may) slate_say("the JVM needs a thread, and there can be none (%s).", strerror(error));
-        state = !error && errand(&keeping, create, NULL) ? RUNNING : FAILED;
-        if (state == FAILED) bindings_say_why();
-        if (state == RUNNING) {
+        if (!error && errand(&keeping, create, NULL)) {
             has_changer = !REAL(pthread_create)(&id, &attributes, changer, NULL) && errand(&changing, attach_changer, NULL);
             atexit(at_exit);
             if (slate_variable("SLATE_STATS") || slate_variable("SLATE_JFR")) signals_keep_ends();
+            state = RUNNING;
             end_look();
+        } else {
+            state = FAILED;
+            bindings_say_why();
         }
     out:
         pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -398,8 +404,8 @@ static int is_libjvm(struct dl_phdr_info *info, size_t size, void *unused) {
     return slash && !strcmp(slash, "/libjvm.so");
 }
 bool jvm_foreign(void) {
-    /* Asked again behind the look: another thread may be loading ours, whose name is known before it is there. */
-    return state == NOT_STARTED && !jvm_file[0] && dl_iterate_phdr(is_libjvm, NULL) && !jvm_file[0];
+    /* Asked again behind the look: another thread may be loading ours. */
+    return state == NOT_STARTED && dl_iterate_phdr(is_libjvm, NULL) && state == NOT_STARTED;
 }
 
 /* ------------------------------------------------------------------------------------------------------- the way in */
@@ -475,7 +481,7 @@ HOT long jvm_ioctl(uint32_t handle, unsigned long request, long argument) {
 
 bool jvm_start(void) {
     enter();
-    bool running = state == RUNNING || (state == NOT_STARTED && start() == 0);
+    bool running = state == RUNNING || start() == 0;
     leave();
     return running;
 }
@@ -663,7 +669,7 @@ int jvm_pseudo_write(const char *path, const char *text, size_t bytes) {
 }
 
 void jvm_in_child(void) {
-    if (state == RUNNING) state = INHERITED;
+    if (state == RUNNING || state == STARTING) state = INHERITED; /* the thread that starts it is not here */
     pthread_mutex_init(&start_lock, NULL);
     files_in_child();
     signals_in_child();

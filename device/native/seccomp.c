@@ -119,15 +119,18 @@ static bool allows(const struct sock_filter *code, unsigned length, int number) 
 }
 
 enum { MOST = 16 };
-static struct sock_fprog installed[MOST];
-static atomic_uint count;
+static const struct sock_fprog *_Atomic installed[MOST]; /* null behind the last; two threads may each install one at once */
 
+static const struct sock_fprog *installed_at(unsigned i) {
+    return i < MOST ? atomic_load(&installed[i]) : NULL;
+}
 bool seccomp_filtered(void) {
-    return atomic_load_explicit(&count, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&installed[0], memory_order_relaxed) != NULL;
 }
 bool seccomp_allows(long number) {
-    for (unsigned i = 0; i < atomic_load(&count); i++) {
-        if (!allows(installed[i].filter, installed[i].len, (int)number)) return false;
+    const struct sock_fprog *f;
+    for (unsigned i = 0; (f = installed_at(i)); i++) {
+        if (!allows(f->filter, f->len, (int)number)) return false;
     }
     return true;
 }
@@ -141,8 +144,9 @@ bool seccomp_allows_libraries(void) {
 }
 
 bool seccomp_allows_ioctl(unsigned long request) {
-    for (unsigned i = 0; i < atomic_load(&count); i++) {
-        if (!passes(action_for(installed[i].filter, installed[i].len, SYS_ioctl, 0, request))) return false;
+    const struct sock_fprog *f;
+    for (unsigned i = 0; (f = installed_at(i)); i++) {
+        if (!passes(action_for(f->filter, f->len, SYS_ioctl, 0, request))) return false;
     }
     return true;
 }
@@ -150,19 +154,21 @@ bool seccomp_allows_ioctl(unsigned long request) {
 /* libc takes clone() where clone3() does not exist, as filters say that want to see the flags. */
 bool seccomp_allows_threads(void) {
     const uint64_t flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
-    for (unsigned i = 0; i < atomic_load(&count); i++) {
-        uint32_t newer = action(installed[i].filter, installed[i].len, SYS_clone3);
-        bool older = newer == (SECCOMP_RET_ERRNO | ENOSYS) && passes(action_for(installed[i].filter, installed[i].len, SYS_clone, flags, 0));
+    const struct sock_fprog *f;
+    for (unsigned i = 0; (f = installed_at(i)); i++) {
+        uint32_t newer = action(f->filter, f->len, SYS_clone3);
+        bool older = newer == (SECCOMP_RET_ERRNO | ENOSYS) && passes(action_for(f->filter, f->len, SYS_clone, flags, 0));
         if (!passes(newer) && !older) return false;
     }
     return true;
 }
 
 const char *seccomp_forbids_start(void) {
-    for (unsigned i = 0; i < atomic_load(&count); i++) {
+    const struct sock_fprog *f;
+    for (unsigned i = 0; (f = installed_at(i)); i++) {
         for (size_t k = 0; k < sizeof STARTS / sizeof *STARTS; k++) {
-            uint32_t what = action(installed[i].filter, installed[i].len, STARTS[k].number) & SECCOMP_RET_ACTION_FULL;
-            if (what != SECCOMP_RET_ERRNO && !allows(installed[i].filter, installed[i].len, STARTS[k].number)) return STARTS[k].name;
+            uint32_t what = action(f->filter, f->len, STARTS[k].number) & SECCOMP_RET_ACTION_FULL;
+            if (what != SECCOMP_RET_ERRNO && !allows(f->filter, f->len, STARTS[k].number)) return STARTS[k].name;
         }
     }
     return NULL;
@@ -235,11 +241,8 @@ static const struct sock_fprog *installs(const struct sock_fprog *filter, bool a
     }
     if (client && all_threads && !files) end_blind();
     else if (client && kills) end_watch();
-    unsigned n = atomic_load(&count);
-    if (n < MOST) {
-        installed[n] = *out;
-        atomic_store(&count, n + 1);
-    }
+    const struct sock_fprog *none = NULL;
+    for (unsigned i = 0; i < MOST && !atomic_compare_exchange_strong(&installed[i], &none, out); i++) none = NULL;
     return out;
 }
 

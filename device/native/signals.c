@@ -11,6 +11,7 @@
 
 #include <asm/prctl.h>
 #include <cpuid.h>
+#include <linux/audit.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -257,23 +258,34 @@ static void fault(int sig, siginfo_t *info, void *context) {
     errno = saved;
 }
 
-long slate_read(void *to, const void *from, size_t bytes) {
+/* By the kernel, whose call (process_vm_readv or _writev) says what is not there. */
+static long copy_early(long call, void *to, const void *from, const void *client, size_t bytes) {
     if (LIKELY(own_faults)) return slate_copy(to, from, bytes);
-    if (seccomp_allows(SYS_process_vm_readv)) {
-        const struct iovec here = {to, bytes}, there = {(void *)from, bytes};
-        long n = raw(SYS_process_vm_readv, getpid(), (long)&here, 1, (long)&there, 1, 0);
+    if (seccomp_allows(call)) {
+        const struct iovec here = {client == to ? (void *)from : to, bytes}, there = {(void *)client, bytes};
+        long n = raw(call, getpid(), (long)&here, 1, (long)&there, 1, 0);
         if (n != -ENOSYS && n != -EPERM) return n == (long)bytes ? 0 : -EFAULT;
     }
     memcpy(to, from, bytes);
     return 0;
 }
+long slate_read(void *to, const void *client, size_t bytes) {
+    return copy_early(SYS_process_vm_readv, to, client, client, bytes);
+}
+long slate_give(void *client, const void *from, size_t bytes) {
+    return copy_early(SYS_process_vm_writev, client, from, client, bytes);
+}
 
 /* The fence has stopped a request of KVM's that was made by a system call of the client's own (exec.c). */
 static void trap(int sig, siginfo_t *info, void *context) {
     int saved = errno;
-    if (info->si_code == 1 /* SYS_SECCOMP */ && info->si_syscall == SYS_ioctl && info->si_errno == FENCE) {
-        greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
+    greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
+    bool fence = info->si_code == 1 /* SYS_SECCOMP */ && info->si_errno == FENCE;
+    if (fence && info->si_syscall == SYS_ioctl && info->si_arch == AUDIT_ARCH_X86_64) {
         r[REG_RAX] = door_request((int)r[REG_RDI], (unsigned long)r[REG_RSI], (long)r[REG_RDX]);
+    } else if (fence) { /* int 0x80, or x32 */
+        slate_say("a KVM request by the kernel's entry for other programs (32-bit, x32) is refused: Slate carries those of x86-64.");
+        r[REG_RAX] = -ENOSYS;
     } else {
         run_client_handler(sig, info, context);
     }

@@ -312,7 +312,8 @@ void signals_default_action(int sig, void *context);
 /* Copies between the client's memory and ours: 0, or -EFAULT. */
 long slate_copy(void *to, const void *from, size_t bytes);
 /* ... also before there is a JVM, whose faults slate_copy() needs. */
-long slate_read(void *to, const void *from, size_t bytes);
+long slate_read(void *to, const void *client, size_t bytes);
+long slate_give(void *client, const void *from, size_t bytes);
 
 /* ---- eventfd.c ---- */
 jint JNICALL eventfd_own(JNIEnv *, jclass, jint client);

@@ -102,6 +102,11 @@ static void opened_by_syscall(void) {
         uint64_t flags, mode, resolve;
     } how = {O_RDWR | O_CLOEXEC, 0, 0};
     runs((int)syscall(SYS_openat2, AT_FDCWD, "/dev/kvm", &how, sizeof how));
+    how.resolve = 0x08; /* RESOLVE_BENEATH */
+    FAILS(syscall(SYS_openat2, open("/etc", O_RDONLY | O_DIRECTORY), "../dev/kvm", &how, sizeof how), EXDEV);
+    how.resolve = 0x02; /* RESOLVE_NO_MAGICLINKS */
+    FAILS(syscall(SYS_openat2, AT_FDCWD, "/proc/self/root/dev/kvm", &how, sizeof how), ELOOP);
+    runs((int)syscall(SYS_openat2, AT_FDCWD, "/dev/kvm", &how, sizeof how));
     int fd = (int)syscall(SYS_openat, AT_FDCWD, "/dev/kvm", O_RDWR);
     CHECK(syscall(SYS_ioctl, fd, KVM_GET_API_VERSION, 0) == 12);
 }
@@ -130,6 +135,8 @@ static void opened_by_every_name(void) {
     is_device(openat(folder, "./../dev/kvm", O_RDWR));
     is_device(open("//dev//kvm", O_RDWR));
     is_device(open("/proc/self/root/dev/kvm", O_RDWR));
+    snprintf(name, sizeof name, "/proc/%d/root/dev/kvm", getppid());
+    if (access("/proc/self/root", F_OK) == 0 && access(name, F_OK) == 0) is_device(open(name, O_RDWR));
     is_device(open("/dev/char/10:232", O_RDWR));
     is_device(open("/dev/kvm", O_RDONLY));
     CHECK(mkdtemp(link) && chdir(link) == 0 && symlink("/dev/kvm", "link") == 0);
@@ -216,9 +223,39 @@ static void requests_by_instruction_are_served(void) {
     int vm = (int)raw(SYS_ioctl, fd, KVM_CREATE_VM, 0);
     CHECK(vm >= 0 && raw(SYS_ioctl, vm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) == 1);
 }
+/* The kernel's entry for 32-bit programs: number, three arguments. */
+static long raw32(int number, int a, int b, int c) {
+    long r;
+    __asm__ volatile("int $0x80" : "=a"(r) : "a"((long)number), "b"((long)a), "c"((long)b), "d"((long)c) : "r8", "r9", "r10", "r11", "memory");
+    return (int)r;
+}
+static void requests_by_the_32_bit_entry_are_refused(void) {
+    needs_fence();
+    pid_t child = fork();
+    int status;
+    if (!child) _exit(raw32(20 /* getpid */, 0, 0, 0) != getpid());
+    CHECK(waitpid(child, &status, 0) == child);
+    if (status) SKIP("this kernel has no entry for 32-bit programs");
+    CHECK(raw32(54 /* ioctl */, open("/dev/null", O_RDWR), KVM_CREATE_VM, 0) == -ENOSYS);
+    CHECK(raw32(54, device(), KVM_CREATE_VM, 0) == -ENOSYS);
+}
 static void requests_on_another_descriptor_are_refused(void) {
     FAILS(ioctl(open("/dev/null", O_RDWR), KVM_CREATE_VM, 0), ENOTTY);
     FAILS(ioctl(-1, KVM_CREATE_VM, 0), EBADF);
+}
+static void bad_pointers_are_efault(void) {
+    void *bad = (void *)4096;
+    for (int i = 0; i < 2; i++) {
+        FAILS(syscall(SYS_openat, AT_FDCWD, bad, O_RDWR), EFAULT);
+        FAILS(syscall(SYS_openat2, AT_FDCWD, "/dev/kvm", bad, 24), EFAULT);
+        FAILS(syscall(SYS_newfstatat, AT_FDCWD, "/dev/kvm", bad, 0), EFAULT);
+        FAILS(syscall(SYS_stat, "/dev/kvm", bad), EFAULT);
+        FAILS(syscall(SYS_statx, AT_FDCWD, "/dev/kvm", 0, STATX_ALL, bad), EFAULT);
+        FAILS(syscall(SYS_fstat, device(), bad), EFAULT);
+        FAILS(syscall(SYS_readlink, "/proc/self/exe", bad, 100), EFAULT);
+        FAILS(syscall(SYS_execve, bad, NULL, NULL), EFAULT);
+        runs(device()); /* and once more, with a JVM here */
+    }
 }
 static void requests_by_instruction_on_another_are_refused(void) {
     needs_fence();
@@ -296,6 +333,38 @@ static void children_of_one_that_runs(void) {
     }
     ended(child, 0);
     turn(&m);
+}
+static atomic_int using_it; /* 1: under way, 2: done */
+static void *uses_it_first(void *fd) {
+    using_it = 1;
+    CHECK(ioctl((int)(intptr_t)fd, KVM_CREATE_VM, 0) >= 0);
+    using_it = 2;
+    return NULL;
+}
+/* The thread that starts it is not in the child, and half of it is. */
+static void children_while_another_thread_is_the_first_to_use_it(void) {
+    enum { MOST = 64 };
+    pid_t children[MOST];
+    int fd = device(), n = 0;
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, uses_it_first, (void *)(intptr_t)fd) == 0);
+    while (!using_it) sched_yield();
+    for (; n < MOST && using_it == 1; n++) {
+        if (!(children[n] = fork())) {
+            alarm(120);
+            if (ioctl(fd, KVM_CREATE_VM, 0) < 0) { /* too late for a JVM of its own */
+                FAILS(ioctl(fd, KVM_CREATE_VM, 0), ENODEV);
+                FAILS(open("/dev/kvm", O_RDWR), ENXIO);
+            } else {
+                runs(device());
+            }
+            _exit(0);
+        }
+        nanosleep(&(struct timespec){0, 4000000}, NULL); /* children all along a start of some 100 ms */
+    }
+    for (int i = 0; i < n; i++) ended(children[i], 0);
+    CHECK(n > 1 && pthread_join(thread, NULL) == 0);
+    runs(fd);
 }
 static void a_child_of_vfork(void) {
     int fd = device();
@@ -757,8 +826,10 @@ static const struct promise tests[] = {
     TEST(a_guest_runs), TEST(opened_by_fopen), TEST(closed_by_fclose), TEST(opened_by_freopen), TEST(opened_by_functions_looked_up_in_libc),
     TEST(opened_in_another_namespace), TEST(opened_by_syscall), TEST(opened_by_posix_spawn), TEST(opened_by_every_name),
     TEST(a_path_descriptor_leads_to_it), TEST(something_lies_over_it), TEST(opened_by_instruction), TEST(opened_by_io_uring), TEST(requests_by_instruction_are_served),
-    TEST(requests_on_another_descriptor_are_refused), TEST(requests_by_instruction_on_another_are_refused), TEST(exec_hands_it_on),
+    TEST(requests_on_another_descriptor_are_refused), TEST(requests_by_instruction_on_another_are_refused), TEST(requests_by_the_32_bit_entry_are_refused),
+    TEST(bad_pointers_are_efault), TEST(exec_hands_it_on),
     TEST(exec_without_environment), TEST(clearenv_before_use), TEST(children_of_one_that_only_looked), TEST(children_of_one_that_runs),
+    TEST(children_while_another_thread_is_the_first_to_use_it),
     TEST(a_child_of_vfork), TEST(a_child_of_clone), TEST(another_root), TEST(another_user), TEST(a_user_namespace), TEST(received_from_itself),
     TEST(received_from_another_process), TEST(copied_by_pidfd_getfd), TEST(duplicated), TEST(closed_by_close_range), TEST(closed_by_close_range_while_it_is_used), TEST(everything_is_closed_before_a_guest_is_hot), TEST(closed_behind_libc),
     TEST(descriptors_are_as_kvms), TEST(a_thread_on_four_pages), TEST(many_threads_on_small_stacks), TEST(first_use_on_a_coroutine),

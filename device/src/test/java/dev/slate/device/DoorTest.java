@@ -594,6 +594,15 @@ class DoorTest {
         Host.Result small =
                 holds(run(List.of("sh", "-c", "ulimit -v 600000; exec " + program + " a_jvm_that_cannot_start")));
         assertThat(small.output()).startsWith("slate: the JVM did not start").hasLineCount(1);
+        Path home = Files.createTempDirectory(Host.built(), "home");
+        Files.createDirectory(home.resolve("device"));
+        Files.writeString(
+                home.resolve("device/jvm.options"), Files.readString(Path.of("jvm.options")) + "-XX:+NoSuchOption\n");
+        Host.Result wrong =
+                holds(run(List.of("env", "SLATE_HOME=" + home, program.toString(), "a_jvm_that_cannot_start")));
+        assertThat(wrong.output())
+                .startsWith("slate: the JVM did not start: Unrecognized VM option 'NoSuchOption'")
+                .hasLineCount(1);
     }
 
     /** A start in every address space from where nothing fits to where all does; likewise of data. */
