@@ -150,7 +150,7 @@ public final class Vm implements AutoCloseable {
 
         @Override
         public int processors() {
-            return Kvm.MAX_VCPU_IDS;
+            return vcpus.length;
         }
 
         @Override
