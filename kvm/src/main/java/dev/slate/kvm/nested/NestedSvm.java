@@ -16,6 +16,7 @@ import dev.slate.kvm.mmu.Translations;
 import dev.slate.kvm.mmu.VcpuMmu;
 import dev.slate.kvm.stats.VcpuStats;
 import java.util.Arrays;
+import java.util.function.BooleanSupplier;
 
 /**
  * The guest's own hypervisor on one vCPU (APM 2 chapter 15): while it is {@link #active} its guest runs, called L2 here as in KVM, and what the
@@ -53,6 +54,7 @@ public final class NestedSvm {
     private final boolean nestedPaging;
     private final long machineCr4Reserved;
 
+    private final PermissionMaps maps;
     private final Vmcb vmcb;
     /** L1's state while L2 runs, in the form of a state-save area. */
     private final Vmcb host;
@@ -67,8 +69,6 @@ public final class NestedSvm {
     private boolean stale;
 
     private long vmcbGpa;
-    private long iopm;
-    private long msrpm;
     private int intCtl;
     private int intVector;
 
@@ -82,6 +82,7 @@ public final class NestedSvm {
      *
      * @param offered false: no guest of this VM can set EFER.SVME
      * @param nestedPaging whether it can have nested tables
+     * @param enlightenments whether the guest has Hyper-V's hypercalls, with which what its VMCBs have for Hyper-V counts
      * @param machineCr4Reserved CR4 bits that no guest can set
      */
     public NestedSvm(
@@ -95,6 +96,7 @@ public final class NestedSvm {
             VcpuApic apic,
             VcpuStats stats,
             Translations translations,
+            BooleanSupplier enlightenments,
             long machineCr4Reserved) {
         this.vmcb = new Vmcb(offered ? Vmcb.BYTES : 0);
         this.host = new Vmcb(offered ? Vmcb.BYTES : 0);
@@ -103,6 +105,7 @@ public final class NestedSvm {
         this.events = events;
         this.cpuid = cpuid;
         this.mmu = mmu;
+        maps = new PermissionMaps(mmu, enlightenments);
         this.tsc = tsc;
         this.apic = apic;
         this.stats = stats;
@@ -175,35 +178,14 @@ public final class NestedSvm {
         cpu.world.enter(active);
     }
 
-    /** Whether L1 intercepts an access of L2's to these ports: its map has a bit for each (APM 2 15.10.1). */
+    /** Whether L1 intercepts an access of L2's to these ports. */
     public boolean wantsPorts(int port, int bytes) {
-        if (!wants(SvmExit.IOIO)) {
-            return false;
-        }
-        // A map that is not there intercepts everything.
-        if (!mmu.read(iopm + (port >>> 3), small, 0, 2)) {
-            return true;
-        }
-        int bits = (small[0] & 0xff | (small[1] & 0xff) << 8) >>> (port & 7);
-        return (bits & (1 << bytes) - 1) != 0;
+        return wants(SvmExit.IOIO) && maps.wantsPorts(port, bytes);
     }
 
-    /** Whether L1 intercepts an access to an MSR: two bits each, three ranges, and everything outside them (APM 2 15.11). */
+    /** Whether L1 intercepts an access to an MSR. */
     public boolean wantsMsr(int index, boolean write) {
-        if (!wants(SvmExit.MSR)) {
-            return false;
-        }
-        int range = switch (index >>> 13) {
-            case 0 -> 0;
-            case 0xc000_0000 >>> 13 -> 0x800;
-            case 0xc001_0000 >>> 13 -> 0x1000;
-            default -> -1;
-        };
-        if (range < 0) {
-            return true;
-        }
-        int bit = (index & 0x1fff) * 2 + (write ? 1 : 0);
-        return !mmu.read(msrpm + range + (bit >>> 3), small, 0, 1) || (small[0] >>> (bit & 7) & 1) != 0;
+        return wants(SvmExit.MSR) && maps.wantsMsr(index, write);
     }
 
     // ------------------------------------------------------------------ VMLOAD, VMSAVE
@@ -215,7 +197,7 @@ public final class NestedSvm {
     /** VMLOAD. @return false: #GP(0) */
     public boolean load(long gpa) {
         // The control area in the copy may be L2's.
-        if (bad(gpa) || !mmu.read(gpa + Vmcb.SAVE, vmcb.bytes, Vmcb.SAVE, Vmcb.BYTES - Vmcb.SAVE)) {
+        if (bad(gpa) || !mmu.read(gpa + Vmcb.SAVE, vmcb.bytes, Vmcb.SAVE, Vmcb.HIDDEN_END - Vmcb.SAVE)) {
             return false;
         }
         vmcb.loadHidden(s);
@@ -224,18 +206,17 @@ public final class NestedSvm {
 
     /** VMSAVE. @return false: #GP(0) */
     public boolean save(long gpa) {
-        if (bad(gpa)) {
+        long hva = bad(gpa) ? 0 : mmu.beginAccess(gpa, true);
+        if (hva == 0) {
             return false;
         }
         vmcb.saveHidden(s);
-        return put(gpa, Vmcb.SEGMENTS + Vmcb.SEGMENT_BYTES * CpuState.FS, 2 * Vmcb.SEGMENT_BYTES)
-                && put(gpa, Vmcb.LDTR, Vmcb.SEGMENT_BYTES)
-                && put(gpa, Vmcb.TR, Vmcb.SEGMENT_BYTES)
-                && put(gpa, Vmcb.STAR, Vmcb.SYSENTER_EIP + 8 - Vmcb.STAR);
-    }
-
-    private boolean put(long gpa, int from, int bytes) {
-        return mmu.write(gpa + from, vmcb.bytes, from, bytes);
+        vmcb.copyTo(hva, Vmcb.SEGMENTS + Vmcb.SEGMENT_BYTES * CpuState.FS, 2 * Vmcb.SEGMENT_BYTES);
+        vmcb.copyTo(hva, Vmcb.LDTR, Vmcb.SEGMENT_BYTES);
+        vmcb.copyTo(hva, Vmcb.TR, Vmcb.SEGMENT_BYTES);
+        vmcb.copyTo(hva, Vmcb.STAR, Vmcb.SYSENTER_EIP + 8 - Vmcb.STAR);
+        mmu.endWrite(gpa);
+        return true;
     }
 
     // ------------------------------------------------------------------ VMRUN
@@ -246,7 +227,7 @@ public final class NestedSvm {
      * @return false: #GP(0), and nothing has happened
      */
     public boolean run(long gpa, long nextRip) {
-        if (bad(gpa) || !mmu.read(gpa, vmcb.bytes, 0, Vmcb.BYTES)) {
+        if (bad(gpa) || !mmu.read(gpa, vmcb.bytes, 0, Vmcb.LOADED_BYTES)) {
             return false;
         }
         s.rip = nextRip;
@@ -275,7 +256,7 @@ public final class NestedSvm {
             vmcb.put64(Vmcb.EXIT_CODE, SvmExit.INVALID);
             vmcb.put64(Vmcb.EXIT_INFO_1, 0);
             vmcb.put64(Vmcb.EXIT_INFO_2, 0);
-            boolean told = put(gpa, Vmcb.EXIT_CODE, 24);
+            boolean told = mmu.write(gpa + Vmcb.EXIT_CODE, vmcb.bytes, Vmcb.EXIT_CODE, 24);
             backToHost(told);
             return true;
         }
@@ -325,8 +306,7 @@ public final class NestedSvm {
         for (int i = 0; i < vectors.length; i++) {
             vectors[i] = vmcb.get32(4 * i);
         }
-        iopm = vmcb.get64(Vmcb.IOPM_BASE) & ~0xfffL;
-        msrpm = vmcb.get64(Vmcb.MSRPM_BASE) & ~0xfffL;
+        maps.begin(vmcb, vmcbGpa);
         intCtl = vmcb.get32(Vmcb.INT_CTL);
         intVector = vmcb.get32(Vmcb.INT_VECTOR) & 0xff;
         tsc.nestedOffset = vmcb.get64(Vmcb.TSC_OFFSET);
@@ -420,24 +400,28 @@ public final class NestedSvm {
         v.put64(Vmcb.DR6, s.dr6);
         v.put64(Vmcb.CR2, s.cr2);
         long gpa = vmcbGpa;
+        long hva = mmu.beginAccess(gpa, true);
+        if (hva == 0) {
+            return false;
+        }
         if (v.nestedPaging()) {
             v.put64(Vmcb.G_PAT, s.pat);
-            if (!put(gpa, Vmcb.G_PAT, 8)) {
-                return false;
-            }
+            v.copyTo(hva, Vmcb.G_PAT, 8);
         }
-        return put(gpa, Vmcb.INT_CTL, Vmcb.NESTED_CTL - Vmcb.INT_CTL)
-                && put(gpa, Vmcb.EVENT_INJ, 8)
-                && put(gpa, Vmcb.NEXT_RIP, 8)
-                && put(gpa, Vmcb.SEGMENTS, 4 * Vmcb.SEGMENT_BYTES)
-                && put(gpa, Vmcb.GDTR, Vmcb.SEGMENT_BYTES)
-                && put(gpa, Vmcb.IDTR, Vmcb.SEGMENT_BYTES)
-                && put(gpa, Vmcb.CPL, 1)
-                && put(gpa, Vmcb.EFER, 8)
-                && put(gpa, Vmcb.CR4, Vmcb.RIP + 8 - Vmcb.CR4)
-                && put(gpa, Vmcb.RSP, 8)
-                && put(gpa, Vmcb.RAX, 8)
-                && put(gpa, Vmcb.CR2, 8);
+        v.copyTo(hva, Vmcb.INT_CTL, Vmcb.NESTED_CTL - Vmcb.INT_CTL);
+        v.copyTo(hva, Vmcb.EVENT_INJ, 8);
+        v.copyTo(hva, Vmcb.NEXT_RIP, 8);
+        v.copyTo(hva, Vmcb.SEGMENTS, 4 * Vmcb.SEGMENT_BYTES);
+        v.copyTo(hva, Vmcb.GDTR, Vmcb.SEGMENT_BYTES);
+        v.copyTo(hva, Vmcb.IDTR, Vmcb.SEGMENT_BYTES);
+        v.copyTo(hva, Vmcb.CPL, 1);
+        v.copyTo(hva, Vmcb.EFER, 8);
+        v.copyTo(hva, Vmcb.CR4, Vmcb.RIP + 8 - Vmcb.CR4);
+        v.copyTo(hva, Vmcb.RSP, 8);
+        v.copyTo(hva, Vmcb.RAX, 8);
+        v.copyTo(hva, Vmcb.CR2, 8);
+        mmu.endWrite(gpa);
+        return true;
     }
 
     /** The event of the hypervisor's whose delivery has begun, as EXITINTINFO has it; 0: none. */
@@ -644,6 +628,7 @@ public final class NestedSvm {
             vmcbGpa = from.vmcbGpa;
             System.arraycopy(given.bytes, 0, host.bytes, 0, Vmcb.BYTES);
             System.arraycopy(given.bytes, 0, vmcb.bytes, 0, Vmcb.BYTES);
+            maps.forget();
             begin();
             if ((from.flags & NestedState.RUN_PENDING) != 0) {
                 inject();

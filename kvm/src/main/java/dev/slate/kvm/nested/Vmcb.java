@@ -1,6 +1,7 @@
 package dev.slate.kvm.nested;
 
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.LittleEndian;
 
 /** A copy of a guest's virtual machine control block: where its fields lie (APM 2 appendix B), and what stands in them. */
@@ -24,10 +25,14 @@ final class Vmcb {
     static final int NESTED_CTL = 0x90;
     static final int EVENT_INJ = 0xa8;
     static final int NESTED_CR3 = 0xb0;
+    static final int CLEAN = 0xc0;
     static final int NEXT_RIP = 0xc8;
 
     /** End of the control area's fields. */
     static final int CONTROL_BYTES = 0xe0;
+
+    /** Left to software, Hyper-V's enlightenments: their control word (Hyper-V's specification, HV_SVM_ENLIGHTENED_VMCB_FIELDS). */
+    static final int ENLIGHTENMENTS = 0x3e0;
 
     // The state-save area. ES, CS, SS, DS, FS, GS stand first, in the processor's numbering.
     static final int SAVE = 0x400;
@@ -59,6 +64,11 @@ final class Vmcb {
     static final int G_PAT = SAVE + 0x268;
     static final int SEGMENT_BYTES = 16;
 
+    /** End of what VMLOAD loads. */
+    static final int HIDDEN_END = SYSENTER_EIP + 8;
+    /** End of what VMRUN loads. */
+    static final int LOADED_BYTES = G_PAT + 8;
+
     final byte[] bytes;
 
     /** @param size {@link #BYTES}, or 0 where there will be none */
@@ -85,6 +95,11 @@ final class Vmcb {
 
     void put64(int at, long v) {
         LittleEndian.putLong(bytes, at, v);
+    }
+
+    /** Copies some bytes to the VMCB itself, whose page is at {@code hva}. */
+    void copyTo(long hva, int from, int count) {
+        HostMemory.copyIn(bytes, from, hva + from, count);
     }
 
     /** The descriptor's attributes stand close together: its bits 40 to 47 and 52 to 55. */

@@ -124,6 +124,7 @@ public final class VcpuParts {
                 apic,
                 stats,
                 processor,
+                hyperV::takesHypercalls,
                 vm.supported().cr4Reserved());
         boolean counters = vm.supported().has(Feature.PERFCTR_CORE) && !vm.settings().pmuDisabled;
         pmu = new Pmu(
