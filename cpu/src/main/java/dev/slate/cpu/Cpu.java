@@ -120,8 +120,8 @@ public final class Cpu {
     // ---- what decides whether a block in the jump cache is still what rip points at ----
     /** Counts TLB flushes and changes of the code segment. */
     private long translations = 1;
-    /** {@link #translations} and the TLB mode in one word: equal means that a block needs no look at the page tables. */
-    long generation = 8;
+    /** {@link #translations}, the world and the TLB mode in one word: equal means that a block needs no look at the page tables. */
+    long generation = 16;
     /** Counts serializing events and stores into code: a block proved in another epoch compares its bytes again. */
     long codeEpoch = 1;
 
@@ -525,7 +525,7 @@ public final class Cpu {
             codeLimit = st.segLimit[CpuState.CS];
             translations++;
         }
-        generation = translations << 3 | codeMode << 1 | mode & 1;
+        generation = translations << 4 | (long) world.number() << 3 | codeMode << 1 | mode & 1;
         breakpoints.refresh();
     }
 

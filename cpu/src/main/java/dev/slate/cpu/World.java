@@ -33,18 +33,20 @@ public final class World {
 
     /**
      * Goes on as the guest's guest or as the guest, whose state is there: with the translations that are held of it, unless
-     * {@link #forgetNested} or {@link Cpu#flushTlb} have been called since.
+     * {@link #forgetNested} or {@link Cpu#flushTlb} have been called since. No serializing event: VMRUN and #VMEXIT are none (APM 2 7.6.4), and
+     * what was proved of the world's code still is unless one has come since.
      */
     public void enter(boolean nested) {
         number = nested ? 1 : 0;
         enterSpace();
-        cpu.serialize();
+        cpu.modeChanged();
     }
 
     /** Drops every translation of a guest's guest: it has another ASID, or its hypervisor wants them flushed. */
     public void forgetNested() {
         nestedInvalidated = false;
         cpu.tlb.flushWorld(1);
+        cpu.serialize();
     }
 
     /** Whether the guest has executed INVLPGA since {@link #forgetNested}. */

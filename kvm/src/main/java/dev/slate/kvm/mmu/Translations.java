@@ -30,4 +30,12 @@ public interface Translations {
 
     /** No more. */
     void noNestedTables();
+
+    /**
+     * What the processor does besides has stored to guest memory: if code lay there, it is proved again.
+     *
+     * @param hva of the first byte
+     * @param bytes all on one page
+     */
+    void stored(long hva, int bytes);
 }

@@ -215,7 +215,7 @@ public final class NestedSvm {
         vmcb.copyTo(hva, Vmcb.LDTR, Vmcb.SEGMENT_BYTES);
         vmcb.copyTo(hva, Vmcb.TR, Vmcb.SEGMENT_BYTES);
         vmcb.copyTo(hva, Vmcb.STAR, Vmcb.SYSENTER_EIP + 8 - Vmcb.STAR);
-        mmu.endWrite(gpa);
+        stored(gpa, hva);
         return true;
     }
 
@@ -420,8 +420,14 @@ public final class NestedSvm {
         v.copyTo(hva, Vmcb.RSP, 8);
         v.copyTo(hva, Vmcb.RAX, 8);
         v.copyTo(hva, Vmcb.CR2, 8);
-        mmu.endWrite(gpa);
+        stored(gpa, hva);
         return true;
+    }
+
+    /** Closes the window on a VMCB. */
+    private void stored(long gpa, long hva) {
+        translations.stored(hva, Vmcb.BYTES);
+        mmu.endWrite(gpa);
     }
 
     /** The event of the hypervisor's whose delivery has begun, as EXITINTINFO has it; 0: none. */

@@ -246,6 +246,14 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     }
 
     @Override
+    public void stored(long hva, int bytes) {
+        Cpu c = processor;
+        if (c != null) {
+            c.storedTo(hva, bytes);
+        }
+    }
+
+    @Override
     public void pageTablesReplaced() {
         changed();
         directoryPointersStale = true;
