@@ -22,6 +22,9 @@ final class CodeCache {
     /** What a kernel with its programs needs; the table grows as far when blocks push each other out. */
     private static final int MOST_BLOCKS = 64 << 10;
 
+    /** How many blocks of one place in the table can be kept. */
+    private static final int WAYS = 4;
+
     private static final int PAGE = 4096;
 
     private final Cpu cpu;
@@ -72,10 +75,8 @@ final class CodeCache {
         long hva = cpu.fetchAddress(la);
         int mode = cpu.codeMode;
         int i = place(hva, mode);
-        Block b = blocks[i];
+        Block b = kept(hva, mode, i);
         if (b == null
-                || b.hva != hva
-                || b.mode != mode
                 || b.byteLength > room
                 || b.epoch != cpu.codeEpoch && !b.isCurrent()) {
             b = decode(la, hva, mode, room);
@@ -99,23 +100,45 @@ final class CodeCache {
         return b;
     }
 
+    /** The first of the {@link #WAYS} places where the table may have a block. */
     private int place(long hva, int mode) {
-        return (int) (hva ^ hva >>> 12) + mode * 977 & blocks.length - 1;
+        return (int) ((hva * 4 + mode) * 0x9e37_79b9_7f4a_7c15L >>> 40) & blocks.length - WAYS;
     }
 
+    private @Nullable Block kept(long hva, int mode, int place) {
+        for (int k = place; k < place + WAYS; k++) {
+            Block b = blocks[k];
+            if (b != null && b.hva == hva && b.mode == mode) {
+                return b;
+            }
+        }
+        return null;
+    }
+
+    /** Keeps a block in place of the one of its address and mode, or of the one that came first. */
     private void keep(Block b, int place) {
-        Block other = blocks[place];
+        int last = place;
+        while (last < place + WAYS - 1 && !isOf(blocks[last], b)) {
+            last++;
+        }
+        Block gone = blocks[last];
+        System.arraycopy(blocks, place, blocks, place + 1, last - place);
         blocks[place] = b;
-        if (other != null && other.hva != b.hva && ++replaced > blocks.length / 8 && blocks.length < MOST_BLOCKS) {
+        if (gone != null && !isOf(gone, b) && ++replaced > blocks.length / 8 && blocks.length < MOST_BLOCKS) {
             replaced = 0;
             @Nullable Block[] old = blocks;
             blocks = new Block[2 * old.length];
-            for (Block o : old) {
+            for (int i = old.length - 1; i >= 0; i--) {
+                Block o = old[i];
                 if (o != null) {
-                    blocks[place(o.hva, o.mode)] = o;
+                    keep(o, place(o.hva, o.mode));
                 }
             }
         }
+    }
+
+    private static boolean isOf(@Nullable Block other, Block b) {
+        return other != null && other.hva == b.hva && other.mode == b.mode;
     }
 
     /** @param toLimit bytes up to the code segment's limit */
