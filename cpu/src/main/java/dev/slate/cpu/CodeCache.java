@@ -76,9 +76,7 @@ final class CodeCache {
         int mode = cpu.codeMode;
         int i = place(hva, mode);
         Block b = kept(hva, mode, i);
-        if (b == null
-                || b.byteLength > room
-                || b.epoch != cpu.codeEpoch && !b.isCurrent()) {
+        if (b == null || b.byteLength > room || b.epoch != cpu.codeEpoch && !b.isCurrent()) {
             b = decode(la, hva, mode, room);
             QuickOp.quicken(b.code, b.count, mode);
             if (b.hva != 0) {

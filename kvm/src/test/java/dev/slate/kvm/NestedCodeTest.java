@@ -41,7 +41,8 @@ final class NestedCodeTest {
     /** The hypervisor's loop: {@code before}, VMRUN, {@code after}, as often as R9 says. */
     private static void loop(NestedGuest n, String before, String after) {
         String prepare = "48c70425" + le(NestedGuest.VMCB + 0x578) + le(NestedGuest.L2);
-        String body = (before + prepare + "48c7c0" + le(NestedGuest.VMCB) + "0f01d8" + after + "49ffc9").replace(" ", "");
+        String body =
+                (before + prepare + "48c7c0" + le(NestedGuest.VMCB) + "0f01d8" + after + "49ffc9").replace(" ", "");
         // mov r9d, ROUNDS; ...; jnz; hlt
         n.code(Guest64.CODE, "41b9" + le(ROUNDS) + body + "0f85" + le(-(body.length() / 2 + 6)) + "f4");
     }
@@ -52,7 +53,8 @@ final class NestedCodeTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "cpu.translator=off", "cpu.translator=eager", "tdp=off", "cpu.translator=eager\ntdp=off"})
+    @ValueSource(
+            strings = {"", "cpu.translator=off", "cpu.translator=eager", "tdp=off", "cpu.translator=eager\ntdp=off"})
     void whatTwoWorldsHaveAtOneAddressIsEachOnesOwn(String knobs) {
         try (NestedGuest n = new NestedGuest(knobs)) {
             tables(n);
