@@ -38,7 +38,10 @@ measured() { # label, what runs the VMM
     function seconds(t) { split(t, part, /[ms]/); return part[1] * 60 + part[2] }
     FNR == 2 { at[++n] = seconds($1) + seconds($2) }
     END { printf "%s %.2f\n", label, at[2] - at[1] }' "$work/before" "$work/after" | tee -a "$work/figures"
-  grep '^heat:' "$work/console" || true
+  [ "$label" != counted ] || grep -ao 'slate: heat: [1-9].*' "$work/console" || {
+    echo "run.sh: nothing was counted" >&2
+    exit 1
+  }
 }
 
 boot "$folder/exits-initrd" entry_SYSCALL_64 "$slate" run --quiet -- >"$work/symbols"
