@@ -115,6 +115,10 @@ public final class CpuState {
     public static final int ATTR_L = 1 << 13;
     public static final int ATTR_DB = 1 << 14;
     public static final int ATTR_G = 1 << 15;
+    /** Type of code that can be read, and of data that can be written, accessed. */
+    public static final int CODE_TYPE = 0xb;
+
+    public static final int DATA_TYPE = 0x3;
     /** A null selector was loaded: the segment is unusable (VMX's bit 16). */
     public static final int ATTR_UNUSABLE = 1 << 16;
 
@@ -293,6 +297,43 @@ public final class CpuState {
     /** RFLAGS.VM. */
     public boolean virtual8086() {
         return (flagsSystem & VM) != 0;
+    }
+
+    /** Code, stack and privilege as SYSCALL leaves them in long mode, where it goes to 64-bit code (APM 3 SYSCALL, SDM 2B SYSCALL). */
+    public void segmentsBySyscall() {
+        flat(CS, (int) (star >>> 32) & 0xfffc, CODE_TYPE | ATTR_L);
+        flat(SS, (int) (star >>> 32) + 8 & 0xffff, DATA_TYPE | ATTR_DB);
+        cpl = 0;
+    }
+
+    /**
+     * The same of SYSRET.
+     *
+     * @param wide to 64-bit code
+     * @param intel AMD's loads no more than SS's selector: base, limit and attributes stay what the kernel's were
+     */
+    public void segmentsBySysret(boolean wide, boolean intel) {
+        int selector = (int) (star >>> 48) & 0xffff;
+        int user = 3 << ATTR_DPL_SHIFT;
+        if (wide) {
+            flat(CS, selector + 16 & 0xffff | 3, CODE_TYPE | ATTR_L | user);
+        } else {
+            flat(CS, selector | 3, CODE_TYPE | ATTR_DB | user);
+        }
+        if (intel) {
+            flat(SS, selector + 8 & 0xffff | 3, DATA_TYPE | ATTR_DB | user);
+        } else {
+            segSelector[SS] = selector + 8 & 0xffff;
+        }
+        cpl = 3;
+    }
+
+    /** Loads a segment that begins at 0 and has no end. @param attr beside those that all have */
+    public void flat(int seg, int selector, int attr) {
+        segSelector[seg] = selector;
+        segBase[seg] = 0;
+        segLimit[seg] = -1;
+        segAttr[seg] = attr | ATTR_S | ATTR_P | ATTR_G;
     }
 
     /** VMRUN's rule for the privilege level (APM 2 15.5.1): 0 in real mode, 3 in virtual-8086 mode, else what SS says. */

@@ -444,16 +444,7 @@ final class FarTransfers {
         }
     }
 
-    private void flat(int seg, int selector, int attr) {
-        s.segSelector[seg] = selector;
-        s.segBase[seg] = 0;
-        s.segLimit[seg] = -1;
-        s.segAttr[seg] = attr | ATTR_S | ATTR_P | CpuState.ATTR_G;
-    }
-
     private static final long DR6_BS = 1 << 14;
-    private static final int CODE_TYPE = 0xb;
-    private static final int DATA_TYPE = 0x3;
 
     private void sysCall(long returnRip) {
         if ((s.efer & CpuState.EFER_SCE) == 0 || cpu.intel && !cpu.mode64) {
@@ -461,22 +452,21 @@ final class FarTransfers {
         }
         long flags = s.rflags();
         boolean wide = s.longMode();
-        int selector = (int) (s.star >>> 32) & 0xfffc;
         if (wide) {
             long target = cpu.mode64 ? s.lstar : s.cstar;
             gpr[RCX] = returnRip;
             gpr[11] = flags & ~(long) CpuState.RF;
             s.setRflags(flags & ~s.sfmask & ~(long) CpuState.RF);
             s.rip = target;
-            flat(CS, selector, CODE_TYPE | ATTR_L);
         } else {
             gpr[RCX] = returnRip & 0xffff_ffffL;
             s.flagsSystem &= ~(CpuState.IF | CpuState.RF | CpuState.VM);
             s.rip = s.star & 0xffff_ffffL;
-            flat(CS, selector, CODE_TYPE | ATTR_DB);
         }
-        flat(SS, (int) (s.star >>> 32) + 8 & 0xffff, DATA_TYPE | ATTR_DB);
-        s.cpl = 0;
+        s.segmentsBySyscall();
+        if (!wide) {
+            s.segAttr[CS] ^= ATTR_L | ATTR_DB;
+        }
     }
 
     private void sysReturn(int size) {
@@ -486,36 +476,22 @@ final class FarTransfers {
         if (!s.protectedMode() || s.cpl != 0) {
             throw o.protection();
         }
-        int selector = (int) (s.star >>> 48) & 0xffff;
-        int user = 3 << CpuState.ATTR_DPL_SHIFT;
+        boolean wide = cpu.mode64 && size == 3;
         if (cpu.mode64) {
             long target = gpr[RCX];
-            if (size == 3) {
-                // AMD's goes there, and faults with the user's privilege.
-                if (cpu.intel && !cpu.canonical(target)) {
-                    throw o.protection();
-                }
-                flat(CS, selector + 16 & 0xffff | 3, CODE_TYPE | ATTR_L | user);
-            } else {
-                target &= 0xffff_ffffL;
-                flat(CS, selector | 3, CODE_TYPE | ATTR_DB | user);
+            // AMD's goes there, and faults with the user's privilege.
+            if (wide && cpu.intel && !cpu.canonical(target)) {
+                throw o.protection();
             }
             int keep = s.flagsSystem & CpuState.VM;
             s.setRflags(gpr[11] & ~(long) (CpuState.RF | CpuState.VM));
             s.flagsSystem |= keep;
-            s.rip = target;
+            s.rip = wide ? target : target & 0xffff_ffffL;
         } else {
-            flat(CS, selector | 3, CODE_TYPE | ATTR_DB | user);
             s.flagsSystem |= CpuState.IF;
             s.rip = gpr[RCX] & 0xffff_ffffL;
         }
-        if (cpu.intel) {
-            flat(SS, selector + 8 & 0xffff | 3, DATA_TYPE | ATTR_DB | user);
-        } else {
-            // Base, limit and attributes stay what the kernel's were.
-            s.segSelector[SS] = selector + 8 & 0xffff;
-        }
-        s.cpl = 3;
+        s.segmentsBySysret(wide, cpu.intel);
     }
 
     /** AMD's long mode has no SYSENTER and no SYSEXIT. */
@@ -533,8 +509,8 @@ final class FarTransfers {
         boolean wide = s.longMode();
         int selector = (int) s.sysenterCs & 0xfffc;
         s.flagsSystem &= ~(CpuState.VM | CpuState.IF | CpuState.RF);
-        flat(CS, selector, CODE_TYPE | (wide ? ATTR_L : ATTR_DB));
-        flat(SS, selector + 8, DATA_TYPE | ATTR_DB);
+        s.flat(CS, selector, CpuState.CODE_TYPE | (wide ? ATTR_L : ATTR_DB));
+        s.flat(SS, selector + 8, CpuState.DATA_TYPE | ATTR_DB);
         s.cpl = 0;
         gpr[RSP] = wide ? s.sysenterEsp : s.sysenterEsp & 0xffff_ffffL;
         s.rip = wide ? s.sysenterEip : s.sysenterEip & 0xffff_ffffL;
@@ -553,8 +529,8 @@ final class FarTransfers {
         }
         int selector = (int) s.sysenterCs & 0xfffc;
         int user = 3 << CpuState.ATTR_DPL_SHIFT;
-        flat(CS, selector + (to64 ? 32 : 16) | 3, CODE_TYPE | (to64 ? ATTR_L : ATTR_DB) | user);
-        flat(SS, selector + (to64 ? 40 : 24) | 3, DATA_TYPE | ATTR_DB | user);
+        s.flat(CS, selector + (to64 ? 32 : 16) | 3, CpuState.CODE_TYPE | (to64 ? ATTR_L : ATTR_DB) | user);
+        s.flat(SS, selector + (to64 ? 40 : 24) | 3, CpuState.DATA_TYPE | ATTR_DB | user);
         s.cpl = 3;
         gpr[RSP] = sp;
         s.rip = target;

@@ -385,7 +385,12 @@ abstract class Emission {
      * offset of the entry, whose page is proved. Flags are saved.
      */
     void lookUp() {
-        int site = site(retry, 0, 0);
+        lookUp(0);
+    }
+
+    /** The same; with {@link Sites#ARRIVED} the instruction is over, and a miss leaves at that rip. */
+    void lookUp(int more) {
+        int site = site(retry, 0, more);
         a.mov32(RCX, RAX);
         a.shiftRight32(RCX, 12);
         a.arithmetic32(Assembler.XOR, RCX, RAX);

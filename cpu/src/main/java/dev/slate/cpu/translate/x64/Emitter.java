@@ -21,7 +21,7 @@ import dev.slate.cpu.decode.OpFlags;
  * tried again, or to have the interpreter execute it. So the guest's state is exact wherever code leaves, and every fault is raised
  * by the interpreter.
  */
-final class Emitter extends Reencoding {
+final class Emitter extends SystemTransfers {
     /** Of the block translated last: where each instruction's code begins, and where that of the last one ends. */
     final int[] starts = new int[Decoder.MAX_INSTRUCTIONS + 1];
 
@@ -172,6 +172,8 @@ final class Emitter extends Reencoding {
                 || op == Op.SERIALIZE
                 || op == Op.PUSHF
                 || op == Op.POPF
+                || op == Op.SYSCALL
+                || op == Op.SYSRET
                 || op >= Op.CALL_REL && op <= Op.RET_IMM && op != Op.JMP_REL
                 || op == Op.DIV
                 || op == Op.IDIV;
@@ -210,6 +212,15 @@ final class Emitter extends Reencoding {
             case Op.STI -> enableInterrupts();
             case Op.PUSHF -> pushFlags();
             case Op.POPF -> popFlags();
+            case Op.SWAPGS -> swapGs();
+            case Op.SYSCALL -> {
+                systemCall();
+                return true;
+            }
+            case Op.SYSRET -> {
+                systemReturn();
+                return true;
+            }
             case Op.CBW -> extendAccumulator();
             case Op.CWD -> extendIntoDx();
             case Op.MUL, Op.IMUL -> multiply();
@@ -292,11 +303,6 @@ final class Emitter extends Reencoding {
         if (home == IN_BLOCK) {
             write(Insn.rm(w0), RAX);
         }
-    }
-
-    private void pushRcxProbed(int bytes) {
-        a.lea(RCX, Registers.home(CpuState.RSP), -bytes);
-        probe(WRITE, bytes, 1);
     }
 
     private void push() {
@@ -409,52 +415,6 @@ final class Emitter extends Reencoding {
         a.arithmetic32MemoryConstant(Assembler.OR, R15, StateBlock.SYSTEM, CpuState.IF);
         a.store32Constant(R15, StateBlock.SHADOW, CpuState.SHADOW_STI);
         a.bind(on);
-    }
-
-    private void pushFlags() {
-        beginAccess();
-        a.load32(RAX, R15, StateBlock.FLAGS);
-        a.mov32(RCX, RAX);
-        a.shiftRight32(RAX, 8);
-        a.arithmeticConstant32(Assembler.AND, RAX, CpuState.STATUS_FLAGS & 0xff | CpuState.RFLAGS_FIXED);
-        a.arithmeticConstant32(Assembler.AND, RCX, 1);
-        a.shiftLeft32(RCX, 11);
-        a.arithmetic32(Assembler.OR, RAX, RCX);
-        a.load32(RCX, R15, StateBlock.SYSTEM);
-        a.arithmeticConstant32(Assembler.AND, RCX, ~(CpuState.RF | CpuState.VM));
-        a.arithmetic32(Assembler.OR, RAX, RCX);
-        a.store(R15, StateBlock.SPARE, RAX);
-        pushRcxProbed(8);
-        a.load(RAX, R15, StateBlock.SPARE);
-        a.store(RCX, 0, RAX);
-        a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), -8);
-    }
-
-    /** POPF at CPL 0 that changes no more of the system flags than IF, nor that while an interrupt waits for it: the interpreter is asked. */
-    private void popFlags() {
-        beginAccess();
-        a.mov(RCX, Registers.home(CpuState.RSP));
-        probe(READ, 8, 1);
-        a.load(RAX, RCX, 0);
-        a.load32(RCX, R15, StateBlock.SYSTEM);
-        a.arithmetic32(Assembler.XOR, RCX, RAX);
-        a.byte1(0x41);
-        a.byte1(0x85); // test [r15 + POPF_ASKS], ecx
-        a.memory(RCX, R15, StateBlock.POPF_ASKS);
-        later.interpret(a.jumpForwardIf(Assembler.NE), site(0, next, 0));
-        a.arithmeticConstant32(Assembler.AND, RCX, CpuState.IF);
-        // XOR of what differs sets IF to the image's.
-        a.byte1(0x41);
-        a.byte1(0x31); // xor [r15 + SYSTEM], ecx
-        a.memory(RCX, R15, StateBlock.SYSTEM);
-        a.mov32(RCX, RAX);
-        a.shiftRight32(RCX, 11);
-        a.arithmeticConstant32(Assembler.AND, RCX, 1);
-        raw(0x0f, 0xb6, 0xc0); // movzx eax, al
-        a.shiftLeft32(RAX, 8);
-        a.arithmetic32(Assembler.OR, RAX, RCX);
-        a.store32(R15, StateBlock.FLAGS, RAX);
-        a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), 8);
     }
 
     private void leaveFrame() {

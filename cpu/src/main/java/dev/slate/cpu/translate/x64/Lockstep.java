@@ -40,6 +40,7 @@ final class Lockstep {
     private static final int SAME = -1;
     private static final int FLAGS = 16;
     private static final int MXCSR = 17;
+    private static final int SEGMENTS = 18;
     private static final int VECTOR = 32;
     private static final int MEMORY = VECTOR + VECTOR_WORDS;
 
@@ -55,6 +56,21 @@ final class Lockstep {
         int system;
         int shadow;
         int mxcsr;
+        /** CPL, CS and SS, GS's bases: what SYSCALL, SYSRET and SWAPGS change. */
+        final long[] segments = new long[11];
+
+        private static void segments(CpuState s, long[] to) {
+            to[0] = s.cpl;
+            to[1] = s.segBase[CpuState.GS];
+            to[2] = s.kernelGsBase;
+            for (int i = 0; i < 2; i++) {
+                int seg = i == 0 ? CpuState.CS : CpuState.SS;
+                to[3 + 4 * i] = s.segSelector[seg];
+                to[4 + 4 * i] = s.segBase[seg];
+                to[5 + 4 * i] = s.segLimit[seg];
+                to[6 + 4 * i] = s.segAttr[seg];
+            }
+        }
 
         void take(CpuState s) {
             System.arraycopy(s.gpr, 0, gpr, 0, 16);
@@ -67,6 +83,7 @@ final class Lockstep {
             system = s.flagsSystem;
             shadow = s.interruptShadow;
             mxcsr = s.mxcsr;
+            segments(s, segments);
         }
 
         boolean isSame(Moment m) {
@@ -79,10 +96,12 @@ final class Lockstep {
                     && overflow == m.overflow
                     && system == m.system
                     && shadow == m.shadow
-                    && mxcsr == m.mxcsr;
+                    && mxcsr == m.mxcsr
+                    && Arrays.equals(segments, m.segments);
         }
 
-        void put(CpuState s) {
+        void put(Cpu cpu) {
+            CpuState s = cpu.s;
             System.arraycopy(gpr, 0, s.gpr, 0, 16);
             System.arraycopy(xmm, 0, s.xmm, 0, VECTOR_WORDS);
             s.rip = rip;
@@ -93,6 +112,17 @@ final class Lockstep {
             s.flagsSystem = system;
             s.interruptShadow = shadow;
             s.mxcsr = mxcsr;
+            s.cpl = (int) segments[0];
+            s.segBase[CpuState.GS] = segments[1];
+            s.kernelGsBase = segments[2];
+            for (int i = 0; i < 2; i++) {
+                int seg = i == 0 ? CpuState.CS : CpuState.SS;
+                s.segSelector[seg] = (int) segments[3 + 4 * i];
+                s.segBase[seg] = segments[4 + 4 * i];
+                s.segLimit[seg] = (int) segments[5 + 4 * i];
+                s.segAttr[seg] = (int) segments[6 + 4 * i];
+            }
+            cpu.modeChanged();
         }
     }
 
@@ -113,6 +143,7 @@ final class Lockstep {
     private final CpuState forFlags = new CpuState();
     private long random = 0x9e37_79b9_7f4a_7c15L;
     private boolean open;
+    private final long[] segmentsNow = new long[11];
 
     private final Decoder decoder;
     /** Status flags that the instructions so far have left undefined. */
@@ -205,7 +236,7 @@ final class Lockstep {
         if (!repeats(string)) {
             repeatsStepping(string);
             // What the manual leaves open is as the code has made it.
-            last.put(s);
+            last.put(cpu);
             for (int i = 0; i < pages; i++) {
                 if (host[i] != 0) {
                     HostMemory.copy(after.hva() + (long) i * PAGE, host[i], PAGE);
@@ -216,7 +247,7 @@ final class Lockstep {
 
     /** State and memory are as they were when the code was entered. */
     private void rewind() {
-        first.put(s);
+        first.put(cpu);
         for (int i = 0; i < pages; i++) {
             if (host[i] != 0) {
                 HostMemory.copy(before.hva() + (long) i * PAGE, host[i], PAGE);
@@ -370,6 +401,10 @@ final class Lockstep {
         if (s.mxcsr != last.mxcsr) {
             return MXCSR;
         }
+        Moment.segments(s, segmentsNow);
+        if (!Arrays.equals(segmentsNow, last.segments)) {
+            return SEGMENTS;
+        }
         int part = Arrays.mismatch(s.xmm, 0, VECTOR_WORDS, last.xmm, 0, VECTOR_WORDS);
         if (part >= 0) {
             return VECTOR + part;
@@ -402,6 +437,9 @@ final class Lockstep {
         return switch (where) {
             case SAME -> "leaves the guest";
             case MXCSR -> "MXCSR is " + Integer.toHexString(last.mxcsr) + " and not " + Integer.toHexString(s.mxcsr);
+            case SEGMENTS ->
+                "CPL, GS's bases, CS and SS are " + Arrays.toString(last.segments) + " and not "
+                        + Arrays.toString(segmentsNow);
             case FLAGS ->
                 "flags are " + Long.toHexString(flagsOf(last)) + " and not " + Long.toHexString(s.rflags())
                         + ", shadow " + last.shadow + " and " + s.interruptShadow;

@@ -5,6 +5,7 @@ import dev.slate.cpu.decode.Encoding;
 import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
+import dev.slate.cpu.mmu.Tlb;
 import java.util.BitSet;
 import org.jspecify.annotations.Nullable;
 
@@ -126,7 +127,10 @@ final class Shapes {
             Op.POPF,
             Op.MOVS,
             Op.STOS,
-            Op.SERIALIZE);
+            Op.SERIALIZE,
+            Op.SWAPGS,
+            Op.SYSCALL,
+            Op.SYSRET);
 
     static {
         INTEGER.set(Op.JO, Op.JNLE + 1);
@@ -204,13 +208,18 @@ final class Shapes {
 
     /** Whether the operation ends a block whatever comes of it. */
     boolean ends(int op) {
-        return op >= Op.JO && op <= Op.JNLE || op >= Op.CALL_REL && op <= Op.RET_IMM;
+        return op >= Op.JO && op <= Op.JNLE
+                || op >= Op.CALL_REL && op <= Op.RET_IMM
+                || op == Op.SYSCALL
+                || op == Op.SYSRET;
     }
 
     /** Whether an instruction becomes host code on a page of mode {@code mode}. */
     boolean translates(Encoding e, long w0, int mode) {
         int op = Insn.op(w0);
-        if ((hostFeatures >>> e.feature & 1) == 0 && op != Op.SERIALIZE) {
+        // What code does without the instruction needs nothing of the host.
+        boolean emulated = op == Op.SERIALIZE || op == Op.SYSCALL || op == Op.SYSRET;
+        if ((hostFeatures >>> e.feature & 1) == 0 && !emulated) {
             return false;
         }
         int unit = Insn.unit(w0);
@@ -244,7 +253,13 @@ final class Shapes {
             case Op.SERIALIZE -> {
                 return true;
             }
-            case Op.CLI, Op.STI -> {
+            case Op.SYSCALL -> {
+                return (mode & Tlb.USER) != 0;
+            }
+            case Op.SYSRET -> {
+                return (mode & RING0) != 0 && size == 3;
+            }
+            case Op.CLI, Op.STI, Op.SWAPGS -> {
                 return (mode & RING0) != 0;
             }
             case Op.PUSHF, Op.POPF -> {

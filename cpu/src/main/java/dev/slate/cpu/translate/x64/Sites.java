@@ -36,6 +36,9 @@ final class Sites {
     /** Guest RSI is in {@link StateBlock#SPARE} where the host's instruction may fault. */
     static final int RSI_SPARED = 16;
 
+    /** A branch that is over already: {@link StateBlock#RIP} is where it has gone. */
+    static final int ARRIVED = 128;
+
     /** The access found no memory once: the interpreter may be asked at once. */
     static final int DEVICE = 32;
 

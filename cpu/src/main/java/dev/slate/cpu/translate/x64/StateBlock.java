@@ -66,6 +66,24 @@ final class StateBlock {
     static final int SECOND = 672;
     /** Address of the kick word that strings look at, which {@link Lockstep} leaves the processor's. */
     static final int STRING_KICK = 680;
+
+    static final int KERNEL_GS_BASE = 688;
+    /** Where SYSCALL goes. */
+    static final int LSTAR = 696;
+    /** The epoch's low byte in the kernel that SYSCALL enters, and in the user's code that SYSRET does; 0: they are the interpreter's. */
+    static final int KERNEL_MODE = 704;
+
+    static final int USER_MODE = 708;
+    /** Flags that SYSCALL keeps. */
+    static final int SYSCALL_KEEPS = 712;
+    /** Flags in R11 for which SYSRET is the interpreter's. */
+    static final int SYSRET_ASKS = 716;
+    /** {@link #CALLED} and {@link #RETURNED}: what code, segments and CPL are to follow. */
+    static final int TRANSFERS = 720;
+    /** A SYSCALL was executed, after which there was none but a SYSRET, if any. */
+    static final int CALLED = 1;
+    /** A SYSRET, last. */
+    static final int RETURNED = 2;
     /** The host's stack pointer behind the entry, for faults that come deeper. */
     static final int HOST_RSP = 96;
 
@@ -159,8 +177,10 @@ final class StateBlock {
      * General registers, flags and segment bases from the processor's state.
      *
      * @param irqWindow whether it must be noticed that interrupts are let in
+     * @param mode of the code that goes on
      */
-    void take(boolean irqWindow) {
+    void take(boolean irqWindow, int mode) {
+        takeTransfers(irqWindow, mode);
         int asks = CpuState.TF | CpuState.DF | CpuState.NT | CpuState.AC | CpuState.ID | CpuState.IOPL;
         put32(POPF_ASKS, irqWindow ? asks | CpuState.IF : asks);
         long[] gpr = s.gpr;
@@ -175,8 +195,53 @@ final class StateBlock {
         put64(GS_BASE, s.segBase[CpuState.GS]);
     }
 
-    /** General registers and flags back. */
+    /** What SYSCALL, SYSRET and SWAPGS go by. */
+    private void takeTransfers(boolean irqWindow, int mode) {
+        put64(KERNEL_GS_BASE, s.kernelGsBase);
+        put64(LSTAR, s.lstar);
+        put32(SYSCALL_KEEPS, (int) ~s.sfmask);
+        put32(SYSRET_ASKS, irqWindow ? SystemTransfers.RETURN_ASKS | CpuState.IF : SystemTransfers.RETURN_ASKS);
+        put32(TRANSFERS, 0);
+        int kernel = 0;
+        int user = 0;
+        if ((s.efer & CpuState.EFER_SCE) != 0) {
+            int common = mode & ~(Tlb.USER | Tlb.SMAP | Shapes.RING0);
+            user = common | Tlb.USER | X64Translator.MODES;
+            boolean smap = (s.cr4 & CpuState.CR4_SMAP) != 0;
+            if (!smap || (s.sfmask & CpuState.AC) != 0) {
+                // Otherwise AC decides what mode the kernel begins in.
+                kernel = common | Shapes.RING0 | (smap ? Tlb.SMAP : 0);
+            }
+        }
+        put32(KERNEL_MODE, kernel);
+        put32(USER_MODE, user);
+    }
+
+    /**
+     * Lets segments and CPL of the processor's state follow the SYSCALLs and SYSRETs that code has executed.
+     *
+     * @return false: there were none
+     */
+    boolean giveTransfers(boolean intel) {
+        int transfers = get32(TRANSFERS);
+        if (transfers == 0) {
+            return false;
+        }
+        put32(TRANSFERS, 0);
+        if ((transfers & CALLED) != 0) {
+            s.segmentsBySyscall();
+        }
+        if ((transfers & RETURNED) != 0) {
+            s.segmentsBySysret(true, intel);
+        }
+        s.flagsSystem = get32(SYSTEM);
+        return true;
+    }
+
+    /** General registers, flags and GS's bases back. */
     void give() {
+        s.segBase[CpuState.GS] = get64(GS_BASE);
+        s.kernelGsBase = get64(KERNEL_GS_BASE);
         long[] gpr = s.gpr;
         for (int i = 0; i < 16; i++) {
             gpr[i] = HostMemory.get64(base + GPR + 8 * i);

@@ -425,7 +425,7 @@ public final class X64Translator implements Translator {
         long missedAt = -1;
         int misses = 0;
         figures.entries++;
-        take();
+        take(mode);
         for (; ; ) {
             state.put32(StateBlock.WANT_VECTORS, wantVectors ? 1 : 0);
             ExecutableMemory.call(stubs.enter, state.address, target);
@@ -433,7 +433,14 @@ public final class X64Translator implements Translator {
             figures.exits[exit]++;
             long now = state.get64(StateBlock.EPOCH);
             if (now != epoch) {
-                cpu.serialized((now - epoch) / SERIALIZED);
+                if (state.giveTransfers(cpu.intel)) {
+                    cpu.modeChanged();
+                    mode = (int) now & MODES - 1;
+                }
+                long serialized = now / SERIALIZED - epoch / SERIALIZED;
+                if (serialized != 0) {
+                    cpu.serialized(serialized);
+                }
                 epoch = now;
                 generation = cpu.generation();
             }
@@ -471,7 +478,7 @@ public final class X64Translator implements Translator {
                     if (wantVectors) {
                         state.takeVectors();
                     }
-                    take();
+                    take(mode);
                 }
                 case Exits.VECTORS -> {
                     state.takeVectors();
@@ -494,11 +501,22 @@ public final class X64Translator implements Translator {
                 }
                 case Exits.LOOK_UP -> {
                     int site = state.get32(StateBlock.SITE);
-                    Unit to = ready(state.get64(StateBlock.RIP), mode, epoch);
+                    boolean arrived = (sites.facts[site] & Sites.ARRIVED) != 0;
+                    long rip = state.get64(StateBlock.RIP);
+                    Unit to = ready(rip, mode, epoch);
                     if (to == null) {
-                        return interpret(sites.rip[site]);
+                        if (!arrived) {
+                            return interpret(sites.rip[site]);
+                        }
+                        leave(rip);
+                        return CpuExit.NONE;
                     }
                     state.enterJump(to.rip, to.withoutFlags, to.page.record);
+                    if (arrived) {
+                        target = to.withoutFlags;
+                        wantVectors = false;
+                        continue;
+                    }
                     target = sites.resume[site];
                     wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
                 }
@@ -512,9 +530,9 @@ public final class X64Translator implements Translator {
                     if (at < first) {
                         // Code was compared whose page has gone: the processor reads it, too, and meets that.
                         int site = state.get32(StateBlock.SITE);
-                        boolean cross = (sites.facts[site] & Sites.CROSS) != 0;
-                        if (cross) {
-                            leave(sites.rip[site]);
+                        int facts = sites.facts[site];
+                        if ((facts & (Sites.CROSS | Sites.ARRIVED)) != 0) {
+                            leave((facts & Sites.CROSS) != 0 ? sites.rip[site] : state.get64(StateBlock.RIP));
                             return CpuExit.NONE;
                         }
                         return interpret(sites.rip[site]);
@@ -545,16 +563,17 @@ public final class X64Translator implements Translator {
     }
 
     /** The guest's state comes from where the interpreter has it. */
-    private void take() {
+    private void take(int mode) {
         if (lockstep != null) {
             lockstep.begin();
         }
-        state.take(cpu.controls.irqWindow);
+        state.take(cpu.controls.irqWindow, mode);
     }
 
     /** The guest's state goes back to where the interpreter has it. */
     private void leave(long rip) {
         state.give();
+        cpu.segmentBase[CpuState.GS] = s.segBase[CpuState.GS];
         state.giveVectors();
         s.rip = rip;
         if (lockstep != null) {

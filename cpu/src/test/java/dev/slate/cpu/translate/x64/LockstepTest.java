@@ -65,6 +65,9 @@ final class LockstepTest {
         UPPER_HALF,
         MXCSR,
         SHADOW,
+        PRIVILEGE,
+        STACK_SEGMENT,
+        KERNEL_GS,
         MEMORY,
         PLACE
     }
@@ -90,6 +93,9 @@ final class LockstepTest {
             case UPPER_HALF -> s.xmm[4 * 7 + 3]++;
             case MXCSR -> s.mxcsr ^= 1;
             case SHADOW -> s.interruptShadow = CpuState.SHADOW_STI;
+            case PRIVILEGE -> s.cpl = 3;
+            case STACK_SEGMENT -> s.segSelector[CpuState.SS]++;
+            case KERNEL_GS -> s.kernelGsBase++;
             case MEMORY -> HostMemory.put8(memory.hva(DATA + 4095), 1);
             case PLACE -> s.rip = CODE + 100;
             default -> {}
@@ -110,6 +116,7 @@ final class LockstepTest {
                                 case VECTOR -> "vector register 7 has 1 and not 0 in its part 0";
                                 case UPPER_HALF -> "vector register 7 has 1 and not 0 in its part 3";
                                 case MXCSR -> "MXCSR is ";
+                                case PRIVILEGE, STACK_SEGMENT, KERNEL_GS -> "CPL, GS's bases, CS and SS are ";
                                 case MEMORY -> "memory at 400ff8 is ";
                                 default -> "the interpreter leaves with " + CpuExit.HLT;
                             });

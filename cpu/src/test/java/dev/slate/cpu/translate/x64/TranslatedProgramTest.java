@@ -28,6 +28,9 @@ final class TranslatedProgramTest {
     private static final int SMALL_PAGES = 0x6000;
 
     private static final int FUNCTIONS = 24;
+    /** Of the handler of system calls, at the code's end. */
+    private static final int HANDLER_BYTES = 16;
+
     private static final int VECTOR_WORDS = 64;
 
     /** rax, rdx, rbx, rbp, rsi, rdi, r8, r9, r11, r12, r13. */
@@ -118,7 +121,7 @@ final class TranslatedProgramTest {
         int a = register(r);
         int b = register(r);
         int rex = 0x48 | a >> 3 << 2 | b >> 3;
-        switch (r.nextInt(25)) {
+        switch (r.nextInt(28)) {
             // add, or, adc, sbb, and, sub, xor, cmp
             case 0, 1, 2 -> bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
             case 3 -> {
@@ -185,6 +188,22 @@ final class TranslatedProgramTest {
                 bytes(0x41, 0x5b);
             }
             case 18 -> bytes(0xf3, 0x90); // pause
+            case 25 -> {
+                // swapgs; mov %gs:disp,%rax
+                bytes(0x0f, 0x01, 0xf8, 0x65, 0x48, 0x8b, 0x04, 0x25);
+                int32(data(r));
+            }
+            case 26, 27 -> {
+                // mov $flags,%r11d; mov $behind,%ecx; sysretq; a little as a user; syscall, whose handler is jmp *%rcx;
+                // cld
+                constant(11, r.nextInt() & 0x6d5 | 2 | (r.nextInt(6) == 0 ? r.nextInt() & 0x24_7000 : 0));
+                constant(1, CODE + at + 8);
+                bytes(0x48, 0x0f, 0x07);
+                bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
+                bytes(0x48 | a >> 3 << 2, r.nextBoolean() ? 0x8b : 0x89, (a & 7) << 3 | 4, 0x25);
+                int32(data(r));
+                bytes(0x0f, 0x05, 0xfc);
+            }
             case 24 -> {
                 // The data's other place gets another page: xorl $0x1000,entry; invlpg page.
                 int page = 3 + r.nextInt(2);
@@ -238,6 +257,8 @@ final class TranslatedProgramTest {
                 bytes(0xc3);
             }
         }
+        at = CODE_BYTES - HANDLER_BYTES;
+        bytes(0xff, 0xe1); // jmp *%rcx
         at = starts[0];
     }
 
@@ -255,6 +276,13 @@ final class TranslatedProgramTest {
         }
         s.gpr[CpuState.RSP] = STACK;
         s.gpr[15] = rounds;
+        s.efer |= CpuState.EFER_SCE;
+        s.star = (r.nextLong() & 0xfff8) << 32 | r.nextLong() << 48;
+        s.lstar = CODE + CODE_BYTES - HANDLER_BYTES;
+        s.sfmask = r.nextInt() & ~CpuState.RFLAGS_FIXED;
+        s.segBase[CpuState.GS] = r.nextInt(0x800);
+        s.kernelGsBase = r.nextInt(0x800);
+        s.segmentsBySyscall();
         s.setRflags(2);
         s.interruptShadow = 0;
         s.rip = CODE + at;
@@ -294,6 +322,9 @@ final class TranslatedProgramTest {
         for (int i = 0; i < 16; i++) {
             assertThat(b.gpr[i]).as(name + ", register " + i).isEqualTo(a.gpr[i]);
         }
+        assertThat(segments(b)).as(name).isEqualTo(segments(a));
+        assertThat(translated.cpu.tlbMode).as(name).isEqualTo(interpreted.cpu.tlbMode);
+        assertThat(translated.cpu.segmentBase).as(name).isEqualTo(interpreted.cpu.segmentBase);
         for (int i = 0; i < VECTOR_WORDS; i++) {
             assertThat(b.xmm[i])
                     .as(name + ", word %d of the vector registers", i)
@@ -304,6 +335,13 @@ final class TranslatedProgramTest {
                     .as(name + ", data at " + i)
                     .isEqualTo(HostMemory.get64(interpreted.hva(DATA + i)));
         }
+    }
+
+    /** Privilege and all that is loaded with it. */
+    private static String segments(CpuState s) {
+        return "CPL " + s.cpl + ", bases of GS " + s.segBase[CpuState.GS] + " and " + s.kernelGsBase + ", segments "
+                + java.util.Arrays.toString(s.segSelector) + java.util.Arrays.toString(s.segBase)
+                + java.util.Arrays.toString(s.segLimit) + java.util.Arrays.toString(s.segAttr);
     }
 
     @Test
