@@ -432,11 +432,11 @@ public final class X64Translator implements Translator {
             int exit = state.get32(StateBlock.EXIT);
             figures.exits[exit]++;
             long now = state.get64(StateBlock.EPOCH);
+            if (state.giveTransfers(cpu.intel)) {
+                cpu.modeChanged();
+                mode = (int) now & MODES - 1;
+            }
             if (now != epoch) {
-                if (state.giveTransfers(cpu.intel)) {
-                    cpu.modeChanged();
-                    mode = (int) now & MODES - 1;
-                }
                 long serialized = now / SERIALIZED - epoch / SERIALIZED;
                 if (serialized != 0) {
                     cpu.serialized(serialized);

@@ -282,7 +282,10 @@ final class TranslatedProgramTest {
         s.sfmask = r.nextInt() & ~CpuState.RFLAGS_FIXED;
         s.segBase[CpuState.GS] = r.nextInt(0x800);
         s.kernelGsBase = r.nextInt(0x800);
-        s.segmentsBySyscall();
+        // Others than those that SYSCALL loads.
+        s.flat(CpuState.CS, 0x58, CpuState.CODE_TYPE | CpuState.ATTR_L);
+        s.flat(CpuState.SS, 0x50, CpuState.DATA_TYPE);
+        s.cpl = 0;
         s.setRflags(2);
         s.interruptShadow = 0;
         s.rip = CODE + at;
