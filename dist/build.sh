@@ -68,22 +68,25 @@ find "$home" -exec touch -h -d "@$epoch" {} +
 
 say "[4/5] the AOT caches"
 # The interpreter alone loads the same classes in nearly every run; what a busy machine adds (a guest that stayed so long that it was
-# called out) is in one run and not in another, so that what two have in common is taken. What a run resolved comes behind the classes, and not
-# of the JDK's, in which a thread that cleans up after the collector resolves more or less. What reads the statistics of other machines
-# is left out: there may be some. The archived heap holds the number of processors, so it is given.
+# called out) is in one run and not in another, so that what two have in common is taken. What a run resolved comes behind the classes; of the
+# JDK's only in what a start uses lambdas of, since elsewhere a thread that cleans up after the collector resolves more or less. What reads the
+# statistics of other machines is left out: there may be some. The archived heap holds the number of processors, so it is given.
+start_uses='java/lang/foreign/|jdk/internal/foreign/|java/util/stream/|java/util/DualPivotQuicksort '
 training() { # cache, class path, options and main class...
   cache=$1
   path=$2
   shift 2
   for run in 1 2; do
-    quietly "the training run" "$home/runtime/bin/java" -XX:ActiveProcessorCount=2 -Xint \
+    quietly "the training run" env LC_ALL=C.UTF-8 "$home/runtime/bin/java" -XX:ActiveProcessorCount=2 -Xint \
       -XX:DumpLoadedClassList="$stage/classes" -cp "$path" "$@"
     {
       sed -n -e '/^[#@]/d' -e '/^java\/util\/regex\/\(ASCII\|CharPredicates\)/d' -e 's/ id: [0-9]*$//p; t' -e p "$stage/classes"
       grep '^@' "$stage/classes" |
-        grep -v -e '^@cp j' -e '^@cp sun/' -e '^@cp com/sun/' -e '^@cp dev/slate/device/stats/StatsFolder ' -e java/util/regex/CharPredicates |
+        awk -v uses="^@cp ($start_uses)" '/^@cp j/ && $0 !~ uses { next } { print }' |
+        grep -v -e '^@cp sun/' -e '^@cp com/sun/' -e '^@cp dev/slate/device/stats/StatsFolder ' -e java/util/regex/CharPredicates |
         awk '$1 != "@cp" { print; next } { for (i = 3; i <= NF; i++) print $1, $2, $i }'
-    } | LC_ALL=C sort -u >"$stage/classes.$run"
+      # Each place in the code that makes a lambda takes one of its own, so those may come twice.
+    } | LC_ALL=C sort | awk '$0 != last || /^@lambda-proxy/ { print } { last = $0 }' >"$stage/classes.$run"
     rm "$stage/classes"
   done
   LC_ALL=C comm -12 "$stage/classes.1" "$stage/classes.2" >"$stage/classes"

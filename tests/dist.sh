@@ -8,7 +8,7 @@
 #   --root       a bare root that is there, or is to be made and kept there
 #
 # Shows, each in a line: an ordinary user without HOME runs the demo and a client of his own from a read-only folder with a /tmp of 1 MB;
-# the package is installed, upgraded and removed without a rest; sizes; how a start compares with the checkout's, in pairs.
+# the package is installed, upgraded and removed without a rest; sizes; a start writes no class; how it compares with the checkout's, in pairs.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 . "$here/tests/common.sh"
@@ -122,10 +122,19 @@ if [ -z "$bare" ]; then bare=$work/bare; fi
 mkdir "$work/inside"
 unshare --mount sh "$0" --inside "$bare" "$packages" "$work/inside" "$work/client"
 
-# Starts in turn, so that what else the machine does falls on both.
 mkdir "$work/here"
 tar -C "$work/here" -xf "$packages"/slate-*-linux-x64.tar.gz
 there=$(ls "$work"/here/slate-*/slate)
+options=$(dirname "$there")/lib/jvm.options
+cp "$options" "$work/options"
+echo "-Xlog:class+load=info:file=$work/classes" >>"$options"
+"$there" run --quiet -- "$work/client" child
+cp "$work/options" "$options"
+[ "$(grep -c 'shared objects file' "$work/classes")" -gt 1000 ] || fail "a start does not take its classes from the cache"
+if grep Lambda "$work/classes" | grep -v 'shared objects file'; then fail "a start writes these classes, which the cache should hold"; fi
+echo "a start writes no class"
+
+# Starts in turn, so that what else the machine does falls on both.
 pair=0
 while [ $pair -lt 8 ]; do
   "$here/slate" run --quiet -- "$work/client" 5 | awk '/processor/ { print "checkout", $6 }'

@@ -9,6 +9,7 @@ package dev.slate.device;
  * without this each client's start writes, verifies and links ten classes, a quarter of its processor time. Where another JDK asks for
  * other shapes it makes them itself, as ever.
  */
+@SuppressWarnings("UnusedMethod") // of the functional interfaces only the shape counts
 final class HandleShapes {
     private HandleShapes() {}
 

@@ -69,7 +69,8 @@ public final class Training {
     public static void main(String[] arguments) throws Exception {
         load();
         HandleShapes.link();
-        new Thread(() -> {}); // without a name, as a client's threads come: numbering them is a class of the JDK's
+        // Without a name, as a client's threads come: numbering them is a class of the JDK's.
+        new Thread(() -> {}).start();
         Kvm kvm = new Kvm(new NativeHost(), Knobs.standard());
         Watching.start(kvm);
         Device.start(new SystemFile(kvm));
