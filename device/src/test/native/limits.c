@@ -55,13 +55,16 @@ enum { TABLE = 64, EVENT = 20, USED = 4 };
 /* Descriptors until there can be no more; how many. */
 static int filled[TABLE], fills;
 /* What is above the table was made in a moment in which a thread of Slate's had the limit away (own.c). */
-#define IN_THE_TABLE(fd, call) \
-    while ((fd = call) >= TABLE) close(fd)
+#define IN_THE_TABLE(call) \
+    ({ \
+        int at_; \
+        while ((at_ = call) >= TABLE) close(at_); \
+        at_; \
+    })
 static int fill(void) {
     for (int n = 0;; n++) {
         int fd;
-        IN_THE_TABLE(fd, dup(0));
-        CHECK(fd >= 0 || errno == EMFILE);
+        CHECK((fd = IN_THE_TABLE(dup(0))) >= 0 || errno == EMFILE);
         if (fd < 0) return n;
         filled[fills++] = fd;
     }
@@ -94,8 +97,7 @@ static void for_each(const int *left, int n, void (*what)(int)) {
 #define MAKES(call, used, left) \
     ({ \
         int made_; \
-        IN_THE_TABLE(made_, call); \
-        CHECK(made_ == ((used) < (left) ? TABLE - (left) + (used) : -1) && (made_ >= 0 || errno == EMFILE)); \
+        CHECK((made_ = IN_THE_TABLE(call)) == ((used) < (left) ? TABLE - (left) + (used) : -1) && (made_ >= 0 || errno == EMFILE)); \
         if (made_ == -1) return; \
         made_; \
     })
