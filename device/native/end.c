@@ -1,5 +1,5 @@
 /*
- * The client's end. What was asked for (--stats, --jfr) is kept whichever way it goes, but for SIGKILL; and when the last of its
+ * The client's end. What was asked for (statistics, a recording, a trace, counts) is kept whichever way it goes, but for SIGKILL; and when the last of its
  * threads is gone the process is, although the JVM's threads live.
  */
 #include "slate.h"
@@ -7,11 +7,18 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+bool end_is_awaited(void) {
+    static const char *const BY[] = {"SLATE_STATS", "SLATE_JFR", "SLATE_TRACE", "SLATE_HEAT", "SLATE_GDB"};
+    static int awaited = -1;
+    if (awaited < 0) {
+        awaited = 0;
+        for (size_t i = 0; i < sizeof BY / sizeof *BY; i++) awaited |= slate_variable(BY[i]) != NULL;
+    }
+    return awaited;
+}
+
 void end_of_client(void) {
-    static const char *asked = "?";
-    if (!jvm_running() || self.depth || !is_ours()) return;
-    if (asked && *asked == '?') asked = slate_variable("SLATE_STATS") ? "" : slate_variable("SLATE_JFR");
-    if (asked) jvm_exit();
+    if (jvm_running() && !self.depth && is_ours() && end_is_awaited()) jvm_exit();
 }
 
 PUBLIC void _exit(int status) {

@@ -356,7 +356,7 @@ static long start(void) {
         if (!error && errand(&keeping, create, NULL)) {
             has_changer = !REAL(pthread_create)(&id, &attributes, changer, NULL) && errand(&changing, attach_changer, NULL);
             atexit(at_exit);
-            if (slate_variable("SLATE_STATS") || slate_variable("SLATE_JFR")) signals_keep_ends();
+            if (end_is_awaited()) signals_keep_ends();
             state = RUNNING;
             end_look();
         } else {

@@ -221,7 +221,8 @@ const char *seccomp_option(void); /* what switches off the filter of a VMM that 
 const char *seccomp_forbids_start(void); /* a call whose use would end a thread that starts the JVM; null: none */
 
 /* ---- end.c ---- */
-void end_of_client(void); /* statistics and recording, once the client is at its end */
+void end_of_client(void); /* statistics, recording, trace and counts, once the client is at its end */
+bool end_is_awaited(void); /* whether any of them was asked for */
 void end_thread_gone(void); /* the calling thread of the client's ends: if it is the last one, the process does */
 void end_look(void);        /* whether there is one still */
 void end_watch(void);       /* from now on: nothing of Slate's outlives the last of the client's threads */

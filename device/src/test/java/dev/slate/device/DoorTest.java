@@ -673,6 +673,15 @@ class DoorTest {
         assertThat(result.status()).isEqualTo("SIGTERM".equals(end) ? 128 + 15 : "abort".equals(end) ? 128 + 6 : 0);
     }
 
+    /** Of a trace alone, whose lines wait for more until then. */
+    @ParameterizedTest
+    @ValueSource(strings = {"_exit", "exit_group", "SIGTERM"})
+    void tracesSurvive(String end) throws Exception {
+        Host.Result result =
+                Host.slate(Map.of("SLATE_QUIET", "1", "SLATE_TRACE", "count=3"), Host.compile(SOURCE), "ends_by", end);
+        assertThat(result.output()).contains("out    0x10,al").contains("hlt");
+    }
+
     @Test
     void nobodyReadsStandardError() throws Exception {
         holds(Host.slate(
