@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.kvm.host.EventFd;
 import dev.slate.kvm.host.FakeEventFd;
+import dev.slate.kvm.mode.GuestMode;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.AfterEach;
@@ -370,6 +371,22 @@ class XenTest {
         };
         sleep(g);
         assertThat(looks[0]).isGreaterThan(1);
+        assertThat(g.word(HANDLED)).isEqualTo(1);
+    }
+
+    @Test
+    void anEventEndsAHltThatIsNoExit() throws InterruptedException {
+        Guest64 g = withEvents();
+        g.vm.enableCap(Cap.X86_DISABLE_EXITS.number(), 0, new long[] {Kvm.DISABLE_EXITS_HLT, 0, 0, 0});
+        Thread sender = new Thread(() -> {
+            while (g.vcpu.mode().mpState != GuestMode.HALTED_INSIDE) {
+                Thread.onSpinWait();
+            }
+            g.vm.xen().send(70, 0, TWO_LEVELS);
+        });
+        sender.start();
+        sleep(g);
+        sender.join();
         assertThat(g.word(HANDLED)).isEqualTo(1);
     }
 

@@ -413,10 +413,12 @@ public final class VcpuRun {
 
     /** HLT that is no exit: what would bring a processor out of guest mode is seen to, and it halts on until an event ends that. */
     private int haltInside() {
+        vcpu.xen.prepare();
         if (!interruptWindowOpen()) {
             halt.stayInside();
         }
         int outcome = serveRequests();
+        vcpu.xen.prepare();
         if (outcome == Outcome.RESUME && delivery.endsHalt()) {
             mode.mpState = MpState.RUNNABLE;
         }
