@@ -120,8 +120,10 @@ public final class Cpu {
     // ---- what decides whether a block in the jump cache is still what rip points at ----
     /** Counts TLB flushes and changes of the code segment. */
     private long translations = 1;
-    /** {@link #translations}, the world and the TLB mode in one word: equal means that a block needs no look at the page tables. */
-    long generation = 16;
+    /** Below it, {@link #generation} has the world, the code's size and the TLB mode; above, it counts. */
+    public static final int GENERATION_SHIFT = 4;
+    /** {@link #translations} and the mode in one word: equal means that a block needs no look at the page tables. */
+    long generation = 1 << GENERATION_SHIFT;
     /** Counts serializing events and stores into code: a block proved in another epoch compares its bytes again. */
     long codeEpoch = 1;
 
@@ -525,7 +527,7 @@ public final class Cpu {
             codeLimit = st.segLimit[CpuState.CS];
             translations++;
         }
-        generation = translations << 4 | (long) world.number() << 3 | codeMode << 1 | mode & 1;
+        generation = translations << GENERATION_SHIFT | (long) world.number() << 3 | codeMode << 1 | mode & 1;
         breakpoints.refresh();
     }
 

@@ -30,8 +30,8 @@ public final class X64Translator implements Translator {
     /** How often in turn an instruction is tried again. */
     private static final int MISSES = 3;
 
-    /** What a serializing event adds to an epoch: {@code Cpu.generation} counts them above its low four bits. */
-    static final int SERIALIZED = 1 << 4 + MODE_BITS;
+    /** What a serializing event adds to an epoch. */
+    static final int SERIALIZED = 1 << Cpu.GENERATION_SHIFT + MODE_BITS;
 
     /** The most address space for code: more than any guest fills before its working set has changed. */
     private static final long MOST_CODE = 32 << 20;
