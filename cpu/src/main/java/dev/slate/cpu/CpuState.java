@@ -299,9 +299,13 @@ public final class CpuState {
         return (flagsSystem & VM) != 0;
     }
 
-    /** Code, stack and privilege as SYSCALL leaves them in long mode, where it goes to 64-bit code (APM 3 SYSCALL, SDM 2B SYSCALL). */
-    public void segmentsBySyscall() {
-        flat(CS, (int) (star >>> 32) & 0xfffc, CODE_TYPE | ATTR_L);
+    /**
+     * Code, stack and privilege as SYSCALL leaves them (APM 3 SYSCALL, SDM 2B SYSCALL).
+     *
+     * @param wide to 64-bit code, as always in long mode
+     */
+    public void segmentsBySyscall(boolean wide) {
+        flat(CS, (int) (star >>> 32) & 0xfffc, CODE_TYPE | (wide ? ATTR_L : ATTR_DB));
         flat(SS, (int) (star >>> 32) + 8 & 0xffff, DATA_TYPE | ATTR_DB);
         cpl = 0;
     }

@@ -463,10 +463,7 @@ final class FarTransfers {
             s.flagsSystem &= ~(CpuState.IF | CpuState.RF | CpuState.VM);
             s.rip = s.star & 0xffff_ffffL;
         }
-        s.segmentsBySyscall();
-        if (!wide) {
-            s.segAttr[CS] ^= ATTR_L | ATTR_DB;
-        }
+        s.segmentsBySyscall(wide);
     }
 
     private void sysReturn(int size) {

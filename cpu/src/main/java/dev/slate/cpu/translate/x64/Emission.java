@@ -495,6 +495,12 @@ abstract class Emission {
         retry = a.here();
     }
 
+    /** Probes for a push, whose place is left in RCX. */
+    final void pushRcxProbed(int bytes) {
+        a.lea(RCX, Registers.home(CpuState.RSP), -bytes);
+        probe(WRITE, bytes, 1);
+    }
+
     /**
      * Turns the linear address in RCX into the host's, for an access of {@code size} bytes. Clobbers RAX and EFLAGS, which are saved.
      *

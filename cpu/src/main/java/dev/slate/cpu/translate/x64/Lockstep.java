@@ -41,6 +41,7 @@ final class Lockstep {
     private static final int FLAGS = 16;
     private static final int MXCSR = 17;
     private static final int SEGMENTS = 18;
+    private static final int SEGMENT_WORDS = 11;
     private static final int VECTOR = 32;
     private static final int MEMORY = VECTOR + VECTOR_WORDS;
 
@@ -57,7 +58,7 @@ final class Lockstep {
         int shadow;
         int mxcsr;
         /** CPL, CS and SS, GS's bases: what SYSCALL, SYSRET and SWAPGS change. */
-        final long[] segments = new long[11];
+        final long[] segments = new long[SEGMENT_WORDS];
 
         private static void segments(CpuState s, long[] to) {
             to[0] = s.cpl;
@@ -143,7 +144,7 @@ final class Lockstep {
     private final CpuState forFlags = new CpuState();
     private long random = 0x9e37_79b9_7f4a_7c15L;
     private boolean open;
-    private final long[] segmentsNow = new long[11];
+    private final long[] segmentsNow = new long[SEGMENT_WORDS];
 
     private final Decoder decoder;
     /** Status flags that the instructions so far have left undefined. */

@@ -229,7 +229,7 @@ final class StateBlock {
         }
         put32(TRANSFERS, 0);
         if ((transfers & CALLED) != 0) {
-            s.segmentsBySyscall();
+            s.segmentsBySyscall(true);
         }
         if ((transfers & RETURNED) != 0) {
             s.segmentsBySysret(true, intel);

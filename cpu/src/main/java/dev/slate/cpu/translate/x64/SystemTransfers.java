@@ -27,11 +27,6 @@ abstract class SystemTransfers extends Reencoding {
         super(stubs, sites, guestFeatures, shapes, noRecord);
     }
 
-    void pushRcxProbed(int bytes) {
-        a.lea(RCX, Registers.home(CpuState.RSP), -bytes);
-        probe(WRITE, bytes, 1);
-    }
-
     /** RFLAGS without RF and VM to RAX, as PUSHF and SYSCALL show it; clobbers RCX. */
     private void flagsImage() {
         a.load32(RAX, R15, StateBlock.FLAGS);
