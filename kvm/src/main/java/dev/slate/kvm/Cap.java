@@ -103,8 +103,8 @@ public enum Cap {
             Interrupts.X2APIC_USE_32BIT_IDS | Interrupts.X2APIC_DISABLE_BROADCAST_QUIRK,
             onVm(Interrupts.X2APIC_USE_32BIT_IDS | Interrupts.X2APIC_DISABLE_BROADCAST_QUIRK)),
     IMMEDIATE_EXIT(136, 1),
-    /** HLT, PAUSE and the C-states' MSRs; MWAIT (bit 0) is taken and never left to the guest, as on a processor that can't: {@link Feature#MONITOR}. */
-    X86_DISABLE_EXITS(143, Kvm.DISABLE_EXITS & ~1, onVm(Kvm.DISABLE_EXITS)),
+    /** HLT, PAUSE and the C-states' MSRs; MWAIT is taken and never left to the guest, as on a processor that can't: {@link Feature#MONITOR}. */
+    X86_DISABLE_EXITS(143, Kvm.DISABLE_EXITS & ~Kvm.DISABLE_EXITS_MWAIT, onVm(Kvm.DISABLE_EXITS)),
     HYPERV_SYNIC2(148, 1, onVcpu(-1)),
     HYPERV_VP_INDEX(149, 1),
     GET_MSR_FEATURES(153, 1),

@@ -40,9 +40,11 @@ public final class Kvm {
 
     /** Hypercalls that a client may have for itself: KVM_HC_MAP_GPA_RANGE. */
     static final long HYPERCALL_EXITS = 1 << 12;
-    /** KVM_X86_DISABLE_EXITS_HLT. */
+    /** KVM_X86_DISABLE_EXITS_*. */
+    static final int DISABLE_EXITS_MWAIT = 1;
+
     static final int DISABLE_EXITS_HLT = 1 << 1;
-    /** KVM_X86_DISABLE_EXITS_*: MWAIT, HLT, PAUSE, CSTATE. */
+    /** All of them: MWAIT, HLT, PAUSE, CSTATE. */
     static final int DISABLE_EXITS = 0xf;
 
     private final HostServices host;

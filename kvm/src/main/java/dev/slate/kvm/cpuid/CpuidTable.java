@@ -119,8 +119,7 @@ public final class CpuidTable {
                 change(at, Feature.MONITOR, mwaitEnabled);
             }
         }
-        at = kvmLeaf();
-        if (at >= 0) {
+        if (lackingPvFeatures != 0 && (at = kvmLeaf()) >= 0) {
             entries[at + REGISTERS] &= ~lackingPvFeatures;
         }
         at = find(0xd, 0);

@@ -24,6 +24,9 @@ public final class GuestMode implements AutoCloseable {
     /** Outside the guest, but reading or editing the tables, or touching guest memory for the guest. Never blocks in there. */
     public static final int READING_SHADOW_PAGE_TABLES = 3;
 
+    /** Of {@link #mpState}: HLT that is no exit. To the client such a vCPU is runnable, as it is in guest mode for KVM. */
+    public static final int HALTED_INSIDE = -1;
+
     /** Bit of the kick word: a request is pending. */
     public static final int KICK_REQUEST = 1;
     /** Bit of the kick word: a signal has arrived; KVM_RUN ends with EINTR. */
@@ -55,9 +58,6 @@ public final class GuestMode implements AutoCloseable {
 
     private volatile long requests;
     private volatile boolean blocking;
-
-    /** Of {@link #mpState}: HLT that is no exit. To the client such a vCPU is runnable, as it is in guest mode for KVM. */
-    public static final int HALTED_INSIDE = -1;
 
     /** {@link dev.slate.kvm.MpState} or {@link #HALTED_INSIDE}: whether the vCPU executes anything. Guarded by the vCPU's mutex for writers. */
     public volatile int mpState;
