@@ -26,16 +26,7 @@ final class NestedCodeTest {
 
     /** The guest's guest has page tables of its own: one to one, but for one page. */
     private static void tables(NestedGuest n) {
-        long hva = n.g.hva;
-        HostMemory.fill(hva + TABLE, 0x4000, 0);
-        HostMemory.put64(hva + TABLE, TABLE + 0x1000 | 0x27);
-        HostMemory.put64(hva + TABLE + 0x1000, TABLE + 0x2000 | 0x27);
-        HostMemory.put64(hva + TABLE + 0x2000, TABLE + 0x3000 | 0x27);
-        for (long i = 0; i < 512; i++) {
-            HostMemory.put64(hva + TABLE + 0x3000 + 8 * i, i << 12 | 0x67);
-        }
-        HostMemory.put64(hva + TABLE + 0x3000 + (SHARED >>> 12) * 8, GUESTS | 0x67);
-        n.put64(0x550, TABLE);
+        HostMemory.put64(n.g.hva + n.ownPaging(TABLE) + (SHARED >>> 12) * 8, GUESTS | 0x67);
     }
 
     /** The hypervisor's loop: {@code before}, VMRUN, {@code after}, as often as R9 says. */

@@ -97,21 +97,31 @@ final class NestedGuest implements AutoCloseable {
 
     /** The guest runs below tables of the hypervisor's at {@link #NESTED}, in long mode's format, that map its memory one to one. */
     void nestedPaging() {
-        HostMemory.fill(g.hva + NESTED, 0x4000, 0);
-        HostMemory.put64(g.hva + NESTED, NESTED + 0x1000 | 0x27);
-        HostMemory.put64(g.hva + NESTED + 0x1000, NESTED + 0x2000 | 0x27);
+        oneToOne(NESTED);
         HostMemory.put64(g.hva + NESTED + 0x1008, 0x4000_00e7L);
-        // The first 2 MiB by a table of their own.
-        HostMemory.put64(g.hva + NESTED + 0x2000, NESTED + 0x3000 | 0x27);
         for (long i = 1; i < 512; i++) {
             HostMemory.put64(g.hva + NESTED + 0x2000 + 8 * i, i << 21 | 0xe7);
-        }
-        for (long i = 0; i < 512; i++) {
-            HostMemory.put64(g.hva + NESTED + 0x3000 + 8 * i, i << 12 | 0x67);
         }
         put64(0x90, 1);
         put64(0xb0, NESTED);
         put64(0x668, 0x0007_0406_0007_0406L);
+    }
+
+    /** L2 has page tables of its own, of four pages, for the first 2 MiB. @return gpa of the one that has the pages' entries */
+    long ownPaging(long at) {
+        oneToOne(at);
+        put64(0x550, at);
+        return at + 0x3000;
+    }
+
+    private void oneToOne(long at) {
+        HostMemory.fill(g.hva + at, 0x4000, 0);
+        for (long table = at; table < at + 0x3000; table += 0x1000) {
+            HostMemory.put64(g.hva + table, table + 0x1000 | 0x27);
+        }
+        for (long i = 0; i < 512; i++) {
+            HostMemory.put64(g.hva + at + 0x3000 + 8 * i, i << 12 | 0x67);
+        }
     }
 
     /** Each VMRUN finds no old translations: for hypervisors that change tables in between. */

@@ -94,17 +94,7 @@ final class NestedTranslationsTest {
             n.nestedPaging();
             return NestedGuest.NESTED + 0x3000 + (PAGE >>> 12) * 8;
         }
-        // Its own table for the first 2 MiB, below a directory of its own.
-        long hva = n.g.hva;
-        HostMemory.fill(hva + TABLE, 0x4000, 0);
-        HostMemory.put64(hva + TABLE, TABLE + 0x1000 | 0x27);
-        HostMemory.put64(hva + TABLE + 0x1000, TABLE + 0x2000 | 0x27);
-        HostMemory.put64(hva + TABLE + 0x2000, TABLE + 0x3000 | 0x27);
-        for (long i = 0; i < 512; i++) {
-            HostMemory.put64(hva + TABLE + 0x3000 + 8 * i, i << 12 | 0x67);
-        }
-        n.put64(0x550, TABLE);
-        return TABLE + 0x3000 + (PAGE >>> 12) * 8;
+        return n.ownPaging(TABLE) + (PAGE >>> 12) * 8;
     }
 
     private void readsTwice(Asks asks, boolean nestedPaging, String knobs) {
