@@ -34,9 +34,7 @@ static long opens(int dirfd, const char *path, int flags) {
 }
 
 static long opens_how(int dirfd, const char *path, const void *client) {
-    struct {
-        uint64_t flags, mode, resolve;
-    } how;
+    struct open_how how;
     if (!client || slate_read(&how, client, sizeof how)) return KERNEL;
     if (how.resolve && path_kind(dirfd, path, NULL) == PATH_KVM) { /* the kernel says whether the way there is one that was asked for */
         struct open_how look = {.flags = O_PATH | O_CLOEXEC | (how.flags & O_NOFOLLOW), .resolve = how.resolve};

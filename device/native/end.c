@@ -1,6 +1,6 @@
 /*
- * The client's end. What was asked for (statistics, a recording, a trace, counts) is kept whichever way it goes, but for SIGKILL; and when the last of its
- * threads is gone the process is, although the JVM's threads live.
+ * The client's end. What was asked for (statistics, a recording, a trace, counts) is kept whichever way it goes, but for SIGKILL; and
+ * when the last of its threads is gone the process is, although the JVM's threads live.
  */
 #include "slate.h"
 
@@ -9,10 +9,11 @@
 
 bool end_is_awaited(void) {
     static const char *const BY[] = {"SLATE_STATS", "SLATE_JFR", "SLATE_TRACE", "SLATE_HEAT", "SLATE_GDB"};
-    static int awaited = -1;
+    static _Atomic int awaited = -1;
     if (awaited < 0) {
-        awaited = 0;
-        for (size_t i = 0; i < sizeof BY / sizeof *BY; i++) awaited |= slate_variable(BY[i]) != NULL;
+        size_t i = 0;
+        while (i < sizeof BY / sizeof *BY && !slate_variable(BY[i])) i++;
+        awaited = i < sizeof BY / sizeof *BY;
     }
     return awaited;
 }
