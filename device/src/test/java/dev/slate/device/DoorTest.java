@@ -3,13 +3,10 @@ package dev.slate.device;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import java.io.ByteArrayOutputStream;
 import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -18,7 +15,6 @@ import java.util.jar.JarOutputStream;
 import java.util.jar.Manifest;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import java.util.zip.GZIPOutputStream;
 import java.util.zip.ZipEntry;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -31,12 +27,12 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Every way to the door: each row of docs/clients.md is a function of one of the SOURCES in a process of its own, or a test here. A
- * machine's own /dev/kvm is behind the fence, as for every client.
+ * Every way to the door: each row of docs/clients.md is a function of one of the SOURCES in a process of its own, or a test here or in
+ * {@link EndOfClientTest}. A machine's own /dev/kvm is behind the fence, as for every client.
  */
 @Execution(ExecutionMode.CONCURRENT)
 class DoorTest {
-    private static final Path SOURCE = Path.of("src/test/native/door.c");
+    static final Path SOURCE = Path.of("src/test/native/door.c");
     private static final Path LIMITS = Path.of("src/test/native/limits.c");
     private static final Path MEMORY = Path.of("src/test/native/memory.c");
     private static final List<Path> SOURCES = List.of(SOURCE, LIMITS, MEMORY);
@@ -63,7 +59,7 @@ class DoorTest {
         holds(Host.slate(QUIET, Host.compile(source), name));
     }
 
-    private static Host.Result holds(Host.Result result) {
+    static Host.Result holds(Host.Result result) {
         assumeTrue(result.status() != SKIPPED, result.output().strip());
         assertThat(result.status()).as(result.output()).isZero();
         assertThat(result.output()).doesNotContain("a bug of Slate's").doesNotContain("fatal error");
@@ -74,7 +70,8 @@ class DoorTest {
     void theTableNamesEveryRowThatIsTested() throws Exception {
         TreeSet<String> tested =
                 new TreeSet<>(rows().map(r -> r.get()[1].toString()).toList());
-        Stream.of(DoorTest.class.getDeclaredMethods())
+        Stream.of(DoorTest.class, EndOfClientTest.class)
+                .flatMap(c -> Stream.of(c.getDeclaredMethods()))
                 .filter(m -> m.isAnnotationPresent(Test.class) || m.isAnnotationPresent(ParameterizedTest.class))
                 .map(m -> m.getName())
                 .filter(n -> !n.startsWith("theTable") && !n.equals("onSlate"))
@@ -664,60 +661,6 @@ class DoorTest {
                 .contains("turned")
                 .contains("the last thread of the program was killed");
         assertThat(result.status()).isEqualTo(128 + 31);
-    }
-
-    // ---- the end
-
-    @ParameterizedTest
-    @ValueSource(strings = {"_exit", "quick_exit", "exit_group", "SIGTERM", "abort", "exec", "return", "closed"})
-    void statisticsSurvive(String end) throws Exception {
-        Host.Result result =
-                Host.slate(Map.of("SLATE_QUIET", "1", "SLATE_STATS", "1"), Host.compile(SOURCE), "ends_by", end);
-        assertThat(result.output()).contains("statistics of 1 VM, 1 vCPU");
-        assertThat(result.status()).isEqualTo("SIGTERM".equals(end) ? 128 + 15 : "abort".equals(end) ? 128 + 6 : 0);
-    }
-
-    @ParameterizedTest
-    @ValueSource(strings = {"_exit", "exit_group", "SIGTERM"})
-    void countsSurvive(String end, @TempDir Path folder) throws Exception {
-        ByteArrayOutputStream plan = new ByteArrayOutputStream();
-        try (GZIPOutputStream zip = new GZIPOutputStream(plan)) {
-            zip.write(("type=64 thing\nat=0 rax 0 1000 - start\noutput=" + folder.resolve("thing.heat") + "\n")
-                    .getBytes(StandardCharsets.UTF_8));
-        }
-        Map<String, String> variables =
-                Map.of("SLATE_QUIET", "1", "SLATE_HEAT", Base64.getEncoder().encodeToString(plan.toByteArray()));
-        assertThat(Host.slate(variables, Host.compile(SOURCE), "ends_by", end).output())
-                .contains("slate: heat: no thing was seen");
-    }
-
-    @Test
-    void nobodyReadsStandardError() throws Exception {
-        holds(Host.slate(
-                Map.of("SLATE_QUIET", "1", "SLATE_STATS", "1"), Host.compile(SOURCE), "nobody_reads_standard_error"));
-    }
-
-    @ParameterizedTest
-    @ValueSource(strings = {"_exit", "SIGTERM"})
-    void recordingsSurvive(String end, @TempDir Path folder) throws Exception {
-        Path program = Host.compile(SOURCE);
-        Path file = folder.resolve("run.jfr");
-        Host.slate(Map.of("SLATE_QUIET", "1", "SLATE_JFR", file.toString()), program, "ends_by", end);
-        assertThat(file).isNotEmptyFile();
-    }
-
-    @Test
-    void severalClientsRecordToFilesOfTheirOwn(@TempDir Path folder) throws Exception {
-        String program = Host.compile(SOURCE).toString();
-        Path file = folder.resolve("run.jfr");
-        List<String> command = new ArrayList<>(List.of("-c", program + " a_guest_runs; " + program + " a_guest_runs"));
-        holds(Host.slate(
-                Map.of("SLATE_QUIET", "1", "SLATE_JFR", file.toString()),
-                Path.of("sh"),
-                command.toArray(new String[0])));
-        try (Stream<Path> files = Files.list(folder)) {
-            assertThat(files.map(f -> f.getFileName().toString())).hasSize(2).contains("run.jfr");
-        }
     }
 
     // ---- all of it at once
