@@ -106,14 +106,10 @@ public final class Cpu {
     /** What the translator has done, if there is one. */
     public final TranslationFigures translation = new TranslationFigures();
 
-    /** Runs hot blocks as machine code; null: all code is interpreted. */
-    private @Nullable Translator translator;
-
     /** Base and limit of CS outside 64-bit mode, as they were when a block was last found there. */
     private long codeBase;
 
     private int codeLimit;
-
     private long linearMask = -1;
     private int canonicalShift = 16;
 
@@ -609,9 +605,7 @@ public final class Cpu {
     /** {@code bytes} were stored at {@code hva}, all on one page. If that was code, the running block ends, and all blocks re-check. */
     public void storedTo(long hva, int bytes) {
         if (code.stored(hva, bytes)) {
-            if (translator != null) {
-                translator.codeStored(hva & -4096L);
-            }
+            loop.codeStored(hva & -4096L);
             serialize();
             stop = true;
         }
@@ -692,25 +686,26 @@ public final class Cpu {
             return null;
         }
         Block b = code.hit(rip);
-        return b != null && translator != null && translator.wants(b) ? null : b;
+        Translator t = loop.translator;
+        return b != null && t != null && t.wants(b) ? null : b;
     }
 
     /** Lets a translator run hot blocks from now on, or none. Between runs. */
     public void translator(@Nullable Translator t) {
-        translator = t;
         tlb.mirror = t == null ? null : t.mirror();
         loop.translator = t;
     }
 
     /** Whether hot blocks become machine code, or may. */
     public boolean translates() {
-        return translator != null;
+        return loop.translator != null;
     }
 
     /** Gives back what it holds outside the heap; it runs no more. */
     public void close() {
-        if (translator != null) {
-            translator.close();
+        Translator t = loop.translator;
+        if (t != null) {
+            t.close();
             translator(null);
         }
     }
@@ -733,6 +728,11 @@ public final class Cpu {
     /** For a translator: executes the instruction at rip, with whatever it raises. */
     public int interpretOne() {
         return loop.step(1);
+    }
+
+    /** For a translator: delivers the page fault that the walker has found for the instruction at rip; {@link CpuExit#NONE}, or an exit. */
+    public int pageFault() {
+        return loop.pageFault();
     }
 
     /** For a translator: executes the block at rip, at most to the instruction at {@code rip}; how many, or the complement of an exit. */

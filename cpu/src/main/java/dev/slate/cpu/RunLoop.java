@@ -328,6 +328,20 @@ final class RunLoop {
         return counted(delivered(events.deliver(vector, errorCode)), cpl);
     }
 
+    /** See {@link Translator#codeStored}. */
+    void codeStored(long hvaPage) {
+        Translator t = translator;
+        if (t != null) {
+            t.codeStored(hvaPage);
+        }
+    }
+
+    /** See {@link Cpu#pageFault}. */
+    int pageFault() {
+        rewind(null);
+        return raise(GuestFault.PF, cpu.walker.errorCode);
+    }
+
     /** See {@link Cpu#describeInstruction}. */
     boolean describe() {
         if (executing) {

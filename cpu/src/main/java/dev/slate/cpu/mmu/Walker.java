@@ -63,6 +63,12 @@ public final class Walker implements GuestWalk.Tables {
     /** The walk of the guest's own tables under nested paging, and how wide the guest's physical addresses are. */
     public final GuestWalk guest;
 
+    /** What {@link #find} says of a page fault: no address, nor the complement of one. */
+    public static final long FAULT = Long.MIN_VALUE;
+
+    /** Of the page fault that was found last. */
+    public int errorCode;
+
     /** Number of calls made to the hypervisor: host addresses found before a call are void after it. */
     public int calls;
 
@@ -123,6 +129,15 @@ public final class Walker implements GuestWalk.Tables {
      * @throws dev.slate.cpu.LeaveGuest when the hypervisor leaves
      */
     public long translate(long la, int access, int mode, boolean cache) {
+        long hva = find(la, access, mode, cache);
+        if (hva == FAULT) {
+            throw cpu.fault(GuestFault.PF, errorCode);
+        }
+        return hva;
+    }
+
+    /** As {@link #translate}, but {@link #FAULT} for a page fault, whose address is in CR2 then and its code in {@link #errorCode}. */
+    public long find(long la, int access, int mode, boolean cache) {
         if (!cpu.controls.nestedPaging) {
             return translateShadow(la, access, mode, cache);
         }
@@ -131,7 +146,7 @@ public final class Walker implements GuestWalk.Tables {
             int before = calls;
             int outcome = g.walk(la, access, mode);
             if (outcome == GuestWalk.FAULT) {
-                throw pageFault(la, g.errorCode);
+                return pageFault(la, g.errorCode);
             }
             if (outcome == GuestWalk.RESTART) {
                 continue;
@@ -179,9 +194,10 @@ public final class Walker implements GuestWalk.Tables {
         return g.level > 1 ? what | (g.level > 2 ? Tlb.HUGE : Tlb.LARGE) : what;
     }
 
-    private GuestFault pageFault(long la, int code) {
+    private long pageFault(long la, int code) {
         cpu.faultAddress(la);
-        return cpu.fault(GuestFault.PF, code);
+        errorCode = code;
+        return FAULT;
     }
 
     // ------------------------------------------------------------------ the guest's tables, for their walk
@@ -295,7 +311,9 @@ public final class Walker implements GuestWalk.Tables {
                     return ~(cpu.answer.gpa | READ_ONLY);
                 }
                 case Hypervisor.WATCHED -> watch(la, mode);
-                case Hypervisor.INJECT -> throw pageFault(la, cpu.answer.errorCode);
+                case Hypervisor.INJECT -> {
+                    return pageFault(la, cpu.answer.errorCode);
+                }
                 default -> throw leave();
             }
         }

@@ -13,11 +13,16 @@ final class CodeTlb implements TlbMirror {
     /** So often a page takes another's place in the tables before there is a second one. */
     private static final int CONFLICTS = 8192;
 
+    private static final int CODE_BITS = 1 << 14;
+
     private final Cpu cpu;
     private final Tlb tlb;
     private final StateBlock state;
     private @Nullable SecondTlb second;
     private int conflicts;
+
+    /** By a hash of its linear address: whether there may be code of a page. */
+    private final long[] code = new long[CODE_BITS / 64];
 
     CodeTlb(Cpu cpu, StateBlock state) {
         this.cpu = cpu;
@@ -73,6 +78,22 @@ final class CodeTlb implements TlbMirror {
         return second != null ? SecondTlb.BYTES : 0;
     }
 
+    /** There is code of the page at {@code linear} from now on. */
+    void holdsCode(long linear) {
+        int n = hash(linear);
+        code[n >>> 6] |= 1L << n;
+    }
+
+    /** There is no code. */
+    void holdsNoCode() {
+        java.util.Arrays.fill(code, 0);
+    }
+
+    private static int hash(long linear) {
+        long page = linear >>> 12;
+        return (int) (page ^ page >>> 14) & CODE_BITS - 1;
+    }
+
     @Override
     public void flushed(int world, boolean globalToo) {
         SecondTlb t = second;
@@ -95,7 +116,11 @@ final class CodeTlb implements TlbMirror {
         if (second != null) {
             second.drop(la);
         }
-        mappingsChanged();
+        int n = hash(la);
+        if ((code[n >>> 6] >>> n & 1) != 0) {
+            // Otherwise no page of code can have moved.
+            mappingsChanged();
+        }
     }
 
     @Override

@@ -391,18 +391,23 @@ abstract class Emission {
     /** The same; with {@link Sites#ARRIVED} the instruction is over, and a miss leaves at that rip. */
     void lookUp(int more) {
         int site = site(retry, 0, more);
-        a.mov32(RCX, RAX);
-        a.shiftRight32(RCX, 12);
-        a.arithmetic32(Assembler.XOR, RCX, RAX);
-        a.arithmeticConstant32(Assembler.AND, RCX, StateBlock.JUMP_COUNT - 1);
-        a.shiftLeft32(RCX, 5);
-        a.arithmeticIndexed(Assembler.CMP, RAX, R15, RCX, StateBlock.JUMPS);
+        jumpEntry(a);
         later.lookUp(a.jumpForwardIf(Assembler.NE), site);
         a.loadIndexed(RAX, R15, RCX, StateBlock.JUMPS + 16);
         a.load(RAX, RAX, PageRecords.PROVED);
         a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
         int old = a.jumpForwardIf(Assembler.NE);
         later.proveEntry(old, site, a.here());
+    }
+
+    /** The offset to RCX of the jump cache's entry for the rip in RAX, and to ZF whether it is that rip's ({@link StateBlock#jump}). */
+    static void jumpEntry(Assembler a) {
+        a.mov32(RCX, RAX);
+        a.shiftRight32(RCX, 12);
+        a.arithmetic32(Assembler.XOR, RCX, RAX);
+        a.arithmeticConstant32(Assembler.AND, RCX, StateBlock.JUMP_COUNT - 1);
+        a.shiftLeft32(RCX, 5);
+        a.arithmeticIndexed(Assembler.CMP, RAX, R15, RCX, StateBlock.JUMPS);
     }
 
     /** Leaves when the kick word is set, at the instruction at hand. */
@@ -517,8 +522,8 @@ abstract class Emission {
             later.interpret(a.jumpForwardIf(Assembler.NE), site(0, next, 0));
         }
         a.arithmeticConstant(Assembler.CMP, RCX, 4096 - size);
-        int facts = size << 8 | (access == WRITE ? Sites.WRITE : 0);
         boolean again = probed == retry;
+        int facts = size << 8 | (access == WRITE ? Sites.WRITE : 0) | (again ? Sites.AGAIN : 0);
         probed = retry;
         later.miss(a.jumpForwardIf(Assembler.A), access, site(retry, 0, facts), again);
         a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + StateBlock.TLB_HOST);

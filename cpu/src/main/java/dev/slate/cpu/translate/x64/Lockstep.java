@@ -265,7 +265,7 @@ final class Lockstep {
                     figures.compared += n;
                     return true;
                 }
-                if (string && mayBePart()) {
+                if (string && mayBePart(CpuState.STATUS_FLAGS)) {
                     if (restOfString() == CpuExit.NONE && different(0, 0) == SAME) {
                         figures.compared += n + 1;
                         return true;
@@ -296,7 +296,7 @@ final class Lockstep {
         String nearest = "";
         for (long n = 0; n < MOST_INSTRUCTIONS; n++) {
             if (s.rip == last.rip) {
-                boolean part = string && mayBePart();
+                boolean part = string && mayBePart(spread);
                 int exit = part ? restOfString() : CpuExit.NONE;
                 int where = different(undefined, spread);
                 if (exit == CpuExit.NONE && where == SAME) {
@@ -374,8 +374,19 @@ final class Lockstep {
         return false;
     }
 
-    /** Whether the code that left at the string that the interpreter is at may have been here before, when more of it was left. */
-    private boolean mayBePart() {
+    /**
+     * Whether the code that left at the string that the interpreter is at may have been here before, when more of it was left: in this round of a
+     * loop, for which the registers that a string leaves alone speak.
+     *
+     * @param spread status flags, in whatever holds them, that may differ
+     */
+    private boolean mayBePart(int spread) {
+        for (int i = 0; i < 16; i++) {
+            boolean string = i == CpuState.RCX || i == CpuState.RSI || i == CpuState.RDI;
+            if (!string && ((s.gpr[i] ^ last.gpr[i]) & ~(long) spread) != 0) {
+                return false;
+            }
+        }
         long left = last.gpr[CpuState.RCX];
         long items = s.gpr[CpuState.RCX] - left;
         long bytes = last.gpr[CpuState.RDI] - s.gpr[CpuState.RDI];

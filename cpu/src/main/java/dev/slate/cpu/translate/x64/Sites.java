@@ -20,6 +20,13 @@ final class Sites {
 
     private int count;
 
+    /** The site of {@link Stubs#arrive}. */
+    static final int ARRIVAL = 0;
+
+    Sites() {
+        add(0, 0, 0, ARRIVED);
+    }
+
     /** Those that access memory, in the order of their code. */
     private int[] access = new int[FIRST_ACCESSES];
 
@@ -38,6 +45,9 @@ final class Sites {
 
     /** A branch that is over already: {@link StateBlock#RIP} is where it has gone. */
     static final int ARRIVED = 128;
+
+    /** The second access of its instruction, whose page may take the place of the first one's in the TLB. */
+    static final int AGAIN = 1 << 16;
 
     /** The access found no memory once: the interpreter may be asked at once. */
     static final int DEVICE = 32;
@@ -64,7 +74,7 @@ final class Sites {
     }
 
     static int bytes(int facts) {
-        return facts >>> 8;
+        return facts >>> 8 & 0xff;
     }
 
     /** Number of the one added last. */
@@ -112,5 +122,6 @@ final class Sites {
         next = new long[FIRST];
         facts = new int[FIRST];
         access = new int[FIRST_ACCESSES];
+        add(0, 0, 0, ARRIVED);
     }
 }

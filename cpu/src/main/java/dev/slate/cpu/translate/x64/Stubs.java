@@ -36,6 +36,8 @@ final class Stubs {
     final long prove;
     /** The same for the jump cache's entry at offset RCX, leaving with {@link Exits#LOOK_UP}. */
     final long proveEntry;
+    /** Goes on at the rip in {@link StateBlock#RIP}, flags saved; leaves with {@link Exits#LOOK_UP} where it does not know the code there. */
+    final long arrive;
     /** RAX: the instruction of host code that faulted. */
     final long fault;
     /** {@link StateBlock#TARGET} says where to go on with the vector registers loaded; flags are saved. */
@@ -95,6 +97,8 @@ final class Stubs {
         bytes(a, 0xc3);
         proveEntry = a.here();
         emitProveEntry(a, compare, leave);
+        arrive = a.here();
+        emitArrive(a);
         for (int size = 0; size < 4; size++) {
             moves[size] = a.here();
             emitString(a, size, true);
@@ -114,6 +118,22 @@ final class Stubs {
         emitVectors(a, load, leave);
         enter = a.here();
         emitEnter(a, load);
+    }
+
+    private void emitArrive(Assembler a) {
+        a.store32Constant(R15, StateBlock.SITE, Sites.ARRIVAL);
+        a.load(RAX, R15, StateBlock.RIP);
+        Emission.jumpEntry(a);
+        int known = a.jumpForwardIf(Assembler.E);
+        a.jump(lookUp);
+        a.bind(known);
+        a.loadIndexed(RAX, R15, RCX, StateBlock.JUMPS + 16);
+        a.load(RAX, RAX, PageRecords.PROVED);
+        a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
+        int proved = a.jumpForwardIf(Assembler.E);
+        a.call(proveEntry);
+        a.bind(proved);
+        a.jumpIndexed(R15, RCX, StateBlock.JUMPS + 8);
     }
 
     private static void emitProveEntry(Assembler a, long compare, long leave) {

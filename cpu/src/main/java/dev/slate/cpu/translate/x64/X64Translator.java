@@ -3,7 +3,6 @@ package dev.slate.cpu.translate.x64;
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
-import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.LeaveGuest;
 import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.TranslationFigures;
@@ -13,8 +12,10 @@ import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.mem.ExecutableMemory;
 import dev.slate.cpu.mem.FaultGuard;
+import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mmu.Tlb;
 import dev.slate.cpu.mmu.TlbMirror;
+import dev.slate.cpu.mmu.Walker;
 import org.jspecify.annotations.Nullable;
 
 /** The translator of one processor: which blocks become code, where it lies, and what happens when it leaves. */
@@ -27,7 +28,7 @@ public final class X64Translator implements Translator {
 
     private static final int MODE_BITS = 7;
 
-    /** How often in turn an instruction is tried again. */
+    /** How often in turn an instruction with two accesses is tried again. */
     private static final int MISSES = 3;
 
     /** What a serializing event adds to an epoch. */
@@ -38,6 +39,11 @@ public final class X64Translator implements Translator {
 
     /** Sites that the longest translation cannot need. */
     private static final int MOST_SITES = 1024;
+
+    // Of fill: the access can be tried again; the interpreter has a way for it; it is a page fault.
+    private static final int FILLED = 0;
+    private static final int ASK = 1;
+    private static final int FAULTS = 2;
 
     // What lies on the heap, by the sizes of the fields and of what an array keeps free.
     private static final int UNIT_BYTES = 96;
@@ -71,6 +77,11 @@ public final class X64Translator implements Translator {
     private final TranslationBudget budget;
     /** What of the budget this processor holds. */
     private long held = LEAST;
+
+    /** What the code at hand was made for, and what it is proved under. */
+    private int mode;
+
+    private long epoch;
 
     private int pageCount;
     private int unitCount;
@@ -252,6 +263,7 @@ public final class X64Translator implements Translator {
             page = new TranslatedPage(linear, hva, mode, records.create(linear, hva, mode), others);
             records.prove(page.record, epoch);
             pages.put(hva, page);
+            codeTlb.holdsCode(linear);
             pageCount++;
         }
         unit = page.unit(b.rip);
@@ -388,6 +400,7 @@ public final class X64Translator implements Translator {
         sites.clear();
         state.clearJumps();
         codeTlb.shrink();
+        codeTlb.holdsNoCode();
         used = first;
         if (observer != null) {
             observer.reset(unitCount);
@@ -417,76 +430,72 @@ public final class X64Translator implements Translator {
     @Override
     public int run(Block b) {
         Unit unit = (Unit) java.util.Objects.requireNonNull(b.translation);
-        long generation = cpu.generation();
-        int mode = unit.page.mode;
-        long epoch = generation << MODE_BITS | mode;
+        mode = unit.page.mode;
+        epoch = cpu.generation() << MODE_BITS | mode;
         long target = unit.withoutFlags;
         boolean wantVectors = false;
-        long missedAt = -1;
+        int missedAt = -1;
+        long missed = 0;
         int misses = 0;
         figures.entries++;
-        take(mode);
+        take();
         for (; ; ) {
             state.put32(StateBlock.WANT_VECTORS, wantVectors ? 1 : 0);
             ExecutableMemory.call(stubs.enter, state.address, target);
             int exit = state.get32(StateBlock.EXIT);
             figures.exits[exit]++;
-            long now = state.get64(StateBlock.EPOCH);
-            if (state.giveTransfers(cpu.intel)) {
-                cpu.modeChanged();
-                mode = (int) now & MODES - 1;
-            }
-            if (now != epoch) {
-                long serialized = now / SERIALIZED - epoch / SERIALIZED;
-                if (serialized != 0) {
-                    cpu.serialized(serialized);
-                }
-                epoch = now;
-                generation = cpu.generation();
-            }
+            follow();
+            int site = state.get32(StateBlock.SITE);
+            int outcome;
             switch (exit) {
                 case Exits.MISS -> {
-                    int site = state.get32(StateBlock.SITE);
-                    int facts = sites.facts[site];
                     long rip = sites.rip[site];
-                    // One with two accesses whose pages share an entry would miss for ever.
-                    misses = rip == missedAt ? misses + 1 : 1;
-                    missedAt = rip;
-                    if (misses > MISSES || !fill(site, state.get64(StateBlock.ADDRESS))) {
-                        return interpret(rip);
+                    long la = state.get64(StateBlock.ADDRESS);
+                    boolean stuck = false;
+                    if ((sites.facts[site] & Sites.AGAIN) != 0) {
+                        // One with two accesses whose pages share an entry would miss for ever.
+                        misses = site == missedAt && la == missed ? misses + 1 : 1;
+                        missedAt = site;
+                        missed = la;
+                        stuck = misses > MISSES;
                     }
-                    if (generation != cpu.generation()) {
+                    int filled = stuck ? ASK : fill(site, la);
+                    if (filled == FILLED && isCurrent()) {
+                        target = sites.resume[site];
+                        wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
+                        continue;
+                    }
+                    if (filled == ASK) {
+                        outcome = interpret(rip);
+                    } else {
                         leave(rip);
-                        return CpuExit.NONE;
+                        outcome = filled == FAULTS ? cpu.pageFault() : CpuExit.NONE;
                     }
-                    target = sites.resume[site];
-                    wantVectors = (facts & Sites.VECTORS) != 0;
                 }
                 case Exits.INTERPRET -> {
-                    int site = state.get32(StateBlock.SITE);
-                    int outcome = interpret(sites.rip[site]);
+                    outcome = interpret(sites.rip[site]);
                     target = sites.resume[site];
-                    if (outcome != CpuExit.NONE
-                            || target == 0
-                            || s.rip != sites.next[site]
-                            || generation != cpu.generation()
-                            || mode != mode()
-                            || cpu.needsCare()) {
-                        return outcome;
+                    if (outcome == CpuExit.NONE
+                            && target != 0
+                            && s.rip == sites.next[site]
+                            && isCurrent()
+                            && mode == mode()
+                            && !cpu.needsCare()) {
+                        wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
+                        if (wantVectors) {
+                            state.takeVectors();
+                        }
+                        take();
+                        continue;
                     }
-                    wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
-                    if (wantVectors) {
-                        state.takeVectors();
-                    }
-                    take(mode);
                 }
                 case Exits.VECTORS -> {
                     state.takeVectors();
                     target = state.get64(StateBlock.TARGET);
                     wantVectors = true;
+                    continue;
                 }
                 case Exits.CROSS -> {
-                    int site = state.get32(StateBlock.SITE);
                     long rip = sites.rip[site];
                     Unit to = ready(rip, mode, epoch);
                     if (to == null) {
@@ -498,9 +507,9 @@ public final class X64Translator implements Translator {
                     memory.patch32(jump, (int) (to.withoutFlags - (jump + 4)));
                     target = to.withoutFlags;
                     wantVectors = false;
+                    continue;
                 }
                 case Exits.LOOK_UP -> {
-                    int site = state.get32(StateBlock.SITE);
                     boolean arrived = (sites.facts[site] & Sites.ARRIVED) != 0;
                     long rip = state.get64(StateBlock.RIP);
                     Unit to = ready(rip, mode, epoch);
@@ -519,33 +528,11 @@ public final class X64Translator implements Translator {
                     }
                     target = sites.resume[site];
                     wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
+                    continue;
                 }
-                case Exits.FAULT -> {
-                    long at = state.get64(StateBlock.ADDRESS);
-                    if (stubs.isString(at)) {
-                        int site = state.get32(StateBlock.SITE);
-                        state.stopString(Sites.bytes(sites.facts[site]), (sites.facts[site] & Sites.MOVES) != 0);
-                        return interpret(sites.rip[site]);
-                    }
-                    if (at < first) {
-                        // Code was compared whose page has gone: the processor reads it, too, and meets that.
-                        int site = state.get32(StateBlock.SITE);
-                        int facts = sites.facts[site];
-                        if ((facts & (Sites.CROSS | Sites.ARRIVED)) != 0) {
-                            leave((facts & Sites.CROSS) != 0 ? sites.rip[site] : state.get64(StateBlock.RIP));
-                            return CpuExit.NONE;
-                        }
-                        return interpret(sites.rip[site]);
-                    }
-                    // The interpreter meets it again, in the way that all accesses from Java meet it.
-                    int access = sites.accessAt(at);
-                    if ((sites.facts[access] & Sites.RSI_SPARED) != 0) {
-                        state.unspareRsi();
-                    }
-                    return interpret(sites.rip[access]);
-                }
+                case Exits.FAULT -> outcome = interpretFaulted(site);
                 case Exits.KICK -> {
-                    leave(sites.rip[state.get32(StateBlock.SITE)]);
+                    leave(sites.rip[site]);
                     if (lockstep != null && !lockstep.isKicked()) {
                         // It polls before the instruction has begun: on beyond it.
                         return cpu.interpretOne();
@@ -555,15 +542,86 @@ public final class X64Translator implements Translator {
                     return CpuExit.NONE;
                 }
                 default -> {
-                    leave(sites.rip[state.get32(StateBlock.SITE)]);
+                    leave(sites.rip[site]);
                     return CpuExit.NONE;
                 }
             }
+            if (outcome != CpuExit.NONE || !arrives()) {
+                return outcome;
+            }
+            target = stubs.arrive;
+            wantVectors = false;
         }
     }
 
+    /** The processor's state follows what code has done to mode and epoch. */
+    private void follow() {
+        long now = state.get64(StateBlock.EPOCH);
+        if (state.giveTransfers(cpu.intel)) {
+            cpu.modeChanged();
+            mode = (int) now & MODES - 1;
+        }
+        if (now != epoch) {
+            long serialized = now / SERIALIZED - epoch / SERIALIZED;
+            if (serialized != 0) {
+                cpu.serialized(serialized);
+            }
+            epoch = cpu.generation() << MODE_BITS | mode;
+        }
+    }
+
+    /** Whether nothing has happened after which code is to be proved again. */
+    private boolean isCurrent() {
+        return epoch >>> MODE_BITS == cpu.generation();
+    }
+
+    /**
+     * Goes on with code at the processor's rip, wherever the interpreter has come to and in whatever mode, without a look by the run loop:
+     * {@link Stubs#arrive} finds it and proves it.
+     *
+     * @return false: the run loop is to look
+     */
+    private boolean arrives() {
+        if (cpu.needsCare()
+                || HostMemory.get32(cpu.kickAddress) != 0
+                || !cpu.mode64
+                || (cpu.tlbMode & Tlb.CHECKED) != 0
+                || held > LEAST && budget.asksBack(held)) {
+            return false;
+        }
+        mode = mode();
+        epoch = cpu.generation() << MODE_BITS | mode;
+        take();
+        state.put64(StateBlock.EPOCH, epoch);
+        state.put64(StateBlock.RIP, s.rip);
+        return true;
+    }
+
+    /** The host took a page away under an access, or under a comparison: the interpreter meets it again, as all accesses from Java meet it. */
+    private int interpretFaulted(int site) {
+        long at = state.get64(StateBlock.ADDRESS);
+        int facts = sites.facts[site];
+        if (stubs.isString(at)) {
+            state.stopString(Sites.bytes(facts), (facts & Sites.MOVES) != 0);
+            return interpret(sites.rip[site]);
+        }
+        if (at < first) {
+            // Code was compared whose page has gone: the processor reads it, too, and meets that.
+            if ((facts & (Sites.CROSS | Sites.ARRIVED)) != 0) {
+                leave((facts & Sites.CROSS) != 0 ? sites.rip[site] : state.get64(StateBlock.RIP));
+                return cpu.interpretOne();
+            }
+            return interpret(sites.rip[site]);
+        }
+        int access = sites.accessAt(at);
+        if ((sites.facts[access] & Sites.RSI_SPARED) != 0) {
+            state.unspareRsi();
+        }
+        return interpret(sites.rip[access]);
+    }
+
     /** The guest's state comes from where the interpreter has it. */
-    private void take(int mode) {
+    private void take() {
         if (lockstep != null) {
             lockstep.begin();
         }
@@ -590,40 +648,43 @@ public final class X64Translator implements Translator {
     /**
      * Fills the TLB for an access that missed, through the processor's own.
      *
-     * @return whether the access can be tried again; if not, the interpreter has a way for it
-     * @throws GuestFault the instruction's fault, with the state at the instruction
-     * @throws LeaveGuest likewise
+     * @return {@link #FILLED}, {@link #ASK} or {@link #FAULTS}
+     * @throws LeaveGuest the hypervisor leaves, with the state at the instruction
      */
-    private boolean fill(int site, long la) {
+    private int fill(int site, long la) {
         int facts = sites.facts[site];
         int size = Sites.bytes(facts);
         if (((int) la & 4095) + size > 4096 || !cpu.canonical(la)) {
-            return false;
+            return ASK;
         }
         int access = (facts & Sites.WRITE) != 0 ? Tlb.WRITE : Tlb.READ;
-        int mode = cpu.tlbMode;
+        int tlbMode = cpu.tlbMode;
         Tlb tlb = cpu.tlb;
-        if (!tlb.hits(la, 1, access, mode)) {
+        if (!tlb.hits(la, 1, access, tlbMode)) {
             // A device's register is walked to once, by the interpreter; where that finds memory, it is in the TLB next
             // time.
-            if (access == Tlb.WRITE && tlb.hitsCode(la, 1, mode)
+            if (access == Tlb.WRITE && tlb.hitsCode(la, 1, tlbMode)
                     || (facts & Sites.DEVICE) != 0
                     || lockstep != null && !lockstep.mayWalk()) {
-                return false;
+                return ASK;
             }
             s.rip = sites.rip[site];
             try {
-                if (cpu.walker.translate(la, access, mode, true) < 0) {
-                    sites.facts[site] |= Sites.DEVICE;
-                    return false;
+                long hva = cpu.walker.find(la, access, tlbMode, true);
+                if (hva == Walker.FAULT) {
+                    return FAULTS;
                 }
-            } catch (GuestFault | LeaveGuest e) {
+                if (hva < 0) {
+                    sites.facts[site] |= Sites.DEVICE;
+                    return ASK;
+                }
+            } catch (LeaveGuest e) {
                 leave(sites.rip[site]);
                 cpu.atNewRip = true;
                 throw e;
             }
-            if (!tlb.hits(la, 1, access, mode)) {
-                return false;
+            if (!tlb.hits(la, 1, access, tlbMode)) {
+                return ASK;
             }
         }
         if (lockstep != null) {
@@ -631,15 +692,15 @@ public final class X64Translator implements Translator {
                 state.clearTlb(cpu.world.number(), true);
             }
             if (access == Tlb.WRITE && !lockstep.stores(la, tlb.hva(la))) {
-                return false;
+                return ASK;
             }
         }
         // In lockstep what a page held is put away before the first store.
-        codeTlb.copy(mode, la, lockstep == null || access == Tlb.WRITE);
+        codeTlb.copy(tlbMode, la, lockstep == null || access == Tlb.WRITE);
         if (codeTlb.isShort()) {
             takeSecond();
         }
-        return true;
+        return FILLED;
     }
 
     /** Puts a larger TLB behind that of the state block, if there is room; not in lockstep, which must see each page's first store. */

@@ -15,7 +15,8 @@ import org.junit.jupiter.api.Test;
 
 /**
  * Random kernels against the interpreter: functions on several pages that call each other, strings over page ends, flags pushed and
- * popped, vector registers used, address spaces loaded, pages invalidated, serializing instructions and code that is written while it runs.
+ * popped, vector registers used, address spaces loaded, pages invalidated and missing, returns from interrupts, serializing instructions and
+ * code that is written while it runs.
  */
 final class TranslatedProgramTest {
     private static final int TABLES = 0x1000;
@@ -26,6 +27,18 @@ final class TranslatedProgramTest {
     private static final int STACK = 0x18_0000;
     /** The table of the data's other place. */
     private static final int SMALL_PAGES = 0x6000;
+
+    /** Segments, from the second eight on: code and data of the kernel, two that no one loads, data and code of the user. */
+    private static final int GDT = 0x1_0000;
+
+    private static final int IDT = 0x9000;
+    private static final int TASK = 0xa000;
+    /** The handler of page faults, and where it puts their addresses. */
+    private static final int FAULT_HANDLER = 0x15_0000;
+
+    private static final int FAULT_ADDRESS = DATA + 0x7000;
+    private static final int FAULT_STACK = 0x17_0000;
+    private static final int KERNEL_CODE = 0x80;
 
     private static final int FUNCTIONS = 24;
     /** Of the handler of system calls, at the code's end. */
@@ -41,6 +54,10 @@ final class TranslatedProgramTest {
 
     private final byte[] code = new byte[CODE_BYTES];
     private int at;
+    /** What SYSCALL loads, and SYSRET less 16. */
+    private int kernelSegments;
+
+    private int userSegments;
 
     private static PhysicalMemory machine() {
         PhysicalMemory m = new PhysicalMemory(8 << 20);
@@ -50,8 +67,48 @@ final class TranslatedProgramTest {
         HostMemory.put64(m.hva(TABLES + 8192 + 8 * 100), SMALL_PAGES | 7);
         mapSmallPages(m);
         m.cpu.s.cr4 |= CpuState.CR4_PGE | CpuState.CR4_OSFXSR;
+        segments(m);
         m.cpu.flushTlb();
         return m;
+    }
+
+    private static void segments(PhysicalMemory m) {
+        for (int i = 0; i < 1 << 13; i += 8) {
+            long at = m.hva(GDT + 8 * i);
+            HostMemory.put64(at, 0x00af_9b00_0000_ffffL);
+            HostMemory.put64(at + 8, 0x00cf_9300_0000_ffffL);
+            HostMemory.put64(at + 24, 0x00cf_f300_0000_ffffL);
+            HostMemory.put64(at + 32, 0x00af_fb00_0000_ffffL);
+        }
+        CpuState s = m.cpu.s;
+        s.gdtBase = GDT;
+        s.gdtLimit = 0xffff;
+        s.idtBase = IDT;
+        s.idtLimit = 15 * 16 - 1;
+        HostMemory.put64(
+                m.hva(IDT + 14 * 16),
+                FAULT_HANDLER & 0xffffL | KERNEL_CODE << 16 | 0x8e00L << 32 | (long) (FAULT_HANDLER >>> 16) << 48);
+        s.segBase[CpuState.TR] = TASK;
+        s.segLimit[CpuState.TR] = 0x67;
+        HostMemory.put64(m.hva(TASK + 4), FAULT_STACK);
+        int handler = FAULT_HANDLER;
+        // push %rax; mov %cr2,%rax; mov %rax,FAULT_ADDRESS
+        handler = put(m, handler, 0x50, 0x0f, 0x20, 0xd0, 0x48, 0x89, 0x04, 0x25);
+        HostMemory.put32(m.hva(handler), FAULT_ADDRESS);
+        handler += 4;
+        for (int page = 3; page < 5; page++) {
+            handler = put(m, handler, 0x80, 0x0c, 0x25); // orb $1,entry
+            HostMemory.put32(m.hva(handler), SMALL_PAGES + 8 * page);
+            handler = put(m, handler + 4, 1);
+        }
+        put(m, handler, 0x58, 0x48, 0x83, 0xc4, 0x08, 0x48, 0xcf); // pop %rax; add $8,%rsp; iretq
+    }
+
+    private static int put(PhysicalMemory m, int at, int... bytes) {
+        for (int i = 0; i < bytes.length; i++) {
+            HostMemory.put8(m.hva(at + i), bytes[i]);
+        }
+        return at + bytes.length;
     }
 
     private static void mapSmallPages(PhysicalMemory m) {
@@ -112,6 +169,25 @@ final class TranslatedProgramTest {
         }
     }
 
+    /** Flags that POPF, SYSRET and IRET are given. */
+    private static int flags(SplittableRandom r) {
+        return r.nextInt() & 0x6d5 | 2 | (r.nextInt(6) == 0 ? r.nextInt() & 0x24_7000 : 0);
+    }
+
+    /** Goes by IRETQ to what follows. */
+    private void interruptReturn(SplittableRandom r, boolean user) {
+        bytes(0x6a, 2, 0x9d, 0x48, 0x89, 0xe0); // push $2; popf; mov %rsp,%rax
+        bytes(0x68);
+        int32(user ? userSegments + 8 | 3 : kernelSegments + 8);
+        bytes(0x50, 0x68); // push %rax
+        int32(flags(r));
+        bytes(0x68);
+        int32(user ? userSegments + 16 | 3 : kernelSegments);
+        bytes(0x68);
+        int32(CODE + at + 6);
+        bytes(0x48, 0xcf);
+    }
+
     /** An address in the first part of the data, or of its other place. */
     private static int data(SplittableRandom r) {
         return (r.nextInt(3) == 0 ? 100 << 21 : DATA) + 0x3000 + r.nextInt(0x1400);
@@ -121,7 +197,7 @@ final class TranslatedProgramTest {
         int a = register(r);
         int b = register(r);
         int rex = 0x48 | a >> 3 << 2 | b >> 3;
-        switch (r.nextInt(28)) {
+        switch (r.nextInt(31)) {
             // add, or, adc, sbb, and, sub, xor, cmp
             case 0, 1, 2 -> bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
             case 3 -> {
@@ -131,7 +207,7 @@ final class TranslatedProgramTest {
             }
             case 4 -> bytes(0x9c, 0x58); // pushf; pop %rax
             case 5 -> {
-                constant(0, r.nextInt() & 0x6d5 | 2 | (r.nextInt(6) == 0 ? r.nextInt() & 0x24_7000 : 0));
+                constant(0, flags(r));
                 bytes(0x50, 0x9d, 0xfc); // push %rax; popf; cld
             }
             case 6 -> bytes(0xfa); // cli
@@ -194,11 +270,16 @@ final class TranslatedProgramTest {
                 int32(data(r));
             }
             case 26, 27 -> {
-                // mov $flags,%r11d; mov $behind,%ecx; sysretq; a little as a user; syscall, whose handler is jmp *%rcx;
-                // cld
-                constant(11, r.nextInt() & 0x6d5 | 2 | (r.nextInt(6) == 0 ? r.nextInt() & 0x24_7000 : 0));
-                constant(1, CODE + at + 8);
-                bytes(0x48, 0x0f, 0x07);
+                // mov $flags,%r11d; mov $behind,%ecx; sysretq, or an iretq; a little as a user; syscall, whose handler
+                // is
+                // jmp *%rcx; cld
+                if (r.nextBoolean()) {
+                    interruptReturn(r, true);
+                } else {
+                    constant(11, flags(r));
+                    constant(1, CODE + at + 8);
+                    bytes(0x48, 0x0f, 0x07);
+                }
                 bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
                 bytes(0x48 | a >> 3 << 2, r.nextBoolean() ? 0x8b : 0x89, (a & 7) << 3 | 4, 0x25);
                 int32(data(r));
@@ -213,6 +294,21 @@ final class TranslatedProgramTest {
                 bytes(0x0f, 0x01, 0x3c, 0x25);
                 int32((100 << 21) + page * 4096);
             }
+            case 28, 29 -> {
+                // A page of the data's other place goes: andb $~1,entry; invlpg page.
+                int page = 3 + r.nextInt(2);
+                bytes(0x80, 0x24, 0x25);
+                int32(SMALL_PAGES + 8 * page);
+                bytes(0xfe, 0x0f, 0x01, 0x3c, 0x25);
+                int32((100 << 21) + page * 4096);
+            }
+            case 30 -> {
+                interruptReturn(r, false);
+                bytes(0xfc); // cld
+                if (r.nextBoolean()) {
+                    bytes(0x0f, 0x20, 0xd0); // mov %cr2,%rax
+                }
+            }
             // Vector instructions, which change no flag: paddq, movq %r,%xmm and back.
             case 20, 21 -> bytes(0x66, 0x0f, 0xd4, 0xc0 | (a & 7) << 3 | b & 7);
             case 22 -> bytes(0x66, rex, 0x0f, 0x6e, 0xc0 | (a & 7) << 3 | b & 7);
@@ -223,6 +319,8 @@ final class TranslatedProgramTest {
 
     private void program(SplittableRandom r) {
         java.util.Arrays.fill(code, (byte) 0xf4);
+        kernelSegments = 4 + r.nextInt(1000) << 6;
+        userSegments = 4 + r.nextInt(1000) << 6 | 0x10;
         int[] starts = new int[FUNCTIONS];
         int room = CODE_BYTES / FUNCTIONS;
         for (int f = 0; f < FUNCTIONS; f++) {
@@ -277,14 +375,19 @@ final class TranslatedProgramTest {
         s.gpr[CpuState.RSP] = STACK;
         s.gpr[15] = rounds;
         s.efer |= CpuState.EFER_SCE;
-        s.star = (r.nextLong() & 0xfff8) << 32 | r.nextLong() << 48;
+        // AMD's SYSRET takes SS's RPL as it stands there.
+        s.star = (long) kernelSegments << 32 | (long) (userSegments | 3) << 48;
+        s.cr2 = 0;
         s.lstar = CODE + CODE_BYTES - HANDLER_BYTES;
         s.sfmask = r.nextInt() & ~CpuState.RFLAGS_FIXED;
+        for (int seg : new int[] {CpuState.DS, CpuState.ES, CpuState.FS, CpuState.GS}) {
+            s.flat(seg, KERNEL_CODE + 8, CpuState.DATA_TYPE);
+        }
         s.segBase[CpuState.GS] = r.nextInt(0x800);
         s.kernelGsBase = r.nextInt(0x800);
         // Others than those that SYSCALL loads.
-        s.flat(CpuState.CS, 0x58, CpuState.CODE_TYPE | CpuState.ATTR_L);
-        s.flat(CpuState.SS, 0x50, CpuState.DATA_TYPE);
+        s.flat(CpuState.CS, KERNEL_CODE, CpuState.CODE_TYPE | CpuState.ATTR_L);
+        s.flat(CpuState.SS, KERNEL_CODE + 8, CpuState.DATA_TYPE);
         s.cpl = 0;
         s.setRflags(2);
         s.interruptShadow = 0;

@@ -1,0 +1,138 @@
+package dev.slate.cpu.translate.x64;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.slate.cpu.CpuExit;
+import dev.slate.cpu.CpuState;
+import dev.slate.cpu.PhysicalMemory;
+import dev.slate.cpu.TranslationBudget;
+import dev.slate.cpu.mem.HostMemory;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** Machine code on pages that move, and accesses that miss the TLB however often they are tried. */
+final class TranslatedMappingsTest {
+    private static final int TABLES = 0x1000;
+    private static final int SMALL_PAGES = 0x6000;
+    private static final int CODE = 0x20_0000;
+    private static final int FUNCTIONS = 0x30_0000;
+    private static final int STACK = 0x18_0000;
+    /** Where small pages lie. */
+    private static final int LINEAR = 100 << 21;
+
+    /** How far pages lie apart that share an entry of the first TLB. */
+    private static final int SPAN = StateBlock.TLB_ENTRIES * 4096;
+
+    private static final int ROUNDS = 200;
+
+    private final PhysicalMemory memory = new PhysicalMemory(8 << 20);
+    private final CpuState s = memory.cpu.s;
+    private int at;
+
+    @BeforeEach
+    void machine() {
+        memory.mapAll();
+        memory.longMode(TABLES);
+        HostMemory.put64(memory.hva(TABLES + 8192 + 8 * 100), SMALL_PAGES | 7);
+        memory.cpu.flushTlb();
+        s.gpr[CpuState.RSP] = STACK;
+        s.gpr[15] = ROUNDS;
+        s.setRflags(2);
+        s.rip = CODE;
+        at = CODE;
+        X64Translator translator = NoFaults.translator(memory.cpu, 2, new TranslationBudget(4 << 20));
+        assumeTrue(translator != null, "this host allows no executable memory");
+        memory.cpu.translator(translator);
+    }
+
+    @AfterEach
+    void close() {
+        memory.cpu.close();
+        memory.close();
+    }
+
+    private void bytes(int... v) {
+        for (int b : v) {
+            HostMemory.put8(memory.hva(at++), b);
+        }
+    }
+
+    private void int32(int v) {
+        HostMemory.put32(memory.hva(at), v);
+        at += 4;
+    }
+
+    private void map(int page, int frame) {
+        HostMemory.put64(memory.hva(SMALL_PAGES + 8 * page), frame | 7);
+    }
+
+    private void repeat() {
+        bytes(0x41, 0xff, 0xcf, 0x0f, 0x85); // dec %r15d; jne the start
+        int32(CODE - (at + 4));
+        bytes(0xf4);
+    }
+
+    /** Two functions take turns on one page of code; INVLPG says so each time, and of another page, too. */
+    @Test
+    void code_on_a_page_that_invlpg_has_moved_is_not_gone_on_with() {
+        for (int f = 0; f < 2; f++) {
+            at = FUNCTIONS + f * 4096;
+            bytes(0x83, 0xc3, 1 + f, 0xc3); // add $1 or $2,%ebx; ret
+        }
+        map(0, FUNCTIONS);
+        at = CODE;
+        bytes(0xe8);
+        int32(LINEAR - (at + 4));
+        bytes(0x0f, 0x01, 0x3c, 0x25); // invlpg another page
+        int32(LINEAR + 4096);
+        bytes(0xe8);
+        int32(LINEAR - (at + 4));
+        bytes(0x81, 0x34, 0x25); // xorl $0x1000,entry
+        int32(SMALL_PAGES);
+        int32(0x1000);
+        bytes(0x0f, 0x01, 0x3c, 0x25);
+        int32(LINEAR);
+        repeat();
+        s.gpr[CpuState.RBX] = 0;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(ROUNDS * 3L);
+        assertThat(memory.cpu.translation.entries).isPositive();
+    }
+
+    /** PUSH of memory whose page takes the stack's place in the TLB, which takes its. */
+    @Test
+    void accesses_that_take_each_others_place_in_the_tlb_get_done() {
+        int rival = LINEAR + (STACK - 4096 & SPAN - 1);
+        map(rival - LINEAR >>> 12, FUNCTIONS);
+        HostMemory.put64(memory.hva(FUNCTIONS), 5);
+        bytes(0xff, 0x34, 0x25); // push rival
+        int32(rival);
+        bytes(0x58, 0x48, 0x01, 0xc3); // pop %rax; add %rax,%rbx
+        repeat();
+        s.gpr[CpuState.RBX] = 0;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(ROUNDS * 5L);
+        assertThat(memory.cpu.translation.entries).isPositive();
+    }
+
+    /** A loop that goes over many pages misses at one instruction each time, which stays machine code. */
+    @Test
+    void an_instruction_that_misses_on_one_page_after_the_other_is_not_left_to_the_interpreter() {
+        for (int page = 0; page < ROUNDS; page++) {
+            map(page, FUNCTIONS + page * 4096);
+            HostMemory.put64(memory.hva(FUNCTIONS + page * 4096), page);
+        }
+        bytes(0x48, 0x03, 0x1e); // add (%rsi),%rbx
+        bytes(0x48, 0x81, 0xc6); // add $4096,%rsi
+        int32(4096);
+        repeat();
+        s.gpr[CpuState.RBX] = 0;
+        s.gpr[CpuState.RSI] = LINEAR;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(ROUNDS * (ROUNDS - 1L) / 2);
+        assertThat(memory.cpu.translation.exits[Exits.MISS]).isGreaterThan(ROUNDS - 10);
+        assertThat(memory.cpu.translation.entries).isLessThan(10);
+    }
+}
