@@ -4,6 +4,13 @@
 # Prints the medians and the medians of the pairs' quotients.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
+. "$here/../../tests/common.sh"
+case ${1-} in --help | -h)
+  show_help
+  exit 0
+  ;;
+esac
+[ -x "${1-}/slate" ] || wrong "'${1-}' is no checkout of Slate: it has no ./slate"
 other=$(readlink -f "$1")
 rounds=${2:-15}
 out=$here/../target/clients
