@@ -70,7 +70,8 @@ say "[4/5] the AOT caches"
 # The interpreter alone loads the same classes in nearly every run; what a busy machine adds (a guest that stayed so long that it was
 # called out) is in one run and not in another, so that what two have in common is taken. What a run resolved comes behind the classes; of the
 # JDK's only in what a start uses lambdas of, since elsewhere a thread that cleans up after the collector resolves more or less. What reads the
-# statistics of other machines is left out: there may be some. The archived heap holds the number of processors, so it is given.
+# statistics of other machines is left out: there may be some; so is what the translator's own loop calls, which goes by the clock. The archived
+# heap holds the number of processors, so it is given.
 start_uses='java/lang/foreign/|jdk/internal/foreign/|java/util/stream/|java/util/DualPivotQuicksort '
 training() { # cache, class path, options and main class...
   cache=$1
@@ -83,7 +84,7 @@ training() { # cache, class path, options and main class...
       sed -n -e '/^[#@]/d' -e '/^java\/util\/regex\/\(ASCII\|CharPredicates\)/d' -e 's/ id: [0-9]*$//p; t' -e p "$stage/classes"
       grep '^@' "$stage/classes" |
         awk -v uses="^@cp ($start_uses)" '/^@cp j/ && $0 !~ uses { next } { print }' |
-        grep -v -e '^@cp sun/' -e '^@cp com/sun/' -e '^@cp dev/slate/device/stats/StatsFolder ' -e java/util/regex/CharPredicates |
+        grep -v -e '^@cp sun/' -e '^@cp com/sun/' -e '^@cp dev/slate/device/stats/StatsFolder ' -e '^@cp dev/slate/cpu/translate/x64/X64Translator ' -e java/util/regex/CharPredicates |
         awk '$1 != "@cp" { print; next } { for (i = 3; i <= NF; i++) print $1, $2, $i }'
       # Each place in the code that makes a lambda takes one of its own, so those may come twice.
     } | LC_ALL=C sort | awk '$0 != last || /^@lambda-proxy/ { print } { last = $0 }' >"$stage/classes.$run"
