@@ -92,6 +92,10 @@ final class SparkRun implements AutoCloseable {
                             },
                             ClassTag$.MODULE$.apply(Map.class));
         } catch (Exception e) { // as above
+            // Ctrl-C: Spark's own hook stops it first.
+            if (context.sc().isStopped()) {
+                throw new IOException("stopped; the same command goes on with what is left.", e);
+            }
             throw new IOException(
                     "Spark gave up: " + reason(e)
                             + "; the workers' own logs say more (work/app-*/*/stderr). The same command goes on with what is left.",

@@ -213,12 +213,14 @@ public final class SweepCommand implements Callable<Integer> {
             command.addAll(List.of("--master", master));
         }
         Files.writeString(folder.resolve("table.txt"), table);
-        Files.writeString(folder.resolve("page.html"), report.page(Machine.here(String.join(" ", command)), name));
+        Machine machine = Machine.here(String.join(" ", command));
+        Files.writeString(folder.resolve("page.html"), report.page(machine, name));
+        Files.writeString(folder.resolve("page.md"), report.markdown(machine, name));
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         out.print(table);
         report.failures().stream().limit(20).forEach(line -> out.println("  " + line));
         out.println("jobs: " + report.count().toString().replaceAll("[{}]", "") + "; " + folder
-                + "/results.jsonl, table.txt, page.html");
+                + "/results.jsonl, table.txt, page.html, page.md");
         boolean complete = jobs.stream().allMatch(journal::has);
         return !complete ? UNABLE : report.failures().isEmpty() ? 0 : NOT_PASSED;
     }

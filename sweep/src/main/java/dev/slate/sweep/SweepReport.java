@@ -166,6 +166,46 @@ final class SweepReport {
         return page.text();
     }
 
+    /** A page for a documentation: a line for each job, and side by side what each combination of knobs gave it. */
+    String markdown(Machine machine, String name) {
+        List<Map<String, String>> combinations =
+                jobs.stream().map(Job::knobs).distinct().toList();
+        Map<String, Map<Map<String, String>, Job>> byTitle = new LinkedHashMap<>();
+        for (Job job : jobs) {
+            byTitle.computeIfAbsent(job.title(), title -> new LinkedHashMap<>()).put(job.knobs(), job);
+        }
+        StringBuilder text = new StringBuilder();
+        text.append("# Slate sweep: " + name + "\n\n```\n" + machine.command() + "\n```\n\n");
+        text.append(machine.text() + "; " + machine.date() + ". Jobs by result: "
+                + count().toString().replaceAll("[{}]", "") + ". Times are the processor's, of the job alone.\n\n| job |");
+        combinations.forEach(knobs -> text.append(" " + settings(knobs) + " |"));
+        text.append("\n| --- |" + " --- |".repeat(combinations.size()) + "\n");
+        byTitle.forEach((title, byKnobs) -> {
+            text.append("| `" + title.replace("|", "\\|") + "` |");
+            for (Map<String, String> knobs : combinations) {
+                Job job = byKnobs.get(knobs);
+                List<Map<String, Object>> results = job == null ? List.of() : of(job);
+                text.append(" " + (results.isEmpty() ? "-" : outcome(results)));
+                text.append(results.isEmpty() ? " |" : ", " + value(results, "cpu_seconds", Metric.Unit.SECONDS) + " |");
+            }
+            text.append('\n');
+        });
+        List<String> failures = failures();
+        if (!failures.isEmpty()) {
+            text.append("\nWhat did not pass:\n\n");
+            failures.forEach(line -> text.append("- " + line + "\n"));
+        }
+        return text.toString();
+    }
+
+    private static String settings(Map<String, String> knobs) {
+        return knobs.isEmpty()
+                ? "result"
+                : knobs.entrySet().stream()
+                        .map(knob -> knob.getKey() + "=" + knob.getValue())
+                        .collect(Collectors.joining(" "));
+    }
+
     /** Lines over a variable, or over the jobs' numbers where it is empty: one for each command and the rest of what sets jobs apart. */
     private List<Plot.Series> series(String variable, String what) {
         Map<String, Map<Double, Plot.Point>> lines = new LinkedHashMap<>();

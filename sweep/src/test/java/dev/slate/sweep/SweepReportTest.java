@@ -14,11 +14,18 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class SweepReportTest {
+    private static final Machine MACHINE =
+            new Machine("./slate sweep sweep.yaml", "a processor", "1.0 GiB", "Linux", "25", "2026-01-01");
+
     @TempDir
     private Path folder;
 
     /** The page of a file whose jobs all took a second, and failed where their command says so. */
     private String page(String yaml) throws IOException {
+        return report(yaml).page(MACHINE, "sweep");
+    }
+
+    private SweepReport report(String yaml) throws IOException {
         Path file = folder.resolve("sweep.yaml");
         Files.writeString(file, yaml);
         List<Job> jobs = SweepFile.read(file, SweepFileTest.HOME, false).jobs();
@@ -30,9 +37,10 @@ class SweepReportTest {
             result.put("result", job.title().contains("broken") ? "fail" : "pass");
             result.put("reason", job.title().contains("broken") ? "exit status 1" : "");
             result.put("seconds", 1.0);
+            result.put("cpu_seconds", 0.5);
             results.add(result);
         }
-        return new SweepReport(jobs, results).page(Machine.here("./slate sweep sweep.yaml"), "sweep");
+        return new SweepReport(jobs, results);
     }
 
     @Test
@@ -52,7 +60,7 @@ class SweepReportTest {
                         "tdp=off first {n}",
                         "tdp=on second {n}",
                         "tdp=off second {n}");
-        assertThat(page.split("<circle", -1)).as("points").hasSize(1 + 8);
+        assertThat(page.split("<circle", -1)).as("points").hasSize(1 + 2 * 8);
     }
 
     @Test
@@ -67,5 +75,24 @@ class SweepReportTest {
         assertThat(page.indexOf("<li>broken &lt;&amp;&gt; #1: fail, exit status 1</li>"))
                 .isPositive()
                 .isLessThan(page.indexOf("<svg"));
+    }
+
+    @Test
+    void inMarkdownCombinationsStandSideBySide() throws IOException {
+        String page = report("""
+                knobs: {tdp: [on, off]}
+                jobs:
+                  - run: one | two
+                  - run: broken
+                    knobs: {tdp: [off]}
+                """).markdown(MACHINE, "sweep");
+        assertThat(page.lines())
+                .contains(
+                        "| job | tdp=on | tdp=off |",
+                        "| --- | --- | --- |",
+                        "| `one \\| two` | pass, 500 ms | pass, 500 ms |",
+                        "| `broken` | - | fail, 500 ms |",
+                        "- broken tdp=off #1: fail, exit status 1")
+                .anyMatch(line -> line.contains("Jobs by result: fail=1, pass=2"));
     }
 }
