@@ -220,8 +220,12 @@ final class HeatSymbols {
                 .map(HeatPlan.Place::module)
                 .filter(m -> m != null && located && !modulesSeen.contains(m))
                 .distinct()
-                .forEach(m -> said.add("module " + m + " was not loaded during the run"));
-        modulesGone.forEach(m -> said.add("module " + m + " was unloaded during the run"));
+                .forEach(m ->
+                        said.add("module " + m + " was not loaded during the run: have the guest load it, and name it"
+                                + " as the guest's lsmod does"));
+        modulesGone.forEach(
+                m -> said.add("module " + m + " was unloaded during the run: its objects' memory may have become"
+                        + " others' since, so end them with --until, or have it stay loaded"));
         return String.join("; ", said);
     }
 }

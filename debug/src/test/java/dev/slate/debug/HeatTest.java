@@ -307,7 +307,8 @@ class HeatTest {
     void functionsOfAModuleAreFoundWhenItIsLoaded() throws IOException {
         String plan = "type=8 t\nat=0 rdi 0 0 mod take\n" + MODULE;
         assertThat(lines(plan, "", LOADS, OBJECT, HeatTest::module)).isEqualTo("type 8 1 t\n2 0-3  # 2 0, 0 0,");
-        assertThat(heat.summary()).contains("1 object of t", "module mod was unloaded during the run");
+        assertThat(heat.summary())
+                .contains("1 object of t", "module mod was unloaded during the run", "end them with --until");
         lines("type=8 t\nat=0 rdi 0 0 mod tak\n" + MODULE, "", LOADS, OBJECT, HeatTest::module);
         assertThat(heat.summary()).contains("no t was seen", "module mod has no function tak:");
         String twice = "bf00000500 e826000000 bf00000500 e81c000000 f4";
@@ -319,7 +320,7 @@ class HeatTest {
         });
         assertThat(heat.summary()).contains("module mod has no function take, but take.0");
         lines("type=8 t\nat=0 rdi 0 0 other take\n" + MODULE, "", LOADS, OBJECT, HeatTest::module);
-        assertThat(heat.summary()).contains("module other was not loaded during the run");
+        assertThat(heat.summary()).contains("module other was not loaded during the run: have the guest load it");
     }
 
     @ParameterizedTest

@@ -67,7 +67,9 @@ final class FileOptions extends SourceOptions {
     static String missing(LayoutSource source, String name) {
         List<String> similar = source.similar(bare(name));
         return "has no type " + name + " in its " + source.format()
-                + (similar.isEmpty() ? "" : "; it has " + String.join(", ", similar));
+                + (similar.isEmpty()
+                        ? "; `slate layout show --sizes` lists what it has"
+                        : "; it has " + String.join(", ", similar));
     }
 
     static String several(String name, List<Type> found) {

@@ -69,9 +69,9 @@ final class HeatPlanTest {
     @Test
     void aFileWithoutTypesAndATypeThatIsNotThereAreSaid() throws Exception {
         cc("bare");
-        assertRefused(3, "bare", "types=bare", "type=t", "at=take:rdi");
+        assertRefused(3, "bare: has no types: ", "types=bare", "type=t", "at=take:rdi");
         assertRefused(3, "none.ko: ", "types=none.ko", "type=t", "at=take:rdi");
-        assertRefused(3, "tt", "types=t", "type=tt", "at=take:rdi");
+        assertRefused(3, "t: has no type tt in its DWARF; ", "types=t", "type=tt", "at=take:rdi");
         assertRefused(3, "later", "types=t", "type=later", "at=take:rdi");
     }
 

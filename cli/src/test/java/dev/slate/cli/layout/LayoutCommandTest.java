@@ -110,7 +110,11 @@ final class LayoutCommandTest {
     @Test
     void whatCannotBeDoneIsOneLineAndAnExitStatus() throws Exception {
         assertThat(layout("show", "nothing", "before.o"))
-                .isEqualTo(new Shell(1, "", "slate: before.o has no type nothing in its DWARF\n"));
+                .isEqualTo(
+                        new Shell(
+                                1,
+                                "",
+                                "slate: before.o has no type nothing in its DWARF; `slate layout show --sizes` lists what it has\n"));
         assertThat(layout("show", "x", "missing.o")).isEqualTo(new Shell(3, "", "slate: missing.o: no such file\n"));
         Files.writeString(folder.resolve("text"), "this is no ELF file, nor anything else that is known here\n");
         Shell text = layout("show", "x", "text");
