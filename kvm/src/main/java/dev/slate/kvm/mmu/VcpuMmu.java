@@ -56,6 +56,7 @@ public final class VcpuMmu implements AutoCloseable {
     private final MmuContext context;
     private final Tlb tlb;
     private final long[] pointers = new long[4];
+    private final PopulatedPages populated = new PopulatedPages();
 
     /**
      * @param context the VM's part
@@ -253,9 +254,12 @@ public final class VcpuMmu implements AutoCloseable {
                 return 0;
             }
             long hva = slot.hva(gfn);
-            if (host.populate(hva, 4096, write) != 0) {
-                errno = Errno.EFAULT.number();
-                return 0;
+            if (!populated.has(slots, sequence, hva, write)) {
+                if (host.populate(hva, 4096, write) != 0) {
+                    errno = Errno.EFAULT.number();
+                    return 0;
+                }
+                populated.add(slots, sequence, hva, write);
             }
             mode.beginReading();
             if (memory.slots(addressSpace) == slots && !invalidation.retry(sequence, hva, 4096)) {

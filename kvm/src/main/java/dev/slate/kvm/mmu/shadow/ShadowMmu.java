@@ -14,8 +14,8 @@ import dev.slate.kvm.mmu.MmuContext;
 import dev.slate.kvm.mmu.ShadowedTables;
 import dev.slate.kvm.mmu.Slab;
 import dev.slate.kvm.mmu.Spte;
+import dev.slate.kvm.mmu.TdpBeside;
 import dev.slate.kvm.mmu.VcpuMmu;
-import dev.slate.kvm.mmu.WriteProtector;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.rmap.PteListForm;
 import dev.slate.kvm.rmap.PteLists;
@@ -51,6 +51,8 @@ public final class ShadowMmu implements Mmu, ShadowedTables {
     final ShadowSync sync;
     final Slab descriptors;
     final boolean hugePages;
+    /** Two-dimensional paging beside this; null: there is none. */
+    final @Nullable TdpBeside beside;
 
     private final HostServices host;
     private final GuestMemory memory;
@@ -60,8 +62,9 @@ public final class ShadowMmu implements Mmu, ShadowedTables {
     private boolean limitRequested;
     private long slotPages;
 
-    private ShadowMmu(MmuContext context, @Nullable WriteProtector others) {
+    private ShadowMmu(MmuContext context, @Nullable TdpBeside beside) {
         this.context = context;
+        this.beside = beside;
         this.lock = context.lock();
         this.host = context.host();
         this.memory = context.memory();
@@ -72,7 +75,7 @@ public final class ShadowMmu implements Mmu, ShadowedTables {
         this.hugePages = knobs.on(Knobs.HUGE_PAGES);
         PteListForm form = PteListForm.of(knobs);
         this.descriptors = new Slab(host, form.bytes(), Long.BYTES);
-        this.sptes = new ShadowSptes(new PteLists(form, descriptors), stats, memory, others);
+        this.sptes = new ShadowSptes(new PteLists(form, descriptors), stats, memory, beside);
         this.pages = new ShadowPages(context, sptes);
         this.sync = new ShadowSync(sptes, pages, stats);
     }
@@ -91,11 +94,11 @@ public final class ShadowMmu implements Mmu, ShadowedTables {
     /**
      * An MMU that shadows the nested tables of guests which have guests, beside two-dimensional paging. Another one listens to the memslots.
      *
-     * @param others the other MMU, of the same context
+     * @param beside the other MMU, of the same context
      * @throws dev.slate.kvm.KvmException ENOMEM
      */
-    public static ShadowMmu beside(MmuContext context, WriteProtector others) {
-        return new ShadowMmu(context, others);
+    public static ShadowMmu beside(MmuContext context, TdpBeside beside) {
+        return new ShadowMmu(context, beside);
     }
 
     /**

@@ -7,7 +7,7 @@ import dev.slate.kvm.memslot.Memslot;
 import dev.slate.kvm.memslot.Memslots;
 import dev.slate.kvm.mmu.MemoryCache;
 import dev.slate.kvm.mmu.Spte;
-import dev.slate.kvm.mmu.WriteProtector;
+import dev.slate.kvm.mmu.TdpBeside;
 import dev.slate.kvm.rmap.PteLists;
 import dev.slate.kvm.rmap.SpteVisitor;
 import dev.slate.kvm.stats.VmStats;
@@ -26,8 +26,8 @@ final class ShadowSptes {
 
     final PteLists lists;
     private final VmStats stats;
-    /** Two-dimensional paging beside the shadow MMU, which maps the same pages for others; or null. */
-    private final @Nullable WriteProtector others;
+    /** Two-dimensional paging beside the shadow MMU, which maps the same pages for the guest; or null. */
+    private final @Nullable TdpBeside beside;
 
     /**
      * The memslots as the tables know them. Changes are published before the MMU hears of them; entries of a slot that is gone are taken
@@ -40,9 +40,9 @@ final class ShadowSptes {
     private boolean protectForTable;
     private boolean changed;
 
-    ShadowSptes(PteLists lists, VmStats stats, GuestMemory memory, @Nullable WriteProtector others) {
+    ShadowSptes(PteLists lists, VmStats stats, GuestMemory memory, @Nullable TdpBeside beside) {
         this.lists = lists;
-        this.others = others;
+        this.beside = beside;
         this.stats = stats;
         for (int i = 0; i < view.length; i++) {
             view[i] = memory.slots(i);
@@ -50,7 +50,7 @@ final class ShadowSptes {
     }
 
     boolean besideOthers() {
-        return others != null;
+        return beside != null;
     }
 
     Memslots view(int addressSpace) {
@@ -171,8 +171,8 @@ final class ShadowSptes {
         for (int level = 1; level <= 3; level++) {
             any |= protectRmap(s.rmaps.head(gfn, level), true);
         }
-        if (others != null) {
-            any |= others.protect(slot.asId, gfn);
+        if (beside != null) {
+            any |= beside.protect(slot.asId, gfn);
         }
         return any;
     }

@@ -13,6 +13,7 @@ import dev.slate.kvm.memslot.Memslot;
 import dev.slate.kvm.memslot.Memslots;
 import dev.slate.kvm.mmu.HvaInvalidation;
 import dev.slate.kvm.mmu.Spte;
+import dev.slate.kvm.mmu.TdpBeside;
 import dev.slate.kvm.mmu.VcpuMmu;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.tracepoint.Tracepoints;
@@ -325,7 +326,7 @@ public final class ShadowVcpu implements AutoCloseable {
             invalidation.await(hva, v.mode);
             return AGAIN;
         }
-        int error = host.populate(hva, 4096, write);
+        int error = mappedBeside(gfn, hva, write) ? 0 : host.populate(hva, 4096, write);
         if (error != 0) {
             return populateFailed(error);
         }
@@ -365,6 +366,18 @@ public final class ShadowVcpu implements AutoCloseable {
             watchedHva = hva;
         }
         return outcome;
+    }
+
+    /** Whether the guest itself has the page mapped, so that it need not be populated: all that this rests on is looked at again under the lock. */
+    private boolean mappedBeside(long gfn, long hva, boolean write) {
+        TdpBeside beside = mmu.beside;
+        if (beside == null) {
+            return false;
+        }
+        v.mode.beginReading();
+        boolean there = beside.maps(v.addressSpace, gfn, hva, write);
+        v.mode.endReading();
+        return there;
     }
 
     private int populateFailed(int error) {

@@ -13,8 +13,8 @@ import dev.slate.kvm.mmu.Mmu;
 import dev.slate.kvm.mmu.MmuContext;
 import dev.slate.kvm.mmu.ShadowedTables;
 import dev.slate.kvm.mmu.Spte;
+import dev.slate.kvm.mmu.TdpBeside;
 import dev.slate.kvm.mmu.VcpuMmu;
-import dev.slate.kvm.mmu.WriteProtector;
 import dev.slate.kvm.mode.GuestModes;
 import dev.slate.kvm.stats.VcpuStats;
 import dev.slate.kvm.stats.VmStats;
@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
  * The two-dimensional-paging MMU: faults. vCPUs install entries by compare-and-set and take no lock; whoever removes entries holds
  * the MMU's lock and follows the protocol of {@link Mmu}. The tables' other edits are in {@link TdpTables}.
  */
-public final class TdpMmu implements Mmu, WriteProtector {
+public final class TdpMmu implements Mmu, TdpBeside {
     /** Levels of the tables. */
     public static final int LEVELS = TdpTables.ROOT_LEVEL;
 
@@ -105,6 +105,14 @@ public final class TdpMmu implements Mmu, WriteProtector {
     @Override
     public boolean protect(int asId, long gfn) {
         return gfn < GPA_LIMIT >>> 12 && tables.protectForTable(roots[asId], gfn);
+    }
+
+    @Override
+    public boolean maps(int asId, long gfn, long hva, boolean write) {
+        long at = gfn < GPA_LIMIT >>> 12 ? tables.leaf(roots[asId], gfn) : 0;
+        long spte = at == 0 ? 0 : HostMemory.getVolatile64(at);
+        long within = (spte & Spte.LARGE) != 0 ? gfn << 12 & HUGE_MASK : 0;
+        return Spte.mapped(spte) && Spte.frame(spte) + within == hva && (!write || (spte & Spte.HOST_WRITABLE) != 0);
     }
 
     /** hva of the root table (four levels) for the vCPU's address space. On the vCPU's thread. */

@@ -128,6 +128,33 @@ final class TdpMmuTest {
         assertThat(large(32 * MIB2)).isFalse();
     }
 
+    private boolean maps(long gpa, boolean write) {
+        vcpu.mode.beginReading();
+        boolean maps = vm.mmu.maps(0, gpa >>> 12, ram + gpa - MIB2, write);
+        boolean another = vm.mmu.maps(0, gpa >>> 12, ram + gpa - MIB2 + 4096, write);
+        vcpu.mode.endReading();
+        assertThat(another).isFalse();
+        return maps;
+    }
+
+    @Test
+    void whatIsMappedIsKnownToBePopulatedUntilItIsTakenAway() {
+        slot(0);
+        assertThat(maps(MIB2, false)).isFalse();
+        assertThat(maps(1L << 52, false)).isFalse();
+        vcpu.touch(MIB2, false);
+        assertThat(maps(MIB2, false)).isTrue();
+        assertThat(maps(MIB2, true)).isFalse();
+        vcpu.touch(MIB2, true);
+        assertThat(maps(MIB2, true)).isTrue();
+        vm.host.huge = true;
+        vcpu.touch(2 * MIB2, true);
+        assertThat(maps(2 * MIB2 + 0x5000, true)).isTrue();
+        vm.mmu.hostInvalidateBegin(ram, ram + 4096);
+        assertThat(maps(MIB2, false)).isFalse();
+        vm.mmu.hostInvalidateEnd(ram, ram + 4096);
+    }
+
     @Test
     void aReadLargeMappingGetsWriteAsAWhole() {
         vm.host.huge = true;
