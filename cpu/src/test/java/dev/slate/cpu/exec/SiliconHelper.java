@@ -1,5 +1,6 @@
 package dev.slate.cpu.exec;
 
+import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.mem.HostMemory;
 import java.io.DataInputStream;
 import java.io.IOException;
@@ -15,6 +16,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -48,7 +50,13 @@ final class SiliconHelper implements AutoCloseable {
     final int code32;
 
     /** Whether the kernel has taken the whole of {@link SiliconSegments}. */
-    final boolean segments;
+    private final boolean segments;
+
+    /**
+     * {@link Feature} bits of instructions that are others where they are not offered, and that the processor has. Whoever hides them,
+     * a hypervisor or the kernel, cannot keep them from running.
+     */
+    final long features;
 
     private final ByteBuffer order = ByteBuffer.allocate(12).order(ByteOrder.LITTLE_ENDIAN);
 
@@ -62,6 +70,9 @@ final class SiliconHelper implements AutoCloseable {
         this.leave = Long.reverseBytes(from.readLong());
         this.code32 = (int) Long.reverseBytes(from.readLong());
         this.segments = Long.reverseBytes(from.readLong()) == SiliconSegments.count();
+        long hidden = Long.reverseBytes(from.readLong());
+        this.features = ((hidden & 1) != 0 ? Feature.bit(Feature.LZCNT) : 0)
+                | ((hidden & 2) != 0 ? Feature.bit(Feature.BMI1) : 0);
     }
 
     /** Why there can be no helper here, or the empty string. */
@@ -86,11 +97,40 @@ final class SiliconHelper implements AutoCloseable {
         return "no C compiler 'cc' (Debian: apt install gcc)";
     }
 
-    /** Why 16- and 32-bit code cannot be run in segments of its own, or the empty string. */
-    static String withoutSegments() throws IOException, InterruptedException {
-        try (SiliconHelper h = start()) {
-            return h.segments ? "" : "the host's kernel refuses modify_ldt for 16-bit segments, or has no FSGSBASE";
+    /** Why 16- and 32-bit code cannot be run in segments of its own, or the empty string. No batch is running. */
+    String withoutSegments() throws IOException {
+        if (!segments) {
+            return "the host's kernel refuses modify_ldt for 16-bit segments, or has no FSGSBASE";
         }
+        return runsNop(SEGMENTED)
+                ? ""
+                : "the host's kernel takes 16-bit segments by modify_ldt and runs no code in them";
+    }
+
+    /** Whether the host runs 32-bit code at all: not every kernel does. No batch is running. */
+    boolean runs32() throws IOException {
+        return runsNop(STEPPED_32);
+    }
+
+    private boolean runsNop(int how) throws IOException {
+        SiliconCase nop = new SiliconCase().at(in(0));
+        byte[] code = new byte[64];
+        code[0] = (byte) 0x90;
+        nop.code(code, 1, 1);
+        nop.flat();
+        if (how == SEGMENTED) {
+            SiliconSegments.choose(nop, true, codeAddress(0), new SplittableRandom(0));
+        } else {
+            nop.rip(codeAddress(0));
+        }
+        nop.rflags(2);
+        nop.fxInt(0, 0x37f);
+        nop.fxInt(24, 0x1f80);
+        nop.set(SiliconCase.XSTATE_BV, 7);
+        placeCode(0, nop);
+        begin(0, 1, how);
+        finish();
+        return nop.at(out(0)).trap() == 1;
     }
 
     static SiliconHelper start() throws IOException, InterruptedException {

@@ -1,7 +1,5 @@
 package dev.slate.cpu.exec;
 
-import java.util.List;
-
 /** One seed of {@link SiliconTest} as a program, a job of {@code slate sweep}: its arguments are the seed and how many cases. */
 final class SiliconSeed {
     private SiliconSeed() {}
@@ -13,9 +11,12 @@ final class SiliconSeed {
             System.out.println("silicon: " + missing);
             System.exit(77);
         }
-        SiliconTest.Run run = new SiliconTest.Run(Long.parseLong(arguments[0]), false);
-        List<String> failures = run.run(Long.parseLong(arguments[1]));
-        System.out.println("silicon: " + run.line());
-        System.exit(failures.isEmpty() ? 0 : 1);
+        boolean different;
+        try (SiliconHelper helper = SiliconHelper.start()) {
+            SiliconTest.Run run = new SiliconTest.Run(Long.parseLong(arguments[0]), false, helper);
+            different = !run.run(Long.parseLong(arguments[1])).isEmpty();
+            System.out.println("silicon: " + run.line());
+        }
+        System.exit(different ? 1 : 0);
     }
 }

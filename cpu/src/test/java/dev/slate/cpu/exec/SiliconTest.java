@@ -46,33 +46,38 @@ final class SiliconTest {
         if (missing.isEmpty() && !HostProcessor.has("avx2")) {
             missing = "the host's processor has no AVX2";
         }
-        if (missing.isEmpty() && segments) {
-            missing = SiliconHelper.withoutSegments();
+        skipIf(missing);
+        // The build's own cases are the same every time; whoever asks for a number of cases gets fresh ones.
+        long seed = Long.getLong("silicon.seed", Boolean.getBoolean("silicon.fresh") ? System.nanoTime() : 23);
+        try (SiliconHelper helper = SiliconHelper.start()) {
+            skipIf(segments ? helper.withoutSegments() : "");
+            System.out.println("silicon: " + cases + (segments ? " cases in segments" : " cases") + ", seed " + seed
+                    + ", " + HostProcessor.name());
+            assertThat(new Run(seed, segments, helper).run(cases))
+                    .as("differences (silicon/interpreter), seed " + seed)
+                    .isEmpty();
         }
+    }
+
+    private static void skipIf(String missing) {
         if (!missing.isEmpty()) {
             System.out.println("silicon: skipped, " + missing);
         }
         assumeTrue(missing.isEmpty(), missing);
-        // The build's own cases are the same every time; whoever asks for a number of cases gets fresh ones.
-        long seed = Long.getLong("silicon.seed", Boolean.getBoolean("silicon.fresh") ? System.nanoTime() : 23);
-        System.out.println("silicon: " + cases + (segments ? " cases in segments" : " cases") + ", seed " + seed + ", "
-                + HostProcessor.name());
-        List<String> failures = new Run(seed, segments).run(cases);
-        assertThat(failures)
-                .as("differences (silicon/interpreter), seed " + seed)
-                .isEmpty();
     }
 
     /** What the interpreter has and the host has not is not compared; PKU would compare the host's keys. */
-    private static long features() {
+    private static long features(SiliconHelper helper) {
         return (ImplementedFeatures.COMPLETE | Feature.bit(Feature.INTEL))
-                & HostProcessor.features()
+                & (HostProcessor.features() | helper.features)
                 & ~Feature.bit(Feature.PKU);
     }
 
     /** The cases of one seed. What it compared, and what the interpreter made of it, hangs on the seed and on how many there are alone. */
     static final class Run {
         private final long seed;
+        private final SiliconHelper helper;
+        private final long features;
         /** 16- and 32-bit code in {@link SiliconSegments}, not flat code of mostly 64 bits. */
         private final boolean segments;
 
@@ -93,22 +98,23 @@ final class SiliconTest {
         /** Cases compared, by {@link Mode}. */
         private final long[] byMode = new long[3];
 
-        Run(long seed, boolean segments) throws IOException {
+        Run(long seed, boolean segments, SiliconHelper helper) throws IOException {
             this.seed = seed;
             this.segments = segments;
-            rows = new RowBytes(features());
+            this.helper = helper;
+            features = features(helper);
+            rows = new RowBytes(features);
             compared = new long[rows.count()];
             different = new long[rows.count()];
         }
 
-        List<String> run(long cases) throws IOException, InterruptedException {
+        List<String> run(long cases) throws IOException {
             long start = System.nanoTime();
-            try (SiliconHelper helper = SiliconHelper.start();
-                    InterpretedCase interpreted = new InterpretedCase(features(), helper.codePages())) {
+            try (InterpretedCase interpreted = new InterpretedCase(features, helper.codePages())) {
                 interpreted.code32 = helper.code32;
                 boolean avx = (ImplementedFeatures.COMPLETE & Feature.bit(Feature.AVX)) != 0;
                 SiliconGenerator generator = new SiliconGenerator(seed, rows, interpreted, comparison, avx);
-                boolean bits32 = runs32(helper);
+                boolean bits32 = helper.runs32();
                 System.out.println("silicon: "
                         + (segments
                                 ? generator.rowsCompared(SiliconHelper.SEGMENTED, SiliconHelper.SEGMENTED)
@@ -132,7 +138,7 @@ final class SiliconTest {
                     if (doubtful != 0) {
                         helper.finish();
                         running = false;
-                        lookAgain(helper, interpreted);
+                        lookAgain(interpreted);
                     }
                     howOf[batch & 1] = how;
                     for (int i = first; i < first + BATCH; i++) {
@@ -146,7 +152,7 @@ final class SiliconTest {
                     }
                     helper.begin(first, BATCH, how);
                     if (before >= 0) {
-                        judge(helper, interpreted, before);
+                        judge(interpreted, before);
                         done += BATCH;
                     }
                     before = first;
@@ -157,32 +163,15 @@ final class SiliconTest {
                     }
                 }
                 helper.finish();
-                lookAgain(helper, interpreted);
-                judge(helper, interpreted, before);
-                lookAgain(helper, interpreted);
+                lookAgain(interpreted);
+                judge(interpreted, before);
+                lookAgain(interpreted);
             }
             report(System.nanoTime() - start);
             return shown;
         }
 
-        /** Whether the host runs 32-bit code at all: not every kernel does. */
-        private boolean runs32(SiliconHelper helper) throws IOException {
-            in.at(helper.in(0));
-            byte[] nop = new byte[64];
-            nop[0] = (byte) 0x90;
-            in.code(nop, 1, 1);
-            in.rip(SiliconHelper.codeAddress(0));
-            in.rflags(2);
-            in.fxInt(0, 0x37f);
-            in.fxInt(24, 0x1f80);
-            in.set(SiliconCase.XSTATE_BV, 7);
-            helper.placeCode(0, in);
-            helper.begin(0, 1, SiliconHelper.STEPPED_32);
-            helper.finish();
-            return out.at(helper.out(0)).trap() == 1;
-        }
-
-        private void judge(SiliconHelper helper, InterpretedCase interpreted, int first) {
+        private void judge(InterpretedCase interpreted, int first) {
             for (int i = first; i < first + BATCH; i++) {
                 in.at(helper.in(i));
                 out.at(helper.out(i));
@@ -219,7 +208,7 @@ final class SiliconTest {
          * Runs the cases that differ again, before their slots are filled anew; no batch is running. Below a hypervisor that emulates
          * what meets a page it has taken away, the first answer need not be silicon's.
          */
-        private void lookAgain(SiliconHelper helper, InterpretedCase interpreted) throws IOException {
+        private void lookAgain(InterpretedCase interpreted) throws IOException {
             for (int k = 0; k < doubtful; k++) {
                 int i = doubts[k];
                 in.at(helper.in(i));
