@@ -35,7 +35,11 @@ public final class Long64 implements AutoCloseable {
     public final CpuState s;
 
     public Long64(Vendor vendor) {
-        memory = new PhysicalMemory(8 << 20, vendor.features());
+        this(vendor.features());
+    }
+
+    public Long64(long features) {
+        memory = new PhysicalMemory(8 << 20, features);
         cpu = memory.cpu;
         s = cpu.s;
         memory.mapAll();

@@ -2,6 +2,7 @@ package dev.slate.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.slate.cpu.decode.Feature;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -367,6 +368,23 @@ final class VendorTest {
         p.start("0f34");
     }
 
+    /** FXSAVE64 over an area of ones, with opcode and pointers to save. */
+    private static void fxsave(Long64 p) {
+        for (int i = 0; i < 512; i += 8) {
+            p.put64(DATA + i, -1);
+        }
+        p.s.fcw = 0x37e;
+        p.s.fpOpcode = 0x123;
+        p.s.fpIp = 0x4567;
+        p.s.fpDp = 0x89ab;
+        p.s.gpr[RCX] = DATA;
+        p.start("480fae01 f4");
+    }
+
+    private static String saved(Long64 p) {
+        return hex(p.get64(DATA) >>> 48) + " " + hex(p.get64(DATA + 8)) + " " + hex(p.get64(DATA + 16));
+    }
+
     private static void others() {
         row(
                 "LOCK MOV CR0",
@@ -395,6 +413,40 @@ final class VendorTest {
                 p -> hex(p.top(0)),
                 "10",
                 "10");
+        row("FXSAVE, no exception pending", VendorTest::fxsave, VendorTest::saved, "0 0 0", "123 4567 89ab");
+        row(
+                "FXSAVE, an exception pending",
+                p -> {
+                    fxsave(p);
+                    p.s.fsw = 0x8081;
+                },
+                VendorTest::saved,
+                "123 4567 89ab",
+                "123 4567 89ab");
+        ROWS.add(new Row(
+                "FXSAVE without XSAVEERPTR",
+                vendor -> {
+                    try (Long64 p = new Long64(vendor.features() & ~Feature.bit(Feature.XSAVEERPTR))) {
+                        fxsave(p);
+                        p.run();
+                        return saved(p);
+                    }
+                },
+                "ffff ffffffffffffffff ffffffffffffffff",
+                "123 4567 89ab"));
+        row(
+                "FXRSTOR, pointers of 64 bits",
+                p -> {
+                    p.put64(DATA, 0x037f);
+                    p.put64(DATA + 8, 0x1122_3344_5566_7788L);
+                    p.put64(DATA + 16, 0x8877_6655_4433_2211L);
+                    p.put64(DATA + 24, 0x1f80);
+                    p.s.gpr[RCX] = DATA;
+                    p.start("480fae09 f4");
+                },
+                p -> hex(p.s.fpIp) + " " + hex(p.s.fpDp),
+                "ff22334455667788 77665544332211",
+                "334455667788 8877665544332211");
         row(
                 "BSF and BSR of zero",
                 p -> {

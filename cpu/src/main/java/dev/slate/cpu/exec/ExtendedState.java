@@ -125,16 +125,12 @@ final class ExtendedState {
         cpu.store16(seg, la, s.fcw);
         cpu.store16(seg, la + 2, s.fsw);
         cpu.store16(seg, la + 4, s.ftwValid & 0xff);
-        if (pointersKept(s.fsw)) {
-            cpu.store16(seg, la + 6, s.fpOpcode & 0x7ff);
-            if (wide) {
-                cpu.store64(seg, la + 8, s.fpIp);
-                cpu.store64(seg, la + 16, s.fpDp);
-            } else {
-                // Selectors are no longer kept by Intel's processors (CPUID.7.0.EBX bit 13).
-                cpu.store64(seg, la + 8, s.fpIp & 0xffff_ffffL | (cpu.intel ? 0 : (s.fpCs & 0xffffL) << 32));
-                cpu.store64(seg, la + 16, s.fpDp & 0xffff_ffffL | (cpu.intel ? 0 : (s.fpDs & 0xffffL) << 32));
-            }
+        // With XSAVEERPTR the fields are written in any case, as zero while no exception is pending: Zen 5.
+        boolean known = cpu.intel || pending(s.fsw);
+        if (known || restoresPointers()) {
+            cpu.store16(seg, la + 6, known ? s.fpOpcode & 0x7ff : 0);
+            cpu.store64(seg, la + 8, known ? pointer(s.fpIp, s.fpCs, wide) : 0);
+            cpu.store64(seg, la + 16, known ? pointer(s.fpDp, s.fpDs, wide) : 0);
         }
         int top = s.fsw >> 11 & 7;
         for (int i = 0; i < 8; i++) {
@@ -144,12 +140,21 @@ final class ExtendedState {
         }
     }
 
+    /** A pointer in memory: whole, or an offset of 32 bits and a selector, which Intel's processors no longer keep (CPUID.7.0.EBX bit 13). */
+    private long pointer(long offset, int selector, boolean wide) {
+        return wide ? offset : offset & 0xffff_ffffL | (cpu.intel ? 0 : (selector & 0xffffL) << 32);
+    }
+
+    private static boolean pending(int fsw) {
+        return (fsw & X87Stack.SUMMARY) != 0;
+    }
+
     /**
-     * Whether opcode, pointers and selectors are saved and restored: to AMD without XSAVEERPTR only while an exception is pending, and
-     * what was in memory or registers stays otherwise (APM 3 FXSAVE).
+     * Whether opcode, pointers and selectors are restored even while no exception is pending: by AMD's processors without XSAVEERPTR
+     * they are not, and what was in memory stays when such a state is saved (APM 3 FXSAVE).
      */
-    private boolean pointersKept(int fsw) {
-        return cpu.intel || (cpu.features >>> Feature.XSAVEERPTR & 1) != 0 || (fsw & X87Stack.SUMMARY) != 0;
+    private boolean restoresPointers() {
+        return cpu.intel || (cpu.features >>> Feature.XSAVEERPTR & 1) != 0;
     }
 
     private void restoreX87(int seg, long la, boolean wide) {
@@ -165,14 +170,14 @@ final class ExtendedState {
         }
         // Bit 6 always reads as one; ES and B follow from the exceptions that are not masked.
         s.fcw = (int) control & 0x1f3f | 0x40;
-        boolean pending = (fsw & ~s.fcw & 0x3f) != 0;
-        s.fsw = fsw & 0x7f7f | (pending ? 0x8080 : 0);
+        boolean unmasked = (fsw & ~s.fcw & 0x3f) != 0;
+        s.fsw = fsw & 0x7f7f | (unmasked ? 0x8080 : 0);
         s.ftwValid = (int) (control >>> 32) & 0xff;
-        if (pointersKept(s.fsw)) {
+        if (restoresPointers() || pending(s.fsw)) {
             s.fpOpcode = (int) (control >>> 48) & 0x7ff;
-            // Of the instruction pointer Intel's processors have 48 bits.
-            s.fpIp = wide ? cpu.intel ? ip << 16 >> 16 : ip : ip & 0xffff_ffffL;
-            s.fpDp = wide ? dp : dp & 0xffff_ffffL;
+            // Of the instruction pointer Intel's processors have 48 bits, AMD's 57 of both.
+            s.fpIp = wide ? cpu.intel ? ip << 16 >> 16 : ip << 7 >> 7 : ip & 0xffff_ffffL;
+            s.fpDp = wide ? cpu.intel ? dp : dp << 7 >> 7 : dp & 0xffff_ffffL;
             s.fpCs = wide ? 0 : (int) (ip >>> 32) & 0xffff;
             s.fpDs = wide ? 0 : (int) (dp >>> 32) & 0xffff;
         }

@@ -111,9 +111,12 @@ class SiliconDecodeTest {
         int[] op = new int[SiliconFetch.SLOTS];
         int[] length = new int[SiliconFetch.SLOTS];
         try (SiliconFetch silicon = new SiliconFetch(folder, bits)) {
-            if (bits != 64 && !silicon.runs()) {
-                Assumptions.abort("needs a kernel that lets " + bits + "-bit code run: CONFIG_IA32_EMULATION and, for"
-                        + " 16 bits, CONFIG_MODIFY_LDT_SYSCALL, and no sandbox that refuses modify_ldt");
+            if (!silicon.runs()) {
+                Assumptions.abort(
+                        bits == 64
+                                ? "needs FSGSBASE: a processor that has it, and Linux 5.9"
+                                : "needs a kernel that lets " + bits + "-bit code run: CONFIG_IA32_EMULATION and, for"
+                                        + " 16 bits, CONFIG_MODIFY_LDT_SYSCALL, and no sandbox that refuses modify_ldt");
             }
             for (int done = 0; done < cases; done += SiliconFetch.SLOTS - 1) {
                 for (int i = 1; i < SiliconFetch.SLOTS; i++) {

@@ -29,8 +29,8 @@ final class QuickOpTest {
         long features = ImplementedFeatures.COMPLETE;
         try (InterpretedCase plain = new InterpretedCase(features, 0);
                 InterpretedCase quick = new InterpretedCase(features, 0)) {
-            SiliconGenerator generator =
-                    new SiliconGenerator(SEED, new RowBytes(features), plain, new SiliconComparison(false), false);
+            SiliconGenerator generator = new SiliconGenerator(
+                    SEED, new RowBytes(features), plain, new SiliconComparison(false, false), false);
             SiliconCase in = new SiliconCase().at(image.hva());
             for (int i = 0; i < CASES; i++) {
                 Block b = generator.next(in, i % 3, SiliconCase.CODE);

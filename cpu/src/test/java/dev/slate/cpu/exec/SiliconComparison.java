@@ -14,7 +14,9 @@ import org.jspecify.annotations.Nullable;
 /** Compares what silicon and the interpreter made of a case; what the manuals leave undefined is masked by the operation table. */
 final class SiliconComparison {
     /** Whether the silicon is Intel's. */
-    private final boolean intel;
+    final boolean intel;
+    /** Whether it loads the x87's opcode and pointers always, so that they are compared. */
+    final boolean pointers;
 
     private static final int COMPARED =
             CpuState.STATUS_FLAGS | CpuState.DF | CpuState.IOPL | CpuState.NT | CpuState.AC | CpuState.ID;
@@ -26,8 +28,9 @@ final class SiliconComparison {
     /** Cases in which an approximation had another last bit than silicon's, by operation. */
     final long[] lastBits = new long[Op.COUNT];
 
-    SiliconComparison(boolean intel) throws IOException {
+    SiliconComparison(boolean intel, boolean pointers) throws IOException {
         this.intel = intel;
+        this.pointers = pointers;
         for (Operations.Operation op : Operations.read().inOrder()) {
             undefined[op.number()] = mask(op.undefined());
             written[op.number()] = mask(op.written());
@@ -150,9 +153,9 @@ final class SiliconComparison {
         }
         different |= silicon.fxInt(0) ^ (s.fcw | s.fsw << 16);
         different |= (silicon.fxInt(4) ^ s.ftwValid) & 0xff;
-        if (intel) {
-            different |= silicon.fxInt(4) >>> 16 ^ s.fpOpcode;
-            different |= silicon.fxLong(8) ^ s.fpIp | silicon.fxLong(16) ^ s.fpDp;
+        if (pointers) {
+            different |= silicon.fxInt(4) >>> 16 ^ shown(s.fpOpcode, s);
+            different |= silicon.fxLong(8) ^ shown(s.fpIp, s) | silicon.fxLong(16) ^ shown(s.fpDp, s);
         }
         different |= silicon.fxInt(24) ^ s.mxcsr;
         different |= (silicon.rflags() ^ s.rflags()) & flagsMask(in, b, ours);
@@ -327,13 +330,18 @@ final class SiliconComparison {
             }
             t.append(String.format(" st%d %04x:%016x/%04x:%016x", i, e, m, s.fpExponent[r] & 0xffff, s.fpMantissa[r]));
         }
-        if (intel
-                && (silicon.fxInt(4) >>> 16 != s.fpOpcode
-                        || silicon.fxLong(8) != s.fpIp
-                        || silicon.fxLong(16) != s.fpDp)) {
+        if (pointers
+                && (silicon.fxInt(4) >>> 16 != shown(s.fpOpcode, s)
+                        || silicon.fxLong(8) != shown(s.fpIp, s)
+                        || silicon.fxLong(16) != shown(s.fpDp, s))) {
             t.append(String.format(
                     " x87 fop:fip:fdp %03x:%x:%x/%03x:%x:%x",
-                    silicon.fxInt(4) >>> 16, silicon.fxLong(8), silicon.fxLong(16), s.fpOpcode, s.fpIp, s.fpDp));
+                    silicon.fxInt(4) >>> 16,
+                    silicon.fxLong(8),
+                    silicon.fxLong(16),
+                    shown(s.fpOpcode, s),
+                    shown(s.fpIp, s),
+                    shown(s.fpDp, s)));
         }
         lastBits[op] += last ? 1 : 0;
         int ours = s.fcw | s.fsw << 16;
@@ -349,6 +357,11 @@ final class SiliconComparison {
                     s.fsw,
                     s.ftwValid));
         }
+    }
+
+    /** What an image of the state tells of the opcode or a pointer: AMD's processors save zero while no exception is pending. */
+    private long shown(long v, CpuState s) {
+        return intel || (s.fsw & X87Stack.SUMMARY) != 0 ? v : 0;
     }
 
     /**

@@ -2,7 +2,6 @@ package dev.slate.cpu.exec;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Block;
-import dev.slate.cpu.decode.HostProcessor;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Mode;
 import dev.slate.cpu.decode.Op;
@@ -19,7 +18,6 @@ import java.util.SplittableRandom;
  * hit the data window, its page's end or a bad place.
  */
 final class SiliconGenerator {
-    private static final boolean INTEL = HostProcessor.intel();
     private static final long[] INTEGERS = {
         0,
         1,
@@ -186,7 +184,7 @@ final class SiliconGenerator {
     }
 
     /** What may stand in a sequence: its results are wholly defined. */
-    private static boolean composable(int op) {
+    private boolean composable(int op) {
         return !(op >= Op.SHLD && op <= Op.SHRD
                 || op == Op.BSWAP
                 || op == Op.FPREM
@@ -195,8 +193,9 @@ final class SiliconGenerator {
                 || op == Op.ENTER
                 || op >= Op.UD0 && op <= Op.UD2
                 || op >= Op.FXSAVE && op <= Op.XRSTOR
-                || op == Op.FNSTENV
-                || op == Op.FNSAVE
+                // Where no pointers are compared they are not what silicon has; of Intel's it is not known whether they
+                // are.
+                || (op == Op.FNSTENV || op == Op.FNSAVE) && (comparison.intel || !comparison.pointers)
                 || SiliconComparison.transcendental(op)
                 || SiliconComparison.approximate(op));
     }
@@ -391,14 +390,20 @@ final class SiliconGenerator {
                 fcw = fcw & ~0x300 | ((bits & 128) != 0 ? 0x200 : 0);
             }
             c.fxInt(0, fcw | random.nextInt(8) << 27 | random.nextInt(16) << 24 & 0x4700_0000);
+            if (!comparison.intel && random.nextInt(4) == 0) {
+                // Exceptions that wait, where they are not masked. Of Intel's processors none was asked with them.
+                int exceptions = random.nextInt(0x80);
+                boolean unmasked = (exceptions & ~fcw & 0x3f) != 0;
+                c.fxInt(0, c.fxInt(0) | (exceptions | (unmasked ? X87Stack.SUMMARY | X87Stack.BUSY : 0)) << 16);
+            }
         }
         int tags = random.nextInt();
         c.fxInt(4, (tags & 3) == 0 ? tags >>> 2 & 0xff : 0xff);
-        // AMD's processors without XSAVEERPTR do not load them: there they are not compared.
-        boolean pointers = INTEL && random.nextBoolean();
+        boolean pointers = comparison.pointers && random.nextBoolean();
         c.fxInt(4, c.fxInt(4) & 0xffff | (pointers ? random.nextInt(0x800) << 16 : 0));
         c.fxLong(8, pointers ? vectorWord() << 16 >> 16 : 0);
-        c.fxLong(16, pointers ? vectorWord() : 0);
+        // Of the data pointer AMD's processors have 57 bits.
+        c.fxLong(16, !pointers ? 0 : comparison.intel ? vectorWord() : vectorWord() << 7 >> 7);
         for (int i = 0; i < 8; i++) {
             extended(c, 32 + 16 * i);
         }

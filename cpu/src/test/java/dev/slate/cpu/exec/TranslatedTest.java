@@ -29,7 +29,7 @@ final class TranslatedTest {
         long features = (ImplementedFeatures.COMPLETE | (HostProcessor.intel() ? Feature.bit(Feature.INTEL) : 0))
                 & ~Feature.bit(Feature.PKU);
         RowBytes rows = new RowBytes(features);
-        SiliconComparison comparison = new SiliconComparison(HostProcessor.intel());
+        SiliconComparison comparison = new SiliconComparison(HostProcessor.intel(), HostProcessor.intel());
         SplittableRandom random = new SplittableRandom(seed);
         List<String> shown = new ArrayList<>();
         TreeMap<String, Integer> different = new TreeMap<>();
