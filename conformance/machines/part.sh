@@ -18,7 +18,7 @@
 #   disk-kernel   the same of the kernel for virtual machines and its modules for a virtio disk; disk-initrd: of ./disk-init
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
-#   msb           the command that runs it, ./msb
+#   msb           the command that runs it, ./msb; kept: the one that keeps a machine, ./kept
 #   xen, u-boot, u-boot-64, installer-kernel, installer-initrd, memtest: guests from Debian's packages
 #   ovmf, ovmf-vars  OVMF and what it keeps
 #   debian-disk   a disk with Debian, systemd and GRUB for both firmwares, made by ./debian-disk
@@ -141,7 +141,7 @@ program) made_of=program.S ;;
 *) made_of= ;;
 esac
 case $part in
-qemu | npm | msb | monitor | killed | devices | debugged | stressed | screen) ;; # links: looked up each time
+qemu | npm | msb | kept | monitor | killed | devices | debugged | stressed | screen) ;; # links: looked up each time
 *)
   if [ -e "$folder/$part" ]; then
     # shellcheck disable=SC2086 # one file per word
@@ -231,7 +231,7 @@ initrd-32)
   sh "$here/cpio.sh" init="$here/init" bin/busybox="$got" >"$work/initrd"
   done_with "$work/initrd"
   ;;
-monitor | killed | devices | stressed | screen)
+kept | monitor | killed | devices | stressed | screen)
   ln -sf "$here/$part" "$folder/$part"
   ;;
 debugged)

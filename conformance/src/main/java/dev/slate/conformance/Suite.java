@@ -13,6 +13,7 @@ import java.util.Set;
 /**
  * The rows of a suite, as its file lists them. A line is a time limit in seconds, {@code long} and {@code xTIMES} if they apply, knobs of Slate
  * if any, and a command, for instance {@code 120s tdp=off demand_paging_test -u MISSING}; empty lines and lines that start with # say nothing.
+ * Words with choices, {@code -smp {1,4}}, make a row of each way to choose.
  *
  * <p>A suite of machines defines each before its first row, in a line {@code machine NAME} and indented ones below it: {@code needs PART...},
  * {@code runs COMMAND...} (a further one goes on with it), {@code shows TEXT} (as often as wanted), {@code status NUMBER}, {@code ends never}.

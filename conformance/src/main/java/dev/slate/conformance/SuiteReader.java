@@ -22,16 +22,18 @@ final class SuiteReader {
     private static final Pattern WORD = Pattern.compile("'([^']*)'|([^\\s']+)");
 
     private static final Pattern PART = Pattern.compile("\\{([^{}]*)}");
+    /** Of a row's words: any of these in its place. */
+    private static final Pattern CHOICE = Pattern.compile("\\{([^{},]*(?:,[^{},]*)+)}");
 
     private final Path file;
     private final Map<String, Program> machines = new LinkedHashMap<>();
     private final List<Row> rows = new ArrayList<>();
     private final Set<String> names = new HashSet<>();
 
-    /** What indented lines belong to: a machine, or a row. */
+    /** What indented lines belong to: a machine, or a line's rows. */
     private @Nullable Definition definition;
 
-    private @Nullable Row row;
+    private List<Row> begun = List.of();
     /** The line where that began. */
     private int begin;
 
@@ -76,7 +78,7 @@ final class SuiteReader {
         if (line.isEmpty() || line.startsWith("#")) {
             return;
         }
-        if (Character.isWhitespace(text.charAt(0)) && (row != null || definition != null)) {
+        if (Character.isWhitespace(text.charAt(0)) && (!begun.isEmpty() || definition != null)) {
             property(number, line);
             return;
         }
@@ -93,13 +95,48 @@ final class SuiteReader {
             }
             definition = new Definition(words.get(1));
         } else {
-            row = row(number, line, words);
+            List<Row> each = new ArrayList<>();
+            for (List<String> chosen : choices(words)) {
+                each.add(row(number, line, chosen));
+            }
+            begun = each;
         }
     }
 
     Suite end() {
         finish();
         return new Suite(rows);
+    }
+
+    /** The words in each way that their choices can be made, the last choice changing first. */
+    private static List<List<String>> choices(List<String> words) {
+        List<List<String>> ways = List.of(List.of());
+        for (String word : words) {
+            List<List<String>> longer = new ArrayList<>();
+            for (List<String> way : ways) {
+                for (String chosen : choices(word)) {
+                    List<String> next = new ArrayList<>(way);
+                    next.add(chosen);
+                    longer.add(next);
+                }
+            }
+            ways = longer;
+        }
+        return ways;
+    }
+
+    private static List<String> choices(String word) {
+        Matcher matcher = CHOICE.matcher(word);
+        if (!matcher.find()) {
+            return List.of(word);
+        }
+        List<String> chosen = new ArrayList<>();
+        for (String one : matcher.group(1).split(",", -1)) {
+            for (String rest : choices(word.substring(matcher.end()))) {
+                chosen.add(word.substring(0, matcher.start()) + one + rest);
+            }
+        }
+        return chosen;
     }
 
     private Row row(int number, String line, List<String> words) {
@@ -140,13 +177,13 @@ final class SuiteReader {
     }
 
     private void property(int number, String line) {
-        Row changed = row;
-        if (changed != null && !changed.program().machine()) {
-            throw wrong(number, line, "only a machine and its rows have indented lines");
-        }
         Definition d = definition;
         if (d == null) {
-            d = new Definition(java.util.Objects.requireNonNull(changed).program());
+            Program changed = begun.getFirst().program();
+            if (!changed.machine()) {
+                throw wrong(number, line, "only a machine and its rows have indented lines");
+            }
+            d = new Definition(changed);
             definition = d;
         }
         int blank = line.indexOf(' ');
@@ -196,8 +233,7 @@ final class SuiteReader {
             }
             program = d.program();
         }
-        Row r = row;
-        if (r != null) {
+        for (Row r : begun) {
             Row whole = program == null
                     ? r
                     : new Row(r.knobs(), program, r.arguments(), r.limit(), r.times(), r.extended());
@@ -205,11 +241,12 @@ final class SuiteReader {
                 throw wrong(begin, beginning, "'" + whole.name() + "' is there already; leave one out");
             }
             rows.add(whole);
-        } else if (program != null) {
+        }
+        if (begun.isEmpty() && program != null) {
             machines.put(program.name(), program);
         }
         definition = null;
-        row = null;
+        begun = List.of();
     }
 
     private List<String> words(int number, String text) {

@@ -110,6 +110,30 @@ final class SuiteTest {
     }
 
     @Test
+    void a_line_with_choices_is_a_row_of_each_way_to_choose() throws IOException {
+        Suite suite =
+                read(MACHINE + "9s long tdp={on,off} box -M {pc,q35},irqchip={on,off}{,x}\n shows more\n6s box\n");
+        assertThat(suite.rows())
+                .hasSize(17)
+                .extracting(Row::name)
+                .startsWith(
+                        "tdp=on box -M pc,irqchip=on",
+                        "tdp=on box -M pc,irqchip=onx",
+                        "tdp=on box -M pc,irqchip=off",
+                        "tdp=on box -M pc,irqchip=offx",
+                        "tdp=on box -M q35,irqchip=on")
+                .contains("tdp=off box -M pc,irqchip=on")
+                .endsWith("tdp=off box -M q35,irqchip=offx", "box");
+        assertThat(suite.rows().subList(0, 16)).allSatisfy(row -> {
+            assertThat(row.program().shows()).containsExactly("up", "more");
+            assertThat(row.extended()).isTrue();
+        });
+        assertThat(suite.rows().getLast().program().shows()).containsExactly("up");
+        assertThat(suite.needs()).containsExactly("disk");
+        assertThatThrownBy(() -> read(MACHINE + "60s box -{a,a}\n")).hasMessageContaining("there already");
+    }
+
+    @Test
     void what_is_said_of_a_machine_in_another_form_is_named_with_its_line() {
         for (String[] wrong : new String[][] {
             {"machine\n", "1", "machine NAME"},
