@@ -41,6 +41,8 @@ FNR == 1 {
   why = attribute($0, "message")
   # An assumption's text stands in front of its stack, not in the attribute.
   if (why == "" && match($0, /CDATA\[[A-Za-z0-9.$]*: /)) why = substr($0, RSTART + RLENGTH)
+  # A text of several lines begins on the next one.
+  if (why == "" && (getline) > 0) why = $0
   sub(/^Assumption failed: /, "", why)
   sub(/^System property .* ==> /, "", why)
   sub(/\]\]>.*/, "", why)

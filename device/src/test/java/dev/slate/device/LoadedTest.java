@@ -80,11 +80,9 @@ class LoadedTest {
         assumeTrue(Host.run(Map.of(), List.of("sh", "-c", probe)).status() == 0, "needs " + what + ": " + how);
     }
 
-    /** What the loader needs of the machine; elsewhere it says so and ends with 126. */
     @BeforeAll
     static void theMachineCanLoad() throws Exception {
-        Host.Result result = Host.loaded(QUIET, List.of(), Path.of("/bin/true"));
-        assumeTrue(result.status() != 126, "needs Linux 5.11 and FSGSBASE: " + result.output());
+        Host.needLoader();
     }
 
     static Stream<Arguments> promises() throws Exception {
