@@ -22,7 +22,8 @@ public final class TranslationFigures {
             "translator_exits_link",
             "translator_exits_vectors",
             "translator_exits_fault",
-            "translator_exits_lookup");
+            "translator_exits_lookup",
+            "translator_exits_invlpg");
 
     private static final int FIRST_EXIT = 9;
 

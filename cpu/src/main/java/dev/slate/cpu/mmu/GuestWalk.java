@@ -1,6 +1,7 @@
 package dev.slate.cpu.mmu;
 
 import dev.slate.cpu.CpuState;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The walk of a guest's page tables (SDM 3A chapter 4, APM 2 chapter 5): formats, reserved bits, permissions, accessed and dirty bits.
@@ -71,6 +72,12 @@ public final class GuestWalk {
     /** Set by {@link Tables}: the walk starts again. */
     public boolean restart;
 
+    /** Where last-level tables lie, for a walker that has them kept; null: each walk begins at CR3. */
+    private final @Nullable TableCache kept;
+
+    /** The walk has begun at a table that was kept. */
+    private boolean shortened;
+
     // ---- results ----
     /** Of {@link #FAULT}. */
     public int errorCode;
@@ -101,8 +108,14 @@ public final class GuestWalk {
 
     /** Walks by this state, through these tables. */
     public GuestWalk(CpuState s, Tables tables) {
+        this(s, tables, null);
+    }
+
+    /** The same, which keeps the places of last-level tables: only the results of the level that maps the page stand then. */
+    GuestWalk(CpuState s, Tables tables, @Nullable TableCache kept) {
         this.s = s;
         this.tables = tables;
+        this.kept = kept;
     }
 
     /**
@@ -124,6 +137,18 @@ public final class GuestWalk {
             topLevel = 0;
             return OK;
         }
+        shortened = false;
+        int outcome = once(la, access, mode);
+        if (outcome == FAULT && shortened && kept != null) {
+            // Nobody is told of a fault that comes of an old table (SDM 3A 4.10.4.1, APM 2 5.5.3).
+            kept.drop(la);
+            shortened = false;
+            outcome = once(la, access, mode);
+        }
+        return outcome;
+    }
+
+    private int once(long la, int access, int mode) {
         int outcome = (s.cr4 & CpuState.CR4_PAE) == 0 ? walk32(la, access, mode) : walk64(la, access, mode);
         return outcome != OK ? outcome : finish(la, access, mode);
     }
@@ -157,6 +182,15 @@ public final class GuestWalk {
         topLevel = l;
         entryBytes = 8;
         int granted = ALL_RIGHTS;
+        if (kept != null && longMode) {
+            int k = kept.find(la, s.cr3, always);
+            if (k >= 0) {
+                shortened = true;
+                table = kept.table(k);
+                granted = kept.rights(k);
+                l = 1;
+            }
+        }
         int shift = 12 + 9 * (l - 1);
         for (; ; ) {
             long slot = table + ((la >>> shift & 511) << 3);
@@ -316,7 +350,7 @@ public final class GuestWalk {
         if (!keyPermits(access)) {
             return fault(access, mode, PF_P | PF_PK);
         }
-        for (int l = topLevel; l >= level; l--) {
+        for (int l = shortened ? level : topLevel; l >= level; l--) {
             long want = A | (l == level && access == Tlb.WRITE ? D : 0);
             long e = entry[l];
             if ((e & want) != want) {
@@ -325,6 +359,9 @@ public final class GuestWalk {
                 }
                 entry[l] = e | want;
             }
+        }
+        if (kept != null && level == 1 && topLevel > 2 && !shortened) {
+            kept.keep(la, s.cr3, entryGpa[1], rightsAt[2], reserved(true, (s.efer & CpuState.EFER_NX) != 0));
         }
         return OK;
     }

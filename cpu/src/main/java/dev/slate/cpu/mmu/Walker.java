@@ -104,7 +104,7 @@ public final class Walker implements GuestWalk.Tables {
     public Walker(Cpu cpu) {
         this.cpu = cpu;
         this.s = cpu.s;
-        this.guest = new GuestWalk(cpu.s, this);
+        this.guest = new GuestWalk(cpu.s, this, new TableCache(cpu.tlb));
     }
 
     /** Forgets cached translations of the hypervisor's: whenever it has the TLB flushed. */

@@ -669,5 +669,8 @@ final class Events {
 
         @Unsigned
         long exits_lookup;
+
+        @Unsigned
+        long exits_invlpg;
     }
 }

@@ -420,6 +420,7 @@ public final class Tracepoints {
         e.exits_vectors = f.exits[5];
         e.exits_fault = f.exits[6];
         e.exits_lookup = f.exits[7];
+        e.exits_invlpg = f.exits[8];
         e.commit();
     }
 }

@@ -213,6 +213,11 @@ final class Emitter extends SystemTransfers {
             case Op.PUSHF -> pushFlags();
             case Op.POPF -> popFlags();
             case Op.SWAPGS -> swapGs();
+            case Op.MOV_FROM_CR -> readFaultAddress();
+            case Op.INVLPG -> {
+                invalidatePage();
+                return true;
+            }
             case Op.SYSCALL -> {
                 systemCall();
                 return true;
@@ -400,7 +405,8 @@ final class Emitter extends SystemTransfers {
                 && op != Op.PUSHF
                 && op != Op.MOVS
                 && op != Op.STOS
-                && op != Op.SERIALIZE;
+                && op != Op.SERIALIZE
+                && op != Op.INVLPG;
         instruction(b, at);
         return can;
     }

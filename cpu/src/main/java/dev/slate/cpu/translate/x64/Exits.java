@@ -20,7 +20,10 @@ final class Exits {
     /** An indirect branch to {@link StateBlock#RIP}, which the jump cache lacks or has on a page to be proved; it has not begun. */
     static final int LOOK_UP = 7;
 
-    static final int COUNT = 8;
+    /** INVLPG of {@link StateBlock#ADDRESS}, with which the code goes on behind the site's instruction. */
+    static final int INVALIDATE = 8;
+
+    static final int COUNT = 9;
 
     private Exits() {}
 }

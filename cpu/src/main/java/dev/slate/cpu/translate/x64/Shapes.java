@@ -130,7 +130,9 @@ final class Shapes {
             Op.SERIALIZE,
             Op.SWAPGS,
             Op.SYSCALL,
-            Op.SYSRET);
+            Op.SYSRET,
+            Op.INVLPG,
+            Op.MOV_FROM_CR);
 
     static {
         INTEGER.set(Op.JO, Op.JNLE + 1);
@@ -261,6 +263,13 @@ final class Shapes {
             }
             case Op.CLI, Op.STI, Op.SWAPGS -> {
                 return (mode & RING0) != 0;
+            }
+            // What a guest's hypervisor may intercept.
+            case Op.INVLPG -> {
+                return (mode & (RING0 | NESTED)) == RING0;
+            }
+            case Op.MOV_FROM_CR -> {
+                return (mode & (RING0 | NESTED)) == RING0 && Insn.reg(w0) == 2;
             }
             case Op.PUSHF, Op.POPF -> {
                 return size == 3 && (mode & (RING0 | INTERCEPTED)) == RING0;

@@ -64,6 +64,9 @@ final class StateBlock {
     static final int SHADOW = 668;
     /** Address of a {@link SecondTlb}; 0: there is none. */
     static final int SECOND = 672;
+    /** {@link CpuState#cr2}. */
+    static final int CR2 = 728;
+
     /** Address of the kick word that strings look at, which {@link Lockstep} leaves the processor's. */
     static final int STRING_KICK = 680;
 
@@ -193,6 +196,7 @@ final class StateBlock {
         put32(SHADOW, 0);
         put64(FS_BASE, s.segBase[CpuState.FS]);
         put64(GS_BASE, s.segBase[CpuState.GS]);
+        put64(CR2, s.cr2);
     }
 
     /** What SYSCALL, SYSRET and SWAPGS go by. */

@@ -20,6 +20,8 @@ final class Stubs {
 
     /** RCX: linear address; EAX: site. */
     final long miss;
+    /** RCX: linear address; EAX: site. */
+    final long invalidate;
     /** EAX: site. */
     final long interpret;
 
@@ -68,6 +70,9 @@ final class Stubs {
         miss = a.here();
         a.store(R15, StateBlock.ADDRESS, RCX);
         leaveWithSite(a, Exits.MISS, leave);
+        invalidate = a.here();
+        a.store(R15, StateBlock.ADDRESS, RCX);
+        leaveWithSite(a, Exits.INVALIDATE, leave);
         interpret = a.here();
         leaveWithSite(a, Exits.INTERPRET, leave);
         kick = a.here();

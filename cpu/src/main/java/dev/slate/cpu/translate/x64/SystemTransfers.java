@@ -5,9 +5,10 @@ import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
 
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.decode.Insn;
 
 /**
- * RFLAGS as a whole, and what goes between user and kernel: SYSCALL, SYSRET, SWAPGS.
+ * RFLAGS as a whole, what goes between user and kernel: SYSCALL, SYSRET, SWAPGS; what a handler of page faults does: reads of CR2, INVLPG.
  *
  * <p>SYSCALL and SYSRET go on in code of another mode without leaving: the epoch's low byte, which is the mode, is what tells the pages of
  * one from those of the other. Segment registers and CPL follow when code leaves ({@link StateBlock#TRANSFERS}).
@@ -91,6 +92,24 @@ abstract class SystemTransfers extends Reencoding {
         a.load(RCX, R15, StateBlock.KERNEL_GS_BASE);
         a.store(R15, StateBlock.KERNEL_GS_BASE, RAX);
         a.store(R15, StateBlock.GS_BASE, RCX);
+    }
+
+    /** MOV from CR2 at CPL 0, always 64 bits; changes no flag. */
+    void readFaultAddress() {
+        a.load(RAX, R15, StateBlock.CR2);
+        write(Insn.rm(w0), RAX);
+    }
+
+    /** INVLPG at CPL 0: the processor does it, without another look at the instruction. */
+    void invalidatePage() {
+        beginAccess();
+        address();
+        int site = site(0, next, 0);
+        a.movConstant(RAX, site);
+        a.jump(stubs.invalidate);
+        sites.resume[site] = a.here();
+        // A serializing event: this page is to be proved again, too.
+        crossJump(next);
     }
 
     /** SYSCALL at CPL 3 (APM 3, SDM 2B). */

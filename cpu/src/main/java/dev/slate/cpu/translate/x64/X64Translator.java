@@ -489,6 +489,14 @@ public final class X64Translator implements Translator {
                         continue;
                     }
                 }
+                case Exits.INVALIDATE -> {
+                    if (invalidated(state.get64(StateBlock.ADDRESS))) {
+                        target = sites.resume[site];
+                        wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
+                        continue;
+                    }
+                    outcome = interpret(sites.rip[site]);
+                }
                 case Exits.VECTORS -> {
                     state.takeVectors();
                     target = state.get64(StateBlock.TARGET);
@@ -573,6 +581,17 @@ public final class X64Translator implements Translator {
     /** Whether nothing has happened after which code is to be proved again. */
     private boolean isCurrent() {
         return epoch >>> MODE_BITS == cpu.generation();
+    }
+
+    /** Executes INVLPG while the guest's state is where code has it; false: it is the interpreter's. */
+    private boolean invalidated(long la) {
+        if (!cpu.controls.nestedPaging || lockstep != null || !cpu.canonical(la)) {
+            return false;
+        }
+        cpu.invlpg(la);
+        epoch = cpu.generation() << MODE_BITS | mode;
+        state.put64(StateBlock.EPOCH, epoch);
+        return true;
     }
 
     /**
