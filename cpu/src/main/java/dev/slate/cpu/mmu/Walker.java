@@ -98,6 +98,12 @@ public final class Walker implements GuestWalk.Tables {
 
     private boolean watching;
 
+    // Where the guest's tables led to a device last, as the TLB would hold it: linear page with mode and access, the TLB's
+    // stamp, physical page. Whether a device still is there the hypervisor is asked each time.
+    private long deviceKey;
+    private long deviceStamp;
+    private long devicePage;
+
     private final long[] pointers = new long[4];
 
     /** The walks of a processor. */
@@ -141,6 +147,13 @@ public final class Walker implements GuestWalk.Tables {
         if (!cpu.controls.nestedPaging) {
             return translateShadow(la, access, mode, cache);
         }
+        long device = (la & -4096L) | mode << 2 | access;
+        if (deviceKey == device && deviceStamp == cpu.tlb.stamp()) {
+            long at = nested(devicePage | la & 0xfff, access, Hypervisor.NPF_FINAL, la);
+            if (isDevice(at)) {
+                return at;
+            }
+        }
         GuestWalk g = guest;
         for (; ; ) {
             int before = calls;
@@ -164,6 +177,11 @@ public final class Walker implements GuestWalk.Tables {
                     watchedGuest[(int) (la >>> 12) & 1] = g.gpa & -4096L;
                     continue;
                 }
+                if (isDevice(hva)) {
+                    deviceKey = device;
+                    deviceStamp = cpu.tlb.stamp();
+                    devicePage = g.gpa & -4096L;
+                }
                 return hva;
             }
             if (before != calls) {
@@ -174,6 +192,11 @@ public final class Walker implements GuestWalk.Tables {
             }
             return hva;
         }
+    }
+
+    /** Whether {@link #nested} has found a device, and not memory that is written otherwise. */
+    private static boolean isDevice(long hva) {
+        return hva < 0 && (~hva & (READ_ONLY | WATCHED)) == 0;
     }
 
     /** What the TLB may allow of the page just walked to, whatever the access was: a write only when nobody is to be told of the first. */

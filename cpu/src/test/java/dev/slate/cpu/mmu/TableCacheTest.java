@@ -12,7 +12,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Walks that begin at a last-level table that the walker has kept: what they find, and when they do not. */
+/** What the walker keeps of its walks, last-level tables and the way to a device: what it finds by that, and when it does not. */
 final class TableCacheTest {
     private static final long P_W = 3;
     private static final long W = 2;
@@ -124,5 +124,43 @@ final class TableCacheTest {
         assertThat(frame(0)).isEqualTo(FRAMES);
         put(PD, OTHER_PT | P_W);
         assertThat(frame(1)).isEqualTo(FRAMES + 4096);
+    }
+
+    private static final long DEVICE = 0x4000_0000L;
+    private static final long OTHER_DEVICE = 0x5000_0000L;
+
+    /** Guest physical address of the device that an access of page 0 reaches. */
+    private long device(int access, int mode) {
+        return ~cpu.walker.translate(LA + 8, access, mode, true);
+    }
+
+    @Test
+    void the_way_to_a_device_is_kept_until_its_page_is_invalidated() {
+        put(PT, DEVICE | P_W);
+        assertThat(device(Tlb.WRITE, 0)).isEqualTo(DEVICE + 8);
+        put(PT, OTHER_DEVICE | P_W);
+        assertThat(device(Tlb.WRITE, 0)).isEqualTo(DEVICE + 8);
+        cpu.invlpg(LA);
+        assertThat(device(Tlb.WRITE, 0)).isEqualTo(OTHER_DEVICE + 8);
+    }
+
+    @Test
+    void the_way_to_a_device_is_that_of_one_access_and_mode() {
+        s.cr0 |= CpuState.CR0_WP;
+        put(PT, DEVICE | 1);
+        assertThat(device(Tlb.READ, 0)).isEqualTo(DEVICE + 8);
+        assertThatThrownBy(() -> device(Tlb.WRITE, 0)).isInstanceOf(GuestFault.class);
+        assertThatThrownBy(() -> device(Tlb.READ, Tlb.USER)).isInstanceOf(GuestFault.class);
+        assertThat(device(Tlb.READ, 0)).isEqualTo(DEVICE + 8);
+    }
+
+    /** Memory may be put where the device was: the hypervisor is asked each time. */
+    @Test
+    void memory_in_a_devices_place_is_found() {
+        put(PT, DEVICE | P_W);
+        assertThat(device(Tlb.READ, 0)).isEqualTo(DEVICE + 8);
+        int before = memory.nestedFaults;
+        assertThat(device(Tlb.READ, 0)).isEqualTo(DEVICE + 8);
+        assertThat(memory.nestedFaults).isEqualTo(before + 1);
     }
 }
