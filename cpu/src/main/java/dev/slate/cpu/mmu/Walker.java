@@ -98,8 +98,8 @@ public final class Walker implements GuestWalk.Tables {
 
     private boolean watching;
 
-    // Where the guest's tables led to a device last, as the TLB would hold it: linear page with mode and access, the TLB's
-    // stamp, physical page. Whether a device still is there the hypervisor is asked each time.
+    // Where the guest's tables led to a device last, as the TLB would hold it: linear page with mode and access,
+    // the TLB's stamp, physical page. Whether a device still is there the hypervisor is asked each time.
     private long deviceKey;
     private long deviceStamp;
     private long devicePage;
