@@ -1,0 +1,75 @@
+#!/bin/sh
+# usage: benchmarks/clients/tcg.sh [ROUNDS] - Debian's cloud kernel under QEMU, on Slate and on QEMU's own translator (TCG), one after the other:
+# the time to /init, the whole time to power-off and the processor time of all of it; and what a virtio disk gives past the guest's page cache,
+# its bytes being in the host's. Prints the medians, and the medians of the pairs' quotients, Slate's by TCG's.
+set -eu
+here=$(dirname "$(readlink -f "$0")")
+root=$here/../..
+rounds=${1:-5}
+parts=$root/build/machines/parts
+for part in qemu cloud-kernel initrd disk-kernel disk-initrd; do
+  sh "$root/conformance/machines/part.sh" "$parts" "$part"
+done
+folder=$(mktemp -d /tmp/slate-tcg.XXXXXX)
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+head -c 1G /dev/urandom >"$folder/disk"
+
+qemu() { # kvm or tcg, further arguments
+  case $1 in kvm) set -- "$root/slate" run --quiet -- qemu-system-x86_64 -accel "$@" ;; *) set -- qemu-system-x86_64 -accel "$@" ;; esac
+  "$@" -M q35 -m 256 -nodefaults -display none -serial stdio -no-reboot </dev/null
+}
+# Lines WHO WHAT NUMBER go to the file of measurements. Times are the host's, and for the disk the guest's.
+boot() { # kvm or tcg
+  begin=$(date +%s.%N)
+  (
+    qemu "$1" -kernel "$parts/cloud-kernel" -initrd "$parts/initrd" -append 'console=ttyS0 panic=-1 quiet'
+    times >"$folder/times"
+    tail -n 1 "$folder/times" # the children's: user's, system's
+  ) | while read -r word rest; do
+    case $word in
+    INIT-REACHED) echo "$1 /init $(date +%s.%N) $begin" ;;
+    [0-9]*m*s) echo "$1 whole $(date +%s.%N) $begin" && echo "$1 processor ${word%s} ${rest%s}" ;;
+    esac
+  done | awk '
+    function seconds(time,   part) { split(time, part, "m"); return 60 * part[1] + part[2] }
+    { printf "%s %s %.3f\n", $1, $2, $2 == "processor" ? seconds($3) + seconds($4) : $3 - $4 }'
+}
+disk() { # kvm or tcg
+  qemu "$1" -kernel "$parts/disk-kernel/vmlinuz" -initrd "$parts/disk-initrd" -append 'console=ttyS0 panic=-1 quiet does=disk' \
+    -drive "file=$folder/disk,format=raw,if=none,id=d" -device virtio-blk-pci,drive=d |
+    tr -d '\r' | awk -v who="$1" '/^DISK / { time = $10 - $8; printf "%s %s-%s %.3f\n", who, $2, $5, $5 == 4 ? $3 / time : $3 * $5 * 1024 / time / 1e6 }'
+}
+round=0
+while [ "$round" -lt "$rounds" ]; do
+  if [ $((round % 2)) = 0 ]; then turn='kvm tcg'; else turn='tcg kvm'; fi
+  for who in $turn; do
+    boot "$who"
+    disk "$who"
+  done
+  round=$((round + 1))
+done >"$folder/measured"
+awk '
+  function median(list, n,   i, j, t) {
+    for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j] < list[j - 1]; j--) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
+    return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+  }
+  function of(who, what,   i, one) {
+    for (i = 1; i <= count[who, what]; i++) one[i] = value[who, what, i]
+    return median(one, count[who, what])
+  }
+  function line(what, unit, text,   i, one) {
+    for (i = 1; i <= count["kvm", what]; i++) one[i] = value["kvm", what, i] / value["tcg", what, i]
+    printf "%-34s Slate %8.1f, TCG %8.1f %-4s  %.2f of TCG\n", text, of("kvm", what), of("tcg", what), unit, median(one, count["kvm", what])
+  }
+  { value[$1, $2, ++count[$1, $2]] = $3 }
+  END {
+    line("/init", "s", "cloud kernel to /init")
+    line("whole", "s", "the whole time to power-off")
+    line("processor", "s", "processor time of all of it")
+    line("read-4", "/s", "virtio-blk, reads of 4 KiB")
+    line("write-4", "/s", "virtio-blk, writes of 4 KiB")
+    line("read-1024", "MB/s", "virtio-blk, reads of 1 MiB")
+    line("write-1024", "MB/s", "virtio-blk, writes of 1 MiB")
+  }' "$folder/measured"
