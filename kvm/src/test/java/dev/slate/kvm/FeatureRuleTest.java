@@ -157,7 +157,7 @@ class FeatureRuleTest {
             g.vcpu.setCpuid(guest);
             g.vcpu.getSregs(start);
             CpuidTable t = table(guest);
-            this.cr4 = (start.cr4 | cr4) & ~FeatureRule.cr4Lacking(t);
+            this.cr4 = (start.cr4 | cr4) & ~t.cr4Lacking();
             g.vcpu.setMsr(MSR_LSTAR, Guest64.CODE + 0x800);
             g.vcpu.setMsr(MSR_SYSENTER_EIP, Guest64.CODE + 0x800);
             g.write(Guest64.CODE + 0x800, 0xf4);

@@ -35,7 +35,7 @@ public final class ControlRegisters {
 
     /** CR4 bits that the guest with this CPUID can't set; none while it has no CPUID at all, as in KVM. */
     public static long cr4Reserved(CpuidTable cpuid) {
-        return cpuid.size() == 0 ? 0 : FeatureRule.cr4Lacking(cpuid);
+        return cpuid.size() == 0 ? 0 : cpuid.cr4Lacking();
     }
 
     /** Whether the registers can stand together. */

@@ -29,6 +29,9 @@ public final class CpuidTable {
     private int[] entries = new int[0];
     private int kvmBase;
     private int maxPhysicalAddress = 36;
+    // The features that decide are none that follow the processor's state.
+    private long cr4Lacking;
+    private long eferLacking;
 
     /** What {@link #query} found. */
     public int eax;
@@ -41,7 +44,24 @@ public final class CpuidTable {
     public boolean enforcesPvFeatures;
 
     /** All leaves zero, as in a vCPU that no client has given any. */
-    public CpuidTable() {}
+    public CpuidTable() {
+        learnLacking();
+    }
+
+    private void learnLacking() {
+        cr4Lacking = FeatureRule.cr4Lacking(this);
+        eferLacking = FeatureRule.eferLacking(this);
+    }
+
+    /** CR4 bits whose features are not there. */
+    public long cr4Lacking() {
+        return cr4Lacking;
+    }
+
+    /** The same of EFER. */
+    public long eferLacking() {
+        return eferLacking;
+    }
 
     /** Number of entries. */
     public int size() {
@@ -70,6 +90,7 @@ public final class CpuidTable {
                 maxPhysicalAddress = entries[sizes + REGISTERS] & 0xff;
             }
         }
+        learnLacking();
     }
 
     /** Whether {@code list}, entry for entry, is what stands here. */

@@ -246,7 +246,7 @@ public enum FeatureRule {
     }
 
     /** CR4 bits of features that the guest lacks. */
-    public static long cr4Lacking(CpuidTable guest) {
+    static long cr4Lacking(CpuidTable guest) {
         long lacking = 0;
         for (FeatureRule rule : ALL) {
             if (!guest.has(rule.feature)) {
@@ -273,7 +273,7 @@ public enum FeatureRule {
     }
 
     /** EFER bits of features that the guest lacks. */
-    public static long eferLacking(CpuidTable guest) {
+    static long eferLacking(CpuidTable guest) {
         long lacking = 0;
         for (FeatureRule rule : ALL) {
             if (!guest.has(rule.feature)) {

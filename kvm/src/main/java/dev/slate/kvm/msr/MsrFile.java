@@ -5,7 +5,6 @@ import dev.slate.cpu.EntryState;
 import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.CpuidTable;
 import dev.slate.kvm.cpuid.Feature;
-import dev.slate.kvm.cpuid.FeatureRule;
 import dev.slate.kvm.hyperv.HvMsr;
 import dev.slate.kvm.pmu.PmuMsr;
 
@@ -563,7 +562,7 @@ public final class MsrFile {
             return REFUSED;
         }
         if (!host) {
-            if ((v & FeatureRule.eferLacking(cpuid)) != 0
+            if ((v & cpuid.eferLacking()) != 0
                     || (s.cr0 & CpuState.CR0_PG) != 0 && ((s.efer ^ v) & CpuState.EFER_LME) != 0) {
                 return REFUSED;
             }

@@ -9,7 +9,6 @@ import dev.slate.kvm.NestedState;
 import dev.slate.kvm.clock.VcpuTsc;
 import dev.slate.kvm.cpuid.ControlRegisters;
 import dev.slate.kvm.cpuid.CpuidTable;
-import dev.slate.kvm.cpuid.FeatureRule;
 import dev.slate.kvm.event.EventQueue;
 import dev.slate.kvm.irqchip.VcpuApic;
 import dev.slate.kvm.mmu.Translations;
@@ -245,7 +244,7 @@ public final class NestedSvm {
             s.dr6 = vmcb.get64(Vmcb.DR6);
             s.dr7 = vmcb.get64(Vmcb.DR7);
             // Below nested tables the pointers are read as they are used.
-            legal = EntryChecks.state(s, FeatureRule.eferLacking(cpuid), cr4Allowed(), physicalBits)
+            legal = EntryChecks.state(s, cpuid.eferLacking(), cr4Allowed(), physicalBits)
                     && (vmcb.nestedPaging() || loadPointers());
             if (!legal) {
                 s.dr6 = dr6;
@@ -538,7 +537,7 @@ public final class NestedSvm {
         CpuState state = new CpuState();
         area.load(state);
         long both = CpuState.CR0_PE | CpuState.CR0_PG;
-        return EntryChecks.state(state, FeatureRule.eferLacking(cpuid), cr4Allowed(), cpuid.maxPhysicalAddress())
+        return EntryChecks.state(state, cpuid.eferLacking(), cr4Allowed(), cpuid.maxPhysicalAddress())
                 && (state.cr0 & both) == both
                 && !state.virtual8086();
     }
