@@ -86,6 +86,21 @@ final class NestedMemoryTest {
     }
 
     @Test
+    void directoryPointersThatLieInNoMemoryMapNothing() {
+        try (NestedGuest n = guest()) {
+            n.legacy();
+            n.put64(0x548, 0x20); // CR4.PAE
+            n.put64(0x550, Guest64.NOWHERE);
+            n.put64(0x558, 0x8000_0011L);
+            n.intercept(0x4e);
+            n.code("0f01d9");
+            runToL1(n);
+            assertThat(n.exitCode()).as("#PF of the first fetch").isEqualTo(0x4e);
+            assertThat(n.get64(0x80)).isEqualTo(L2);
+        }
+    }
+
+    @Test
     void memoryThatGoesAwayIsGoneForTheGuestsGuest() {
         try (NestedGuest n = guest()) {
             long more = n.g.host.allocate(4096, 4096);

@@ -336,7 +336,11 @@ public final class VcpuProcessor implements Hypervisor, Translations {
                     Arrays.fill(s.pdptr, 0);
                 }
             } catch (LeaveGuest e) {
-                return e.exit;
+                if (e.exit != CpuExit.NPF || leftFor != LEFT_FOR_EMULATION) {
+                    return e.exit;
+                }
+                // They lie in no memory, and would at each entry.
+                Arrays.fill(s.pdptr, 0);
             }
         }
         directoryPointersStale = false;
