@@ -9,7 +9,7 @@ import dev.slate.kvm.rmap.SlotRmaps;
 import java.util.Random;
 
 /**
- * The rmaps of a slot of a VM with two-dimensional paging, whose frames a nested guest maps: nearly all once, few more often. The vCPUs take
+ * The rmaps of a slot of a VM with two-dimensional paging, whose frames a nested guest maps: all once, or few more often. The vCPUs take
  * descriptors from their own caches, which are topped up whether they need any or not.
  *
  * <p>Of one thread.
@@ -46,12 +46,16 @@ public final class AliasLoad implements AutoCloseable {
         }
     }
 
-    /** Lets the nested guest map every frame: each by a vCPU of its own turn. */
-    public void map() {
+    /**
+     * Lets the nested guest map every frame: each by a vCPU of its own turn.
+     *
+     * @param aliased whether some are mapped more than once
+     */
+    public void map(boolean aliased) {
         Random random = new Random(SEED);
         long spte = FIRST_SPTE;
         for (int gfn = 0; gfn < frames; gfn++) {
-            int draw = random.nextInt(1024);
+            int draw = aliased ? random.nextInt(1024) : 1023;
             int aliases = draw == 0 ? 3 + random.nextInt(MOST_ALIASES - 2) : draw <= 8 ? 2 : 1;
             for (int i = 0; i < aliases; i++) {
                 MemoryCache cache = caches[random.nextInt(caches.length)];
