@@ -21,7 +21,7 @@ class VcpuMmuTest {
             assertThat(populations(vm, () -> mmu.write(8, word, 0, 8)))
                     .as("there for reading is not there for writing")
                     .isEqualTo(1);
-            assertThat(populations(vm, () -> mmu.read(0, word, 0, 8) & mmu.write(8, word, 0, 8)))
+            assertThat(populations(vm, () -> mmu.read(0, word, 0, 8) && mmu.write(8, word, 0, 8)))
                     .isZero();
             assertThat(populations(vm, () -> mmu.read(4096 - 4, word, 0, 8))).isEqualTo(1);
             // Whatever the client takes away may be this.
