@@ -15,6 +15,8 @@ public final class TestHost implements HostServices {
     public volatile boolean mayReboot;
     /** When not 0, what every population fails with. */
     public volatile int populateErrno;
+    /** A page that is never there: each population of it fails, and so is asked for again. */
+    public volatile long refused;
     /** A range that is there though {@link #arena} does not know it. */
     public volatile long alsoPopulatesFrom;
 
@@ -42,6 +44,9 @@ public final class TestHost implements HostServices {
         Runnable hook = onPopulate;
         if (hook != null) {
             hook.run();
+        }
+        if (hva == refused) {
+            return Errno.EFAULT.number();
         }
         if (hva >= alsoPopulatesFrom && hva + bytes <= alsoPopulatesTo) {
             return 0;
