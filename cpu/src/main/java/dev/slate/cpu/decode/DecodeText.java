@@ -268,16 +268,16 @@ final class DecodeText {
                     + "oundps Vps,Wps,Ib\nvroundpd Vpd,Wpd,Ib\nvroundss Vss,Hss,Wss,Ib\nvroundsd Vsd,Hsd,Wsd,Ib\nv"
                     + "blendps Vx,Hx,Wx,Ib\nvblendpd Vx,Hx,Wx,Ib\nvpblendw Vx,Hx,Wx,Ib\nvpblendw Vx,Hx,Wx,Ib\nvpal"
                     + "ignr Vx,Hx,Wx,Ib\nvpalignr Vx,Hx,Wx,Ib\nvpextrb Mb,Vdq,Ib\nvpextrb Rd,Vdq,Ib\nvpextrw Mw,Vd"
-                    + "q,Ib\nvpextrw Rd,Vdq,Ib\nvpextrq Eq,Vdq,Ib\nvpextrd Ed,Vdq,Ib\nvextractps Ed,Vdq,Ib\nvinser"
-                    + "tf128 Vqq,Hqq,Wdq,Ib\nvextractf128 Wdq,Vqq,Ib\nvcvtps2ph Wq,Vx,Ib\nvcvtps2ph Wdq,Vx,Ib\nvpi"
-                    + "nsrb Vdq,Hdq,Mb,Ib\nvpinsrb Vdq,Hdq,Rd,Ib\nvinsertps Vdq,Hdq,Md,Ib\nvinsertps Vdq,Hdq,Udq,I"
-                    + "b\nvpinsrq Vdq,Hdq,Eq,Ib\nvpinsrd Vdq,Hdq,Ed,Ib\nvinserti128 Vqq,Hqq,Wdq,Ib\nvextracti128 W"
-                    + "dq,Vqq,Ib\nvdpps Vx,Hx,Wx,Ib\nvdppd Vdq,Hdq,Wdq,Ib\nvmpsadbw Vx,Hx,Wx,Ib\nvmpsadbw Vx,Hx,Wx"
-                    + ",Ib\nvpclmulqdq Vx,Hx,Wx,Ib\nvpclmulqdq Vx,Hx,Wx,Ib\nvperm2i128 Vqq,Hqq,Wqq,Ib\nvblendvps V"
-                    + "x,Hx,Wx,Lx\nvblendvpd Vx,Hx,Wx,Lx\nvpblendvb Vx,Hx,Wx,Lx\nvpblendvb Vx,Hx,Wx,Lx\nvpcmpestrm"
-                    + " Vdq,Wdq,Ib\nvpcmpestri Vdq,Wdq,Ib\nvpcmpistrm Vdq,Wdq,Ib\nvpcmpistri Vdq,Wdq,Ib\nvgf2p8aff"
-                    + "ineqb Vx,Hx,Wx,Ib\nvgf2p8affineinvqb Vx,Hx,Wx,Ib\nvaeskeygenassist Vdq,Wdq,Ib\nrorx Gy,Ey,I"
-                    + "b\n";
+                    + "q,Ib\nvpextrw Rd,Vdq,Ib\nvpextrq Eq,Vdq,Ib\nvpextrd Ed,Vdq,Ib\nvpextrd Ed,Vdq,Ib\nvextractp"
+                    + "s Ed,Vdq,Ib\nvinsertf128 Vqq,Hqq,Wdq,Ib\nvextractf128 Wdq,Vqq,Ib\nvcvtps2ph Wq,Vx,Ib\nvcvtp"
+                    + "s2ph Wdq,Vx,Ib\nvpinsrb Vdq,Hdq,Mb,Ib\nvpinsrb Vdq,Hdq,Rd,Ib\nvinsertps Vdq,Hdq,Md,Ib\nvins"
+                    + "ertps Vdq,Hdq,Udq,Ib\nvpinsrq Vdq,Hdq,Eq,Ib\nvpinsrd Vdq,Hdq,Ed,Ib\nvpinsrd Vdq,Hdq,Ed,Ib\n"
+                    + "vinserti128 Vqq,Hqq,Wdq,Ib\nvextracti128 Wdq,Vqq,Ib\nvdpps Vx,Hx,Wx,Ib\nvdppd Vdq,Hdq,Wdq,I"
+                    + "b\nvmpsadbw Vx,Hx,Wx,Ib\nvmpsadbw Vx,Hx,Wx,Ib\nvpclmulqdq Vx,Hx,Wx,Ib\nvpclmulqdq Vx,Hx,Wx,"
+                    + "Ib\nvperm2i128 Vqq,Hqq,Wqq,Ib\nvblendvps Vx,Hx,Wx,Lx\nvblendvpd Vx,Hx,Wx,Lx\nvpblendvb Vx,H"
+                    + "x,Wx,Lx\nvpblendvb Vx,Hx,Wx,Lx\nvpcmpestrm Vdq,Wdq,Ib\nvpcmpestri Vdq,Wdq,Ib\nvpcmpistrm Vd"
+                    + "q,Wdq,Ib\nvpcmpistri Vdq,Wdq,Ib\nvgf2p8affineqb Vx,Hx,Wx,Ib\nvgf2p8affineinvqb Vx,Hx,Wx,Ib\n"
+                    + "vaeskeygenassist Vdq,Wdq,Ib\nrorx Gy,Ey,Ib\n";
 
     static final String[] ROWS = TEXT.split("\n");
 

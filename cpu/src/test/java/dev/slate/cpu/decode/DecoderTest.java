@@ -286,8 +286,27 @@ class DecoderTest {
                 .isEqualTo(intel);
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        "c4 e3 f9 16 e4 9d, INVALID, PEXTRD",
+        "c4 e3 79 16 e4 9d, PEXTRD, PEXTRD",
+        "c4 e3 a9 22 cc 00, INVALID, PINSRD",
+        "c4 e3 29 22 cc 00, PINSRD, PINSRD",
+    })
+    void aQuadwordIsNoneOutside64BitModeToAmdAndADoublewordToIntel(String hex, String amd, String intel) {
+        for (int mode : new int[] {Mode.BITS16, Mode.BITS32}) {
+            assertThat(described(new Decoder(Feature.ALL), hex, mode)).startsWith(amd + " ");
+            assertThat(described(new Decoder(Feature.ALL | Feature.bit(Feature.INTEL)), hex, mode))
+                    .startsWith(intel + " ");
+        }
+    }
+
     private String described(Decoder decoder, String hex) {
-        Block b = decoder.decode(put(0, hex + " 00 00 00 00"), 4096, Mode.BITS64);
+        return described(decoder, hex, Mode.BITS64);
+    }
+
+    private String described(Decoder decoder, String hex, int mode) {
+        Block b = decoder.decode(put(0, hex + " 00 00 00 00"), 4096, mode);
         assertThat(b).isNotNull();
         long w0 = w0(b, 0);
         return Op.name(Insn.op(w0)) + " " + Insn.size(w0) + " " + Insn.length(w0);
@@ -295,11 +314,7 @@ class DecoderTest {
 
     @Test
     void vexWidthAndRegisterBitsMeanNothingOutside64BitMode() {
-        // VPEXTRD, VPINSRD and VPCMPESTRI with W set; VBLENDVPS with the register's top bit set.
-        assertThat(Op.name(Insn.op(w0(block(Mode.BITS32, "c4 e3 f9 16 e4 9d"), 0))))
-                .isEqualTo("PEXTRD");
-        assertThat(Op.name(Insn.op(w0(block(Mode.BITS32, "c4 e3 a9 22 cc 00"), 0))))
-                .isEqualTo("PINSRD");
+        // VPCMPESTRI with W set; VBLENDVPS with the register's top bit set.
         assertThat(w0(block(Mode.BITS32, "c4 e3 f9 61 fb 2d"), 0) & Insn.VEX_W).isZero();
         assertThat(w0(block(Mode.BITS64, "c4 e3 f9 61 fb 2d"), 0) & Insn.VEX_W).isNotZero();
         assertThat(block(Mode.BITS32, "c4 e3 15 4a d6 c3").code[2]).isEqualTo(0x43);

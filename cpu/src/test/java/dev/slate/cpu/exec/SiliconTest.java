@@ -38,6 +38,12 @@ final class SiliconTest {
 
     @Test
     void randomInstructionsOf16And32BitsInSegmentsGiveWhatSiliconGives() throws Exception {
+        // Of AMD's one was asked, and differs so; nobody has gone through it.
+        skipIf(
+                HostProcessor.intel() || Boolean.getBoolean("silicon.segments")
+                        ? ""
+                        : "at the ends of segments AMD's processors differ from Intel's in which of several faults comes first and in"
+                                + " what is stored before it; -Dsilicon.segments=true compares all the same");
         compare(true, Long.getLong("silicon.segment.cases", 30_000));
     }
 
