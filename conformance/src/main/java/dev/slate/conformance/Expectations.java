@@ -20,9 +20,12 @@ public final class Expectations {
     /** A row that came out otherwise than expected; {@code text} says how, for a person. */
     public record Difference(Result result, String text) {}
 
-    /** What changes from run to run without meaning: addresses, times, page counts, process numbers. */
+    /**
+     * What changes from run to run without meaning: addresses, times, page counts, process numbers, and the errno that an assertion finds, which is
+     * that of whatever call failed last.
+     */
     private static final Pattern VOLATILE =
-            Pattern.compile("0x[0-9a-fA-F]+|\\b\\d+\\.\\d+\\b|\\b\\d{5,}\\b|(?<=[pt]id[= ])\\d+");
+            Pattern.compile("0x[0-9a-fA-F]+|\\b\\d+\\.\\d+\\b|\\b\\d{5,}\\b|(?<=[pt]id[= ]|\\(errno )\\d+");
 
     private static final String OR = "or ";
 

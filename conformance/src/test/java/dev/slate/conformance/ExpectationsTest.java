@@ -68,12 +68,13 @@ final class ExpectationsTest {
 
     @Test
     void addresses_times_and_large_numbers_in_a_reason_may_vary_but_small_numbers_may_not() throws IOException {
-        Expectations expectations = read("fail | cpuid_test | a.c:12: at 0x7fe1 after 1.50 s, pid=3 page 123456\n");
-        assertThat(expectations.compare(
-                        List.of(result(CPUID, Outcome.FAIL, "a.c:12: at 0x01 after 22.75 s, pid=98 page 7654321"))))
+        Expectations expectations =
+                read("fail | cpuid_test | a.c:12: at 0x7fe1 after 1.50 s, pid=3 (errno 0) page 123456\n");
+        assertThat(expectations.compare(List.of(
+                        result(CPUID, Outcome.FAIL, "a.c:12: at 0x01 after 22.75 s, pid=98 (errno 22) page 7654321"))))
                 .isEmpty();
-        assertThat(expectations.compare(
-                        List.of(result(CPUID, Outcome.FAIL, "a.c:13: at 0x7fe1 after 1.50 s, pid=3 page 123456"))))
+        assertThat(expectations.compare(List.of(
+                        result(CPUID, Outcome.FAIL, "a.c:13: at 0x7fe1 after 1.50 s, pid=3 (errno 0) page 123456"))))
                 .hasSize(1);
     }
 
