@@ -110,6 +110,7 @@ public final class Cpu {
     private long codeBase;
 
     private int codeLimit;
+
     private long linearMask = -1;
     private int canonicalShift = 16;
 

@@ -3,6 +3,7 @@ package dev.slate.cpu.translate.x64;
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.mmu.Tlb;
 import dev.slate.cpu.mmu.TlbMirror;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -86,7 +87,7 @@ final class CodeTlb implements TlbMirror {
 
     /** There is no code. */
     void holdsNoCode() {
-        java.util.Arrays.fill(code, 0);
+        Arrays.fill(code, 0);
     }
 
     private static int hash(long linear) {

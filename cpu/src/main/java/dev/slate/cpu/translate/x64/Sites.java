@@ -20,18 +20,15 @@ final class Sites {
 
     private int count;
 
-    /** The site of {@link Stubs#arrive}. */
-    static final int ARRIVAL = 0;
-
-    Sites() {
-        add(0, 0, 0, ARRIVED);
-    }
-
     /** Those that access memory, in the order of their code. */
     private int[] access = new int[FIRST_ACCESSES];
 
     private int accesses;
 
+    /** The site of {@link Stubs#arrive}. */
+    static final int ARRIVAL = 0;
+
+    // Facts.
     static final int VECTORS = 1;
     static final int WRITE = 2;
     /** A link to another page: {@link #rip} is its target, {@link #resume} and {@link #next} are the places of record and jump. */
@@ -51,6 +48,10 @@ final class Sites {
 
     /** The access found no memory once: the interpreter may be asked at once. */
     static final int DEVICE = 32;
+
+    Sites() {
+        add(0, 0, 0, ARRIVED);
+    }
 
     int add(long rip, long resume, long next, int facts) {
         int n = count++;

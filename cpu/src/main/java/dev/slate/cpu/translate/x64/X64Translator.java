@@ -219,8 +219,8 @@ public final class X64Translator implements Translator {
             }
             b.translation = unit;
         }
-        long epoch = cpu.generation() << MODE_BITS | mode;
-        if (!proved(unit.page, epoch)) {
+        long now = epochOf(mode);
+        if (!proved(unit.page, now)) {
             b.translation = null;
             return false;
         }
@@ -228,9 +228,14 @@ public final class X64Translator implements Translator {
             // The block has just been found there, but the TLB has lost it.
             records.map(unit.page.record, false, state);
         }
-        state.put64(StateBlock.EPOCH, epoch);
+        state.put64(StateBlock.EPOCH, now);
         state.enterJump(unit.rip, unit.withoutFlags, unit.page.record);
         return true;
+    }
+
+    /** What code of a mode is proved under at present. */
+    private long epochOf(int mode) {
+        return cpu.generation() << MODE_BITS | mode;
     }
 
     private static long key(long rip, int mode) {
@@ -249,9 +254,9 @@ public final class X64Translator implements Translator {
             b.heat = 0;
             return null;
         }
-        long epoch = cpu.generation() << MODE_BITS | mode;
+        long now = epochOf(mode);
         TranslatedPage page = page(b.rip & -4096L, hva, mode);
-        if (page != null && !proved(page, epoch)) {
+        if (page != null && !proved(page, now)) {
             page = null;
         }
         if (page == null) {
@@ -261,7 +266,7 @@ public final class X64Translator implements Translator {
                 others = others.sameHva;
             }
             page = new TranslatedPage(linear, hva, mode, records.create(linear, hva, mode), others);
-            records.prove(page.record, epoch);
+            records.prove(page.record, now);
             pages.put(hva, page);
             codeTlb.holdsCode(linear);
             pageCount++;
@@ -350,7 +355,7 @@ public final class X64Translator implements Translator {
      *
      * @return null: the processor looks for it, with whatever that raises
      */
-    private @Nullable Unit ready(long rip, int mode, long epoch) {
+    private @Nullable Unit ready(long rip) {
         Unit unit = unitsAt.get(key(rip, mode));
         if (unit == null || unit.rip != rip) {
             return null;
@@ -431,7 +436,7 @@ public final class X64Translator implements Translator {
     public int run(Block b) {
         Unit unit = (Unit) java.util.Objects.requireNonNull(b.translation);
         mode = unit.page.mode;
-        epoch = cpu.generation() << MODE_BITS | mode;
+        epoch = epochOf(mode);
         long target = unit.withoutFlags;
         boolean wantVectors = false;
         int missedAt = -1;
@@ -505,7 +510,7 @@ public final class X64Translator implements Translator {
                 }
                 case Exits.CROSS -> {
                     long rip = sites.rip[site];
-                    Unit to = ready(rip, mode, epoch);
+                    Unit to = ready(rip);
                     if (to == null) {
                         leave(rip);
                         return CpuExit.NONE;
@@ -520,7 +525,7 @@ public final class X64Translator implements Translator {
                 case Exits.LOOK_UP -> {
                     boolean arrived = (sites.facts[site] & Sites.ARRIVED) != 0;
                     long rip = state.get64(StateBlock.RIP);
-                    Unit to = ready(rip, mode, epoch);
+                    Unit to = ready(rip);
                     if (to == null) {
                         if (!arrived) {
                             return interpret(sites.rip[site]);
@@ -574,7 +579,7 @@ public final class X64Translator implements Translator {
             if (serialized != 0) {
                 cpu.serialized(serialized);
             }
-            epoch = cpu.generation() << MODE_BITS | mode;
+            epoch = epochOf(mode);
         }
     }
 
@@ -589,7 +594,7 @@ public final class X64Translator implements Translator {
             return false;
         }
         cpu.invlpg(la);
-        epoch = cpu.generation() << MODE_BITS | mode;
+        epoch = epochOf(mode);
         state.put64(StateBlock.EPOCH, epoch);
         return true;
     }
@@ -609,7 +614,7 @@ public final class X64Translator implements Translator {
             return false;
         }
         mode = mode();
-        epoch = cpu.generation() << MODE_BITS | mode;
+        epoch = epochOf(mode);
         take();
         state.put64(StateBlock.EPOCH, epoch);
         state.put64(StateBlock.RIP, s.rip);
