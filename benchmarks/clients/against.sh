@@ -24,15 +24,18 @@ measured=$out/against.txt
 
 # start KIND TREE PROGRAM: ms; an exit: ns
 start() {
-  "$2/slate" run --quiet -- "$out/$3" 1 | sed -n "s/^processor  *best *\([0-9.]*\) .*/start $1 \1/p" >>"$measured"
+  "$2/slate" run --quiet -- "$out/$3" 1 | sed -n "s/^processor  *best *\([0-9.]*\) .*/$1 start \1/p" >>"$measured"
 }
 exits() {
   kind=$1 tree=$2 program=$3
   shift 3
   "$tree/slate" run --quiet -- "$out/$program" 20000 "$@" |
-    sed -n "s/^port read and back (KVM_RUN)  *best *\([0-9.]*\) .*/exit $kind \1/p" >>"$measured"
+    sed -n "s/^port read and back (KVM_RUN)  *best *\([0-9.]*\) .*/$kind exit \1/p" >>"$measured"
 }
 this=$here/../..
+# Not every machine can run them; the first says why.
+static=yes
+"$this/slate" run --quiet -- "$out/start-up-static" 1 >/dev/null || static=
 round=0
 while [ "$round" -lt "$rounds" ]; do
   if [ $((round % 2)) = 0 ]; then
@@ -46,27 +49,23 @@ while [ "$round" -lt "$rounds" ]; do
     exits this "$this" exit-latency
     exits other "$other" exit-latency
   fi
-  start static "$this" start-up-static
-  exits static "$this" exit-latency-static
-  exits trapping "$this" exit-latency-static instruction
+  if [ -n "$static" ]; then
+    start static "$this" start-up-static
+    exits static "$this" exit-latency-static
+    exits trapping "$this" exit-latency-static instruction
+  fi
   round=$((round + 1))
 done
-awk '
-  function median(list, n,   i, j, t) {
-    for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j] < list[j - 1]; j--) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
-    return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
-  }
-  function line(what, kind, unit, of,   i, n) {
-    n = count[what, kind]
-    for (i = 1; i <= n; i++) one[i] = value[what, kind, i]
-    printf "%-6s %-9s %9.1f %s", what, kind, median(one, n), unit
-    if (of != "") {
-      for (i = 1; i <= n; i++) one[i] = value[what, kind, i] / value[what, of, i]
-      printf "   %.3f of %s", median(one, n), of
+awk "$(cat "$here/pairs.awk")"'
+  function line(what, who, unit, by) {
+    printf "%-6s %-9s", what, who
+    if (!measured(who, what)) printf " not measured\n"
+    else {
+      printf " %9.1f %s", of(who, what), unit
+      if (by != "") printf "   %.3f of %s", quotient(who, by, what), by
+      printf "\n"
     }
-    printf "\n"
   }
-  { value[$1, $2, ++count[$1, $2]] = $3 }
   END {
     line("start", "other", "ms"); line("start", "this", "ms", "other"); line("start", "static", "ms", "this")
     line("exit", "other", "ns"); line("exit", "this", "ns", "other"); line("exit", "static", "ns", "this"); line("exit", "trapping", "ns", "static")

@@ -5,12 +5,19 @@
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 root=$here/../..
+. "$root/tests/common.sh"
+case ${1-} in --help | -h)
+  show_help
+  exit 0
+  ;;
+esac
 rounds=${1:-5}
+case $rounds in *[!0-9]* | 0) wrong "'$rounds' is no number of rounds" ;; esac
 parts=$root/build/machines/parts
 for part in qemu cloud-kernel initrd disk-kernel disk-initrd; do
   sh "$root/conformance/machines/part.sh" "$parts" "$part"
 done
-folder=$(mktemp -d /tmp/slate-tcg.XXXXXX)
+folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -50,20 +57,11 @@ while [ "$round" -lt "$rounds" ]; do
   done
   round=$((round + 1))
 done >"$folder/measured"
-awk '
-  function median(list, n,   i, j, t) {
-    for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j] < list[j - 1]; j--) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
-    return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+awk "$(cat "$here/pairs.awk")"'
+  function line(what, unit, text) {
+    if (!measured("kvm", what) || !measured("tcg", what)) printf "%-34s not measured\n", text
+    else printf "%-34s Slate %8.1f, TCG %8.1f %-4s  %.2f of TCG\n", text, of("kvm", what), of("tcg", what), unit, quotient("kvm", "tcg", what)
   }
-  function of(who, what,   i, one) {
-    for (i = 1; i <= count[who, what]; i++) one[i] = value[who, what, i]
-    return median(one, count[who, what])
-  }
-  function line(what, unit, text,   i, one) {
-    for (i = 1; i <= count["kvm", what]; i++) one[i] = value["kvm", what, i] / value["tcg", what, i]
-    printf "%-34s Slate %8.1f, TCG %8.1f %-4s  %.2f of TCG\n", text, of("kvm", what), of("tcg", what), unit, median(one, count["kvm", what])
-  }
-  { value[$1, $2, ++count[$1, $2]] = $3 }
   END {
     line("/init", "s", "cloud kernel to /init")
     line("whole", "s", "the whole time to power-off")
