@@ -36,6 +36,7 @@ static const struct {
     {SYS_fcntl, "fcntl"},
     {SYS_fstat, "fstat"},
     {SYS_close, "close"},
+    {SYS_arch_prctl, "arch_prctl"}, /* only as `needs` says */
 };
 /* What the JVM's start needs beside. */
 static const struct {
@@ -220,12 +221,16 @@ const char *seccomp_option(void) {
     return NULL;
 }
 
+static bool needs(unsigned i, bool client) {
+    return NEEDED[i].number == SYS_arch_prctl ? slate_fs_by_call : client;
+}
+
 static const struct sock_fprog *installs(const struct sock_fprog *filter, bool all_threads) {
     bool client = jvm_running() || (door_has_device() && jvm_start());
     bool forbidden[NEEDS] = {false}, kills = false, files = true;
     char names[512] = "";
-    for (unsigned i = 0; client && i < NEEDS; i++) {
-        forbidden[i] = !allows(filter->filter, filter->len, NEEDED[i].number);
+    for (unsigned i = 0; i < NEEDS; i++) {
+        forbidden[i] = needs(i, client) && !allows(filter->filter, filter->len, NEEDED[i].number);
         if (forbidden[i]) snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "", NEEDED[i].name);
     }
     for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) files &= allows(filter->filter, filter->len, FILES[i]);

@@ -186,7 +186,9 @@ bool door_has_device(void);
 void libc_patch(void *inside, void *function); /* the libc that holds the address `inside`, and its syscall() */
 bool libc_patched(void);
 
-extern char loaded_program[4096]; /* of one that the loader brought in: its name; else empty */
+/* Of a program that the loader brought in. */
+extern char loaded_program[4096]; /* its name; else empty */
+extern bool slate_fs_by_call;     /* FS is exchanged by arch_prctl(): the kernel does not offer FSGSBASE */
 
 /* ---- loaded/exec.c: what nothing can be preloaded into is started by the loader ---- */
 struct exec_plan {

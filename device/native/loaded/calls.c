@@ -6,6 +6,7 @@
  */
 #include "loaded.h"
 
+#include <asm/prctl.h>
 #include <linux/sched.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
@@ -13,7 +14,7 @@
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
 #endif
-enum { ARCH_SET_FS_CODE = 0x1002, ARCH_GET_FS_CODE = 0x1003, ARCH_GET_GS_CODE = 0x1004, SET_USER_DISPATCH = 59, RSEQ_CALL = 334 };
+enum { SET_USER_DISPATCH = 59, RSEQ_CALL = 334 };
 
 static const uint8_t ARGUMENT[6] = {RDI, RSI, RDX, R10, R8, R9};
 
@@ -90,12 +91,15 @@ static long procmask(struct task *t, struct kernel_ucontext *c, int how, const u
 static long arch(struct task *t, int code, uint64_t value, bool *done) {
     *done = true;
     switch (code) {
-    case ARCH_SET_FS_CODE:
-        if (value >> 47) return -EPERM;
+    case ARCH_SET_FS:
+        if (!loaded_may_be_fs(value)) return -EPERM;
         t->client_fs = value;
         return 0;
-    case ARCH_GET_FS_CODE: return slate_copy((void *)value, &t->client_fs, 8);
-    case ARCH_GET_GS_CODE:
+    case ARCH_GET_FS: return slate_copy((void *)value, &t->client_fs, 8);
+    case ARCH_SET_GS:
+        if (slate_fs_by_call) rewrite_without_gs();
+        break;
+    case ARCH_GET_GS:
         if (!loaded_owns_gs()) break;
         return slate_copy((void *)value, &(uint64_t){0}, 8);
     default: break;

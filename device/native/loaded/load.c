@@ -4,6 +4,7 @@
  */
 #include "loaded.h"
 
+#include <asm/hwcap2.h>
 #include <elf.h>
 #include <limits.h>
 #include <sys/auxv.h>
@@ -12,6 +13,7 @@
 #include <sys/resource.h>
 
 char loaded_program[4096], loaded_file[4096];
+bool slate_fs_by_call;
 
 static __attribute__((format(printf, 1, 2), noreturn)) void refuse(const char *format, ...) {
     char text[800];
@@ -213,6 +215,9 @@ static uintptr_t build_stack(const struct image *image, uintptr_t interpreter_ba
         case AT_ENTRY: value = image->entry; break;
         case AT_EXECFN: value = name; break;
         case AT_RANDOM: value = random; break;
+        case AT_HWCAP2:
+            if (slate_fs_by_call) value &= ~(uint64_t)HWCAP2_FSGSBASE; /* or it would change FS behind our back */
+            break;
         case AT_EXECFD: continue;
         default: break;
         }
@@ -263,6 +268,7 @@ PUBLIC void slate_load(int argc, char **argv, char **envp) {
         long error = exec_on_slate(&plan, AT_FDCWD, argv[1], argv + 2, envp, 0);
         refuse("%s can't be run: %s", argv[1], strerror((int)-error));
     }
+    slate_fs_by_call = !(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) || getenv("SLATE_NO_FSGSBASE"); /* a test's */
     rewrite_start();
     struct image image, interpreter = {0};
     map_image(argv[1], &image);

@@ -50,6 +50,8 @@ struct task {
     uint8_t selector;
     uint64_t host_fs, client_fs, host_rsp;
     uint64_t unblock, result, rbx, rsp; /* of a quick request */
+    uint64_t fs;
+    struct task *self;
     char registers[REGISTER_BYTES] __attribute__((aligned(64)));
     struct kernel_stack stack; /* the client's alternate one */
     bool sigsys_blocked;       /* so the client believes */
@@ -70,7 +72,7 @@ _Static_assert(offsetof(struct task, saved) == TASK_SAVED && offsetof(struct tas
                    offsetof(struct task, host_fs) == TASK_HOST_FS && offsetof(struct task, client_fs) == TASK_CLIENT_FS &&
                    offsetof(struct task, host_rsp) == TASK_HOST_RSP && offsetof(struct task, unblock) == TASK_UNBLOCK &&
                    offsetof(struct task, result) == TASK_RESULT && offsetof(struct task, rbx) == TASK_RBX && offsetof(struct task, rsp) == TASK_RSP &&
-                   offsetof(struct task, registers) == TASK_REGISTERS && offsetof(struct thread, held) == SELF_HELD && MAX_FDS == FILES && sizeof(struct task) <= 4096,
+                   offsetof(struct task, fs) == TASK_FS && offsetof(struct task, self) == TASK_SELF && offsetof(struct task, registers) == TASK_REGISTERS && offsetof(struct thread, held) == SELF_HELD && MAX_FDS == FILES && sizeof(struct task) <= 4096,
                "struct task");
 
 static inline char *block_of(const struct task *t) {
@@ -89,9 +91,9 @@ void slate_resume(struct task *t, struct kernel_ucontext *context);
 void slate_from_client(int sig, siginfo_t *info, struct kernel_ucontext *context, struct task *t);
 void slate_on_host(int sig, siginfo_t *info, void *context);
 
-extern const char slate_quick[], slate_quick_taken[], slate_quick_giving[], slate_quick_given[], slate_quick_end[];
+extern const char slate_quick[], slate_quick_taken[], slate_quick_giving[], slate_quick_given[], slate_quick_again[], slate_quick_end[];
 long slate_quick_ioctl(int fd, unsigned long request, long argument, struct task *t);
-extern const uint8_t slate_call_kind[CALLS];
+extern uint8_t slate_call_kind[CALLS];
 
 /* ---- rewrite.c ---- */
 void rewrite_start(void);
@@ -101,6 +103,7 @@ void rewrite_met(uintptr_t behind, long number); /* a call trapped */
 void rewrite_go(uintptr_t text, size_t bytes);
 void rewrite_leave(struct task *t, struct kernel_ucontext *c);
 void rewrite_again(struct kernel_ucontext *c);
+void rewrite_without_gs(void);
 
 /* ---- calls.c ---- */
 void loaded_call(struct task *t, struct kernel_ucontext *c, long number);
@@ -123,6 +126,9 @@ struct birth { /* what clone() was asked for */
 const char *loaded_start_tasks(void); /* null, or why this machine cannot */
 struct task *loaded_first_task(void);
 bool loaded_owns_gs(void);
+static inline bool loaded_may_be_fs(uint64_t base) { /* the kernel's TASK_SIZE_MAX */
+    return base < (UINT64_C(1) << 47) - 4096;
+}
 void loaded_run(struct task *t, struct kernel_ucontext *c); /* until the thread's exit */
 long loaded_clone(struct task *t, struct kernel_ucontext *c, const struct birth *b);
 void loaded_exit(struct task *t, int status) __attribute__((noreturn));

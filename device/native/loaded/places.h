@@ -33,7 +33,9 @@
 #define TASK_RESULT 0x60
 #define TASK_RBX 0x68
 #define TASK_RSP 0x70
-#define TASK_REGISTERS 0x80 /* XSAVE area, in a line of its own; what follows up to the page's end is there for it */
+#define TASK_FS 0x78   /* where FS is exchanged by calls: what it is, or is about to be */
+#define TASK_SELF 0x80
+#define TASK_REGISTERS 0xc0 /* XSAVE area, in a line of its own; what follows up to the page's end is there for it */
 
 /* In struct thread. */
 #define SELF_HELD 0x10

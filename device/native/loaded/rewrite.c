@@ -13,7 +13,7 @@
 enum { OFTEN = 64, SITES = 1024, REGION_BYTES = 65536, ROOM = 32, SYNC_CORE = MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE };
 
 /* What each call is; all others trap. */
-const uint8_t slate_call_kind[CALLS] = {
+uint8_t slate_call_kind[CALLS] = {
     [SYS_ioctl] = CALL_IOCTL,
     [SYS_read] = CALL_FILE,      [SYS_write] = CALL_FILE,     [SYS_pread64] = CALL_FILE,      [SYS_pwrite64] = CALL_FILE,
     [SYS_readv] = CALL_FILE,     [SYS_writev] = CALL_FILE,    [SYS_lseek] = CALL_FILE,        [SYS_fsync] = CALL_FILE,
@@ -282,5 +282,10 @@ long slate_quick_ioctl(int fd, unsigned long request, long argument, struct task
 /* A signal met Slate in the middle of the way back to the client: from its beginning again, with this one waiting. */
 void rewrite_again(struct kernel_ucontext *c) {
     uint64_t rip = c->regs[RIP];
-    if (rip >= (uintptr_t)slate_quick_giving && rip < (uintptr_t)slate_quick_end) c->regs[RIP] = (uintptr_t)slate_quick_giving;
+    if (rip >= (uintptr_t)slate_quick_giving && rip < (uintptr_t)slate_quick_end) c->regs[RIP] = (uintptr_t)slate_quick_again;
+}
+
+/* The program makes GS its own, and the quick way can't see whose it is without FSGSBASE: nothing goes there any more. */
+void rewrite_without_gs(void) {
+    memset(slate_call_kind, CALL_TRAPS, sizeof slate_call_kind);
 }

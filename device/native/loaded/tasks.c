@@ -4,11 +4,11 @@
  */
 #include "loaded.h"
 
+#include <asm/prctl.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -84,6 +84,7 @@ static struct task *task_new(void) {
     char *buffer = t->buffer;
     memset(t, 0, sizeof *t);
     t->buffer = buffer;
+    t->self = t;
     return t;
 }
 
@@ -94,20 +95,27 @@ static void task_free(struct task *t) {
     release();
 }
 
+/* The thread's own, which its libc keeps there too. */
 static uint64_t fs_base(void) {
     uint64_t fs;
-    __asm__ volatile("rdfsbase %0" : "=r"(fs));
+    __asm__("mov %%fs:0, %0" : "=r"(fs));
     return fs;
+}
+/* FS is Slate's: whose the thread is now. */
+static void keep_host_fs(struct task *t) {
+    t->host_fs = t->fs = fs_base();
 }
 
 static uint64_t gs_base(void) {
-    uint64_t gs;
-    __asm__ volatile("rdgsbase %0" : "=r"(gs));
+    uint64_t gs = 0;
+    if (slate_fs_by_call) raw(SYS_arch_prctl, ARCH_GET_GS, (long)&gs, 0, 0, 0, 0);
+    else __asm__ volatile("rdgsbase %0" : "=r"(gs));
     return gs;
 }
 /* GS tells the quick way the task, for as long as the client leaves GS alone. */
 static void set_gs(const struct task *t) {
-    __asm__ volatile("wrgsbase %0" : : "r"(t));
+    if (slate_fs_by_call) raw(SYS_arch_prctl, ARCH_SET_GS, (long)t, 0, 0, 0, 0);
+    else __asm__ volatile("wrgsbase %0" : : "r"(t));
 }
 bool loaded_owns_gs(void) {
     return gs_base() - (uint64_t)slate_arena < ARENA_BYTES;
@@ -162,7 +170,6 @@ static void give_up_signals(void) {
 }
 
 const char *loaded_start_tasks(void) {
-    if (!(getauxval(AT_HWCAP2) & 2)) return "the processor or the kernel has no FSGSBASE instructions";
     long at = raw(SYS_mmap, 0, ARENA_BYTES + BLOCK_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at < 0 && at >= -4095) return "there is no address space for it";
     slate_arena = (char *)((at + BLOCK_BYTES - 1) & -(long)BLOCK_BYTES);
@@ -170,7 +177,7 @@ const char *loaded_start_tasks(void) {
     raw(SYS_rt_sigaction, SIGSYS, (long)&sys, 0, 8, 0, 0);
     struct task *t = task_new();
     if (!t) return "there is no memory for it";
-    t->host_fs = fs_base();
+    keep_host_fs(t);
     t->tid = (int)raw(SYS_gettid, 0, 0, 0, 0, 0, 0);
     if (dispatch(t, true) < 0) return "the kernel has no syscall user dispatch (Linux 5.11 and later have)";
     slate_task = t;
@@ -247,7 +254,7 @@ static void *host_thread(void *task) {
     struct task *t = task;
     slate_task = t;
     if (loaded_owns_gs()) set_gs(t); /* it is the creator's, who inherited it */
-    t->host_fs = fs_base();
+    keep_host_fs(t);
     give_up_rseq();
     int tid;
     while (!(tid = atomic_load(&t->tid))) raw(SYS_futex, (long)&t->tid, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
@@ -384,7 +391,7 @@ static long new_borrower(struct task *t, const struct kernel_ucontext *c, const 
         return stack;
     }
     child->borrowed = true;
-    child->host_fs = t->host_fs;
+    child->host_fs = child->fs = t->host_fs;
     child->client_fs = b->flags & CLONE_SETTLS ? b->tls : t->client_fs;
     child->stack = t->stack;
     child->sigsys_blocked = t->sigsys_blocked;
@@ -409,6 +416,7 @@ static long new_borrower(struct task *t, const struct kernel_ucontext *c, const 
 }
 
 long loaded_clone(struct task *t, struct kernel_ucontext *c, const struct birth *b) {
+    if (b->flags & CLONE_SETTLS && !loaded_may_be_fs(b->tls)) return -EPERM;
     if (UNLIKELY(t->borrowed) && b->flags & CLONE_VM) {
         slate_say("a child of vfork() started another that shares its memory, which Slate cannot carry.");
         return -EINVAL;

@@ -5,10 +5,53 @@
  *
  * Order: FS becomes Slate's before RSP leaves the block, and the client's after RSP is back in it. So wherever FS is not Slate's, RSP
  * lies in the block. The selector says whose code ran; between these labels, and in the sigreturn stub, it says BLOCK and Slate runs.
+ *
+ * A kernel that does not offer FSGSBASE keeps FS and GS itself, even where the processor would take the instructions: there FS is exchanged
+ * by arch_prctl(), which the selector must let through. Nobody needs to ask for it: it is what was asked for last.
  */
 #include "places.h"
 
 #define SYS_IOCTL 16
+#define SYS_ARCH_PRCTL 158
+#define ARCH_SET_FS 0x1002
+
+    .hidden slate_fs_by_call
+
+/* `to` becomes FS, of the task in register `task`. */
+.macro get_fs task, to
+    movq    TASK_FS(\task), \to
+    cmpb    $0, slate_fs_by_call(%rip)
+    jne     9f
+    rdfsbase \to
+9:
+.endm
+
+/* FS becomes `from`, for the task in RBX. A signal in between finds what FS is about to be, and gives that back. Takes what a call takes. */
+.macro set_fs from
+    movq    \from, %rsi
+    cmpb    $0, slate_fs_by_call(%rip)
+    jne     8f
+    wrfsbase %rsi
+    jmp     9f
+8:  movq    %rsi, TASK_FS(%rbx)
+    movl    $ARCH_SET_FS, %edi
+    movl    $SYS_ARCH_PRCTL, %eax
+    syscall
+9:
+.endm
+
+/* R11 becomes the task, unless the client has made GS its own. */
+.macro get_task
+    cmpb    $0, slate_fs_by_call(%rip)
+    jne     8f
+    rdgsbase %r11
+    jmp     9f
+8:  movq    %gs:TASK_SELF, %r11
+9:  subq    slate_arena(%rip), %r11
+    cmpq    $ARENA_BYTES, %r11
+    jae     back
+    addq    slate_arena(%rip), %r11
+.endm
 #define REGISTER_SETS 0xe7 /* x87, SSE, AVX, AVX-512 */
 
     .text
@@ -18,6 +61,9 @@
     .type   slate_resume, @function
 begin:
 slate_trap: /* rdi: signal, rsi: siginfo, rdx: ucontext */
+    movl    %edi, %ebp
+    movq    %rsi, %r15
+    movq    %rdx, %r14
     movq    slate_arena(%rip), %rax
     movq    %rsp, %rcx
     subq    %rax, %rcx
@@ -31,15 +77,13 @@ slate_trap: /* rdi: signal, rsi: siginfo, rdx: ucontext */
     movq    %fs:(%rax), %rbx
     testq   %rbx, %rbx
     jz      not_a_clients_thread
-2:  movq    %rdx, %r14
-    rdfsbase %r12
-    movzbl  TASK_SELECTOR(%rbx), %r13d
-    movq    TASK_HOST_FS(%rbx), %rax
-    wrfsbase %rax
+2:  movzbl  TASK_SELECTOR(%rbx), %r13d
     movb    $0, TASK_SELECTOR(%rbx) /* SYSCALL_DISPATCH_FILTER_ALLOW */
+    get_fs  %rbx, %r12
+    set_fs  TASK_HOST_FS(%rbx)
     testb   %r13b, %r13b
     jz      on_host
-    movq    UCONTEXT_RIP(%rdx), %rax
+    movq    UCONTEXT_RIP(%r14), %rax
     leaq    begin(%rip), %rcx
     movq    %rax, %r8
     subq    %rcx, %r8
@@ -54,27 +98,31 @@ slate_trap: /* rdi: signal, rsi: siginfo, rdx: ucontext */
 from_client:
     movq    %r12, TASK_CLIENT_FS(%rbx)
     movq    TASK_HOST_RSP(%rbx), %rsp
+    movl    %ebp, %edi
+    movq    %r15, %rsi
+    movq    %r14, %rdx
     movq    %rbx, %rcx
     call    slate_from_client /* (signal, siginfo, ucontext, task) */
 to_client: /* rbx: task, r14: ucontext in its block */
     movq    %r14, %rsp
-    movq    TASK_CLIENT_FS(%rbx), %rax
-    wrfsbase %rax
+    set_fs  TASK_CLIENT_FS(%rbx)
     movb    $1, TASK_SELECTOR(%rbx) /* SYSCALL_DISPATCH_FILTER_BLOCK */
     leaq    (STUB_SIGRETURN - TASK_PLACE)(%rbx), %rax
     jmp     *%rax
 
 on_host: /* it goes on where it was, with what was there */
     subq    $8, %rsp
+    movl    %ebp, %edi
+    movq    %r15, %rsi
+    movq    %r14, %rdx
     call    slate_on_host /* (signal, siginfo, ucontext) */
     movq    %r14, %rsp
-    wrfsbase %r12
+    set_fs  %r12
     movb    %r13b, TASK_SELECTOR(%rbx)
     leaq    (STUB_SIGRETURN - TASK_PLACE)(%rbx), %rax
     jmp     *%rax
 
 not_a_clients_thread: /* one of the JVM's */
-    movq    %rdx, %r14
     subq    $8, %rsp
     call    slate_on_host
     movq    %r14, %rsp
@@ -100,10 +148,10 @@ end:
  *
  * A signal may come anywhere. Up to `taken` nothing of the client's has changed but RCX and R11, which a system call changes too: the
  * thread is put before its instruction again. Behind it the selector says that Slate runs, and the signal waits. From `giving` on the
- * way back is gone from its beginning again, which looks for signals that wait; behind `given` the client is where the call ends.
+ * way back is gone from its beginning again, by `again`: it looks for signals that wait. Behind `given` the client is where the call ends.
  */
-    .globl  slate_quick, slate_quick_taken, slate_quick_giving, slate_quick_given, slate_quick_end
-    .hidden slate_quick, slate_quick_taken, slate_quick_giving, slate_quick_given, slate_quick_end
+    .globl  slate_quick, slate_quick_taken, slate_quick_giving, slate_quick_given, slate_quick_again, slate_quick_end
+    .hidden slate_quick, slate_quick_taken, slate_quick_giving, slate_quick_given, slate_quick_again, slate_quick_end
     .hidden slate_call_kind, slate_fds, slate_quick_ioctl, self
     .type   slate_quick, @function
     .p2align 6
@@ -127,11 +175,7 @@ slate_quick:
     cmpb    $0xae, %r11b
     je      back
 plain: /* the thread makes it itself, in its stub */
-    rdgsbase %r11
-    subq    slate_arena(%rip), %r11
-    cmpq    $ARENA_BYTES, %r11
-    jae     back
-    addq    slate_arena(%rip), %r11
+    get_task
     movq    %rcx, TASK_RETURN(%r11)
     subq    $(TASK_PLACE - STUB_CALL), %r11
     jmp     *%r11
@@ -141,11 +185,7 @@ back:
 slates:
     cmpl    $SYS_IOCTL, %eax
     jne     back
-    rdgsbase %r11 /* the task, unless the client has made GS its own */
-    subq    slate_arena(%rip), %r11
-    cmpq    $ARENA_BYTES, %r11
-    jae     back
-    addq    slate_arena(%rip), %r11
+    get_task
     movq    %rcx, TASK_RETURN(%r11)
     movq    %rdi, TASK_SAVED(%r11)
     movq    %rsi, TASK_SAVED + 8(%r11)
@@ -155,29 +195,27 @@ slates:
     movq    %r9, TASK_SAVED + 40(%r11)
     movq    %rbx, TASK_RBX(%r11)
     movq    %rsp, TASK_RSP(%r11)
-    rdfsbase %r8
+    get_fs  %r11, %r8
     movq    %r8, TASK_CLIENT_FS(%r11)
     movq    $0, TASK_UNBLOCK(%r11)
     movb    $0, TASK_SELECTOR(%r11)
 slate_quick_taken:
     movq    %r11, %rbx
-    movq    TASK_HOST_FS(%rbx), %r8
-    wrfsbase %r8
+    set_fs  TASK_HOST_FS(%rbx)
     movq    TASK_HOST_RSP(%rbx), %rsp
-    movq    %rdx, %r8
     movl    $REGISTER_SETS, %eax
     xorl    %edx, %edx
     xsavec64 TASK_REGISTERS(%rbx)
     vzeroupper
     movl    $0x1f80, -8(%rsp)
     ldmxcsr -8(%rsp)
-    movq    %r8, %rdx
+    movq    TASK_SAVED(%rbx), %rdi
+    movq    TASK_SAVED + 8(%rbx), %rsi
+    movq    TASK_SAVED + 16(%rbx), %rdx
     movq    %rbx, %rcx
     call    slate_quick_ioctl /* (descriptor, request, argument, task) */
     movq    %rax, TASK_RESULT(%rbx)
-slate_quick_giving:
-    movq    TASK_HOST_FS(%rbx), %rax
-    wrfsbase %rax
+slate_quick_giving: /* FS is Slate's */
     movq    self@gottpoff(%rip), %rax
     movq    %fs:SELF_HELD(%rax), %rcx
     orq     %rcx, TASK_UNBLOCK(%rbx)
@@ -186,8 +224,7 @@ slate_quick_giving:
     xorl    %edx, %edx
     xrstor64 TASK_REGISTERS(%rbx)
     movq    TASK_RSP(%rbx), %rsp
-    movq    TASK_CLIENT_FS(%rbx), %rax
-    wrfsbase %rax
+    set_fs  TASK_CLIENT_FS(%rbx)
     cmpq    $0, TASK_UNBLOCK(%rbx)
     jne     1f
     movq    TASK_SAVED(%rbx), %rdi
@@ -211,6 +248,9 @@ slate_quick_given:
     movb    $1, TASK_SELECTOR(%rbx)
     movq    TASK_RBX(%rbx), %rbx
     jmp     *%rcx
+slate_quick_again:
+    set_fs  TASK_HOST_FS(%rbx)
+    jmp     slate_quick_giving
 slate_quick_end:
     .size   slate_quick, . - slate_quick
 
