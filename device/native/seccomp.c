@@ -10,33 +10,39 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 
-/* What Slate needs once the virtual machines exist: short, and held by a test that allows nothing else. */
+/* What Slate needs, most of it once the virtual machines exist: short, and held by tests that allow nothing else. */
+enum { OF_MACHINES = 1, OF_LOADED = 2 /* whatever a program is that the loader brought in */, OF_FS = 4 /* ... where it exchanges FS by calls */ };
 static const struct {
     int number;
     const char *name;
+    int when;
 } NEEDED[] = {
-    {SYS_futex, "futex"},
-    {SYS_madvise, "madvise"},
-    {SYS_mmap, "mmap"},
-    {SYS_munmap, "munmap"},
-    {SYS_mprotect, "mprotect"}, /* of libc's malloc: where two threads allocate at once, one gets an arena of its own */
-    {SYS_sched_yield, "sched_yield"},
-    {SYS_sched_getaffinity, "sched_getaffinity"}, /* before HotSpot adds a compiler thread */
-    {SYS_clock_nanosleep, "clock_nanosleep"},
-    {SYS_rt_sigprocmask, "rt_sigprocmask"},
-    {SYS_rt_sigreturn, "rt_sigreturn"},
-    {SYS_rt_tgsigqueueinfo, "rt_tgsigqueueinfo"},
-    {SYS_getpid, "getpid"},
-    {SYS_gettid, "gettid"},
-    {SYS_sigaltstack, "sigaltstack"},
-    {SYS_pread64, "pread64"}, /* of a class of the JDK's, once */
-    {SYS_exit, "exit"},
-    {SYS_memfd_create, "memfd_create"}, /* the descriptors of VMs and vCPUs to come */
-    {SYS_ftruncate, "ftruncate"},
-    {SYS_fcntl, "fcntl"},
-    {SYS_fstat, "fstat"},
-    {SYS_close, "close"},
-    {SYS_arch_prctl, "arch_prctl"}, /* only as `needs` says */
+    {SYS_futex, "futex", OF_MACHINES},
+    {SYS_madvise, "madvise", OF_MACHINES},
+    {SYS_mmap, "mmap", OF_MACHINES},
+    {SYS_munmap, "munmap", OF_MACHINES},
+    {SYS_mprotect, "mprotect", OF_MACHINES}, /* of libc's malloc: where two threads allocate at once, one gets an arena of its own */
+    {SYS_sched_yield, "sched_yield", OF_MACHINES},
+    {SYS_sched_getaffinity, "sched_getaffinity", OF_MACHINES}, /* before HotSpot adds a compiler thread */
+    {SYS_clock_nanosleep, "clock_nanosleep", OF_MACHINES},
+    {SYS_rt_sigprocmask, "rt_sigprocmask", OF_MACHINES},
+    {SYS_rt_tgsigqueueinfo, "rt_tgsigqueueinfo", OF_MACHINES},
+    {SYS_getpid, "getpid", OF_MACHINES},
+    {SYS_gettid, "gettid", OF_MACHINES},
+    {SYS_sigaltstack, "sigaltstack", OF_MACHINES},
+    {SYS_pread64, "pread64", OF_MACHINES}, /* of a class of the JDK's, once */
+    {SYS_exit, "exit", OF_MACHINES},
+    {SYS_memfd_create, "memfd_create", OF_MACHINES}, /* the descriptors of VMs and vCPUs to come */
+    {SYS_ftruncate, "ftruncate", OF_MACHINES},
+    {SYS_fcntl, "fcntl", OF_MACHINES},
+    {SYS_fstat, "fstat", OF_MACHINES},
+    {SYS_close, "close", OF_MACHINES},
+    {SYS_rt_sigreturn, "rt_sigreturn", OF_MACHINES | OF_LOADED},
+    {SYS_prctl, "prctl", OF_LOADED}, /* user dispatch, at a thread's beginning and end, where the next three come, too */
+    {SYS_get_robust_list, "get_robust_list", OF_LOADED},
+    {SYS_set_robust_list, "set_robust_list", OF_LOADED},
+    {334 /* SYS_rseq */, "rseq", OF_LOADED},
+    {SYS_arch_prctl, "arch_prctl", OF_FS},
 };
 /* What the JVM's start needs beside. */
 static const struct {
@@ -221,16 +227,13 @@ const char *seccomp_option(void) {
     return NULL;
 }
 
-static bool needs(unsigned i, bool client) {
-    return NEEDED[i].number == SYS_arch_prctl ? slate_fs_by_call : client;
-}
-
 static const struct sock_fprog *installs(const struct sock_fprog *filter, bool all_threads) {
     bool client = jvm_running() || (door_has_device() && jvm_start());
     bool forbidden[NEEDS] = {false}, kills = false, files = true;
     char names[512] = "";
+    int now = (client ? OF_MACHINES : 0) | (*loaded_program ? OF_LOADED : 0) | (slate_fs_by_call ? OF_FS : 0);
     for (unsigned i = 0; i < NEEDS; i++) {
-        forbidden[i] = needs(i, client) && !allows(filter->filter, filter->len, NEEDED[i].number);
+        forbidden[i] = NEEDED[i].when & now && !allows(filter->filter, filter->len, NEEDED[i].number);
         if (forbidden[i]) snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "", NEEDED[i].name);
     }
     for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) files &= allows(filter->filter, filter->len, FILES[i]);

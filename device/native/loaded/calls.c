@@ -8,6 +8,7 @@
 
 #include <asm/prctl.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 
@@ -163,6 +164,11 @@ COLD static long refuses_ring(void) {
     return -EPERM;
 }
 
+/* There is no way back into the program but by a call that it forbids. */
+COLD static long refuses_strict(void) {
+    return refused("seccomp's strict mode, on a kernel without FSGSBASE");
+}
+
 static long clone3(struct task *t, struct kernel_ucontext *c, const struct clone_args *from, size_t bytes) {
     struct clone_args a = {0};
     if (bytes < CLONE_ARGS_SIZE_VER0) return -EINVAL;
@@ -241,6 +247,16 @@ void loaded_call(struct task *t, struct kernel_ucontext *c, long number) {
     case SYS_prctl:
         if (a[0] == SET_USER_DISPATCH) {
             r = refused("system calls to be handed to itself (PR_SET_SYSCALL_USER_DISPATCH)");
+            break;
+        }
+        if (a[0] == PR_SET_SECCOMP && a[1] == SECCOMP_MODE_STRICT && slate_fs_by_call) {
+            r = refuses_strict();
+            break;
+        }
+        goto others;
+    case SYS_seccomp:
+        if (a[0] == SECCOMP_SET_MODE_STRICT && slate_fs_by_call) {
+            r = refuses_strict();
             break;
         }
         goto others;

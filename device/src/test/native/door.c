@@ -758,6 +758,22 @@ static void a_filter_that_kills_the_thread(void) {
     write(1, "turned\n", 7);
     raw(SYS_uname, 0, 0, 0); /* the end of the only thread */
 }
+static _Atomic bool began, filtered;
+static void *ends_below_a_filter(void *unused) {
+    began = true;
+    while (!filtered) sched_yield();
+    return unused;
+}
+static void a_thread_ends_below_a_filter(void) {
+    const int allowed[] = {SYS_futex, SYS_exit, SYS_exit_group, SYS_madvise, SYS_munmap, SYS_mprotect, SYS_rt_sigprocmask, SYS_sched_yield, SYS_write, SYS_getppid};
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, ends_below_a_filter, NULL) == 0);
+    while (!began) sched_yield();
+    CHECK(filter(allowed, sizeof allowed / sizeof *allowed, SECCOMP_RET_KILL_PROCESS, SECCOMP_FILTER_FLAG_TSYNC) == 0);
+    for (int i = 0; i < 1000; i++) getppid();
+    filtered = true;
+    CHECK(pthread_join(thread, NULL) == 0);
+}
 static void a_filter_before_the_first_vm(void) {
     int kvm = device();
     const int allowed[] = {SYS_ioctl, SYS_write, SYS_exit_group, SYS_mmap, SYS_munmap, SYS_close, SYS_fstat, SYS_newfstatat, SYS_lseek};
@@ -838,7 +854,7 @@ static const struct promise tests[] = {
     TEST(a_filter_before_the_first_vm), TEST(a_filter_before_the_device), TEST(standard_error_is_an_image), 
     TEST(accesses_are_checked_for_alignment),
     /* What the test starts in a way of its own. */
-    TEST(inherited), TEST(coroutines_move_between_threads_on_small_stacks), TEST(a_handler_of_exit_runs_a_guest), TEST(executed_by_descriptor), TEST(a_guest_runs_and_knows_its_file), TEST(nobody_reads_standard_error), TEST(opened_by_a_library_that_binds_deep), TEST(a_filter_that_kills_the_thread), TEST(ends_by),
+    TEST(inherited), TEST(coroutines_move_between_threads_on_small_stacks), TEST(a_handler_of_exit_runs_a_guest), TEST(executed_by_descriptor), TEST(a_guest_runs_and_knows_its_file), TEST(nobody_reads_standard_error), TEST(opened_by_a_library_that_binds_deep), TEST(a_filter_that_kills_the_thread), TEST(a_thread_ends_below_a_filter), TEST(ends_by),
     TEST(a_jvm_that_cannot_start),
 };
 enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 10 };

@@ -89,6 +89,16 @@ static void the_base_of_gs_is_the_programs(void) {
     CHECK(fs == self);
 }
 
+/* The kernel refuses what no program can have; a thread's first base is no other. */
+static void a_base_of_fs_that_is_none_is_refused(void) {
+    uint64_t self, none = UINT64_C(1) << 62;
+    __asm__("mov %%fs:0, %0" : "=r"(self));
+    FAILS(syscall(SYS_arch_prctl, 0x1002 /* ARCH_SET_FS */, none), EPERM);
+    FAILS(syscall(SYS_clone, 0x80000 | SIGCHLD /* CLONE_SETTLS */, 0, 0, 0, none), EPERM);
+    uint64_t fs;
+    CHECK(syscall(SYS_arch_prctl, 0x1003 /* ARCH_GET_FS */, &fs) == 0 && fs == self);
+}
+
 static void the_auxiliary_vector_is_the_programs(void) {
     CHECK(!strcmp((char *)getauxval(AT_EXECFN), arguments[0]) || strstr(arguments[0], strrchr((char *)getauxval(AT_EXECFN), '/')));
     const Elf64_Phdr *headers = (const Elf64_Phdr *)getauxval(AT_PHDR);
@@ -309,6 +319,39 @@ static void signals_come_through_a_storm_of_calls(void) {
         CHECK(getppid() > 0);
     }
     CHECK(status == 0 && handled > 0 && sum == (double)calls * 0.5);
+}
+
+static __thread void *storage;
+static _Atomic int strangers, seen, storm_over;
+static void look_at_storage(int sig) {
+    (void)sig;
+    strangers += storage != &storage;
+    getppid();
+    strangers += storage != &storage;
+    seen++;
+}
+static pthread_barrier_t all_are_there;
+static void *calls_meanwhile(void *unused) {
+    storage = &storage;
+    pthread_barrier_wait(&all_are_there);
+    while (!storm_over) {
+        getppid();
+        strangers += storage != &storage;
+    }
+    return unused;
+}
+static void handlers_have_the_storage_of_their_thread(void) {
+    struct sigaction a = {.sa_handler = look_at_storage};
+    CHECK(sigaction(SIGUSR1, &a, NULL) == 0 && sigaction(SIGUSR2, &a, NULL) == 0);
+    pthread_t threads[4];
+    storage = &storage;
+    CHECK(pthread_barrier_init(&all_are_there, NULL, 5) == 0);
+    for (int i = 0; i < 4; i++) CHECK(pthread_create(&threads[i], NULL, calls_meanwhile, NULL) == 0);
+    pthread_barrier_wait(&all_are_there);
+    for (int i = 0; i < 20000; i++) kill(getpid(), i & 1 ? SIGUSR1 : SIGUSR2);
+    storm_over = 1;
+    for (int i = 0; i < 4; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(seen > 0 && strangers == 0);
 }
 
 enum { BY_SECCOMP = 1 };
@@ -561,6 +604,7 @@ static void a_thread_is_born_before_it_runs(void) {
 static const struct promise tests[] = {
     TEST(a_call_changes_no_register_but_three),
     TEST(the_base_of_gs_is_the_programs),
+    TEST(a_base_of_fs_that_is_none_is_refused),
     TEST(the_auxiliary_vector_is_the_programs),
     TEST(its_own_name_leads_to_itself),
     TEST(the_heap_grows_and_shrinks_where_it_was),
@@ -573,6 +617,7 @@ static const struct promise tests[] = {
     TEST(flags_of_actions_mean_what_they_do_under_the_kernel),
     TEST(every_signal_can_be_blocked_and_read_back),
     TEST(signals_come_through_a_storm_of_calls),
+    TEST(handlers_have_the_storage_of_their_thread),
     TEST(its_own_sigsys_comes_to_it),
     TEST(it_dies_of_its_own_faults_and_of_others_signals),
     TEST(threads_have_their_own_storage_and_are_joined),

@@ -138,7 +138,7 @@ public final class Host {
     /** Skips a test whose client Slate's loader must bring in, where the machine lacks what that needs: it says so and ends with 126. */
     static void needLoader() throws IOException, InterruptedException {
         Result result = loaded(Map.of("SLATE_QUIET", "1"), List.of(), Path.of("/bin/true"));
-        assumeTrue(result.status() != 126, "needs Linux 5.11 with FSGSBASE: a newer kernel or processor");
+        assumeTrue(result.status() != 126, "needs syscall user dispatch: Linux 5.11 or newer");
     }
 
     /** Starts a program on Slate; the file that its output goes to. It ends by itself. */

@@ -18,13 +18,18 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Clients that no library can be preloaded into: Slate's loader brings them in and catches their system calls. */
 @Execution(ExecutionMode.CONCURRENT)
 class LoadedTest {
     private static final Path KERNEL = Path.of("src/test/native/loaded.c");
     private static final Path HELLO = Path.of("../examples/hello-kvm.c");
+    private static final Path DOOR = Path.of("src/test/native/door.c");
     private static final Map<String, String> QUIET = Map.of("SLATE_QUIET", "1");
+
+    /** As where the kernel does not offer FSGSBASE: FS is exchanged by system calls. */
+    private static final Map<String, String> BY_CALLS = Map.of("SLATE_QUIET", "1", "SLATE_NO_FSGSBASE", "1");
 
     /** How a program can be linked. */
     enum Linking {
@@ -86,26 +91,79 @@ class LoadedTest {
     }
 
     static Stream<Arguments> promises() throws Exception {
-        List<String> names = Host.run(
-                        Map.of(), List.of(Linking.DYNAMIC.build(KERNEL).toString()))
-                .output()
-                .lines()
-                .toList();
+        List<String> names = names().toList();
         return Stream.of(Linking.values())
                 .filter(l -> l != Linking.MUSL_DYNAMIC)
                 .flatMap(l -> names.stream().map(n -> Arguments.of(l, n)));
     }
 
+    static Stream<String> names() throws Exception {
+        return Host.run(Map.of(), List.of(Linking.DYNAMIC.build(KERNEL).toString()))
+                .output()
+                .lines();
+    }
+
     @ParameterizedTest
     @MethodSource("promises")
     void aProgramSeesTheKernelAsEver(Linking linking, String name) throws Exception {
+        seesTheKernelAsEver(QUIET, linking, name);
+    }
+
+    /** Of a machine that has FSGSBASE; on others, all tests here show it. */
+    @ParameterizedTest
+    @MethodSource("names")
+    void aProgramSeesTheKernelAsEverWhereFsIsExchangedByCalls(String name) throws Exception {
+        needsFsgsbase();
+        seesTheKernelAsEver(BY_CALLS, Linking.STATIC, name);
+    }
+
+    @Test
+    void signalsComeThroughAStormOfExitsWhereFsIsExchangedByCalls() throws Exception {
+        needsFsgsbase();
+        Path client = Linking.STATIC.build(Path.of("src/test/native/client.c"));
+        Host.Result result = Host.loaded(BY_CALLS, List.of(), client, "signals_come_through_a_storm_of_exits");
+        assertThat(result.status()).as(result.output()).isZero();
+    }
+
+    private static void needsFsgsbase() throws Exception {
+        Host.Result vector = Host.run(Map.of("LD_SHOW_AUXV", "1"), List.of("/bin/true"));
+        boolean offered = vector.output().lines().anyMatch(l -> l.matches("AT_HWCAP2: *0x[0-9a-f]*[2367abef]"));
+        assumeTrue(offered, "needs a kernel that offers FSGSBASE (Linux 5.9 on a processor that has it)");
+    }
+
+    private static void seesTheKernelAsEver(Map<String, String> how, Linking linking, String name) throws Exception {
         Path program = linking.build(KERNEL);
         Host.Result without = Host.run(QUIET, List.of(program.toString(), name));
         assumeTrue(without.status() != 77, without.output().strip());
         assertThat(without.status()).as("without Slate: " + without.output()).isZero();
-        Host.Result result = Host.loaded(QUIET, List.of(), program, name);
+        Host.Result result = Host.loaded(how, List.of(), program, name);
         assertThat(result.status()).as(result.output()).isZero();
         assertThat(result.output()).isEqualTo(without.output());
+    }
+
+    /** The client's own filter lets pass what the loader needs of the kernel, and a line says what that is. */
+    @ParameterizedTest
+    @ValueSource(strings = {"a_filter_that_kills_the_process", "a_thread_ends_below_a_filter"})
+    void aFilterThatForbidsWhatTheLoaderNeedsDoesNotEndTheClient(String name) throws Exception {
+        for (Map<String, String> how : List.of(QUIET, BY_CALLS)) {
+            Host.Result result = Host.loaded(how, List.of(), Linking.STATIC.build(DOOR), name);
+            assertThat(result.status()).as(result.output()).isZero();
+            assertThat(result.output()).contains("rt_sigreturn, prctl").contains(how == BY_CALLS ? ", arch_prctl" : "");
+        }
+    }
+
+    @Test
+    void aStrictModeOfSeccompThatWouldEndTheClientIsRefused() throws Exception {
+        Path client = Host.compile("strict", """
+                #include <errno.h>
+                #include <sys/prctl.h>
+                int main(void) {
+                    return prctl(PR_SET_SECCOMP, 1) == -1 && errno == EINVAL ? 0 : 1;
+                }
+                """);
+        Host.Result result = Host.loaded(BY_CALLS, List.of(), client);
+        assertThat(result.status()).as(result.output()).isZero();
+        assertThat(result.output()).contains("seccomp's strict mode").hasLineCount(1);
     }
 
     @ParameterizedTest
