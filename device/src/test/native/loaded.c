@@ -74,8 +74,11 @@ static void a_call_changes_no_register_but_three(void) {
 }
 
 static void the_base_of_gs_is_the_programs(void) {
-    static uint64_t cell = 0x77;
-    CHECK(syscall(SYS_arch_prctl, 0x1001 /* ARCH_SET_GS */, &cell) == 0);
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED && munmap(pages + 4096, 4096) == 0);
+    uint64_t *cell = (uint64_t *)(pages + 4088); /* and nothing behind it */
+    *cell = 0x77;
+    CHECK(syscall(SYS_arch_prctl, 0x1001 /* ARCH_SET_GS */, cell) == 0);
     for (int i = 0; i < 100; i++) {
         uint64_t value;
         getppid();
