@@ -74,16 +74,24 @@ final class CodeCache {
         }
         long hva = cpu.fetchAddress(la);
         int mode = cpu.codeMode;
+        Block last = jumps[(int) rip & JUMPS - 1];
+        if (last != null && (last.rip != rip || last.mode != mode)) {
+            last = null;
+        }
         int i = place(hva, mode);
-        Block b = kept(hva, mode, i);
+        Block b = last != null && last.hva == hva ? last : kept(hva, mode, i);
         if (b == null || b.byteLength > room || b.epoch != cpu.codeEpoch && !b.isCurrent()) {
-            b = decode(la, hva, mode, room);
-            QuickOp.quicken(b.code, b.count, mode);
+            // A block that crosses pages has no one host address. It stands in the jump cache alone, and is put
+            // together
+            // and compared whenever the generation has moved on, as every serializing event and store into code does.
+            Block crossing = last != null && last.hva == 0 && last.crosses(hva) ? last : null;
+            b = decode(la, hva, mode, room, crossing);
+            if (b != crossing) {
+                QuickOp.quicken(b.code, b.count, mode);
+            }
             if (b.hva != 0) {
                 keep(b, i);
             }
-            // A block that crosses pages has no one host address. It stands in the jump cache alone, where the
-            // generation, which every serializing event and every store into code moves on, is all that keeps it.
         }
         if (b.epoch != cpu.codeEpoch) {
             b.epoch = cpu.codeEpoch;
@@ -139,15 +147,18 @@ final class CodeCache {
         return other != null && other.hva == b.hva && other.mode == b.mode;
     }
 
-    /** @param toLimit bytes up to the code segment's limit */
-    private Block decode(long la, long hva, int mode, long toLimit) {
+    /**
+     * @param toLimit bytes up to the code segment's limit
+     * @param crossing a block that crossed to the next page here; returned when it still does
+     */
+    private Block decode(long la, long hva, int mode, long toLimit, @Nullable Block crossing) {
         Decoder d = decoder;
         if (d == null) {
             d = new Decoder(cpu.features);
             decoder = d;
         }
         int available = PAGE - ((int) hva & PAGE - 1);
-        Block b = d.decode(hva, (int) Math.min(available, toLimit), mode);
+        Block b = crossing == null ? d.decode(hva, (int) Math.min(available, toLimit), mode) : null;
         if (b != null) {
             return b;
         }
@@ -171,7 +182,13 @@ final class CodeCache {
         }
         HostMemory.copy(hva, to, available);
         HostMemory.copy(next, to + available, Decoder.MAX_LENGTH);
-        b = d.decodeOne(to, available + Decoder.MAX_LENGTH, mode);
+        if (crossing == null) {
+            b = d.decodeOne(to, available + Decoder.MAX_LENGTH, mode);
+        } else if (crossing.isAt(to)) {
+            b = crossing;
+        } else {
+            return decode(la, hva, mode, toLimit, null);
+        }
         if (b.byteLength > toLimit) {
             throw cpu.fault(GuestFault.GP, 0);
         }

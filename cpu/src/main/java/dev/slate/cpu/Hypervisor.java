@@ -94,6 +94,17 @@ public interface Hypervisor {
     /** An instruction writes {@code bytes} (1..8) of {@code data} at {@code gpa}. May call {@link Cpu#stopAfterInstruction}. */
     void mmioWrite(long gpa, int bytes, long data);
 
+    /**
+     * VMLOAD, VMSAVE, STGI or CLGI of a guest that is a hypervisor, which nobody intercepts: does it there and then.
+     *
+     * @param code of {@link SvmExit}
+     * @param address what rAX has
+     * @return false: nothing is done; leave with {@link CpuExit#SVM}
+     */
+    default boolean virtualMachine(int code, long address) {
+        return false;
+    }
+
     /** The guest's time-stamp counter, offset and scaling applied. */
     long readTsc();
 }

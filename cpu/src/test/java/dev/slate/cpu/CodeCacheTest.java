@@ -45,4 +45,26 @@ class CodeCacheTest {
         // With one block for each place it would be a fifth.
         assertThat(again).as("decoded anew, seed " + seed).isLessThan(BLOCKS / 12);
     }
+
+    @Test
+    void anInstructionThatCrossesPagesIsDecodedAnewOnlyWhenItsBytesHaveChanged() {
+        CodeCache code = new CodeCache(memory.cpu);
+        long at = CODE + 0x1ffffe;
+        long hva = memory.hva((int) at);
+        HostMemory.put8(hva, 0xb8); // mov $1,%eax
+        HostMemory.put32(hva + 1, 1);
+        Block first = code.find(at);
+        memory.cpu.serialize();
+        assertThat(code.find(at)).isSameAs(first);
+        HostMemory.put8(hva + 2, 2);
+        memory.cpu.serialize();
+        Block second = code.find(at);
+        assertThat(second).isNotSameAs(first);
+        assertThat(second.byteLength).isEqualTo(5);
+        HostMemory.put8(hva, 0xf4);
+        // There is no other page now, and it does not need one.
+        HostMemory.put64(memory.hva(0x3000 + 8 * (int) (at + 2 >>> 21)), 0);
+        memory.cpu.flushTlb();
+        assertThat(code.find(at).byteLength).isEqualTo(1);
+    }
 }

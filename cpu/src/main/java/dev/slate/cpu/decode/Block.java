@@ -47,11 +47,31 @@ public final class Block {
         this.bytes = bytes;
     }
 
+    /** Of an instruction that crosses to the next page: whether it does so at host address {@code at}, as far as this page tells. */
+    public boolean crosses(long at) {
+        int here = 4096 - ((int) at & 4096 - 1);
+        return here < byteLength && agrees(at, 0, here);
+    }
+
+    private boolean agrees(long at, int from, int to) {
+        for (int i = from; i < to; i++) {
+            if (HostMemory.get8(at + i) != (int) (bytes[i >>> 3] >>> 8 * (i & 7) & 0xff)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     /** Whether memory still holds the bytes that the block was decoded from. */
     public boolean isCurrent() {
+        return isAt(hva);
+    }
+
+    /** Whether they stand at a host address. */
+    public boolean isAt(long at) {
         int whole = byteLength >>> 3;
         for (int i = 0; i < whole; i++) {
-            if (HostMemory.get64(hva + 8L * i) != bytes[i]) {
+            if (HostMemory.get64(at + 8L * i) != bytes[i]) {
                 return false;
             }
         }
@@ -59,16 +79,11 @@ public final class Block {
         if (rest == 0) {
             return true;
         }
-        long tail = hva + 8L * whole;
+        long tail = at + 8L * whole;
         if ((tail & 4096 - 1) <= 4096 - 8) {
             // Every KVM_RUN passes here, so one load and a mask; but not over a page's end, where nothing may be.
             return ((HostMemory.get64(tail) ^ bytes[whole]) & (1L << 8 * rest) - 1) == 0;
         }
-        for (int i = whole * 8; i < byteLength; i++) {
-            if (HostMemory.get8(hva + i) != (int) (bytes[whole] >>> 8 * (i & 7) & 0xff)) {
-                return false;
-            }
-        }
-        return true;
+        return agrees(at, whole * 8, byteLength);
     }
 }

@@ -193,6 +193,10 @@ final class SystemOps {
             }
             return next(w0, w1);
         }
+        if (op != Op.VMRUN && op != Op.SKINIT && cpu.hypervisor.virtualMachine(code, address)) {
+            cpu.modeChanged();
+            return next(w0, w1);
+        }
         cpu.exit.code = code;
         cpu.exit.info = address;
         return o.exit(CpuExit.SVM, w0, w1);

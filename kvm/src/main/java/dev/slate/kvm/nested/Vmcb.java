@@ -99,7 +99,14 @@ final class Vmcb {
 
     /** Copies some bytes to the VMCB itself, whose page is at {@code hva}. */
     void copyTo(long hva, int from, int count) {
-        HostMemory.copyIn(bytes, from, hva + from, count);
+        int end = from + count;
+        int at = from;
+        for (; at <= end - 8; at += 8) {
+            HostMemory.put64(hva + at, get64(at));
+        }
+        for (; at < end; at++) {
+            HostMemory.put8(hva + at, bytes[at]);
+        }
     }
 
     /** The descriptor's attributes stand close together: its bits 40 to 47 and 52 to 55. */

@@ -77,6 +77,15 @@ public final class EventDelivery {
         return nested.gif() && nested.interruptFlag() && (nested.wants(SvmExit.INTR) || s.interruptShadow == 0);
     }
 
+    /** Whether something has come that a clear GIF may be holding off. */
+    boolean waitsForGif() {
+        return events.nmiWaits()
+                || events.smiPending
+                || apic.hasInterrupt()
+                || apic.hasPendingInitOrSipi()
+                || exit.requestInterruptWindow;
+    }
+
     private boolean nmiAllowed() {
         return nested.gif() && (nested.wants(SvmExit.NMI) || !s.nmiBlocked && s.interruptShadow == 0);
     }

@@ -148,6 +148,38 @@ final class NestedExits {
         return done ? run.skip(next) : fault(run, GuestFault.GP);
     }
 
+    /**
+     * VMLOAD, VMSAVE, STGI or CLGI in guest mode, without an exit: where nothing else comes of it.
+     *
+     * @return false: nothing has happened, and it takes an exit
+     */
+    static boolean inside(VcpuParts vcpu, int code, long gpa) {
+        NestedSvm nested = vcpu.nested;
+        if (nested.active()) {
+            return false;
+        }
+        switch (code) {
+            case SvmExit.STGI -> {
+                if (vcpu.delivery.waitsForGif()) {
+                    return false;
+                }
+                nested.setGif(true);
+                return true;
+            }
+            case SvmExit.CLGI -> {
+                nested.setGif(false);
+                return true;
+            }
+            default -> {
+                // The guest's memory is reached from outside guest mode.
+                vcpu.mmu.leaveGuest();
+                boolean done = code == SvmExit.VMLOAD ? nested.load(gpa) : nested.save(gpa);
+                vcpu.mmu.enterGuest();
+                return done;
+            }
+        }
+    }
+
     private static int fault(VcpuRun run, int vector) {
         run.events.queue(vector, vector == GuestFault.GP, 0);
         return Outcome.RESUME;

@@ -49,6 +49,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     /** The bits of a page-table entry that hold an address. */
     private static final long FRAME = 0x000f_ffff_ffff_f000L;
 
+    private final VcpuParts vcpu;
     private final VmParts vm;
     private final int id;
     private final CpuState s;
@@ -90,6 +91,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
 
     private boolean legal;
 
+    /** What could be done without an exit takes one all the same. */
+    private boolean exitsAreSeen = Tracepoints.ON;
+
     private int leftFor;
     private long faultGpa;
     private long faultError;
@@ -100,6 +104,7 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     long tracedError;
 
     VcpuProcessor(VcpuParts vcpu, long runAreaHva) {
+        this.vcpu = vcpu;
         vm = vcpu.vm;
         id = vcpu.id;
         s = vcpu.state;
@@ -154,8 +159,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         return c;
     }
 
-    /** Who is shown machine code made from here on; before the processor is made. */
-    void showTranslations(@Nullable TranslationListener listener) {
+    /** Somebody watches: he sees each exit, and machine code made from here on. Before the processor is made. */
+    void show(@Nullable TranslationListener listener) {
+        exitsAreSeen = true;
         translation.listener = listener;
     }
 
@@ -572,6 +578,11 @@ public final class VcpuProcessor implements Hypervisor, Translations {
         }
         mmio.write(gpa, bytes, data);
         cpu().stopAfterInstruction();
+    }
+
+    @Override
+    public boolean virtualMachine(int code, long address) {
+        return !exitsAreSeen && NestedExits.inside(vcpu, code, address);
     }
 
     @Override

@@ -73,7 +73,7 @@ public final class VcpuRun {
         this.mmu = vcpu.mmu;
         this.observer = observer;
         if (observer != null) {
-            processor.showTranslations(observer.translations());
+            processor.show(observer.translations());
         }
     }
 

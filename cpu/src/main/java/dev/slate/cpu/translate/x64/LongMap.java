@@ -9,7 +9,7 @@ final class LongMap<V> {
     /** A key and a compressed reference. */
     private static final int PLACE_BYTES = 12;
 
-    private static final long SPREAD = 0x9e37_79b9_7f4a_7c15L;
+    static final long SPREAD = 0x9e37_79b9_7f4a_7c15L;
 
     private long[] keys = new long[FIRST];
     private @Nullable Object[] values = new Object[FIRST];

@@ -40,6 +40,9 @@ public final class X64Translator implements Translator {
     /** Sites that the longest translation cannot need. */
     private static final int MOST_SITES = 1024;
 
+    /** A power of two. */
+    private static final int LEFT = 1024;
+
     // Of fill: the access can be tried again; the interpreter has a way for it; it is a page fault.
     private static final int FILLED = 0;
     private static final int ASK = 1;
@@ -91,6 +94,8 @@ public final class X64Translator implements Translator {
     private final LongMap<TranslatedPage> pages = new LongMap<>();
     /** By rip and mode: the one made last. */
     private final LongMap<Unit> unitsAt = new LongMap<>();
+    /** By rip and mode, as many as there is room for: where an instruction stands of which no code is made. */
+    private final long[] left = new long[LEFT];
 
     private final TranslationFigures figures;
     private final @Nullable TranslationObserver observer;
@@ -195,19 +200,23 @@ public final class X64Translator implements Translator {
 
     @Override
     public boolean wants(Block b) {
-        return b.translation != null || ++b.heat >= threshold;
+        return b.translation != null || b.hva != 0 && ++b.heat >= threshold;
     }
 
     @Override
     public boolean enters(Block b) {
-        if (b.translation == null && ++b.heat < threshold) {
+        if (b.translation == null && (b.hva == 0 || ++b.heat < threshold)) {
+            if ((b.heat < 0 || b.hva == 0) && cpu.mode64) {
+                long key = key(b.rip, mode());
+                left[leftPlace(key)] = key;
+            }
             return false;
         }
         // Where there are so many that an equal part is less than the least, nothing is gained by giving up.
         if (held > LEAST && budget.asksBack(held)) {
             reset();
         }
-        if (!cpu.mode64 || b.hva == 0 || (cpu.tlbMode & Tlb.CHECKED) != 0) {
+        if (!cpu.mode64 || (cpu.tlbMode & Tlb.CHECKED) != 0) {
             return false;
         }
         int mode = mode();
@@ -241,6 +250,16 @@ public final class X64Translator implements Translator {
     private static long key(long rip, int mode) {
         // The upper bits of a canonical address, seven of them at least, are all the same.
         return rip << MODE_BITS | mode;
+    }
+
+    private static int leftPlace(long key) {
+        return (int) (key * LongMap.SPREAD >>> 32) & LEFT - 1;
+    }
+
+    /** Whether one instruction is the interpreter's at a rip where there is no code, and code may go on behind it. */
+    private boolean isLeft(long rip) {
+        long key = key(rip, mode);
+        return left[leftPlace(key)] == key;
     }
 
     /** The block's unit under its present rip and mode; made when there is none. */
@@ -513,7 +532,11 @@ public final class X64Translator implements Translator {
                     Unit to = ready(rip);
                     if (to == null) {
                         leave(rip);
-                        return CpuExit.NONE;
+                        if (!isLeft(rip)) {
+                            return CpuExit.NONE;
+                        }
+                        outcome = cpu.interpretOne();
+                        break;
                     }
                     long jump = sites.next[site];
                     memory.patch64(sites.resume[site], to.page.record);
@@ -527,11 +550,17 @@ public final class X64Translator implements Translator {
                     long rip = state.get64(StateBlock.RIP);
                     Unit to = ready(rip);
                     if (to == null) {
-                        if (!arrived) {
-                            return interpret(sites.rip[site]);
+                        outcome = CpuExit.NONE;
+                        if (arrived) {
+                            leave(rip);
+                        } else {
+                            outcome = interpret(sites.rip[site]);
                         }
-                        leave(rip);
-                        return CpuExit.NONE;
+                        if (outcome != CpuExit.NONE || !isLeft(s.rip)) {
+                            return outcome;
+                        }
+                        outcome = cpu.interpretOne();
+                        break;
                     }
                     state.enterJump(to.rip, to.withoutFlags, to.page.record);
                     if (arrived) {
@@ -556,8 +585,15 @@ public final class X64Translator implements Translator {
                 }
                 default -> {
                     leave(sites.rip[site]);
-                    return CpuExit.NONE;
+                    if (!isLeft(s.rip)) {
+                        return CpuExit.NONE;
+                    }
+                    outcome = cpu.interpretOne();
                 }
+            }
+            if (outcome == CpuExit.NONE && s.interruptShadow != 0) {
+                // What it holds off is asked for behind the next instruction.
+                outcome = cpu.interpretOne();
             }
             if (outcome != CpuExit.NONE || !arrives()) {
                 return outcome;
