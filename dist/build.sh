@@ -67,45 +67,27 @@ TEXT
 find "$home" -exec touch -h -d "@$epoch" {} +
 
 say "[4/5] the AOT caches"
-# The interpreter alone loads the same classes in nearly every run; what a busy machine adds (a guest that stayed so long that it was
-# called out) is in one run and not in another, so that what two have in common is taken. What a run resolved comes behind the classes; of the
-# JDK's only in what a start uses lambdas of, since elsewhere a thread that cleans up after the collector resolves more or less. What reads the
-# statistics of other machines is left out: there may be some; so is what the translator's own loop calls, which goes by the clock. The archived
-# heap holds the number of processors, so it is given.
-start_uses='java/lang/foreign/|jdk/internal/foreign/|java/util/stream/|java/util/DualPivotQuicksort '
+# The interpreter alone loads the same classes in nearly every run; what two threads in each other's way add is in one run and not in others,
+# so that what three have in common is taken. They see no statistics of other machines. dist/ClassList.java says what is resolved. The
+# archived heap holds the number of processors, so it is given.
 training() { # cache, class path, options and main class...
   cache=$1
   path=$2
   shift 2
-  for run in 1 2; do
-    quietly "the training run" env LC_ALL=C.UTF-8 "$home/runtime/bin/java" -XX:ActiveProcessorCount=2 -Xint \
-      -XX:DumpLoadedClassList="$stage/classes" -cp "$path" "$@"
-    {
-      sed -n -e '/^[#@]/d' -e '/^java\/util\/regex\/\(ASCII\|CharPredicates\)/d' -e 's/ id: [0-9]*$//p; t' -e p "$stage/classes"
-      grep '^@' "$stage/classes" |
-        awk -v uses="^@cp ($start_uses)" '/^@cp j/ && $0 !~ uses { next } { print }' |
-        grep -v -e '^@cp sun/' -e '^@cp com/sun/' -e '^@cp dev/slate/device/stats/StatsFolder ' -e '^@cp dev/slate/cpu/translate/x64/X64Translator ' -e java/util/regex/CharPredicates |
-        awk '$1 != "@cp" { print; next } { for (i = 3; i <= NF; i++) print $1, $2, $i }'
-      # Each place in the code that makes a lambda takes one of its own, so those may come twice.
-    } | LC_ALL=C sort | awk '$0 != last || /^@lambda-proxy/ { print } { last = $0 }' >"$stage/classes.$run"
-    rm "$stage/classes"
+  for run in 1 2 3; do
+    quietly "the training run" env LC_ALL=C.UTF-8 SLATE_STATS_FOLDER="$stage/statistics.$run" "$home/runtime/bin/java" \
+      -XX:ActiveProcessorCount=2 -Xint -XX:DumpLoadedClassList="$stage/classes.$run" -cp "$path" "$@"
   done
-  LC_ALL=C comm -12 "$stage/classes.1" "$stage/classes.2" >"$stage/classes"
-  {
-    grep -v '^@' "$stage/classes"
-    grep '^@' "$stage/classes" | grep -v '^@cp '
-    # A line for each class again.
-    grep '^@cp ' "$stage/classes" | LC_ALL=C sort -k 2,2 -k 3n |
-      awk '$2 != last { printf "%s@cp %s", last ? "\n" : "", $2; last = $2 } { printf " %s", $3 } END { if (last) print "" }'
-  } >"$stage/classes.sorted"
+  quietly "the class list" "$home/runtime/bin/java" -cp "$stage/tools:$path" ClassList "$stage/classes" "$stage"/classes.[123]
   while [ $# -gt 0 ]; do case $1 in -*) options="$options $1" && shift ;; *) break ;; esac done
   # shellcheck disable=SC2086 # one option per word
   quietly "the AOT cache" env LD_PRELOAD="$stage/clock.so" "$home/runtime/bin/java" -XX:ActiveProcessorCount=2 -Xshare:dump -XX:+AOTClassLinking \
-    -XX:SharedClassListFile="$stage/classes.sorted" -XX:SharedArchiveFile="$cache" $options -cp "$path"
+    -XX:SharedClassListFile="$stage/classes" -XX:SharedArchiveFile="$cache" $options -cp "$path"
   options=
 }
 options=
 quietly "the clock" "${CC:-cc}" -O2 -shared -fPIC -o "$stage/clock.so" "$root/dist/clock.c"
+quietly "the class list's maker" "$JAVA_HOME/bin/javac" -d "$stage/tools" "$root/dist/ClassList.java"
 mkdir "$home/lib/native"
 cp "$home/lib/libslate.so" "$home/lib/native/" # where Training looks for it
 lib=$home/lib
