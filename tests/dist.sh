@@ -3,7 +3,7 @@
 #
 #   tests/dist.sh [--reproduce] [--root FOLDER] [PACKAGES]
 #
-#   PACKAGES     a folder with the archive and the Debian package; without it they are made (build/dist)
+#   PACKAGES     a folder with one archive and one Debian package; without it they are made
 #   --reproduce  make them once more from a clone elsewhere, and compare the bytes
 #   --root       a bare root that is there, or is to be made and kept there
 #
@@ -32,6 +32,15 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+
+# The files in two archives that are not the same.
+differing() { # folder, folder
+  for folder in "$@"; do
+    mkdir "$work/differing" && tar -C "$work/differing" -xf "$folder"/*.tar.gz
+    (cd "$work/differing" && find . -type f -exec sha256sum {} + | sort)
+    rm -r "$work/differing"
+  done | sort | uniq -u | cut -d ' ' -f 3- | sort -u | tr '\n' ' '
+}
 
 ms() { echo $(($(date +%s%N) / 1000000)); }
 
@@ -102,18 +111,20 @@ fi
 
 # ------------------------------------------------------- outside
 need_root
-packages=${1:-}
-if [ -z "$packages" ]; then
-  "$here/slate" dist
-  packages=$here/build/dist
-fi
-packages=$(cd "$packages" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/slate-dist-test.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+packages=${1:-}
+if [ -z "$packages" ]; then
+  packages=$work/packages # where no older ones lie
+  "$here/slate" dist --output "$packages"
+fi
+packages=$(cd "$packages" && pwd)
 if [ -n "$reproduce" ]; then
   git clone -q "$here" "$work/clone"
   (cd "$work/clone" && ./slate dist --output "$work/again")
-  for file in "$packages"/*.tar.gz "$packages"/*.deb; do cmp "$file" "$work/again/${file##*/}"; done
+  for file in "$packages"/*.tar.gz "$packages"/*.deb; do
+    cmp "$file" "$work/again/${file##*/}" || fail "two builds differ: $(differing "$packages" "$work/again")"
+  done
   echo "two builds, the same bytes"
 fi
 if [ -z "$bare" ]; then bare=$work/bare; fi
