@@ -139,7 +139,7 @@ tar -C "$work/here" -xf "$packages"/slate-*-linux-x64.tar.gz
 there=$(ls "$work"/here/slate-*/slate)
 options=$(dirname "$there")/lib/jvm.options
 cp "$options" "$work/options"
-echo "-Xlog:class+load=info:file=$work/classes" >>"$options"
+echo "-Xlog:class+load=info,exceptions=info:file=$work/classes" >>"$options"
 "$there" run --quiet -- "$work/client" child
 cp "$work/options" "$options"
 [ "$(grep -c 'shared objects file' "$work/classes")" -gt 1000 ] || fail "a start does not take its classes from the cache"
@@ -148,14 +148,15 @@ if grep Lambda "$work/classes" | grep -v -e 'shared objects file' -e 'MemoryLayo
   fail "a start writes these classes, which the cache should hold"
 fi
 echo "a start writes no class that the cache should hold"
+# Of a jar that is not where the cache says, Java asks once more with each class (device/native/bindings.c).
+if grep NoSuchFile "$work/classes" | head -n 3 | grep .; then fail "a start looks for jars where the cache was made"; fi
 
 # Starts in turn, so that what else the machine does falls on both.
+cost() { "$1" run --quiet -- "$work/client" 5 | awk '/processor/ { print $6 }'; }
 pair=0
-while [ $pair -lt 8 ]; do
-  "$here/slate" run --quiet -- "$work/client" 5 | awk '/processor/ { print "checkout", $6 }'
-  "$there" run --quiet -- "$work/client" 5 | awk '/processor/ { print "packed", $6 }'
+while [ $pair -lt 12 ]; do
+  echo "$(cost "$here/slate") $(cost "$there")"
   pair=$((pair + 1))
-done | sort -k 1,1 -k 2,2n | awk '{ n[$1]++; v[$1, n[$1]] = $2 } END {
-  a = v["packed", 5]; b = v["checkout", 5]
-  printf "processor time of a start, median of pairs: %.1f ms packed, %.1f ms in the checkout, %.2f\n", a, b, a / b
-  exit a > b }'
+done | awk '{ print $2 / $1, $2, $1 }' | sort -n | awk '{ r[NR] = $1; line[NR] = $2 " ms packed, " $3 " ms in the checkout" } END {
+  printf "processor time of a start, the middle pair of %d: %s, %.2f\n", NR, line[int(NR / 2)], r[int(NR / 2)]
+  exit r[int(NR / 2)] > 1 }'

@@ -176,6 +176,21 @@ static void *jvm_dlsym(void *library, const char *name) {
     return dlsym(library, name);
 }
 
+/* An AOT cache names jars by where they stood when it was made (dist/build.sh), and Java asks for the place with each class until it finds it. */
+static const char BUILT[] = "/tmp/slate-dist/";
+static const char *jars; /* the folder that they are in now; null: where the cache says */
+void bindings_jars(const char *folder) {
+    jars = folder;
+}
+static char *jvm_realpath(const char *path, char *real) {
+    char here[4096];
+    if (jars && !strncmp(path, BUILT, sizeof BUILT - 1)) {
+        snprintf(here, sizeof here, "%s%s", jars, strrchr(path, '/'));
+        path = here;
+    }
+    return realpath(path, real);
+}
+
 struct load {
     const char *file;
     int mode;
@@ -245,6 +260,7 @@ static struct binding bindings[] = {
     {"closedir", (void *)jvm_closedir, false},
     {"environ", &jvm_environment, false},
     {"getcwd", (void *)path_getcwd, false},
+    {"realpath", (void *)jvm_realpath, false},
 };
 enum { BINDINGS = sizeof bindings / sizeof *bindings };
 

@@ -281,6 +281,7 @@ static const char *find_home(struct options *o) {
         strncat(jvm_folder, "/", sizeof jvm_folder - strlen(jvm_folder) - 1);
         snprintf(file, sizeof file, "%s/jvm.options", lib);
         add_option(o, "-Djava.class.path=%1$s/slate-cpu.jar:%1$s/slate-kvm.jar:%1$s/slate-debug.jar:%1$s/slate-device.jar", lib);
+        bindings_jars(lib);
         add_option(o, "-XX:AOTCache=%s/slate.aot", lib);
         add_option(o, "-Xlog:aot*=off"); /* `slate doctor` says when the cache does not fit; without it the start is slower, no more */
     }

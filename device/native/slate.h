@@ -364,6 +364,7 @@ extern struct watched {
 
 /* ---- bindings.c: what libjvm calls for libc's ---- */
 void *bindings_open(const char *folder, const char *libjvm); /* dlopen, by libc's own; the folder is the JDK's */
+void bindings_jars(const char *folder); /* of a distribution, whose cache was made elsewhere */
 bool bindings_make(const char *libjvm); /* once it is open */
 int bindings_print(FILE *file, const char *format, va_list list);
 void bindings_hear(bool begins); /* the JVM starts: what it says meanwhile is kept */
