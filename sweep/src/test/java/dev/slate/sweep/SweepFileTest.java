@@ -7,6 +7,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -77,6 +79,16 @@ class SweepFileTest {
         List<Job> jobs =
                 SweepFile.read(HOME.resolve("examples/board.yaml"), HOME, false).jobs();
         assertThat(jobs).hasSize(26 * 4); // state_test has a row in nested virtualization, too
+    }
+
+    @Test
+    void theExampleOfTheWholeBoardHasEachRowUnderEveryCombination() throws IOException {
+        SweepFile file = SweepFile.read(HOME.resolve("examples/whole-board.yaml"), HOME, false);
+        List<Job> jobs = file.jobs();
+        Map<Map<String, String>, Long> byKnobs =
+                jobs.stream().collect(Collectors.groupingBy(Job::knobs, Collectors.counting()));
+        assertThat(byKnobs).hasSize(4);
+        assertThat(byKnobs.values()).allSatisfy(count -> assertThat(count).isGreaterThan(80));
     }
 
     @Test
