@@ -461,9 +461,10 @@ public final class X64Translator implements Translator {
         int missedAt = -1;
         long missed = 0;
         int misses = 0;
+        int stretches = 0;
         figures.entries++;
         take();
-        for (; ; ) {
+        for (; ; stretches++) {
             state.put32(StateBlock.WANT_VECTORS, wantVectors ? 1 : 0);
             ExecutableMemory.call(stubs.enter, state.address, target);
             int exit = state.get32(StateBlock.EXIT);
@@ -595,7 +596,13 @@ public final class X64Translator implements Translator {
                 // What it holds off is asked for behind the next instruction.
                 outcome = cpu.interpretOne();
             }
-            if (outcome != CpuExit.NONE || !arrives()) {
+            if (outcome != CpuExit.NONE) {
+                if (stretches == 0) {
+                    ShortRuns.ended(b, sites.rip[site], threshold);
+                }
+                return outcome;
+            }
+            if (!arrives()) {
                 return outcome;
             }
             target = stubs.arrive;

@@ -12,7 +12,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Machine code on pages that move, and accesses that miss the TLB however often they are tried. */
+/** Machine code on pages that move, accesses that miss the TLB however often they are tried, and runs that end at once. */
 final class TranslatedMappingsTest {
     private static final int TABLES = 0x1000;
     private static final int SMALL_PAGES = 0x6000;
@@ -134,5 +134,35 @@ final class TranslatedMappingsTest {
         assertThat(s.gpr[CpuState.RBX]).isEqualTo(ROUNDS * (ROUNDS - 1L) / 2);
         assertThat(memory.cpu.translation.exits[Exits.MISS]).isGreaterThan(ROUNDS - 10);
         assertThat(memory.cpu.translation.entries).isLessThan(10);
+    }
+
+    /** How often code was entered in so many runs to HLT, behind which stand {@code rest} and a jump back. */
+    private long entriesOf(int runs, int... rest) {
+        bytes(0xf4);
+        bytes(rest);
+        bytes(0xe9);
+        int32(CODE - (at + 4));
+        s.gpr[CpuState.RBX] = 0;
+        for (int i = 0; i < runs; i++) {
+            assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+            s.rip = CODE + 1;
+        }
+        return memory.cpu.translation.entries;
+    }
+
+    /** To take the guest's registers over is more work than what stands there. */
+    @Test
+    void what_comes_to_an_exit_at_once_is_interpreted() {
+        assertThat(entriesOf(3000, 0xff, 0xc3)).isBetween(16L, 150L); // inc %ebx
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(2999);
+    }
+
+    @Test
+    void a_loop_before_each_exit_is_machine_code() {
+        // mov $20,%ecx; inc %ebx; dec %ecx; jnz
+        assertThat(entriesOf(3000, 0xb9, 20, 0, 0, 0, 0xff, 0xc3, 0xff, 0xc9, 0x75, 0xfa))
+                .isGreaterThan(2900);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(2999 * 20);
+        assertThat(memory.cpu.translation.interpreted).as("HLT alone").isLessThan(3100);
     }
 }
