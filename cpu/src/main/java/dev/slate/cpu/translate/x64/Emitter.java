@@ -22,6 +22,9 @@ import dev.slate.cpu.decode.OpFlags;
  * by the interpreter.
  */
 final class Emitter extends SystemTransfers {
+    /** MXCSR bits that no value has. */
+    private static final int MXCSR_RESERVED = ~0xffff;
+
     /** Of the block translated last: where each instruction's code begins, and where that of the last one ends. */
     final int[] starts = new int[Decoder.MAX_INSTRUCTIONS + 1];
 
@@ -77,9 +80,11 @@ final class Emitter extends SystemTransfers {
                 instruction(b, ++i);
                 starts[i] = a.at;
             }
+            shadowed = enables;
             ended = one();
-            if (enables) {
+            if (shadowed) {
                 a.store32Constant(R15, StateBlock.SHADOW, 0);
+                shadowed = false;
             }
         }
         if (!ended) {
@@ -107,6 +112,9 @@ final class Emitter extends SystemTransfers {
         }
         vectorsLoaded = true;
     }
+
+    /** The instruction at hand is the one that an STI holds interrupts off for. */
+    private boolean shadowed;
 
     /** Whether a block gains anything: its first instruction at least must become host code. */
     boolean isWorthIt(Block b, TranslatedPage into) {
@@ -226,6 +234,8 @@ final class Emitter extends SystemTransfers {
                 systemReturn();
                 return true;
             }
+            case Op.FNSTCW -> storeX87Control();
+            case Op.LDMXCSR -> loadMxcsr();
             case Op.CBW -> extendAccumulator();
             case Op.CWD -> extendIntoDx();
             case Op.MUL, Op.IMUL -> multiply();
@@ -391,14 +401,14 @@ final class Emitter extends SystemTransfers {
     }
 
     /**
-     * Whether instruction {@code i} can follow an STI in code: it goes on behind itself and asks for no interrupt. The instruction at hand
-     * stays.
+     * Whether instruction {@code i} can follow an STI in code: it goes on behind itself, or returns, and asks for no interrupt. The
+     * instruction at hand stays.
      */
     private boolean canShadow(Block b, int i) {
         int at = i - 1;
         instruction(b, i);
         boolean can = translates
-                && !shapes.ends(op)
+                && (!shapes.ends(op) || op == Op.RET)
                 && op != Op.STI
                 && op != Op.CLI
                 && op != Op.POPF
@@ -491,6 +501,10 @@ final class Emitter extends SystemTransfers {
         lookUp();
         int more = op == Op.RET_IMM ? (int) imm & 0xffff : 0;
         a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), 8 + more);
+        if (shadowed) {
+            a.store32Constant(R15, StateBlock.SHADOW, 0);
+            shadowed = false;
+        }
         a.jumpIndexed(R15, RCX, StateBlock.JUMPS + 8);
     }
 
@@ -522,6 +536,27 @@ final class Emitter extends SystemTransfers {
             }
             write(guest, RCX);
         }
+    }
+
+    private void storeX87Control() {
+        beginAccess();
+        address();
+        probe(WRITE, 2, 1);
+        a.load32(RAX, R15, StateBlock.FCW);
+        raw(0x66, 0x89, 0x01); // mov [rcx], ax
+    }
+
+    /** LDMXCSR of a value with every exception masked and no reserved bit: what code goes by stays as it is. */
+    private void loadMxcsr() {
+        beginAccess();
+        address();
+        probe(READ, 4, 1);
+        a.load32(RAX, RCX, 0);
+        a.store32(R15, StateBlock.SPARE, RAX);
+        a.arithmeticConstant32(Assembler.AND, RAX, MXCSR_RESERVED | Shapes.MXCSR_MASKS);
+        a.arithmeticConstant32(Assembler.CMP, RAX, Shapes.MXCSR_MASKS);
+        later.interpret(a.jumpForwardIf(Assembler.NE), site(0, next, 0));
+        Stubs.mxcsr(a, 2, StateBlock.SPARE);
     }
 
     private void extendAccumulator() {
@@ -718,22 +753,44 @@ final class Emitter extends SystemTransfers {
         int size = Insn.size(w0);
         boolean twoRegisters = Insn.form(w0) == Insn.FORM_RM_R_CL;
         int reg = twoRegisters ? Registers.home(Insn.reg(w0)) : e.modrm >> 3 & 7;
+        // The count takes RCX and the destination may take RAX: a source without a home takes RSI's place.
+        boolean spares = reg == IN_BLOCK;
         if (Insn.isMemory(w0)) {
             beginAccess();
             address();
             probe(WRITE, 1 << size, 1);
+            if (spares) {
+                sites.facts[sites.last()] |= Sites.RSI_SPARED;
+            }
             needFlags();
             a.mov(RAX, RCX);
+            reg = spares ? spareRsi() : reg;
             a.mov32(RCX, Registers.home(CpuState.RCX));
             encode(reg, false, -2, false, 0);
         } else {
             needFlags();
             int guest = Insn.rm(w0);
             int operand = registerOperand(guest, size == 0, RAX);
+            if (spares && operand == RAX) {
+                reg = spareRsi();
+            } else if (spares) {
+                // Nothing is left to be brought back.
+                spares = false;
+                reg = read(Insn.reg(w0), RAX);
+            }
             a.mov32(RCX, Registers.home(CpuState.RCX));
             encode(reg, false, operand, size == 0, 0);
             writeOperand(guest, operand);
         }
+        if (spares) {
+            a.load(RSI, R15, StateBlock.SPARE);
+        }
         wroteFlags();
+    }
+
+    /** Loads the instruction's second register into RSI, which is put away; returns it. */
+    private int spareRsi() {
+        a.store(R15, StateBlock.SPARE, RSI);
+        return read(Insn.reg(w0), RSI);
     }
 }

@@ -30,6 +30,9 @@ final class Shapes {
     /** Of a page's mode: the code is a guest's guest's. */
     static final int NESTED = 64;
 
+    /** MXCSR with every exception masked. */
+    static final int MXCSR_MASKS = 0x1f80;
+
     private static final String[] NONE = {};
 
     private static final BitSet INTEGER = set(
@@ -141,12 +144,10 @@ final class Shapes {
     }
 
     /**
-     * Memory accesses that depend on registers, implied general registers, control words; one vendor's; and CVTPS2PH, whose flags are
+     * Memory accesses that depend on registers, implied general registers; one vendor's; and CVTPS2PH, whose flags are
      * set even when its store faults.
      */
     private static final BitSet VECTOR_LEFT = set(
-            Op.LDMXCSR,
-            Op.STMXCSR,
             Op.MASKMOVQ,
             Op.MASKMOVDQU,
             Op.PCMPESTRI,
@@ -228,6 +229,10 @@ final class Shapes {
         if (unit == Insn.UNIT_SSE || unit == Insn.UNIT_AVX) {
             return (mode & (unit == Insn.UNIT_SSE ? SSE : AVX)) != 0 && !VECTOR_LEFT.get(op) && plain(e, w0);
         }
+        if (op == Op.FNSTCW) {
+            // It waits for no exception, and raises no #NM where SSE does not.
+            return (mode & SSE) != 0;
+        }
         return unit == Insn.UNIT_NONE && INTEGER.get(op) && integer(e, w0, op, mode);
     }
 
@@ -299,10 +304,7 @@ final class Shapes {
                 if (op >= Op.JO && op <= Op.JNLE) {
                     return size == 3;
                 }
-                if (Insn.form(w0) == Insn.FORM_RM_R_CL) {
-                    return !inBlock(Insn.reg(w0));
-                }
-                if (Insn.form(w0) == Insn.FORM_RM_CL) {
+                if (Insn.form(w0) == Insn.FORM_RM_CL || Insn.form(w0) == Insn.FORM_RM_R_CL) {
                     return true;
                 }
                 return Insn.form(w0) != Insn.FORM_MOFFS && plain(e, w0);

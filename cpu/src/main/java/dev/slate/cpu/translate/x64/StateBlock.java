@@ -67,6 +67,9 @@ final class StateBlock {
     /** {@link CpuState#cr2}. */
     static final int CR2 = 728;
 
+    /** The x87's control word, which code reads. */
+    static final int FCW = 736;
+
     /** Address of the kick word that strings look at, which {@link Lockstep} leaves the processor's. */
     static final int STRING_KICK = 680;
 
@@ -197,6 +200,7 @@ final class StateBlock {
         put64(FS_BASE, s.segBase[CpuState.FS]);
         put64(GS_BASE, s.segBase[CpuState.GS]);
         put64(CR2, s.cr2);
+        put32(FCW, s.fcw);
     }
 
     /** What SYSCALL, SYSRET and SWAPGS go by. */

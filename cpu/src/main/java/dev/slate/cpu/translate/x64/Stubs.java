@@ -399,7 +399,7 @@ final class Stubs {
     }
 
     /** LDMXCSR (2) or STMXCSR (3). */
-    private static void mxcsr(Assembler a, int digit, int offset) {
+    static void mxcsr(Assembler a, int digit, int offset) {
         bytes(a, 0x41, 0x0f, 0xae);
         a.memory(digit, R15, offset);
     }

@@ -189,7 +189,7 @@ public final class X64Translator implements Translator {
         }
         if ((s.cr0 & (CpuState.CR0_EM | CpuState.CR0_TS)) == 0
                 && (s.cr4 & CpuState.CR4_OSFXSR) != 0
-                && (s.mxcsr & 0x1f80) == 0x1f80) {
+                && (s.mxcsr & Shapes.MXCSR_MASKS) == Shapes.MXCSR_MASKS) {
             mode |= Shapes.SSE;
             if (hostAvx && (s.cr4 & CpuState.CR4_OSXSAVE) != 0 && (s.xcr0 & 6) == 6) {
                 mode |= Shapes.AVX;

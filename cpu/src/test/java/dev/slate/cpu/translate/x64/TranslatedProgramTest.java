@@ -197,7 +197,7 @@ final class TranslatedProgramTest {
         int a = register(r);
         int b = register(r);
         int rex = 0x48 | a >> 3 << 2 | b >> 3;
-        switch (r.nextInt(31)) {
+        switch (r.nextInt(34)) {
             // add, or, adc, sbb, and, sub, xor, cmp
             case 0, 1, 2 -> bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
             case 3 -> {
@@ -309,6 +309,36 @@ final class TranslatedProgramTest {
                     bytes(0x0f, 0x20, 0xd0); // mov %cr2,%rax
                 }
             }
+            case 31 -> {
+                // fnstcw mem or stmxcsr mem
+                if (r.nextBoolean()) {
+                    bytes(0xd9, 0x3c, 0x25);
+                } else {
+                    bytes(0x0f, 0xae, 0x1c, 0x25);
+                }
+                int32(data(r));
+            }
+            case 32 -> {
+                // movl $mxcsr,mem; ldmxcsr mem; now and then of one that lets exceptions through
+                int where = data(r) & -4;
+                bytes(0xc7, 0x04, 0x25);
+                int32(where);
+                int32(r.nextInt() & 0xe07f | (r.nextInt(8) == 0 ? r.nextInt() & 0x1f80 : 0x1f80));
+                bytes(0x0f, 0xae, 0x14, 0x25);
+                int32(where);
+            }
+            case 33 -> {
+                // shld or shrd %cl,%r,%r or mem
+                int shift = r.nextBoolean() ? 0xa5 : 0xad;
+                if (r.nextBoolean()) {
+                    bytes(rex, 0x0f, shift, 0xc0 | (a & 7) << 3 | b & 7);
+                } else {
+                    bytes(0x48 | a >> 3 << 2, 0x0f, shift, (a & 7) << 3 | 4, 0x25);
+                    int32(data(r));
+                }
+                // Its AF is undefined: add.
+                bytes(rex, 1, 0xc0 | (a & 7) << 3 | b & 7);
+            }
             // Vector instructions, which change no flag: paddq, movq %r,%xmm and back.
             case 20, 21 -> bytes(0x66, 0x0f, 0xd4, 0xc0 | (a & 7) << 3 | b & 7);
             case 22 -> bytes(0x66, rex, 0x0f, 0x6e, 0xc0 | (a & 7) << 3 | b & 7);
@@ -351,6 +381,8 @@ final class TranslatedProgramTest {
                 bytes(0x41, 0xff, 0xcf, 0x0f, 0x85);
                 int32(starts[0] - (at + 4));
                 bytes(0xf4);
+            } else if (r.nextInt(4) == 0) {
+                bytes(0xfb, 0xc3); // sti; ret
             } else {
                 bytes(0xc3);
             }
@@ -372,6 +404,8 @@ final class TranslatedProgramTest {
         for (int i = 0; i < VECTOR_WORDS; i++) {
             s.xmm[i] = r.nextLong();
         }
+        s.fcw = r.nextInt() & 0x1f3f | 0x40;
+        s.mxcsr = 0x1f80;
         s.gpr[CpuState.RSP] = STACK;
         s.gpr[15] = rounds;
         s.efer |= CpuState.EFER_SCE;
@@ -428,6 +462,7 @@ final class TranslatedProgramTest {
         for (int i = 0; i < 16; i++) {
             assertThat(b.gpr[i]).as(name + ", register " + i).isEqualTo(a.gpr[i]);
         }
+        assertThat(b.mxcsr).as(name).isEqualTo(a.mxcsr);
         assertThat(segments(b)).as(name).isEqualTo(segments(a));
         assertThat(translated.cpu.tlbMode).as(name).isEqualTo(interpreted.cpu.tlbMode);
         assertThat(translated.cpu.segmentBase).as(name).isEqualTo(interpreted.cpu.segmentBase);
