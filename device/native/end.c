@@ -71,11 +71,10 @@ static char state_of(int thread) {
     return name && name[1] ? name[2] : 'X';
 }
 
-/* Whether any of the client's threads lives. */
-static bool lives(void) {
+bool end_any_thread(bool (*wanted)(int thread), bool unknown) {
     char entries[2048];
     long fd = own_open("/proc/self/task", O_RDONLY | O_DIRECTORY);
-    if (fd < 0) return true;
+    if (fd < 0) return unknown;
     bool found = false;
     long n;
     while (!found && (n = raw(SYS_getdents64, fd, (long)entries, sizeof entries, 0, 0, 0)) > 0) {
@@ -88,13 +87,21 @@ static bool lives(void) {
             } *entry = (void *)(entries + at);
             at += entry->length;
             int thread = atoi(entry->name);
-            if (!thread || is_own(thread)) continue;
-            char state = state_of(thread);
-            found = state != 'Z' && state != 'X';
+            found = thread && wanted(thread);
         }
     }
     raw(SYS_close, fd, 0, 0, 0, 0, 0);
     return found;
+}
+
+static bool clients_lives(int thread) {
+    if (is_own(thread)) return false;
+    char state = state_of(thread);
+    return state != 'Z' && state != 'X';
+}
+/* Whether any of the client's threads lives. */
+static bool lives(void) {
+    return end_any_thread(clients_lives, true);
 }
 
 static atomic_bool filtered, blind;

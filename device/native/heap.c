@@ -8,7 +8,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 
-enum { SPAN = 65536, SPANS = 16384, CLASSES = 41, LARGEST = 40960, LARGE = CLASSES, GROW = 16 };
+enum { SPAN = 65536, SPANS = 16384, CLASSES = 41, LARGEST = 40960, LARGE = CLASSES, GROW = 16, MOST_WARM = 256 };
 
 struct block {
     struct block *next;
@@ -27,6 +27,12 @@ static atomic_flag spans_lock = ATOMIC_FLAG_INIT;
 static uint32_t used;  /* spans ever taken */
 static uint32_t opened; /* spans with access */
 static uint32_t most;   /* spans that are reserved */
+/*
+ * Free spans that keep their pages, MOST_WARM at most: a compiler frees and allocates large arrays all the time, and to give a page
+ * back interrupts every processor that runs a thread of the client's.
+ */
+static bool warm[SPANS];
+static uint32_t warm_count;
 
 /* Not libc's: a client's ThreadSanitizer stands before those, and sees none of the locks by which memory here goes from thread to thread. */
 static void copy(void *to, const void *from, size_t bytes) {
@@ -89,7 +95,11 @@ static char *take_spans(uint32_t count, unsigned kind) {
         }
         opened = to;
     }
-    for (uint32_t i = 0; i < count; i++) kinds[first + i] = (uint8_t)(kind + 1);
+    for (uint32_t i = first; i < first + count; i++) {
+        kinds[i] = (uint8_t)(kind + 1);
+        warm_count -= warm[i];
+        warm[i] = false;
+    }
     lengths[first] = (uint16_t)count;
     return base + (size_t)first * SPAN;
 }
@@ -146,9 +156,19 @@ void heap_free(void *p) {
     unsigned kind = kinds[span] - 1u;
     if (kind == LARGE) {
         uint32_t count = lengths[span];
-        raw(SYS_madvise, (long)p, (long)count * SPAN, MADV_DONTNEED, 0, 0, 0);
         lock(&spans_lock);
-        for (uint32_t i = 0; i < count; i++) kinds[span + i] = 0;
+        bool keeps = warm_count + count <= MOST_WARM;
+        if (!keeps) { /* nobody takes them meanwhile */
+            unlock(&spans_lock);
+            raw(SYS_madvise, (long)p, (long)count * SPAN, MADV_DONTNEED, 0, 0, 0);
+            lock(&spans_lock);
+        } else {
+            warm_count += count;
+        }
+        for (uint32_t i = span; i < span + count; i++) {
+            kinds[i] = 0;
+            warm[i] = keeps;
+        }
         uint32_t next = span + count;
         if (next < used && !kinds[next]) lengths[span] = (uint16_t)(lengths[next] + count < UINT16_MAX ? count + lengths[next] : count);
         unlock(&spans_lock);

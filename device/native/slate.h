@@ -231,6 +231,7 @@ void end_watch(void);       /* from now on: nothing of Slate's outlives the last
 void end_blind(void);        /* a filter for all threads is coming that forbids looking */
 bool end_poll(void);        /* called four times a second while it gives true */
 void end_own_thread(bool begins); /* the calling thread is Slate's */
+bool end_any_thread(bool (*wanted)(int thread), bool unknown); /* of the process, whoever's; `unknown` where /proc does not say */
 
 /* ---- heap.c: libjvm's own malloc, so that the client's heap stays as it is ---- */
 void *heap_malloc(size_t bytes);

@@ -21,7 +21,7 @@ final class VcpuTranslation {
     private static final AtomicBoolean SAID_INTERPRETED = new AtomicBoolean();
 
     /** How often a block is entered before it is translated. */
-    private static final int HOT = 24;
+    private static final int HOT = 8;
 
     /**
      * Translated code looks at nothing but the kick word. So that it does not run for ever when the memory it was made from has gone
