@@ -38,8 +38,8 @@ static uint32_t warm_count;
 static void copy(void *to, const void *from, size_t bytes) {
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 }
-static void clear(void *at, size_t bytes) {
-    __asm__ volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(0) : "memory");
+static void fill(void *at, int value, size_t bytes) {
+    __asm__ volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(value) : "memory");
 }
 
 static void lock(atomic_flag *l) {
@@ -95,11 +95,9 @@ static char *take_spans(uint32_t count, unsigned kind) {
         }
         opened = to;
     }
-    for (uint32_t i = first; i < first + count; i++) {
-        kinds[i] = (uint8_t)(kind + 1);
-        warm_count -= warm[i];
-        warm[i] = false;
-    }
+    for (uint32_t i = first; i < first + count; i++) warm_count -= warm[i];
+    fill(warm + first, false, count);
+    fill(kinds + first, (int)kind + 1, count);
     lengths[first] = (uint16_t)count;
     return base + (size_t)first * SPAN;
 }
@@ -165,10 +163,8 @@ void heap_free(void *p) {
         } else {
             warm_count += count;
         }
-        for (uint32_t i = span; i < span + count; i++) {
-            kinds[i] = 0;
-            warm[i] = keeps;
-        }
+        fill(kinds + span, 0, count);
+        fill(warm + span, keeps, count);
         uint32_t next = span + count;
         if (next < used && !kinds[next]) lengths[span] = (uint16_t)(lengths[next] + count < UINT16_MAX ? count + lengths[next] : count);
         unlock(&spans_lock);
@@ -185,7 +181,7 @@ void *heap_calloc(size_t n, size_t bytes) {
     size_t all;
     if (__builtin_mul_overflow(n, bytes, &all)) return NULL;
     void *p = heap_malloc(all);
-    if (p) clear(p, all);
+    if (p) fill(p, 0, all);
     return p;
 }
 
