@@ -857,7 +857,7 @@ static const struct promise tests[] = {
     TEST(inherited), TEST(coroutines_move_between_threads_on_small_stacks), TEST(a_handler_of_exit_runs_a_guest), TEST(executed_by_descriptor), TEST(a_guest_runs_and_knows_its_file), TEST(nobody_reads_standard_error), TEST(opened_by_a_library_that_binds_deep), TEST(a_filter_that_kills_the_thread), TEST(a_thread_ends_below_a_filter), TEST(ends_by),
     TEST(a_jvm_that_cannot_start),
 };
-enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 10 };
+enum { TESTS = sizeof tests / sizeof *tests, BY_THE_TEST = 11 };
 
 int main(int argc, char **argv) {
     return keep_promises(argc, argv, tests, TESTS - BY_THE_TEST, TESTS);

@@ -39,7 +39,7 @@ public final class TranslationFigures {
     public long resets;
     /** How often machine code was entered from the run loop. */
     public long entries;
-    /** How often the run loop had a block of 64-bit code interpreted all the same. */
+    /** How often a block of 64-bit code was interpreted all the same, or one instruction where no code begins. */
     public long interpreted;
     /** Bytes that all this takes now, of what the machine's processors may take together. */
     public long memory;

@@ -536,7 +536,7 @@ public final class X64Translator implements Translator {
                         if (!isLeft(rip)) {
                             return CpuExit.NONE;
                         }
-                        outcome = cpu.interpretOne();
+                        outcome = interpretLeft();
                         break;
                     }
                     long jump = sites.next[site];
@@ -560,7 +560,7 @@ public final class X64Translator implements Translator {
                         if (outcome != CpuExit.NONE || !isLeft(s.rip)) {
                             return outcome;
                         }
-                        outcome = cpu.interpretOne();
+                        outcome = interpretLeft();
                         break;
                     }
                     state.enterJump(to.rip, to.withoutFlags, to.page.record);
@@ -589,7 +589,7 @@ public final class X64Translator implements Translator {
                     if (!isLeft(s.rip)) {
                         return CpuExit.NONE;
                     }
-                    outcome = cpu.interpretOne();
+                    outcome = interpretLeft();
                 }
             }
             if (outcome == CpuExit.NONE && s.interruptShadow != 0) {
@@ -709,6 +709,12 @@ public final class X64Translator implements Translator {
 
     private int interpret(long rip) {
         leave(rip);
+        return cpu.interpretOne();
+    }
+
+    /** What {@link #isLeft}, once the state is the interpreter's. */
+    private int interpretLeft() {
+        figures.interpreted++;
         return cpu.interpretOne();
     }
 
