@@ -16,6 +16,7 @@
 #   device-kernel a folder: Debian's standard kernel as vmlinuz, its modules for QEMU's devices, and in which order they are loaded
 #   devices-initrd a first root file system with these modules, of ./devices-init; devices: the command that runs the machine, ./devices
 #   disk-kernel   the same of the kernel for virtual machines and its modules for a virtio disk; disk-initrd: of ./disk-init
+#   programs-initrd  a first root file system that unpacks and times programs of Debian's: xz, openssl, python3, gcc; of ./programs-init
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb; kept: the one that keeps a machine, ./kept
@@ -112,6 +113,24 @@ from_debian() { # package, pattern of the file in it, architecture if not the ma
   [ -n "$got" ] || cannot "$package holds no $2"
 }
 
+# Puts packages, with all that they depend on, at $work/files.
+all_from_debian() { # packages
+  have apt-get && have dpkg-deb || cannot "$1 comes from Debian, and this machine has no apt-get"
+  lists=$folder/apt/lists
+  apt_options="$apt_options -o Dir::Cache::archives=$work/archives"
+  mkdir -p "$work/files" "$work/archives/partial" "$lists/partial"
+  : >"$folder/apt/status"
+  say "fetching Debian's $* and what they need"
+  until apt_log install --download-only --no-install-recommends -y "$@"; do
+    [ -z "$own_lists" ] || cannot "$* can't be fetched: $(complaint)"
+    apt_own_lists
+  done
+  for package in "$work"/archives/*.deb; do
+    dpkg-deb --fsys-tarfile "$package" 2>"$work/log" | tar -x -C "$work/files" 2>>"$work/log" ||
+      cannot "${package##*/} can't be unpacked: $(tail -n 1 "$work/log")"
+  done
+}
+
 # Moves a module of the unpacked kernel to the part's folder, behind those that it says it depends on, and adds them to the order.
 with_module() ( # name
   name=$1
@@ -133,6 +152,7 @@ counter) made_of="counter-init cpio.sh" ;;
 debug-initrd) made_of="debugged-init cpio.sh" ;;
 devices-initrd) made_of="devices-init cpio.sh" ;;
 disk-initrd) made_of="disk-init cpio.sh" ;;
+programs-initrd) made_of="programs-init cpio.sh" ;;
 debian-disk) made_of=debian-disk ;;
 nested-initrd) made_of="nested-init cpio.sh" ;;
 nested-linux-initrd) made_of="nested-init init cpio.sh ../../examples/boot-linux.c" ;;
@@ -285,6 +305,14 @@ devices-initrd | disk-initrd)
   done <"$folder/$kernel/order"
   mkdir -p "$work"
   sh "$here/cpio.sh" "$@" >"$work/initrd"
+  done_with "$work/initrd"
+  ;;
+programs-initrd)
+  another busybox
+  all_from_debian xz-utils openssl python3-minimal gcc libc6-dev
+  rm -rf "$work/files/usr/share"
+  tar -c -C "$work/files" --owner=0 --group=0 -f "$work/programs.tar" .
+  sh "$here/cpio.sh" init="$here/programs-init" bin/busybox="$folder/busybox" programs.tar="$work/programs.tar" >"$work/initrd"
   done_with "$work/initrd"
   ;;
 exits-initrd)
