@@ -25,8 +25,11 @@ trap 'exit 143' TERM
 head -c 1G /dev/urandom >"$folder/disk"
 
 qemu() { # kvm or tcg, further arguments
-  case $1 in kvm) set -- "$root/slate" run --quiet -- qemu-system-x86_64 -accel "$@" ;; *) set -- qemu-system-x86_64 -accel "$@" ;; esac
-  "$@" -M q35 -m 256 -nodefaults -display none -serial stdio -no-reboot </dev/null
+  accel=$1
+  shift
+  set -- qemu-system-x86_64 -accel "$accel" -M q35 -m 256 -nodefaults -display none -serial stdio -no-reboot "$@"
+  case $accel in kvm) set -- "$root/slate" run --quiet -- "$@" ;; esac
+  "$@" </dev/null
 }
 # Lines WHO WHAT NUMBER go to the file of measurements. Times are the host's, and for the disk the guest's.
 boot() { # kvm or tcg, processors
