@@ -81,9 +81,8 @@ final class CodeCache {
         int i = place(hva, mode);
         Block b = last != null && last.hva == hva ? last : kept(hva, mode, i);
         if (b == null || b.byteLength > room || b.epoch != cpu.codeEpoch && !b.isCurrent()) {
-            // A block that crosses pages has no one host address. It stands in the jump cache alone, and is put
-            // together
-            // and compared whenever the generation has moved on, as every serializing event and store into code does.
+            // A block that crosses pages has no one host address. It stands in the jump cache alone, and is compared
+            // whenever the generation has moved on, as every serializing event and store into code does.
             Block crossing = last != null && last.hva == 0 && last.crosses(hva) ? last : null;
             b = decode(la, hva, mode, room, crossing);
             if (b != crossing) {

@@ -110,7 +110,6 @@ public final class Cpu {
     private long codeBase;
 
     private int codeLimit;
-
     private long linearMask = -1;
     private int canonicalShift = 16;
 

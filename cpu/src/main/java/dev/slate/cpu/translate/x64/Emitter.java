@@ -28,6 +28,9 @@ final class Emitter extends SystemTransfers {
     /** Of the block translated last: where each instruction's code begins, and where that of the last one ends. */
     final int[] starts = new int[Decoder.MAX_INSTRUCTIONS + 1];
 
+    /** The instruction at hand is the one that an STI holds interrupts off for. */
+    private boolean shadowed;
+
     Emitter(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         super(stubs, sites, guestFeatures, shapes, noRecord);
     }
@@ -112,9 +115,6 @@ final class Emitter extends SystemTransfers {
         }
         vectorsLoaded = true;
     }
-
-    /** The instruction at hand is the one that an STI holds interrupts off for. */
-    private boolean shadowed;
 
     /** Whether a block gains anything: its first instruction at least must become host code. */
     boolean isWorthIt(Block b, TranslatedPage into) {

@@ -40,9 +40,6 @@ public final class X64Translator implements Translator {
     /** Sites that the longest translation cannot need. */
     private static final int MOST_SITES = 1024;
 
-    /** A power of two. */
-    private static final int LEFT = 1024;
-
     // Of fill: the access can be tried again; the interpreter has a way for it; it is a page fault.
     private static final int FILLED = 0;
     private static final int ASK = 1;
@@ -94,8 +91,8 @@ public final class X64Translator implements Translator {
     private final LongMap<TranslatedPage> pages = new LongMap<>();
     /** By rip and mode: the one made last. */
     private final LongMap<Unit> unitsAt = new LongMap<>();
-    /** By rip and mode, as many as there is room for: where an instruction stands of which no code is made. */
-    private final long[] left = new long[LEFT];
+
+    private final LeftPlaces left = new LeftPlaces();
 
     private final TranslationFigures figures;
     private final @Nullable TranslationObserver observer;
@@ -207,8 +204,7 @@ public final class X64Translator implements Translator {
     public boolean enters(Block b) {
         if (b.translation == null && (b.hva == 0 || ++b.heat < threshold)) {
             if ((b.heat < 0 || b.hva == 0) && cpu.mode64) {
-                long key = key(b.rip, mode());
-                left[leftPlace(key)] = key;
+                left.add(key(b.rip, mode()));
             }
             return false;
         }
@@ -252,14 +248,9 @@ public final class X64Translator implements Translator {
         return rip << MODE_BITS | mode;
     }
 
-    private static int leftPlace(long key) {
-        return (int) (key * LongMap.SPREAD >>> 32) & LEFT - 1;
-    }
-
     /** Whether one instruction is the interpreter's at a rip where there is no code, and code may go on behind it. */
     private boolean isLeft(long rip) {
-        long key = key(rip, mode);
-        return left[leftPlace(key)] == key;
+        return left.has(key(rip, mode));
     }
 
     /** The block's unit under its present rip and mode; made when there is none. */
