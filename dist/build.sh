@@ -16,7 +16,7 @@ slate_require_jdk || exit 1
 jvm=$(runtime_name "$JAVA_HOME")
 mkdir -p "$output" 2>/dev/null && [ -w "$output" ] || die 1 "dist: can't write to $output." "Name another folder: $me dist --output FOLDER"
 output=$(cd "$output" && pwd)
-# An AOT cache holds the paths of its jars, so every build stands in the same place.
+# An AOT cache holds the paths of its jars, so every build stands in the same place, which device/native/bindings.c knows.
 stage=/tmp/slate-dist
 mkdir "$stage" 2>/dev/null || die 1 "dist: $stage can't be made, or another build is under way." "If none is: rm -r $stage"
 trap 'rm -rf "$stage"' EXIT
