@@ -45,9 +45,6 @@ public final class X64Translator implements Translator {
     private static final int ASK = 1;
     private static final int FAULTS = 2;
 
-    // What lies on the heap, by the sizes of the fields and of what an array keeps free.
-    private static final int UNIT_BYTES = 96;
-    private static final int PAGE_BYTES = 256;
     /** In such pieces memory is drawn. */
     private static final int PIECE = 64 << 10;
 
@@ -83,15 +80,7 @@ public final class X64Translator implements Translator {
 
     private long epoch;
 
-    private int pageCount;
-    private int unitCount;
-
-    private final PageRecords records = new PageRecords();
-    /** By host page: the first of those that {@link TranslatedPage#sameHva} links. */
-    private final LongMap<TranslatedPage> pages = new LongMap<>();
-    /** By rip and mode: the one made last. */
-    private final LongMap<Unit> unitsAt = new LongMap<>();
-
+    private final TranslatedPages pages;
     private final LeftPlaces left = new LeftPlaces();
 
     private final TranslationFigures figures;
@@ -116,6 +105,7 @@ public final class X64Translator implements Translator {
         this.budget = budget;
         state = new StateBlock(s, cpu.kickAddress);
         codeTlb = new CodeTlb(cpu, state);
+        pages = new TranslatedPages(cpu, state, codeTlb);
         lockstep = compares ? new Lockstep(cpu, state) : null;
         Assembler a = new Assembler();
         a.start(memory.address());
@@ -204,7 +194,7 @@ public final class X64Translator implements Translator {
     public boolean enters(Block b) {
         if (b.translation == null && (b.hva == 0 || ++b.heat < threshold)) {
             if ((b.heat < 0 || b.hva == 0) && cpu.mode64) {
-                left.add(key(b.rip, mode()));
+                left.add(TranslatedPages.key(b.rip, mode()));
             }
             return false;
         }
@@ -225,13 +215,13 @@ public final class X64Translator implements Translator {
             b.translation = unit;
         }
         long now = epochOf(mode);
-        if (!proved(unit.page, now)) {
+        if (!pages.proved(unit.page, now)) {
             b.translation = null;
             return false;
         }
-        if (!mapped(unit.page)) {
+        if (!pages.mapped(unit.page)) {
             // The block has just been found there, but the TLB has lost it.
-            records.map(unit.page.record, false, state);
+            pages.map(unit.page);
         }
         state.put64(StateBlock.EPOCH, now);
         state.enterJump(unit.rip, unit.withoutFlags, unit.page.record);
@@ -243,55 +233,25 @@ public final class X64Translator implements Translator {
         return cpu.generation() << MODE_BITS | mode;
     }
 
-    private static long key(long rip, int mode) {
-        // The upper bits of a canonical address, seven of them at least, are all the same.
-        return rip << MODE_BITS | mode;
-    }
-
     /** Whether one instruction is the interpreter's at a rip where there is no code, and code may go on behind it. */
     private boolean isLeft(long rip) {
-        return left.has(key(rip, mode));
+        return left.has(TranslatedPages.key(rip, mode));
     }
 
     /** The block's unit under its present rip and mode; made when there is none. */
     private @Nullable Unit find(Block b, int mode) {
         long hva = b.hva & -4096L;
-        Unit unit = unitsAt.get(key(b.rip, mode));
-        if (unit != null && !unit.page.dead && unit.page.hva == hva) {
+        Unit unit = pages.last(b.rip, mode);
+        if (unit != null && unit.page.hva == hva) {
             return unit;
         }
         if (!hasRoom()) {
             b.heat = 0;
             return null;
         }
-        long now = epochOf(mode);
-        TranslatedPage page = page(b.rip & -4096L, hva, mode);
-        if (page != null && !proved(page, now)) {
-            page = null;
-        }
-        if (page == null) {
-            long linear = b.rip & -4096L;
-            TranslatedPage others = pages.get(hva);
-            while (others != null && others.dead) {
-                others = others.sameHva;
-            }
-            page = new TranslatedPage(linear, hva, mode, records.create(linear, hva, mode), others);
-            records.prove(page.record, now);
-            pages.put(hva, page);
-            codeTlb.holdsCode(linear);
-            pageCount++;
-        }
+        TranslatedPage page = pages.current(b.rip & -4096L, hva, mode, epochOf(mode));
         unit = page.unit(b.rip);
         return unit != null ? unit : translate(b, page);
-    }
-
-    private @Nullable TranslatedPage page(long linear, long hva, int mode) {
-        for (TranslatedPage p = pages.get(hva); p != null; p = p.sameHva) {
-            if (p.linear == linear && p.mode == mode && !p.dead) {
-                return p;
-            }
-        }
-        return null;
     }
 
     private @Nullable Unit translate(Block b, TranslatedPage page) {
@@ -306,9 +266,7 @@ public final class X64Translator implements Translator {
         memory.write(code, a.buffer, a.at);
         used += a.at + 15 & -16;
         touched = Math.max(touched, used);
-        unitCount++;
-        records.add(page.record, b);
-        unitsAt.put(key(unit.rip, page.mode), unit);
+        pages.add(unit);
         figures.regions++;
         figures.bytes += a.at;
         page.arrived(unit, memory);
@@ -320,69 +278,21 @@ public final class X64Translator implements Translator {
         return unit;
     }
 
-    /** Whether the code of a page, which is where it was, may be entered: its bytes are compared once in an epoch. */
-    private boolean proved(TranslatedPage page, long epoch) {
-        if (page.dead) {
-            return false;
-        }
-        long record = page.record;
-        if (records.isProved(record, epoch)) {
-            return true;
-        }
-        if (!records.isOpen(record) || !records.matches(record)) {
-            for (int i = 0; i < page.count; i++) {
-                if (!cpu.proves(page.all[i].block)) {
-                    page.dead = true;
-                    records.close(record);
-                    figures.invalidations++;
-                    if (observer != null) {
-                        observer.invalidated(page.linear, page.count);
-                    }
-                    return false;
-                }
-            }
-            records.refresh(record, page.all, page.count, page.linear);
-        }
-        records.prove(record, epoch);
-        return true;
-    }
-
-    /** Whether a page lies where it did, as far as that can be told without a walk. */
-    private boolean mapped(TranslatedPage page) {
-        if (records.isMapped(page.record, state)) {
-            return true;
-        }
-        Tlb tlb = cpu.tlb;
-        if (!tlb.hits(page.linear, 1, Tlb.FETCH, page.mode & 3) || tlb.hva(page.linear) != page.hva) {
-            return false;
-        }
-        records.map(page.record, tlb.isGlobal(page.linear), state);
-        return true;
-    }
-
     /**
      * The code for a rip, when there is some and it may be entered now: for branches that left because they did not know.
      *
      * @return null: the processor looks for it, with whatever that raises
      */
     private @Nullable Unit ready(long rip) {
-        Unit unit = unitsAt.get(key(rip, mode));
-        if (unit == null || unit.rip != rip) {
-            return null;
-        }
-        TranslatedPage page = unit.page;
-        return !page.dead && mapped(page) && proved(page, epoch) ? unit : null;
+        Unit unit = pages.last(rip, mode);
+        return unit != null && pages.mapped(unit.page) && pages.proved(unit.page, epoch) ? unit : null;
     }
 
     /** What all of it takes once one more block of one more page has been translated, in whole pieces. */
     private long needed() {
         long code = touched - memory.address() + LONGEST;
-        long heap = sites.memory(MOST_SITES)
-                + pages.bytes()
-                + unitsAt.bytes()
-                + (long) UNIT_BYTES * (unitCount + 1)
-                + (long) PAGE_BYTES * (pageCount + 1);
-        return StateBlock.BYTES + codeTlb.bytes() + code + records.bytes() + heap + PIECE - 1 & -(long) PIECE;
+        long all = StateBlock.BYTES + codeTlb.bytes() + code + sites.memory(MOST_SITES) + pages.bytes();
+        return all + PIECE - 1 & -(long) PIECE;
     }
 
     /** Whether one more block can be translated; if not, what there is may have been given up for others. */
@@ -408,20 +318,14 @@ public final class X64Translator implements Translator {
 
     /** Everything goes, and its memory back. Never while code is about to go on. */
     private void reset() {
-        pages.forEach(X64Translator::kill);
-        pages.clear();
-        unitsAt.clear();
-        records.clear();
+        int units = pages.clear();
         sites.clear();
         state.clearJumps();
         codeTlb.shrink();
-        codeTlb.holdsNoCode();
         used = first;
         if (observer != null) {
-            observer.reset(unitCount);
+            observer.reset(units);
         }
-        pageCount = 0;
-        unitCount = 0;
         if (memory.release(first, touched)) {
             touched = first;
         }
@@ -432,12 +336,6 @@ public final class X64Translator implements Translator {
         }
         figures.memory = held;
         figures.resets++;
-    }
-
-    private static void kill(TranslatedPage first) {
-        for (TranslatedPage p = first; p != null; p = p.sameHva) {
-            p.dead = true;
-        }
     }
 
     // ------------------------------------------------------------------ running
@@ -783,8 +681,6 @@ public final class X64Translator implements Translator {
 
     @Override
     public void codeStored(long hvaPage) {
-        for (TranslatedPage p = pages.get(hvaPage); p != null; p = p.sameHva) {
-            records.close(p.record);
-        }
+        pages.stored(hvaPage);
     }
 }
