@@ -53,8 +53,14 @@ final class CodeCache {
     @Nullable
     Block hit(long rip) {
         Block[] j = jumps;
-        Block b = j[(int) rip & j.length - 1];
+        Block b = j[jump(rip) & j.length - 1];
         return b != null && b.rip == rip && b.generation == cpu.generation ? b : null;
+    }
+
+    /** Pages must not meet: what crosses from one to the next always begins in a page's last bytes. */
+    private static int jump(long rip) {
+        int low = (int) rip;
+        return low >>> 12 ^ low;
     }
 
     private Block findSlow(long rip) {
@@ -74,7 +80,8 @@ final class CodeCache {
         }
         long hva = cpu.fetchAddress(la);
         int mode = cpu.codeMode;
-        Block last = jumps[(int) rip & JUMPS - 1];
+        int jump = jump(rip) & JUMPS - 1;
+        Block last = jumps[jump];
         if (last != null && (last.rip != rip || last.mode != mode)) {
             last = null;
         }
@@ -101,7 +108,7 @@ final class CodeCache {
         }
         b.rip = rip;
         b.generation = cpu.generation;
-        jumps[(int) rip & JUMPS - 1] = b;
+        jumps[jump] = b;
         return b;
     }
 

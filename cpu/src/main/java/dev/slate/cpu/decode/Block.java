@@ -47,6 +47,16 @@ public final class Block {
         this.bytes = bytes;
     }
 
+    /** Of an instruction that crosses to the next page: the part of it that stands at {@code at}, from byte {@code from} to {@code to}; bytes alone. */
+    public Block part(int from, int to, long at) {
+        long[] some = new long[to - from + 7 >>> 3];
+        for (int i = from; i < to; i++) {
+            long b = bytes[i >>> 3] >>> 8 * (i & 7) & 0xff;
+            some[i - from >>> 3] |= b << 8 * (i - from & 7);
+        }
+        return new Block(code, 0, to - from, at, mode, some);
+    }
+
     /** Of an instruction that crosses to the next page: whether it does so at host address {@code at}, as far as this page tells. */
     public boolean crosses(long at) {
         int here = 4096 - ((int) at & 4096 - 1);

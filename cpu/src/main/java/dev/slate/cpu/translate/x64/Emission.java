@@ -380,6 +380,16 @@ abstract class Emission {
         a.jump(stubs.cross);
     }
 
+    /** An instruction begins here that goes on in page {@code second}, which is proved before it is executed; flags are saved. */
+    void straddle(long at, TranslatedPage second) {
+        int site = sites.add(at, second.record, 0, Sites.CROSS | Sites.STRADDLES);
+        a.movConstant64(RCX, second.record);
+        a.load(RAX, RCX, PageRecords.PROVED);
+        a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
+        later.prove(a.jumpForwardIf(Assembler.NE), site, a.here());
+        sites.next[site] = a.here();
+    }
+
     /**
      * Looks the rip in RAX up in the jump cache; a miss leaves, before the instruction at hand has done anything. Then RCX is the
      * offset of the entry, whose page is proved. Flags are saved.

@@ -11,6 +11,7 @@ import dev.slate.cpu.decode.Decoder;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.decode.OpFlags;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Makes machine code of one block of 64-bit guest code.
@@ -36,16 +37,18 @@ final class Emitter extends ArithmeticForms {
     /**
      * Translates a block; its code is in {@link #a} and must be placed at {@code origin} before it is entered.
      *
-     * @param b a block of 64-bit code that lies on one page and is current
+     * @param b a block of 64-bit code that is current, and lies on one page or is one instruction
+     * @param second the page that the instruction goes on in
+     * @param own what of the block lies on {@code into}
      * @param at the rip at which it stands
      */
-    Unit translate(TranslatedPage into, Block b, long at, long origin) {
+    Unit translate(TranslatedPage into, @Nullable TranslatedPage second, Block b, Block own, long at, long origin) {
         page = into;
         tlb = StateBlock.tlb(into.mode);
         read(b, b.count, into.mode);
         a.start(origin);
         boolean vectors = usesVectors(b);
-        int wish = wish(b);
+        int wish = second != null ? SAVED : wish(b);
         long withFlags;
         long withoutFlags;
         if (wish == HERE) {
@@ -63,11 +66,14 @@ final class Emitter extends ArithmeticForms {
             flagsHere = false;
             flagsSaved = true;
         }
+        if (second != null) {
+            straddle(at, second);
+        }
         vectorsLoaded = false;
         if (vectors) {
             loadVectors();
         }
-        Unit unit = new Unit(b, at, into, withFlags, withoutFlags);
+        Unit unit = new Unit(own, at, into, withFlags, withoutFlags);
         // Known before its own jumps are made: a loop of one block is the most frequent one.
         into.add(unit);
         boolean ended = false;
@@ -115,8 +121,8 @@ final class Emitter extends ArithmeticForms {
     }
 
     /** Whether a block gains anything: its first instruction at least must become host code. */
-    boolean isWorthIt(Block b, TranslatedPage into) {
-        read(b, 1, into.mode);
+    boolean isWorthIt(Block b, int mode) {
+        read(b, 1, mode);
         instruction(b, 0);
         return translates;
     }

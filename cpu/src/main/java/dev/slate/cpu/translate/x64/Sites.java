@@ -40,6 +40,12 @@ final class Sites {
     /** Guest RSI is in {@link StateBlock#SPARE} where the host's instruction may fault. */
     static final int RSI_SPARED = 16;
 
+    /**
+     * The proof of the page that an instruction goes on in: {@link #rip} is the instruction's, {@link #resume} the page's record, {@link #next}
+     * where the code goes on once it is proved.
+     */
+    static final int STRADDLES = 1 << 17;
+
     /** A branch that is over already: {@link StateBlock#RIP} is where it has gone. */
     static final int ARRIVED = 128;
 

@@ -2,7 +2,9 @@ package dev.slate.cpu.translate.x64;
 
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.TranslationObserver;
+import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.mmu.Tlb;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /** The translated pages of a processor, their units, and what proves them current. */
@@ -26,6 +28,8 @@ final class TranslatedPages {
 
     private int pageCount;
     private int unitCount;
+    /** Units that only hold a part of another page's instruction. */
+    private int partCount;
 
     TranslatedPages(Cpu cpu, StateBlock state, CodeTlb codeTlb) {
         this.cpu = cpu;
@@ -74,6 +78,39 @@ final class TranslatedPages {
         codeTlb.holdsCode(linear);
         pageCount++;
         return page;
+    }
+
+    /** Of an instruction at {@code rip} on another page, the bytes {@code part} lie on {@code page}. */
+    void addPart(TranslatedPage page, Block part, long rip) {
+        Unit known = page.unit(rip);
+        if (known == null || !Arrays.equals(known.block.bytes, part.bytes)) {
+            page.add(new Unit(part, rip, page, 0, 0));
+            records.add(page.record, part);
+            partCount++;
+        }
+    }
+
+    /**
+     * Whether the instruction of a site with {@link Sites#STRADDLES} may be executed: the page that it goes on in is the one of {@code record}, and
+     * proved. If it is another one now, the page that it begins on is translated anew.
+     */
+    boolean provedSecond(long rip, long record, int mode, long epoch) {
+        long linear = rip & -4096L;
+        long first = host(linear, mode);
+        long second = host(linear + 4096, mode);
+        if (first == 0 || second == 0) {
+            // The processor looks for the instruction, and the TLB has both next time.
+            return false;
+        }
+        TranslatedPage to = page(linear + 4096, second, mode);
+        if (to != null && to.record == record && proved(to, epoch)) {
+            return mapped(to);
+        }
+        TranslatedPage from = page(linear, first, mode);
+        if (from != null) {
+            end(from);
+        }
+        return false;
     }
 
     /** A unit of a page has been made. */
@@ -133,7 +170,7 @@ final class TranslatedPages {
     }
 
     /** The host's address of a page of code as far as the TLB has it; 0: it does not. */
-    private long host(long linear, int mode) {
+    long host(long linear, int mode) {
         Tlb tlb = cpu.tlb;
         return tlb.hits(linear, 1, Tlb.FETCH, mode & 3) ? tlb.hva(linear) : 0;
     }
@@ -149,8 +186,8 @@ final class TranslatedPages {
     long bytes() {
         return pages.bytes()
                 + unitsAt.bytes()
-                + (long) UNIT_BYTES * (unitCount + 1)
-                + (long) PAGE_BYTES * (pageCount + 1)
+                + (long) UNIT_BYTES * (unitCount + partCount + 2)
+                + (long) PAGE_BYTES * (pageCount + 2)
                 + records.bytes();
     }
 
@@ -164,6 +201,7 @@ final class TranslatedPages {
         int units = unitCount;
         pageCount = 0;
         unitCount = 0;
+        partCount = 0;
         return units;
     }
 

@@ -4,7 +4,9 @@ import dev.slate.cpu.decode.Block;
 
 /** A translated block. */
 final class Unit {
+    /** What of it lies on {@link #page}. */
     final Block block;
+
     final long rip;
     final TranslatedPage page;
     /** Where to enter it with the guest's flags in EFLAGS. */

@@ -187,13 +187,13 @@ public final class X64Translator implements Translator {
 
     @Override
     public boolean wants(Block b) {
-        return b.translation != null || b.hva != 0 && ++b.heat >= threshold;
+        return b.translation != null || ++b.heat >= threshold;
     }
 
     @Override
     public boolean enters(Block b) {
-        if (b.translation == null && (b.hva == 0 || ++b.heat < threshold)) {
-            if ((b.heat < 0 || b.hva == 0) && cpu.mode64) {
+        if (b.translation == null && ++b.heat < threshold) {
+            if (b.heat < 0 && cpu.mode64) {
                 left.add(TranslatedPages.key(b.rip, mode()));
             }
             return false;
@@ -207,8 +207,12 @@ public final class X64Translator implements Translator {
         }
         int mode = mode();
         Unit unit = b.translation instanceof Unit u ? u : null;
-        if (unit == null || unit.page.dead || unit.rip != b.rip || unit.page.mode != mode) {
-            unit = find(b, mode);
+        long hva = b.hva != 0 ? b.hva & -4096L : pages.host(b.rip & -4096L, mode);
+        if (hva == 0) {
+            return false;
+        }
+        if (unit == null || unit.page.dead || unit.page.hva != hva || unit.rip != b.rip || unit.page.mode != mode) {
+            unit = find(b, hva, mode);
             if (unit == null) {
                 return false;
             }
@@ -239,28 +243,45 @@ public final class X64Translator implements Translator {
     }
 
     /** The block's unit under its present rip and mode; made when there is none. */
-    private @Nullable Unit find(Block b, int mode) {
-        long hva = b.hva & -4096L;
+    private @Nullable Unit find(Block b, long hva, int mode) {
         Unit unit = pages.last(b.rip, mode);
         if (unit != null && unit.page.hva == hva) {
             return unit;
+        }
+        if (!emitter.isWorthIt(b, mode)) {
+            b.heat = Integer.MIN_VALUE;
+            return null;
         }
         if (!hasRoom()) {
             b.heat = 0;
             return null;
         }
-        TranslatedPage page = pages.current(b.rip & -4096L, hva, mode, epochOf(mode));
-        unit = page.unit(b.rip);
-        return unit != null ? unit : translate(b, page);
-    }
-
-    private @Nullable Unit translate(Block b, TranslatedPage page) {
-        if (!emitter.isWorthIt(b, page)) {
-            b.heat = Integer.MIN_VALUE;
+        long linear = b.rip & -4096L;
+        long now = epochOf(mode);
+        if (b.hva != 0) {
+            TranslatedPage page = pages.current(linear, hva, mode, now);
+            unit = page.unit(b.rip);
+            return unit != null ? unit : translate(b, page, null, b);
+        }
+        long secondHva = pages.host(linear + 4096, mode);
+        if (secondHva == 0) {
             return null;
         }
+        int here = 4096 - ((int) b.rip & 4095);
+        TranslatedPage second = pages.current(linear + 4096, secondHva, mode, now);
+        TranslatedPage page = pages.current(linear, hva, mode, now);
+        unit = page.unit(b.rip);
+        if (unit == null) {
+            unit = translate(b, page, second, b.part(0, here, hva + 4096 - here));
+            pages.addPart(second, b.part(here, b.byteLength, secondHva), b.rip);
+        }
+        return unit;
+    }
+
+    /** @param own what of the block lies on {@code page}; the rest does on {@code second} */
+    private Unit translate(Block b, TranslatedPage page, @Nullable TranslatedPage second, Block own) {
         long start = System.nanoTime();
-        Unit unit = emitter.translate(page, b, b.rip, used);
+        Unit unit = emitter.translate(page, second, b, own, b.rip, used);
         Assembler a = emitter.a;
         long code = used;
         memory.write(code, a.buffer, a.at);
@@ -419,6 +440,16 @@ public final class X64Translator implements Translator {
                 }
                 case Exits.CROSS -> {
                     long rip = sites.rip[site];
+                    if ((sites.facts[site] & Sites.STRADDLES) != 0) {
+                        if (pages.provedSecond(rip, sites.resume[site], mode, epoch)) {
+                            target = sites.next[site];
+                            wantVectors = false;
+                            continue;
+                        }
+                        leave(rip);
+                        outcome = interpretLeft();
+                        break;
+                    }
                     Unit to = ready(rip);
                     if (to == null) {
                         leave(rip);

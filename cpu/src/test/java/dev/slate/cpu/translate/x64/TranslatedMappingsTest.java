@@ -101,6 +101,43 @@ final class TranslatedMappingsTest {
         assertThat(memory.cpu.translation.entries).isPositive();
     }
 
+    /** A jump begins on one page and ends on the next, of which there are two: where it leads adds to EBX. */
+    @Test
+    void an_instruction_on_two_pages_is_machine_code_and_changes_with_the_second() {
+        int rest = FUNCTIONS + 0x2000;
+        at = FUNCTIONS + 4096 - 3;
+        bytes(0xe9, 0, 0x10);
+        for (int f = 0; f < 4; f++) {
+            at = rest + (f & 1) * 4096;
+            bytes(1 + f, 0);
+            at = rest + (2 + f) * 4096 + 2;
+            bytes(0x83, 0xc3, 1 + f, 0xc3); // add $1+f,%ebx; ret
+            map(0x12 + 0x10 * f, at - 6);
+        }
+        map(0, FUNCTIONS);
+        at = CODE;
+        bytes(0xe8);
+        int32(LINEAR + 4096 - 3 - (at + 4));
+        repeat();
+        // The page is another one, is changed where it lies, and is the first one again.
+        int[][] steps = {{0, 1}, {1, 2}, {1, 3}, {1, 4}, {0, 1}};
+        for (int[] step : steps) {
+            map(1, rest + step[0] * 4096);
+            HostMemory.put8(memory.hva(rest + step[0] * 4096), step[1]);
+            memory.cpu.flushTlb();
+            memory.cpu.serialize();
+            s.gpr[CpuState.RBX] = 0;
+            s.gpr[15] = ROUNDS;
+            s.rip = CODE;
+            long interpreted = memory.cpu.translation.interpreted;
+            assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+            assertThat(s.gpr[CpuState.RBX])
+                    .as("page %d with %d", step[0], step[1])
+                    .isEqualTo((long) ROUNDS * step[1]);
+            assertThat(memory.cpu.translation.interpreted - interpreted).isLessThan(ROUNDS / 4);
+        }
+    }
+
     /** PUSH of memory whose page takes the stack's place in the TLB, which takes its. */
     @Test
     void accesses_that_take_each_others_place_in_the_tlb_get_done() {

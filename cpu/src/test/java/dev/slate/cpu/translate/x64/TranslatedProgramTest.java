@@ -347,6 +347,15 @@ final class TranslatedProgramTest {
         }
     }
 
+    private static int place(int function) {
+        return (function + 3) % FUNCTIONS;
+    }
+
+    /** Whether a function begins at a page's end and goes on in the next one: the first does, and others do. */
+    private static boolean straddles(int function) {
+        return place(function) % 4 == 3 && place(function) + 1 < FUNCTIONS;
+    }
+
     private void program(SplittableRandom r) {
         java.util.Arrays.fill(code, (byte) 0xf4);
         kernelSegments = 4 + r.nextInt(1000) << 6;
@@ -354,15 +363,16 @@ final class TranslatedProgramTest {
         int[] starts = new int[FUNCTIONS];
         int room = CODE_BYTES / FUNCTIONS;
         for (int f = 0; f < FUNCTIONS; f++) {
-            starts[f] = f * room + r.nextInt(16);
+            starts[f] = place(f) * room + (straddles(f) ? room - 1 - r.nextInt(50) : 0x200 + r.nextInt(16));
         }
         for (int f = 0; f < FUNCTIONS; f++) {
             at = starts[f];
             // mov $n,%eax is what stores into code change.
             constant(0, r.nextInt(4));
             int n = 4 + r.nextInt(10);
+            int end = straddles(f) ? starts[f] + 350 : (place(f) + 1) * room - 80;
             int skip = -1;
-            for (int i = 0; i < n && at < starts[f] + room - 80; i++) {
+            for (int i = 0; i < n && at < end; i++) {
                 if (skip < 0 && r.nextInt(3) == 0) {
                     bytes(0x70 | r.nextInt(16), 0);
                     skip = at;
