@@ -391,8 +391,8 @@ abstract class Emission {
     }
 
     /**
-     * Looks the rip in RAX up in the jump cache; a miss leaves, before the instruction at hand has done anything. Then RCX is the
-     * offset of the entry, whose page is proved. Flags are saved.
+     * Looks the rip in RAX up in the jump cache; a miss leaves, before the instruction at hand has done anything. Then RCX is how far
+     * behind R15 the entry is, whose page is proved. Flags are saved.
      */
     void lookUp() {
         lookUp(0);
@@ -403,21 +403,22 @@ abstract class Emission {
         int site = site(retry, 0, more);
         jumpEntry(a);
         later.lookUp(a.jumpForwardIf(Assembler.NE), site);
-        a.loadIndexed(RAX, R15, RCX, StateBlock.JUMPS + 16);
+        a.loadIndexed(RAX, R15, RCX, JumpCache.RECORD);
         a.load(RAX, RAX, PageRecords.PROVED);
         a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
         int old = a.jumpForwardIf(Assembler.NE);
         later.proveEntry(old, site, a.here());
     }
 
-    /** The offset to RCX of the jump cache's entry for the rip in RAX, and to ZF whether it is that rip's ({@link StateBlock#jump}). */
+    /** To RCX how far behind R15 the jump cache's entry for the rip in RAX is, and to ZF whether it is that rip's ({@link JumpCache}). */
     static void jumpEntry(Assembler a) {
         a.mov32(RCX, RAX);
         a.shiftRight32(RCX, 12);
         a.arithmetic32(Assembler.XOR, RCX, RAX);
-        a.arithmeticConstant32(Assembler.AND, RCX, StateBlock.JUMP_COUNT - 1);
-        a.shiftLeft32(RCX, 5);
-        a.arithmeticIndexed(Assembler.CMP, RAX, R15, RCX, StateBlock.JUMPS);
+        a.arithmeticMemory(Assembler.AND, RCX, R15, StateBlock.JUMP_MASK);
+        a.shiftLeft32(RCX, JumpCache.ENTRY_SHIFT);
+        a.arithmeticMemory(Assembler.ADD, RCX, R15, StateBlock.JUMPS);
+        a.arithmeticIndexed(Assembler.CMP, RAX, R15, RCX, 0);
     }
 
     /** Leaves when the kick word is set, at the instruction at hand. */

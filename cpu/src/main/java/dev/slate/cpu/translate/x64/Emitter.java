@@ -483,13 +483,13 @@ final class Emitter extends ArithmeticForms {
     private void jumpIndirect() {
         indirectTarget();
         lookUp();
-        a.jumpIndexed(R15, RCX, StateBlock.JUMPS + 8);
+        a.jumpIndexed(R15, RCX, JumpCache.CODE);
     }
 
     private void callIndirect() {
         indirectTarget();
         lookUp();
-        a.loadIndexed(RAX, R15, RCX, StateBlock.JUMPS + 8);
+        a.loadIndexed(RAX, R15, RCX, JumpCache.CODE);
         a.store(R15, StateBlock.SPARE, RAX);
         pushRcxProbed(8);
         storeReturnAddress();
@@ -509,7 +509,7 @@ final class Emitter extends ArithmeticForms {
             a.store32Constant(R15, StateBlock.SHADOW, 0);
             shadowed = false;
         }
-        a.jumpIndexed(R15, RCX, StateBlock.JUMPS + 8);
+        a.jumpIndexed(R15, RCX, JumpCache.CODE);
     }
 
     private void lea() {

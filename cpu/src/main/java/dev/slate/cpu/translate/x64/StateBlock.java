@@ -70,6 +70,11 @@ final class StateBlock {
     /** The x87's control word, which code reads. */
     static final int FCW = 736;
 
+    /** How far behind R15 the {@link JumpCache} is, and one less than its number of entries. */
+    static final int JUMPS = 744;
+
+    static final int JUMP_MASK = 752;
+
     /** Address of the kick word that strings look at, which {@link Lockstep} leaves the processor's. */
     static final int STRING_KICK = 680;
 
@@ -104,12 +109,7 @@ final class StateBlock {
 
     private static final int USED_BYTES = 128;
 
-    static final int JUMPS = 4096 - BIAS;
-    static final int JUMP_COUNT = 2048;
-    /** rip, code address, record of its page, unused. */
-    static final int JUMP_BYTES = 32;
-
-    private static final int TLB = JUMPS + JUMP_COUNT * JUMP_BYTES;
+    private static final int TLB = 4096 - BIAS;
     static final int TLB_ENTRIES = 1024;
     /** Page address for reads, for writes, host page address, unused. */
     static final int TLB_ENTRY = 32;
@@ -123,7 +123,7 @@ final class StateBlock {
     /** A table for each mode of each world. */
     static final int TABLES = TLB_MODES * Tlb.WORLDS;
 
-    static final int BYTES = 4096 + JUMP_COUNT * JUMP_BYTES + TABLES * TLB_BYTES;
+    static final int BYTES = 4096 + TABLES * TLB_BYTES;
 
     /** The guest's vector registers are in the host's. */
     static final int VECTORS_LOADED = 0;
@@ -153,7 +153,11 @@ final class StateBlock {
                 drop(table, n);
             }
         }
-        clearJumps();
+    }
+
+    /** What R15 holds. */
+    long base() {
+        return base;
     }
 
     /** Address of {@link #NO_RECORD}. */
@@ -401,31 +405,6 @@ final class StateBlock {
                     }
                 }
             }
-        }
-    }
-
-    // ------------------------------------------------------------------ jump cache
-
-    /** Offset from {@link #JUMPS} of the entry for a rip; translated code computes the same. */
-    static int jump(long rip) {
-        int low = (int) rip;
-        return ((low >>> 12 ^ low) & JUMP_COUNT - 1) * JUMP_BYTES;
-    }
-
-    void enterJump(long rip, long code, long record) {
-        enterJump(rip, code, record, jump(rip));
-    }
-
-    private void enterJump(long rip, long code, long record, long offset) {
-        long e = base + JUMPS + offset;
-        HostMemory.put64(e, rip);
-        HostMemory.put64(e + 8, code);
-        HostMemory.put64(e + 16, record);
-    }
-
-    void clearJumps() {
-        for (int i = 0; i < JUMP_COUNT; i++) {
-            enterJump(-1, -1, noRecord(), (long) i * JUMP_BYTES);
         }
     }
 }

@@ -132,22 +132,22 @@ final class Stubs {
         int known = a.jumpForwardIf(Assembler.E);
         a.jump(lookUp);
         a.bind(known);
-        a.loadIndexed(RAX, R15, RCX, StateBlock.JUMPS + 16);
+        a.loadIndexed(RAX, R15, RCX, JumpCache.RECORD);
         a.load(RAX, RAX, PageRecords.PROVED);
         a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
         int proved = a.jumpForwardIf(Assembler.E);
         a.call(proveEntry);
         a.bind(proved);
-        a.jumpIndexed(R15, RCX, StateBlock.JUMPS + 8);
+        a.jumpIndexed(R15, RCX, JumpCache.CODE);
     }
 
     private static void emitProveEntry(Assembler a, long compare, long leave) {
         bytes(a, 0x51); // push rcx
-        a.loadIndexed(RCX, R15, RCX, StateBlock.JUMPS + 16);
+        a.loadIndexed(RCX, R15, RCX, JumpCache.RECORD);
         a.call(compare);
         bytes(a, 0x59); // pop rcx
         int proved = a.jumpForwardIf(Assembler.E);
-        a.loadIndexed(RAX, R15, RCX, StateBlock.JUMPS);
+        a.loadIndexed(RAX, R15, RCX, 0);
         a.store(R15, StateBlock.RIP, RAX);
         a.load(RSP, R15, StateBlock.HOST_RSP);
         a.store32Constant(R15, StateBlock.EXIT, Exits.LOOK_UP);

@@ -163,6 +163,6 @@ abstract class SystemTransfers extends Reencoding {
         a.store(R15, StateBlock.EPOCH, RAX);
         a.load(RAX, R15, StateBlock.RIP);
         lookUp(Sites.ARRIVED);
-        a.jumpIndexed(R15, RCX, StateBlock.JUMPS + 8);
+        a.jumpIndexed(R15, RCX, JumpCache.CODE);
     }
 }

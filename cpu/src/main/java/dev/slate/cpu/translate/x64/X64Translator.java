@@ -49,7 +49,7 @@ public final class X64Translator implements Translator {
     private static final int PIECE = 64 << 10;
 
     /** What a translator takes before it has translated anything. */
-    public static final long LEAST = StateBlock.BYTES + 6L * PIECE & -(long) PIECE;
+    public static final long LEAST = StateBlock.BYTES + JumpCache.LEAST + 6L * PIECE & -(long) PIECE;
 
     private final Cpu cpu;
     private final CpuState s;
@@ -58,6 +58,7 @@ public final class X64Translator implements Translator {
     private final int threshold;
     private final StateBlock state;
     private final CodeTlb codeTlb;
+    private final JumpCache jumps;
     private final Sites sites = new Sites();
     private final Stubs stubs;
     private final Shapes shapes;
@@ -105,6 +106,7 @@ public final class X64Translator implements Translator {
         this.budget = budget;
         state = new StateBlock(s, cpu.kickAddress);
         codeTlb = new CodeTlb(cpu, state);
+        jumps = new JumpCache(state);
         pages = new TranslatedPages(cpu, state, codeTlb);
         lockstep = compares ? new Lockstep(cpu, state) : null;
         Assembler a = new Assembler();
@@ -228,7 +230,7 @@ public final class X64Translator implements Translator {
             pages.map(unit.page);
         }
         state.put64(StateBlock.EPOCH, now);
-        state.enterJump(unit.rip, unit.withoutFlags, unit.page.record);
+        jumps.enter(unit.rip, unit.withoutFlags, unit.page.record);
         return true;
     }
 
@@ -312,7 +314,8 @@ public final class X64Translator implements Translator {
     /** What all of it takes once one more block of one more page has been translated, in whole pieces. */
     private long needed() {
         long code = touched - memory.address() + LONGEST;
-        long all = StateBlock.BYTES + codeTlb.bytes() + code + sites.memory(MOST_SITES) + pages.bytes();
+        long tables = StateBlock.BYTES + JumpCache.LEAST + jumps.more() + codeTlb.bytes();
+        long all = tables + code + sites.memory(MOST_SITES) + pages.bytes();
         return all + PIECE - 1 & -(long) PIECE;
     }
 
@@ -341,7 +344,7 @@ public final class X64Translator implements Translator {
     private void reset() {
         int units = pages.clear();
         sites.clear();
-        state.clearJumps();
+        jumps.clear();
         codeTlb.shrink();
         used = first;
         if (observer != null) {
@@ -483,7 +486,10 @@ public final class X64Translator implements Translator {
                         outcome = interpretLeft();
                         break;
                     }
-                    state.enterJump(to.rip, to.withoutFlags, to.page.record);
+                    if (jumps.isShort()) {
+                        takeJumps();
+                    }
+                    jumps.enter(to.rip, to.withoutFlags, to.page.record);
                     if (arrived) {
                         target = to.withoutFlags;
                         wantVectors = false;
@@ -702,6 +708,15 @@ public final class X64Translator implements Translator {
             held += SecondTlb.BYTES;
             figures.memory = held;
             codeTlb.grow();
+        }
+    }
+
+    /** Makes the jump cache larger, if there is room. */
+    private void takeJumps() {
+        if (budget.take(JumpCache.MORE)) {
+            held += JumpCache.MORE;
+            figures.memory = held;
+            jumps.grow();
         }
     }
 

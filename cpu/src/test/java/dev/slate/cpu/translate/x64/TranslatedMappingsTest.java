@@ -138,6 +138,35 @@ final class TranslatedMappingsTest {
         }
     }
 
+    /** As many functions as the jump cache has no room for at first are called in turn, by one call. */
+    @Test
+    void a_call_of_many_functions_finds_them_in_a_larger_jump_cache() {
+        int functions = 4096;
+        for (int f = 0; f < functions; f++) {
+            at = FUNCTIONS + 16 * f;
+            bytes(0xff, 0xc3, 0xc3); // inc %ebx; ret
+        }
+        at = CODE;
+        bytes(0xb8); // mov $FUNCTIONS,%eax
+        int32(FUNCTIONS);
+        bytes(0xb9); // mov $functions,%ecx
+        int32(functions);
+        bytes(0xff, 0xd0); // call *%rax
+        bytes(0x48, 0x83, 0xc0, 16); // add $16,%rax
+        bytes(0xff, 0xc9, 0x75, -10); // dec %ecx; jnz the call
+        repeat();
+        s.gpr[CpuState.RBX] = 0;
+        s.gpr[15] = 8;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        long before = memory.cpu.translation.exits[Exits.LOOK_UP];
+        assertThat(before).isGreaterThan(2 * functions);
+        s.gpr[15] = 8;
+        s.rip = CODE;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(16L * functions);
+        assertThat(memory.cpu.translation.exits[Exits.LOOK_UP] - before).isLessThan(2 * functions);
+    }
+
     /** PUSH of memory whose page takes the stack's place in the TLB, which takes its. */
     @Test
     void accesses_that_take_each_others_place_in_the_tlb_get_done() {

@@ -1,0 +1,91 @@
+package dev.slate.cpu.translate.x64;
+
+import dev.slate.cpu.mem.HostMemory;
+import dev.slate.cpu.mem.Scratch;
+
+/**
+ * Where indirect branches and returns find code: a table in native memory, by rip. It begins small and takes more room once it has been too
+ * small for a while. Zeros are an entry that no rip finds, since only rip 0 would and that has an entry of its own.
+ */
+final class JumpCache {
+    private static final int FIRST = 2048;
+    private static final int MOST = 16 << 10;
+    /** rip, code address, record of its page, unused. */
+    static final int ENTRY_SHIFT = 5;
+
+    static final int CODE = 8;
+    static final int RECORD = 16;
+
+    /** So often a rip takes another's place before there is more room. */
+    private static final int CONFLICTS = 8192;
+
+    /** Bytes of a table at first. */
+    static final int LEAST = FIRST << ENTRY_SHIFT;
+
+    /** Bytes that more room takes on top. */
+    static final int MORE = (MOST << ENTRY_SHIFT) - LEAST;
+
+    private final StateBlock state;
+    private Scratch memory = new Scratch(LEAST);
+    private int count = FIRST;
+    private int conflicts;
+
+    JumpCache(StateBlock state) {
+        this.state = state;
+        publish();
+    }
+
+    /** Tells code where the table is. */
+    private void publish() {
+        state.put64(StateBlock.JUMPS, memory.hva() - state.base());
+        state.put64(StateBlock.JUMP_MASK, count - 1);
+        put(-1, -1, state.noRecord(), memory.hva());
+    }
+
+    /** Code computes the same ({@link Emission#jumpEntry}). */
+    private long entry(long rip) {
+        int low = (int) rip;
+        return memory.hva() + ((long) ((low >>> 12 ^ low) & count - 1) << ENTRY_SHIFT);
+    }
+
+    void enter(long rip, long code, long record) {
+        long e = entry(rip);
+        long other = HostMemory.get64(e);
+        conflicts += other != 0 && other != rip ? 1 : 0;
+        put(rip, code, record, e);
+    }
+
+    private static void put(long rip, long code, long record, long e) {
+        HostMemory.put64(e, rip);
+        HostMemory.put64(e + CODE, code);
+        HostMemory.put64(e + RECORD, record);
+    }
+
+    /** Whether the table has turned out too small since this was asked last. */
+    boolean isShort() {
+        if (conflicts < CONFLICTS) {
+            return false;
+        }
+        conflicts = 0;
+        return count < MOST;
+    }
+
+    /** Takes the room there can be; nothing is in it. */
+    void grow() {
+        memory = new Scratch(LEAST + MORE);
+        count = MOST;
+        publish();
+    }
+
+    /** Bytes beyond {@link #LEAST}. */
+    int more() {
+        return count == MOST ? MORE : 0;
+    }
+
+    /** Nothing is in it, and it is small. */
+    void clear() {
+        memory = new Scratch(LEAST);
+        count = FIRST;
+        publish();
+    }
+}
