@@ -22,12 +22,14 @@ public interface TranslationObserver {
      * A block of guest code has become machine code, for the address at which it stands now.
      *
      * @param starts where in the machine code each of the block's instructions begins, and in element {@link Block#count} where
-     *     the last one's ends: behind it lies what is seldom gone through. Valid during the call
+     *     the last one's ends. Valid during the call
      * @param code host address of the machine code
      * @param bytes size of that
+     * @param waysOut host address of what is seldom gone through
+     * @param outBytes size of that
      * @param nanos what it took
      */
-    void translated(Block block, int[] starts, long code, int bytes, long nanos);
+    void translated(Block block, int[] starts, long code, int bytes, long waysOut, int outBytes, long nanos);
 
     /**
      * What was made of a guest's page is entered no more, because the page's bytes have changed.

@@ -36,15 +36,12 @@ final class TranslationTrace implements RunObserver, TranslationListener {
     }
 
     @Override
-    public void translated(Block block, int[] starts, long code, int bytes) {
+    public void translated(Block block, int[] starts, long code, int bytes, long waysOut, int outBytes) {
         if (Long.compareUnsigned(address - block.rip, block.byteLength) >= 0) {
             return;
         }
         trace.count();
-        host = new byte[bytes];
-        for (int i = 0; i < bytes; i++) {
-            host[i] = (byte) HostMemory.get8(code + i);
-        }
+        host = read(code, bytes);
         text.setLength(0);
         text.append(name).append(' ').append(hex(block.rip)).append(": ").append(block.count);
         text.append(block.count == 1 ? " instruction" : " instructions")
@@ -54,6 +51,10 @@ final class TranslationTrace implements RunObserver, TranslationListener {
                 .append(bytes)
                 .append(" bytes at ")
                 .append(hex(code))
+                .append(" and ")
+                .append(outBytes)
+                .append(" at ")
+                .append(hex(waysOut))
                 .append('\n');
         side("", 0, starts[0], code);
         for (int i = 0; i < block.count; i++) {
@@ -61,9 +62,18 @@ final class TranslationTrace implements RunObserver, TranslationListener {
             long rip = block.rip + offset(block, i);
             side(hex(rip) + "  " + guest, starts[i], starts[i + 1], code);
         }
-        side("ways out", starts[block.count], bytes, code);
+        host = read(waysOut, outBytes);
+        side("ways out", 0, outBytes, waysOut);
         trace.write(text);
         trace.flush();
+    }
+
+    private static byte[] read(long code, int bytes) {
+        byte[] host = new byte[bytes];
+        for (int i = 0; i < bytes; i++) {
+            host[i] = (byte) HostMemory.get8(code + i);
+        }
+        return host;
     }
 
     private static int offset(Block block, int i) {

@@ -241,7 +241,8 @@ class TraceTest {
         assertThat(trace.nothing()).isNull();
         List<String> lines = log.toString().lines().toList();
         assertThat(lines.getFirst())
-                .matches("0\\.0 0000000000010005: 5 instructions in 11 bytes became \\d+ bytes at [0-9a-f]{16}");
+                .matches(
+                        "0\\.0 0000000000010005: 5 instructions in 11 bytes became \\d+ bytes at [0-9a-f]{16} and \\d+ at [0-9a-f]{16}");
         List<String> guest = lines.stream()
                 .skip(1)
                 .map(line -> line.substring(0, line.indexOf('|')).strip())

@@ -8,9 +8,11 @@ public interface TranslationListener {
      * A block has become machine code, which has not run yet. On the vCPU's thread.
      *
      * @param starts where in the machine code each of the block's instructions begins, and in element {@link Block#count} where
-     *     the last one's ends; behind it lies what is seldom gone through. Valid during the call
+     *     the last one's ends. Valid during the call
      * @param code host address of the machine code
      * @param bytes size of that
+     * @param waysOut host address of what is seldom gone through
+     * @param outBytes size of that
      */
-    void translated(Block block, int[] starts, long code, int bytes);
+    void translated(Block block, int[] starts, long code, int bytes, long waysOut, int outBytes);
 }

@@ -225,9 +225,9 @@ public final class ExecutableMemory {
         return bytes;
     }
 
-    /** Writes code so that it runs at {@code at}. */
-    public void write(long at, byte[] code, int length) {
-        HostMemory.copyIn(code, 0, at - executable + writable, length);
+    /** Writes {@code length} bytes of code from {@code from} on so that they run at {@code at}. */
+    public void write(long at, byte[] code, int from, int length) {
+        HostMemory.copyIn(code, from, at - executable + writable, length);
     }
 
     /** Replaces four bytes of the code at {@code at}. */

@@ -54,17 +54,19 @@ final class TranslationEvents implements TranslationObserver {
     }
 
     @Override
-    public void translated(Block block, int[] starts, long code, int bytes, long nanos) {
+    public void translated(Block block, int[] starts, long code, int bytes, long waysOut, int outBytes, long nanos) {
         long rip = block.rip;
         int guestBytes = block.byteLength;
         if (Tracepoints.ON) {
-            Tracepoints.translated(vcpuId, rip, guestBytes, code, bytes, nanos);
+            Tracepoints.translated(vcpuId, rip, guestBytes, code, bytes + outBytes, nanos);
         }
         if (listener != null) {
-            listener.translated(block, starts, code, bytes);
+            listener.translated(block, starts, code, bytes, waysOut, outBytes);
         }
         if (names) {
-            host.nameCode(code, bytes, "guest:" + Long.toHexString(rip) + "-" + Long.toHexString(rip + guestBytes));
+            String name = "guest:" + Long.toHexString(rip) + "-" + Long.toHexString(rip + guestBytes);
+            host.nameCode(code, bytes, name);
+            host.nameCode(waysOut, outBytes, name + ":ways-out");
         }
     }
 

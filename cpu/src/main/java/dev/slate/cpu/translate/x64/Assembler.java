@@ -2,7 +2,10 @@ package dev.slate.cpu.translate.x64;
 
 import java.util.Arrays;
 
-/** Writes x86-64 instructions into a buffer that will run at a known address. Register numbers are the encoding's. */
+/**
+ * Writes x86-64 instructions into a buffer that will run at a known address, from {@link #apart} on at another. Register numbers are the
+ * encoding's.
+ */
 final class Assembler {
     // Operations of the ADD group: the opcode's bits 3-5.
     static final int ADD = 0;
@@ -23,15 +26,36 @@ final class Assembler {
     int at;
     /** Where the buffer's first byte will run. */
     private long origin;
+    /** Where that part begins in the buffer, and where it will run. */
+    private int split;
+
+    private long apartOrigin;
 
     void start(long origin) {
         this.origin = origin;
         at = 0;
+        split = Integer.MAX_VALUE;
+    }
+
+    /** What follows will run at {@code origin}. */
+    void apart(long origin) {
+        split = at;
+        apartOrigin = origin;
+    }
+
+    /** Number of bytes before {@link #apart}. */
+    int split() {
+        return Math.min(split, at);
     }
 
     /** The address at which the next byte will run. */
     long here() {
-        return origin + at;
+        return address(at);
+    }
+
+    /** The address at which the byte at {@code place} of the buffer will run. */
+    long address(int place) {
+        return place < split ? origin + place : apartOrigin + place - split;
     }
 
     void byte1(int v) {
@@ -383,7 +407,7 @@ final class Assembler {
 
     /** Lets the jump with its displacement at {@code place} come here. */
     void bind(int place) {
-        int distance = at - (place + 4);
+        int distance = (int) (here() - address(place) - 4);
         buffer[place] = (byte) distance;
         buffer[place + 1] = (byte) (distance >> 8);
         buffer[place + 2] = (byte) (distance >> 16);

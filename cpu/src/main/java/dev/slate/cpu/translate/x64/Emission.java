@@ -98,7 +98,7 @@ abstract class Emission {
         translates = translated[i];
     }
 
-    /** What was not worth a place between two instructions, emitted behind the last. */
+    /** What was not worth a place between instructions, or between blocks: ways out, which stand apart from all that runs often. */
     final class OutOfLine {
         private static final int MISS = 0;
         private static final int INTERPRET = 1;
@@ -110,6 +110,7 @@ abstract class Emission {
         private static final int LOOK_UP = 7;
         private static final int PROVE_ENTRY = 8;
         private static final int MISS_AGAIN = 9;
+        private static final int LINK = 10;
 
         private int[] what = new int[256];
         private int[] place = new int[256];
@@ -159,6 +160,11 @@ abstract class Emission {
         /** To prove the page of the record in RCX, for the link of {@code site}. */
         void prove(int jumpPlace, int site, long back) {
             add(PROVE, jumpPlace, back, site);
+        }
+
+        /** The link of {@code site} is to be set. */
+        void link(int jumpPlace, int site) {
+            add(LINK, jumpPlace, 0, site);
         }
 
         /** The jump cache lacks the target in RAX. */
@@ -219,6 +225,10 @@ abstract class Emission {
                         a.store32Constant(R15, StateBlock.SITE, detail[i]);
                         a.call(stubs.prove);
                         a.jump(target[i]);
+                    }
+                    case LINK -> {
+                        a.movConstant(RAX, detail[i]);
+                        a.jump(stubs.cross);
                     }
                     case LOOK_UP -> {
                         a.store32Constant(R15, StateBlock.SITE, detail[i]);
@@ -345,13 +355,13 @@ abstract class Emission {
         if (unit != null) {
             bindTo(place, here ? unit.withFlags : unit.withoutFlags);
         } else {
-            page.await(target, a.here() - a.at + place, here);
+            page.await(target, a.address(place), here);
             later.edge(place, target, here);
         }
     }
 
     void bindTo(int place, long target) {
-        long distance = target - (a.here() - a.at + place + 4);
+        long distance = target - (a.address(place) + 4);
         a.buffer[place] = (byte) distance;
         a.buffer[place + 1] = (byte) (distance >> 8);
         a.buffer[place + 2] = (byte) (distance >> 16);
@@ -371,13 +381,10 @@ abstract class Emission {
         long proved = a.here();
         int jump = a.jumpForward();
         // Where the translator finds the link's two halves.
-        long start = a.here() - a.at;
-        sites.resume[site] = start + place;
-        sites.next[site] = start + jump;
+        sites.resume[site] = a.address(place);
+        sites.next[site] = a.address(jump);
         later.prove(old, site, proved);
-        a.bind(jump);
-        a.movConstant(RAX, site);
-        a.jump(stubs.cross);
+        later.link(jump, site);
     }
 
     /** An instruction begins here that goes on in page {@code second}, which is proved before it is executed; flags are saved. */

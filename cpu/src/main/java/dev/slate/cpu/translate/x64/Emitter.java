@@ -35,14 +35,21 @@ final class Emitter extends ArithmeticForms {
     }
 
     /**
-     * Translates a block; its code is in {@link #a} and must be placed at {@code origin} before it is entered.
+     * Translates a block; its code is in {@link #a} and must be placed at {@code origin}, and its ways out at {@code apart}, before it is entered.
      *
      * @param b a block of 64-bit code that is current, and lies on one page or is one instruction
      * @param second the page that the instruction goes on in
      * @param own what of the block lies on {@code into}
      * @param at the rip at which it stands
      */
-    Unit translate(TranslatedPage into, @Nullable TranslatedPage second, Block b, Block own, long at, long origin) {
+    Unit translate(
+            TranslatedPage into,
+            @Nullable TranslatedPage second,
+            Block b,
+            Block own,
+            long at,
+            long origin,
+            long apart) {
         page = into;
         tlb = StateBlock.tlb(into.mode);
         read(b, b.count, into.mode);
@@ -99,6 +106,7 @@ final class Emitter extends ArithmeticForms {
             leaveTo(next);
         }
         starts[b.count] = a.at;
+        a.apart(apart);
         later.emit();
         return unit;
     }

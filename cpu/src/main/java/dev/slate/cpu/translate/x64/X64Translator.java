@@ -20,8 +20,8 @@ import org.jspecify.annotations.Nullable;
 
 /** The translator of one processor: which blocks become code, where it lies, and what happens when it leaves. */
 public final class X64Translator implements Translator {
-    /** Room that the longest translation of a block and its stubs cannot fill. */
-    private static final int LONGEST = 64 << 10;
+    /** Room that the longest translation of a block cannot fill, and its ways out cannot. */
+    private static final int LONGEST = 32 << 10;
 
     /** Number of modes ({@link #mode}), a power of two. */
     static final int MODES = 128;
@@ -65,12 +65,10 @@ public final class X64Translator implements Translator {
     private final Emitter emitter;
     private final boolean hostAvx;
 
-    /** Where the translations begin, and where the next one goes. */
-    private final long first;
+    /** Where the translations go, and where their ways out do: seldom run, they would only keep code that often runs apart. */
+    private final CodeArea code;
 
-    private long used;
-    /** Up to where code has been written since pages were last given back. */
-    private long touched;
+    private final CodeArea waysOut;
 
     private final TranslationBudget budget;
     /** What of the budget this processor holds. */
@@ -112,20 +110,21 @@ public final class X64Translator implements Translator {
         Assembler a = new Assembler();
         a.start(memory.address());
         Stubs forCpuid = new Stubs(a, false);
-        memory.write(memory.address(), a.buffer, a.at);
+        memory.write(memory.address(), a.buffer, 0, a.at);
         long host = HostFeatures.read(forCpuid.cpuid);
         hostAvx = (host & Feature.bit(Feature.AVX)) != 0;
         a.start(memory.address());
         stubs = new Stubs(a, hostAvx);
-        memory.write(memory.address(), a.buffer, a.at);
-        first = memory.address() + (a.at + 63 & -64);
-        used = first;
-        touched = first;
+        memory.write(memory.address(), a.buffer, 0, a.at);
+        long first = memory.address() + (a.at + 63 & -64);
+        long middle = memory.address() + (memory.bytes() / 8 * 5 & -4096L);
+        code = new CodeArea(memory, first, middle);
+        waysOut = new CodeArea(memory, middle, memory.address() + memory.bytes());
         shapes = new Shapes(host);
         emitter = new Emitter(stubs, sites, cpu.features, shapes, state.noRecord());
         figures.memory = held;
         if (observer != null) {
-            observer.common(memory.address(), (int) (first - memory.address()));
+            observer.common(memory.address(), a.at);
         }
     }
 
@@ -282,21 +281,19 @@ public final class X64Translator implements Translator {
 
     /** @param own what of the block lies on {@code page}; the rest does on {@code second} */
     private Unit translate(Block b, TranslatedPage page, @Nullable TranslatedPage second, Block own) {
-        long start = System.nanoTime();
-        Unit unit = emitter.translate(page, second, b, own, b.rip, used);
+        long began = System.nanoTime();
+        Unit unit = emitter.translate(page, second, b, own, b.rip, code.next(), waysOut.next());
         Assembler a = emitter.a;
-        long code = used;
-        memory.write(code, a.buffer, a.at);
-        used += a.at + 15 & -16;
-        touched = Math.max(touched, used);
+        long start = code.add(a.buffer, 0, a.split());
+        long out = waysOut.add(a.buffer, a.split(), a.at);
         pages.add(unit);
         figures.regions++;
         figures.bytes += a.at;
         page.arrived(unit, memory);
-        long nanos = System.nanoTime() - start;
+        long nanos = System.nanoTime() - began;
         figures.nanos += nanos;
         if (observer != null) {
-            observer.translated(b, emitter.starts, code, a.at, nanos);
+            observer.translated(b, emitter.starts, start, a.split(), out, a.at - a.split(), nanos);
         }
         return unit;
     }
@@ -313,15 +310,14 @@ public final class X64Translator implements Translator {
 
     /** What all of it takes once one more block of one more page has been translated, in whole pieces. */
     private long needed() {
-        long code = touched - memory.address() + LONGEST;
         long tables = StateBlock.BYTES + JumpCache.LEAST + jumps.more() + codeTlb.bytes();
-        long all = tables + code + sites.memory(MOST_SITES) + pages.bytes();
+        long all = tables + code.memory(LONGEST) + waysOut.memory(LONGEST) + sites.memory(MOST_SITES) + pages.bytes();
         return all + PIECE - 1 & -(long) PIECE;
     }
 
     /** Whether one more block can be translated; if not, what there is may have been given up for others. */
     private boolean hasRoom() {
-        if (memory.address() + memory.bytes() - used < LONGEST) {
+        if (code.room() < LONGEST || waysOut.room() < LONGEST) {
             reset();
             return false;
         }
@@ -346,13 +342,11 @@ public final class X64Translator implements Translator {
         sites.clear();
         jumps.clear();
         codeTlb.shrink();
-        used = first;
         if (observer != null) {
             observer.reset(units);
         }
-        if (memory.release(first, touched)) {
-            touched = first;
-        }
+        code.clear();
+        waysOut.clear();
         long needed = Math.max(needed(), LEAST);
         if (needed < held) {
             budget.give(held - needed);
@@ -598,7 +592,7 @@ public final class X64Translator implements Translator {
             state.stopString(Sites.bytes(facts), (facts & Sites.MOVES) != 0);
             return interpret(sites.rip[site]);
         }
-        if (at < first) {
+        if (at < code.first) {
             // Code was compared whose page has gone: the processor reads it, too, and meets that.
             if ((facts & (Sites.CROSS | Sites.ARRIVED)) != 0) {
                 leave((facts & Sites.CROSS) != 0 ? sites.rip[site] : state.get64(StateBlock.RIP));
