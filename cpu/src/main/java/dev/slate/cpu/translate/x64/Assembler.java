@@ -238,6 +238,23 @@ final class Assembler {
         memory(to, base, disp);
     }
 
+    /** The lower half of base + disp, zero-extended. */
+    void lea32(int to, int base, int disp) {
+        rex(false, to, 0, base);
+        byte1(0x8d);
+        memory(to, base, disp);
+    }
+
+    /** RORX of the lower half; changes no flag. */
+    void rotateRight32(int to, int from, int count) {
+        byte1(0xc4);
+        byte1((to < 8 ? 0x80 : 0) | 0x40 | (from < 8 ? 0x20 : 0) | 3);
+        byte1(0x7b);
+        byte1(0xf0);
+        byte1(0xc0 | (to & 7) << 3 | from & 7);
+        byte1(count);
+    }
+
     // ------------------------------------------------------------------ arithmetic
 
     void arithmetic(int operation, int to, int from) {

@@ -453,12 +453,9 @@ abstract class Emission {
         long disp = Insn.displacement(e.word(1));
         if (base == Insn.RIP_BASE) {
             // Relative to this instruction as it was read alone.
-            a.movConstant(RCX, rip + disp);
+            a.movConstant(RCX, Insn.addressSize(w0) == 3 ? rip + disp : rip + disp & 0xffff_ffffL);
         } else {
-            effective(RCX, base, index, Insn.scale(w0), (int) disp);
-        }
-        if (Insn.addressSize(w0) == 2) {
-            a.mov32(RCX, RCX);
+            effective(RCX, base, index, Insn.scale(w0), (int) disp, Insn.addressSize(w0) == 3);
         }
         int segment = Insn.segment(w0);
         if (segment >= CpuState.FS) {
@@ -473,8 +470,8 @@ abstract class Emission {
         a.memory(to, base, index, 0, 0);
     }
 
-    /** base + index * scale + disp to a register; RAX and RCX are clobbered as needed. */
-    void effective(int to, int base, int index, int scale, int disp) {
+    /** base + index * scale + disp to a register, or its lower half; RAX and RCX are clobbered as needed. */
+    void effective(int to, int base, int index, int scale, int disp, boolean wide) {
         int hostBase = -1;
         int hostIndex = -1;
         if (base != Insn.NO_REG) {
@@ -493,17 +490,17 @@ abstract class Emission {
         }
         if (hostIndex < 0) {
             if (hostBase < 0) {
-                a.movConstant(to, disp);
-            } else if (disp != 0 || hostBase != to) {
-                if (disp == 0) {
-                    a.mov(to, hostBase);
-                } else {
-                    a.lea(to, hostBase, disp);
-                }
+                a.movConstant(to, wide ? disp : disp & 0xffff_ffffL);
+            } else if (!wide) {
+                a.lea32(to, hostBase, disp);
+            } else if (disp != 0) {
+                a.lea(to, hostBase, disp);
+            } else if (hostBase != to) {
+                a.mov(to, hostBase);
             }
             return;
         }
-        a.byte1(0x48 | to >> 3 << 2 | hostIndex >> 3 << 1 | (hostBase < 0 ? 0 : hostBase >> 3));
+        a.byte1((wide ? 0x48 : 0x40) | to >> 3 << 2 | hostIndex >> 3 << 1 | (hostBase < 0 ? 0 : hostBase >> 3));
         a.byte1(0x8d);
         if (hostBase < 0) {
             a.memoryWithoutBase(to, hostIndex, scale, disp);
@@ -530,8 +527,12 @@ abstract class Emission {
      * @param alignment the access leaves to the interpreter when it is not a multiple of this; 1: any
      */
     void probe(int access, int size, int alignment) {
-        a.mov32(RAX, RCX);
-        a.shiftRight32(RAX, 7);
+        if (shapes.rotates) {
+            a.rotateRight32(RAX, RCX, 7);
+        } else {
+            a.mov32(RAX, RCX);
+            a.shiftRight32(RAX, 7);
+        }
         a.arithmeticConstant32(Assembler.AND, RAX, (StateBlock.TLB_ENTRIES - 1) * StateBlock.TLB_ENTRY);
         a.arithmeticIndexed(Assembler.SUB, RCX, R15, RAX, tlb + access);
         if (alignment > 1) {

@@ -524,18 +524,13 @@ final class Emitter extends ArithmeticForms {
         int size = Insn.size(w0);
         int guest = Insn.reg(w0);
         int home = Registers.home(guest);
-        boolean whole = Insn.addressSize(w0) == 3 && size == 3 && home != IN_BLOCK;
-        int to = whole ? home : RCX;
+        boolean wide = Insn.addressSize(w0) == 3 && size == 3;
+        int to = size >= 2 && home != IN_BLOCK ? home : RCX;
         if (Insn.base(w0) == Insn.RIP_BASE) {
-            a.movConstant(to, rip + Insn.displacement(e.word(1)));
+            long address = rip + Insn.displacement(e.word(1));
+            a.movConstant(to, wide ? address : address & 0xffff_ffffL);
         } else {
-            effective(to, Insn.base(w0), Insn.index(w0), Insn.scale(w0), (int) Insn.displacement(e.word(1)));
-        }
-        if (whole) {
-            return;
-        }
-        if (Insn.addressSize(w0) == 2) {
-            a.mov32(RCX, RCX);
+            effective(to, Insn.base(w0), Insn.index(w0), Insn.scale(w0), (int) Insn.displacement(e.word(1)), wide);
         }
         if (size == 1) {
             int dest = read(guest, RAX);
@@ -543,10 +538,7 @@ final class Emitter extends ArithmeticForms {
             a.mov32(dest, RCX);
             write(guest, dest);
         } else {
-            if (size == 2) {
-                a.mov32(RCX, RCX);
-            }
-            write(guest, RCX);
+            write(guest, to);
         }
     }
 

@@ -1,5 +1,6 @@
 package dev.slate.cpu.translate.x64;
 
+import static dev.slate.cpu.translate.x64.Registers.IN_BLOCK;
 import static dev.slate.cpu.translate.x64.Registers.R15;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
@@ -13,6 +14,8 @@ abstract class Reencoding extends Emission {
     Reencoding(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         super(stubs, sites, guestFeatures, shapes, noRecord);
     }
+
+    private static final int BLOCK = -3;
 
     void raw(int... code) {
         for (int b : code) {
@@ -60,6 +63,9 @@ abstract class Reencoding extends Emission {
             wroteFlags();
             return;
         }
+        if (op == Op.MOV && movesRegister(operands, memory)) {
+            return;
+        }
         if (memory) {
             beginAccess();
             address();
@@ -79,13 +85,17 @@ abstract class Reencoding extends Emission {
         int v = 0;
         boolean regByte = false;
         boolean rmByte = false;
+        char first = operands[0].charAt(0);
+        // An operand that is read alone is read where it is; of a bit string, memory would be more than the register.
+        boolean readsOnly = e.hasModrm && ("GV".indexOf(first) >= 0 || op == Op.CMP || op == Op.TEST);
         for (String operand : operands) {
             boolean isByte = operand.equals("Gb") || operand.equals("Eb") || operand.equals("Zb");
             switch (operand.charAt(0)) {
                 case 'G' -> {
                     regByte = isByte;
                     int guest = Insn.reg(w0);
-                    reg = guest == rmGuest ? rm : guest == vGuest ? v : take(guest, isByte);
+                    boolean fresh = first == 'G' && isFresh() && (memory || Insn.rm(w0) != guest);
+                    reg = guest == rmGuest ? rm : guest == vGuest ? v : fresh ? takeNew(guest) : take(guest, isByte);
                     regGuest = Insn.reg(w0);
                 }
                 case 'B' -> {
@@ -97,8 +107,10 @@ abstract class Reencoding extends Emission {
                     if (!memory) {
                         rmByte = isByte;
                         int guest = Insn.rm(w0);
-                        rm = guest == regGuest ? reg : guest == vGuest ? v : take(guest, isByte);
-                        rmGuest = Insn.rm(w0);
+                        boolean there = readsOnly && inBlock(guest) && operand.charAt(0) == 'E';
+                        rm = guest == regGuest ? reg : guest == vGuest ? v : there ? BLOCK : take(guest, isByte);
+                        // Another operand that names the register finds none that has it.
+                        rmGuest = rm == BLOCK ? -1 : guest;
                     }
                 }
                 case 'A', 'r' -> {
@@ -121,7 +133,6 @@ abstract class Reencoding extends Emission {
         }
         encode(reg < 0 ? e.modrm >> 3 & 7 : reg, regByte, memory ? -1 : rm, rmByte, v);
         // Only what was written goes back: AH's copy is old when AX has been written.
-        char first = operands[0].charAt(0);
         boolean both = op == Op.XCHG || op == Op.XADD;
         boolean rmWritten = both || "ERZ".indexOf(first) >= 0;
         boolean regWritten = both || first == 'G';
@@ -138,6 +149,46 @@ abstract class Reencoding extends Emission {
             write(vGuest, v);
         }
         wroteFlags();
+    }
+
+    /** Whether the instruction replaces all of its first operand, a register, by what it makes of the others. */
+    private boolean isFresh() {
+        return op >= Op.MOVZX_8 && op <= Op.MOVSXD && Insn.size(w0) >= 2 || op == Op.MOV && Insn.size(w0) >= 2;
+    }
+
+    private static boolean inBlock(int guest) {
+        return guest < Insn.HIGH_BYTE && Registers.home(guest) == IN_BLOCK;
+    }
+
+    /** MOV of 32 or 64 bits between general registers; false: it is none. */
+    private boolean movesRegister(String[] operands, boolean memory) {
+        if (memory || Insn.size(w0) < 2 || operands.length != 2 || !e.hasModrm) {
+            return false;
+        }
+        boolean toReg = operands[0].charAt(0) == 'G';
+        if ((toReg ? operands[1] : operands[0]).charAt(0) != 'E'
+                || (toReg ? operands[0] : operands[1]).charAt(0) != 'G') {
+            return false;
+        }
+        int from = toReg ? Insn.rm(w0) : Insn.reg(w0);
+        int to = toReg ? Insn.reg(w0) : Insn.rm(w0);
+        boolean wide = Insn.size(w0) == 3;
+        int home = Registers.home(from);
+        int target = Registers.home(to);
+        int via = target != IN_BLOCK ? target : RAX;
+        if (home == IN_BLOCK && wide) {
+            a.load(via, R15, StateBlock.GPR + 8 * from);
+        } else if (home == IN_BLOCK) {
+            a.load32(via, R15, StateBlock.GPR + 8 * from);
+        } else if (!wide) {
+            a.mov32(via, home);
+        } else if (target == IN_BLOCK) {
+            via = home;
+        } else {
+            a.mov(via, home);
+        }
+        write(to, via);
+        return true;
     }
 
     int scratchFree;
@@ -159,11 +210,17 @@ abstract class Reencoding extends Emission {
         return host;
     }
 
+    /** The same where what is in the guest register is not wanted. */
+    private int takeNew(int guest) {
+        int home = Registers.home(guest);
+        return home != IN_BLOCK ? home : scratchFree-- == 2 ? RCX : RAX;
+    }
+
     /**
      * Writes the instruction at hand with other operands.
      *
      * @param reg modrm.reg
-     * @param rm modrm.rm, -1 for [rcx], -2 for [rax]
+     * @param rm modrm.rm, -1 for [rcx], -2 for [rax], {@link #BLOCK} for the guest's register where it is in the block
      * @param v VEX.vvvv
      */
     void encode(int reg, boolean regByte, int rm, boolean rmByte, int v) {
@@ -191,7 +248,7 @@ abstract class Reencoding extends Emission {
                 opcode = 0x80 | opcode & 1;
             }
         }
-        int rmBits = rm == -1 ? RCX : rm == -2 ? RAX : rm;
+        int rmBits = rm == -1 ? RCX : rm == -2 ? RAX : rm == BLOCK ? R15 : rm;
         if (e.vex) {
             a.byte1(0xc4);
             a.byte1((digit < 8 ? 0x80 : 0) | 0x40 | (rmBits < 8 ? 0x20 : 0) | e.map);
@@ -219,7 +276,9 @@ abstract class Reencoding extends Emission {
             }
         }
         a.byte1(opcode);
-        if (hasModrm) {
+        if (rm == BLOCK) {
+            a.memory(digit, R15, StateBlock.GPR + 8 * Insn.rm(w0));
+        } else if (hasModrm) {
             a.byte1((rm >= 0 ? 0xc0 : 0) | (digit & 7) << 3 | rmBits & 7);
         }
         a.immediate(imm, e.immediateBytes);

@@ -182,6 +182,8 @@ final class Shapes {
     private static final BitSet READS_FIRST = set(Op.CMP, Op.TEST, Op.BT);
 
     private final long hostFeatures;
+    /** The host has RORX. */
+    final boolean rotates;
 
     /** The operands of a row are split once. */
     private final @Nullable String[][] split = new String[Encoding.ROWS][];
@@ -189,6 +191,7 @@ final class Shapes {
     /** @param hostFeatures {@link Feature} bits that the host's processor has */
     Shapes(long hostFeatures) {
         this.hostFeatures = hostFeatures | Feature.bit(Feature.BASE);
+        rotates = (hostFeatures & Feature.bit(Feature.BMI2)) != 0;
     }
 
     private static BitSet set(int... ops) {
