@@ -43,6 +43,10 @@ final class Assembler {
         apartOrigin = origin;
     }
 
+    boolean isApart() {
+        return at >= split;
+    }
+
     /** Number of bytes before {@link #apart}. */
     int split() {
         return Math.min(split, at);

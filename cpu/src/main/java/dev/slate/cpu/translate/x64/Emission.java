@@ -111,6 +111,7 @@ abstract class Emission {
         private static final int PROVE_ENTRY = 8;
         private static final int MISS_AGAIN = 9;
         private static final int LINK = 10;
+        private static final int APART = 11;
 
         private int[] what = new int[256];
         private int[] place = new int[256];
@@ -160,6 +161,11 @@ abstract class Emission {
         /** To prove the page of the record in RCX, for the link of {@code site}. */
         void prove(int jumpPlace, int site, long back) {
             add(PROVE, jumpPlace, back, site);
+        }
+
+        /** The block's instructions from {@code first} on, one by one ({@link #oneByOne}), before it goes on at {@code back}. */
+        void apart(int jumpPlace, int first, int number, long back) {
+            add(APART, jumpPlace, back, first << 16 | number << 1 | (vectorsLoaded ? 1 : 0));
         }
 
         /** The link of {@code site} is to be set. */
@@ -226,6 +232,13 @@ abstract class Emission {
                         a.call(stubs.prove);
                         a.jump(target[i]);
                     }
+                    case APART -> {
+                        flagsSaved = true;
+                        flagsHere = false;
+                        vectorsLoaded = (detail[i] & 1) != 0;
+                        oneByOne(detail[i] >>> 16, detail[i] >>> 1 & 0x7fff);
+                        a.jump(target[i]);
+                    }
                     case LINK -> {
                         a.movConstant(RAX, detail[i]);
                         a.jump(stubs.cross);
@@ -259,6 +272,9 @@ abstract class Emission {
             count = 0;
         }
     }
+
+    /** Code of some of the block's instructions, each by itself; flags are saved before and behind it. */
+    abstract void oneByOne(int first, int number);
 
     /** Whether the flags from before it are read by it or survive it in part. */
     boolean needsFlags() {
@@ -320,7 +336,7 @@ abstract class Emission {
     }
 
     int site(long resume, long nextRip, int more) {
-        return sites.add(rip, resume, nextRip, facts() | more);
+        return sites.add(rip, resume, nextRip, facts() | more, a.isApart());
     }
 
     /** The interpreter executes the instruction at hand, and code goes on behind it. */
@@ -527,14 +543,7 @@ abstract class Emission {
      * @param alignment the access leaves to the interpreter when it is not a multiple of this; 1: any
      */
     void probe(int access, int size, int alignment) {
-        if (shapes.rotates) {
-            a.rotateRight32(RAX, RCX, 7);
-        } else {
-            a.mov32(RAX, RCX);
-            a.shiftRight32(RAX, 7);
-        }
-        a.arithmeticConstant32(Assembler.AND, RAX, (StateBlock.TLB_ENTRIES - 1) * StateBlock.TLB_ENTRY);
-        a.arithmeticIndexed(Assembler.SUB, RCX, R15, RAX, tlb + access);
+        look(access);
         if (alignment > 1) {
             // Before the miss: #GP for it comes before a page fault.
             a.testConstant32(RCX, alignment - 1);
@@ -546,6 +555,29 @@ abstract class Emission {
         probed = retry;
         later.miss(a.jumpForwardIf(Assembler.A), access, site(retry, 0, facts), again);
         a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + StateBlock.TLB_HOST);
+    }
+
+    /** The offset of the TLB's entry for the address in RCX to RAX, and the address less the entry's page to RCX. */
+    private void look(int access) {
+        if (shapes.rotates) {
+            a.rotateRight32(RAX, RCX, 7);
+        } else {
+            a.mov32(RAX, RCX);
+            a.shiftRight32(RAX, 7);
+        }
+        a.arithmeticConstant32(Assembler.AND, RAX, (StateBlock.TLB_ENTRIES - 1) * StateBlock.TLB_ENTRY);
+        a.arithmeticIndexed(Assembler.SUB, RCX, R15, RAX, tlb + access);
+    }
+
+    /** As {@link #probe} for several accesses of {@code size} bytes together; returns the place of the jump for when they are not to be had so. */
+    int probeAll(int access, int size) {
+        look(access);
+        a.arithmeticConstant(Assembler.CMP, RCX, 4096 - size);
+        int not = a.jumpForwardIf(Assembler.A);
+        // Where the host takes the page away.
+        site(retry, 0, size << 8 | (access == WRITE ? Sites.WRITE : 0));
+        a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + StateBlock.TLB_HOST);
+        return not;
     }
 
     // ------------------------------------------------------------------ guest registers

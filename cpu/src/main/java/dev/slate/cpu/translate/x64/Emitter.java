@@ -20,7 +20,7 @@ import org.jspecify.annotations.Nullable;
  * tried again, or to have the interpreter execute it. So the guest's state is exact wherever code leaves, and every fault is raised
  * by the interpreter.
  */
-final class Emitter extends ArithmeticForms {
+final class Emitter extends StackForms {
     /** MXCSR bits that no value has. */
     private static final int MXCSR_RESERVED = ~0xffff;
 
@@ -83,10 +83,17 @@ final class Emitter extends ArithmeticForms {
         Unit unit = new Unit(own, at, into, withFlags, withoutFlags);
         // Known before its own jumps are made: a loop of one block is the most frequent one.
         into.add(unit);
+        block = b;
         boolean ended = false;
         for (int i = 0; i < b.count && !ended; i++) {
             instruction(b, i);
             starts[i] = a.at;
+            int together = stackRun(b, i);
+            if (together > 1) {
+                inOneGo(b, i, together, starts);
+                i += together - 1;
+                continue;
+            }
             boolean enables = op == Op.STI && translates && i + 1 < b.count && canShadow(b, i + 1);
             if (enables) {
                 // Held off until the next instruction is over.
@@ -329,44 +336,6 @@ final class Emitter extends ArithmeticForms {
         a.movConstant(home == IN_BLOCK ? RAX : home, v);
         if (home == IN_BLOCK) {
             write(Insn.rm(w0), RAX);
-        }
-    }
-
-    private void push() {
-        beginAccess();
-        int form = Insn.form(w0);
-        if (Insn.isMemory(w0)) {
-            address();
-            probe(READ, 8, 1);
-            a.load(RAX, RCX, 0);
-            a.store(R15, StateBlock.SPARE, RAX);
-            pushRcxProbed(8);
-            a.load(RAX, R15, StateBlock.SPARE);
-            a.store(RCX, 0, RAX);
-        } else if (form == Insn.FORM_IMM) {
-            pushRcxProbed(8);
-            a.store64Constant(RCX, 0, (int) imm);
-        } else {
-            pushRcxProbed(8);
-            a.store(RCX, 0, read(Insn.rm(w0), RAX));
-        }
-        a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), -8);
-    }
-
-    private void pop() {
-        beginAccess();
-        a.mov(RCX, Registers.home(CpuState.RSP));
-        probe(READ, 8, 1);
-        int guest = Insn.rm(w0);
-        int home = Registers.home(guest);
-        if (home == IN_BLOCK) {
-            a.load(RAX, RCX, 0);
-            a.store(R15, StateBlock.GPR + 8 * guest, RAX);
-        } else {
-            a.load(home, RCX, 0);
-        }
-        if (guest != CpuState.RSP) {
-            a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), 8);
         }
     }
 

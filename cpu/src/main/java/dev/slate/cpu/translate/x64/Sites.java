@@ -20,10 +20,25 @@ final class Sites {
 
     private int count;
 
-    /** Those that access memory, in the order of their code. */
-    private int[] access = new int[FIRST_ACCESSES];
+    /** Those that access memory in code that often runs, and apart from it, each in the order of their code. */
+    private final Accesses[] accesses = {new Accesses(), new Accesses()};
 
-    private int accesses;
+    private static final class Accesses {
+        int[] site = new int[FIRST_ACCESSES];
+        int count;
+
+        void add(int n) {
+            if (count == site.length) {
+                site = Arrays.copyOf(site, count * 2);
+            }
+            site[count++] = n;
+        }
+
+        void clear() {
+            site = new int[FIRST_ACCESSES];
+            count = 0;
+        }
+    }
 
     /** The site of {@link Stubs#arrive}. */
     static final int ARRIVAL = 0;
@@ -60,6 +75,11 @@ final class Sites {
     }
 
     int add(long rip, long resume, long next, int facts) {
+        return add(rip, resume, next, facts, false);
+    }
+
+    /** @param apart its code is among what seldom runs */
+    int add(long rip, long resume, long next, int facts, boolean apart) {
         int n = count++;
         if (n == this.rip.length) {
             this.rip = Arrays.copyOf(this.rip, n * 2);
@@ -72,10 +92,7 @@ final class Sites {
         this.next[n] = next;
         this.facts[n] = facts;
         if (bytes(facts) != 0) {
-            if (accesses == access.length) {
-                access = Arrays.copyOf(access, accesses * 2);
-            }
-            access[accesses++] = n;
+            accesses[apart ? 1 : 0].add(n);
         }
         return n;
     }
@@ -93,9 +110,11 @@ final class Sites {
      * The access that the host code at {@code address} makes: the last one tried again before it. Accesses are numbered in the order of their
      * code.
      */
-    int accessAt(long address) {
+    int accessAt(long address, boolean apart) {
+        Accesses all = accesses[apart ? 1 : 0];
+        int[] access = all.site;
         int from = 0;
-        int to = accesses;
+        int to = all.count;
         // The first whose code begins beyond the address.
         while (from < to) {
             int middle = from + to >>> 1;
@@ -114,21 +133,26 @@ final class Sites {
         while (count + more > sites) {
             sites *= 2;
         }
-        long room = access.length;
-        while (accesses + more > room) {
-            room *= 2;
+        long room = 0;
+        for (Accesses a : accesses) {
+            long its = a.site.length;
+            while (a.count + more > its) {
+                its *= 2;
+            }
+            room += its;
         }
         return sites * SITE_BYTES + room * Integer.BYTES;
     }
 
     void clear() {
         count = 0;
-        accesses = 0;
         rip = new long[FIRST];
         resume = new long[FIRST];
         next = new long[FIRST];
         facts = new int[FIRST];
-        access = new int[FIRST_ACCESSES];
+        for (Accesses a : accesses) {
+            a.clear();
+        }
         add(0, 0, 0, ARRIVED);
     }
 }

@@ -600,7 +600,7 @@ public final class X64Translator implements Translator {
             }
             return interpret(sites.rip[site]);
         }
-        int access = sites.accessAt(at);
+        int access = sites.accessAt(at, at >= waysOut.first);
         if ((sites.facts[access] & Sites.RSI_SPARED) != 0) {
             state.unspareRsi();
         }

@@ -167,6 +167,26 @@ final class TranslatedMappingsTest {
         assertThat(memory.cpu.translation.exits[Exits.LOOK_UP] - before).isLessThan(2 * functions);
     }
 
+    /** Two of six words lie on one page and four on another, which lies elsewhere. */
+    @Test
+    void pushes_and_pops_in_a_row_go_over_the_end_of_a_page() {
+        map(0, FUNCTIONS + 0x3000);
+        map(1, FUNCTIONS);
+        bytes(0x41, 0x57, 0x6a, 2, 0x6a, 3, 0x6a, 4, 0x6a, 5, 0x6a, 6); // push %r15, which ends as 1, and $2 to $6
+        bytes(0x5e, 0x5f, 0x5b, 0x5a, 0x41, 0x58, 0x41, 0x59); // pop %rsi, %rdi, %rbx, %rdx, %r8, %r9
+        repeat();
+        s.gpr[CpuState.RSP] = LINEAR + 4096 + 16;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RSP]).isEqualTo(LINEAR + 4096 + 16);
+        assertThat(new long[] {s.gpr[6], s.gpr[7], s.gpr[3], s.gpr[2], s.gpr[8], s.gpr[9]})
+                .containsExactly(6, 5, 4, 3, 2, 1);
+        for (int k = 0; k < 6; k++) {
+            int at = k < 2 ? FUNCTIONS + 8 - 8 * k : FUNCTIONS + 0x4000 - 8 * (k - 1);
+            assertThat(HostMemory.get64(memory.hva(at))).as("word %d", k).isEqualTo(k + 1);
+        }
+        assertThat(memory.cpu.translation.entries).isBetween(1L, 10L);
+    }
+
     /** PUSH of memory whose page takes the stack's place in the TLB, which takes its. */
     @Test
     void accesses_that_take_each_others_place_in_the_tlb_get_done() {

@@ -339,12 +339,36 @@ final class TranslatedProgramTest {
                 // Its AF is undefined: add.
                 bytes(rex, 1, 0xc0 | (a & 7) << 3 | b & 7);
             }
+            case 19 -> rows(r);
             // Vector instructions, which change no flag: paddq, movq %r,%xmm and back.
             case 20, 21 -> bytes(0x66, 0x0f, 0xd4, 0xc0 | (a & 7) << 3 | b & 7);
             case 22 -> bytes(0x66, rex, 0x0f, 0x6e, 0xc0 | (a & 7) << 3 | b & 7);
             case 23 -> bytes(0x66, rex, 0x0f, 0x7e, 0xc0 | (a & 7) << 3 | b & 7);
             default -> bytes(rex, 0x89, 0xc0 | (a & 7) << 3 | b & 7);
         }
+    }
+
+    /** Registers and constants pushed in a row, registers popped. */
+    private void rows(SplittableRandom r) {
+        int n = 2 + r.nextInt(13);
+        for (int i = 0; i < n; i++) {
+            if (r.nextInt(6) == 0) {
+                bytes(0x6a, r.nextInt());
+            } else {
+                oneByte(0x50, r.nextInt(24) == 0 ? CpuState.RSP : register(r));
+            }
+        }
+        for (int i = 0; i < n; i++) {
+            oneByte(0x58, register(r));
+        }
+    }
+
+    /** An instruction whose only byte, but for REX, names a register. */
+    private void oneByte(int opcode, int register) {
+        if (register > 7) {
+            bytes(0x41);
+        }
+        bytes(opcode | register & 7);
     }
 
     private static int place(int function) {
@@ -416,7 +440,8 @@ final class TranslatedProgramTest {
         }
         s.fcw = r.nextInt() & 0x1f3f | 0x40;
         s.mxcsr = 0x1f80;
-        s.gpr[CpuState.RSP] = STACK;
+        // Rows go over the end of a page, and some words do.
+        s.gpr[CpuState.RSP] = STACK + 8 * r.nextInt(24) + (r.nextInt(4) == 0 ? r.nextInt(8) : 0);
         s.gpr[15] = rounds;
         s.efer |= CpuState.EFER_SCE;
         // AMD's SYSRET takes SS's RPL as it stands there.
