@@ -190,9 +190,9 @@ class ModifiedCodeTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"0fa2", "0f20d8 0f22d8", "0f0138", "0f2100", "0f0918", "0f30"})
+    @ValueSource(strings = {"0fa2", "0f20d8 0f22d8", "0f0138", "0f2100", "0f0918", "0f30", "0faef0"})
     void codeWrittenFromOutsideIsSeenBehindASerializingInstruction(String serializing) {
-        // cpuid, mov cr3, invlpg (rax), mov to dr0 by 0f23, wbinvd, wrmsr: some leave to the hypervisor
+        // cpuid, mov cr3, invlpg (rax), mov to dr0 by 0f23, wbinvd, wrmsr, AMD's mfence: some leave to the hypervisor
         String bytes = serializing.replace("0f2100", "0f23c0").replace("0f0918", "0f09");
         // mov $1,%ebx; hlt; then, the hypervisor having written, the serializing instruction and the same code again
         code(CODE, "bb01000000 f4");

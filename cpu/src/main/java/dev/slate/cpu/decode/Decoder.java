@@ -102,6 +102,9 @@ public final class Decoder {
     /** Rows whose operand size the prefix does not change in 64-bit mode have this bit of it. */
     private final long fixed64;
 
+    /** MFENCE is a serializing instruction (APM 2 7.6.4), as on AMD's processors. */
+    private final boolean fenceSerializes;
+
     // The bytes: those before `filled` are in `text`; there are `room` of them in all, from host address `source` on.
     private final byte[] text = new byte[PAGE + 8];
     private long source;
@@ -159,7 +162,9 @@ public final class Decoder {
                 | unit(Feature.MMX, Insn.UNIT_MMX)
                 | unit(Feature.SSE, Insn.UNIT_SSE)
                 | unit(Feature.AVX, Insn.UNIT_AVX);
-        fixed64 = (features >>> Feature.INTEL & 1) != 0 ? ROW_NEAR : 0;
+        boolean intel = (features >>> Feature.INTEL & 1) != 0;
+        fixed64 = intel ? ROW_NEAR : 0;
+        fenceSerializes = !intel;
     }
 
     private int unit(int feature, int unit) {
@@ -328,7 +333,8 @@ public final class Decoder {
             return END;
         }
         emit(word, first, out);
-        return (word & ROW_END) != 0 ? END : GO_ON;
+        boolean ends = (word & ROW_END) != 0 || fenceSerializes && Insn.op(code[out]) == Op.MFENCE;
+        return ends ? END : GO_ON;
     }
 
     /** Reads prefixes; the byte after them is in {@code opcode}. */

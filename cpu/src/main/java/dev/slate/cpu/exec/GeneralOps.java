@@ -340,7 +340,12 @@ final class GeneralOps {
             }
             // Hints. Loads and stores are in order already, so the fences have nothing left to order but StoreLoad.
             case Op.PREFETCH, Op.LFENCE, Op.SFENCE -> {}
-            case Op.MFENCE -> HostMemory.fence();
+            case Op.MFENCE -> {
+                HostMemory.fence();
+                if (!cpu.intel) {
+                    cpu.serialize();
+                }
+            }
             case Op.PUSHF -> {
                 o.intercept(SvmExit.PUSHF, 0, w0, w1);
                 legacy.pushFlags(size);

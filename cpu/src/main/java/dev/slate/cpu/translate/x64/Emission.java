@@ -9,6 +9,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Decoder;
 import dev.slate.cpu.decode.Encoding;
+import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 import dev.slate.cpu.decode.OpFlags;
@@ -31,6 +32,8 @@ abstract class Emission {
     private final Encoding[] encodings = new Encoding[Decoder.MAX_INSTRUCTIONS];
     private final boolean[] read = new boolean[Decoder.MAX_INSTRUCTIONS];
     private final boolean[] translated = new boolean[Decoder.MAX_INSTRUCTIONS];
+    /** The guest's processor is Intel's. */
+    final boolean intel;
     /** What a link to another page names until it is set. */
     private final long noRecord;
 
@@ -65,6 +68,7 @@ abstract class Emission {
         this.stubs = stubs;
         this.sites = sites;
         e = new Encoding(guestFeatures);
+        intel = (guestFeatures >>> Feature.INTEL & 1) != 0;
         for (int i = 0; i < encodings.length; i++) {
             encodings[i] = new Encoding(e);
         }

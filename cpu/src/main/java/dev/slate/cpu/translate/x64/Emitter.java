@@ -227,11 +227,15 @@ final class Emitter extends StackForms {
             case Op.LEA -> lea();
             case Op.MOVS, Op.STOS -> string();
             case Op.SERIALIZE -> {
-                saveFlags();
-                a.addMemoryConstant(R15, StateBlock.EPOCH, X64Translator.SERIALIZED);
-                // This page is to be proved again, too.
-                crossJump(next);
+                serialize();
                 return true;
+            }
+            case Op.MFENCE -> {
+                generic();
+                if (!intel) {
+                    serialize();
+                }
+                return !intel;
             }
             case Op.CLI -> systemFlag(CpuState.IF, false);
             case Op.CLD -> systemFlag(CpuState.DF, false);
@@ -306,6 +310,13 @@ final class Emitter extends StackForms {
             }
         }
         return false;
+    }
+
+    private void serialize() {
+        saveFlags();
+        a.addMemoryConstant(R15, StateBlock.EPOCH, X64Translator.SERIALIZED);
+        // This page is to be proved again, too.
+        crossJump(next);
     }
 
     /** Target of a relative branch. */
@@ -397,6 +408,7 @@ final class Emitter extends StackForms {
                 && op != Op.MOVS
                 && op != Op.STOS
                 && op != Op.SERIALIZE
+                && op != Op.MFENCE
                 && op != Op.INVLPG;
         instruction(b, at);
         return can;

@@ -217,7 +217,13 @@ final class TranslatedProgramTest {
                     instruction(r, starts, function);
                 }
             }
-            case 8 -> bytes(0x0f, 0x01, 0xe8); // serialize
+            case 8 -> {
+                if (r.nextBoolean()) {
+                    bytes(0x0f, 0x01, 0xe8); // serialize
+                } else {
+                    bytes(0x0f, 0xae, 0xf0); // mfence, which is AMD's here
+                }
+            }
             case 9, 10 -> string(r);
             case 11 -> bytes(0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8); // mov %cr3,%rax; mov %rax,%cr3
             case 12 -> {
