@@ -198,6 +198,19 @@ final class Assembler {
         memory(from, base, disp);
     }
 
+    void store16(int base, int disp, int from) {
+        byte1(0x66);
+        store32(base, disp, from);
+    }
+
+    /** A word, zero-extended. */
+    void load16(int to, int base, int disp) {
+        rex(false, to, 0, base);
+        byte1(0x0f);
+        byte1(0xb7);
+        memory(to, base, disp);
+    }
+
     void store32Constant(int base, int disp, int v) {
         rex(false, 0, 0, base);
         byte1(0xc7);
@@ -364,14 +377,11 @@ final class Assembler {
 
     // ------------------------------------------------------------------ flags
 
-    /** EFLAGS' status flags to RAX in {@link StateBlock#FLAGS}'s form; touches nothing else. */
+    /** EFLAGS' status flags to AX in {@link StateBlock#FLAGS}'s form; changes no flag. */
     void flagsToRax() {
         byte1(0x9f); // lahf
         byte1(0x0f); // seto al
         byte1(0x90);
-        byte1(0xc0);
-        byte1(0x0f); // movzx eax, ax
-        byte1(0xb7);
         byte1(0xc0);
     }
 

@@ -302,11 +302,11 @@ abstract class Emission {
 
     void storeFlags() {
         a.flagsToRax();
-        a.store32(R15, StateBlock.FLAGS, RAX);
+        a.store16(R15, StateBlock.FLAGS, RAX);
     }
 
     void loadFlags() {
-        a.load32(RAX, R15, StateBlock.FLAGS);
+        a.load16(RAX, R15, StateBlock.FLAGS);
         a.flagsFromRax();
     }
 

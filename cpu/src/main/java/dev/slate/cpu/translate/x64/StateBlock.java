@@ -20,7 +20,7 @@ final class StateBlock {
 
     /** The guest's next instruction, when code leaves. */
     static final int RIP = 0;
-    /** Status flags: what LAHF gives in bits 8-15, OF in bit 0. */
+    /** Status flags: what LAHF gives in bits 8-15, OF in bit 0, and 0 in the upper half, which code neither loads nor stores. */
     static final int FLAGS = 8;
     /** Number of the site that left. */
     static final int SITE = 12;
