@@ -14,7 +14,7 @@ typedef int (*handler_t)(void *context, const char *const name, ...);
 enum colour { RED = -1, GREEN, BLUE = 7 };
 enum __attribute__((packed)) tiny { A, B };
 struct bits { unsigned a : 3, b : 7; int : 0; unsigned c : 30; uint64_t d : 40; _Bool e : 1; enum colour f : 4; uint8_t g; };
-struct spread { uint8_t a; unsigned b : 20; uint16_t c : 9; uint16_t d : 9; long e : 33; char f; };
+struct spread { uint8_t a; unsigned b : 20; uint16_t c : 9; uint16_t d : 9; long long e : 33; char f; };
 struct __attribute__((packed)) tight { char a; uint32_t b; uint64_t c : 40; uint16_t d; };
 struct holds_tight { struct tight t; short s; struct tight u[2]; };
 struct aligned { char a; _Alignas(64) int b; char c __attribute__((aligned(16))); } __attribute__((aligned(128)));
