@@ -385,6 +385,16 @@ final class VendorTest {
         return hex(p.get64(DATA) >>> 48) + " " + hex(p.get64(DATA + 8)) + " " + hex(p.get64(DATA + 16));
     }
 
+    /** FXRSTOR64 of pointers that are no canonical addresses. */
+    private static void fxrstor(Long64 p) {
+        p.put64(DATA, 0x037f);
+        p.put64(DATA + 8, 0x1122_3344_5566_7788L);
+        p.put64(DATA + 16, 0x8877_6655_4433_2211L);
+        p.put64(DATA + 24, 0x1f80);
+        p.s.gpr[RCX] = DATA;
+        p.start("480fae09 f4");
+    }
+
     private static void others() {
         row(
                 "LOCK MOV CR0",
@@ -436,17 +446,29 @@ final class VendorTest {
                 "123 4567 89ab"));
         row(
                 "FXRSTOR, pointers of 64 bits",
+                VendorTest::fxrstor,
+                p -> hex(p.s.fpIp) + " " + hex(p.s.fpDp),
+                "ff22334455667788 77665544332211",
+                "ff22334455667788 8877665544332211");
+        row(
+                "FXRSTOR without LA57",
                 p -> {
-                    p.put64(DATA, 0x037f);
-                    p.put64(DATA + 8, 0x1122_3344_5566_7788L);
-                    p.put64(DATA + 16, 0x8877_6655_4433_2211L);
-                    p.put64(DATA + 24, 0x1f80);
-                    p.s.gpr[RCX] = DATA;
-                    p.start("480fae09 f4");
+                    p.cpu.controls.cr4Allowed &= ~CpuState.CR4_LA57;
+                    fxrstor(p);
                 },
                 p -> hex(p.s.fpIp) + " " + hex(p.s.fpDp),
                 "ff22334455667788 77665544332211",
                 "334455667788 8877665544332211");
+        row32(
+                "FADD without an exception",
+                p -> {
+                    p.s.fpDp = 0x1122_3344_5566_7788L;
+                    p.s.gpr[RCX] = Protected32.STACK;
+                    p.start("d801 f4");
+                },
+                p -> hex(p.s.fpDp),
+                hex(Protected32.STACK),
+                "1122334455667788");
         row(
                 "BSF and BSR of zero",
                 p -> {

@@ -175,8 +175,10 @@ final class ExtendedState {
         s.ftwValid = (int) (control >>> 32) & 0xff;
         if (restoresPointers() || pending(s.fsw)) {
             s.fpOpcode = (int) (control >>> 48) & 0x7ff;
-            // Of the instruction pointer Intel's processors have 48 bits, AMD's 57 of both.
-            s.fpIp = wide ? cpu.intel ? ip << 16 >> 16 : ip << 7 >> 7 : ip & 0xffff_ffffL;
+            // AMD's processors have 57 bits of both pointers. Intel's have all of the data's, and of the
+            // instruction's 57 where they know five-level paging, be it on or off, else 48.
+            int unused = cpu.intel && (cpu.controls.cr4Allowed & CpuState.CR4_LA57) == 0 ? 16 : 7;
+            s.fpIp = wide ? ip << unused >> unused : ip & 0xffff_ffffL;
             s.fpDp = wide ? cpu.intel ? dp : dp << 7 >> 7 : dp & 0xffff_ffffL;
             s.fpCs = wide ? 0 : (int) (ip >>> 32) & 0xffff;
             s.fpDs = wide ? 0 : (int) (dp >>> 32) & 0xffff;

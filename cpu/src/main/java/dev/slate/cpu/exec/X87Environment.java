@@ -35,16 +35,13 @@ final class X87Environment {
 
     /**
      * Notes the instruction that has run for a handler of its exceptions. Intel's processors note opcode and data pointer only when
-     * there is an exception to handle (SDM 1 8.1.8 and 8.1.9; CPUID.7.0.EBX bit 6).
+     * there is an exception to handle (SDM 1 8.1.8 and 8.1.9; CPUID.7.0.EBX bit 6). Then all of the pointer stays, though
+     * outside 64-bit mode older ones (model 85, and not 207) clear its upper half.
      */
     void remember(long w0, long w1, int opcode) {
         s.fpIp = o.rip(w1);
         s.fpCs = s.segSelector[CpuState.CS];
         if (cpu.intel && (s.fsw & X87Stack.SUMMARY) == 0) {
-            if (!cpu.mode64 && (w0 & Insn.MEM) != 0) {
-                // What 64-bit code has left in the upper half goes all the same.
-                s.fpDp &= 0xffff_ffffL;
-            }
             return;
         }
         s.fpOpcode = opcode & 0x7ff;

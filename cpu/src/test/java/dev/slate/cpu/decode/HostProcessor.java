@@ -39,6 +39,12 @@ public final class HostProcessor {
         return field("vendor_id").equals("GenuineIntel ");
     }
 
+    /** How many bits its linear addresses can have: those of CPUID, whether or not the kernel uses them. */
+    public static int linearBits() {
+        // For instance "48 bits physical, 57 bits virtual".
+        return field("address sizes").contains(" 57 bits virtual") ? 57 : 48;
+    }
+
     /** Its maker, family, model and name, for messages. */
     public static String name() {
         return (field("model name") + "(" + field("vendor_id") + "family " + field("cpu family") + "model "

@@ -140,6 +140,12 @@ final class InterpretedCase implements AutoCloseable {
     /** Selector of 32-bit code. */
     int code32 = 0x23;
 
+    /** Tells the processor whether it knows five-level paging, as one does whose linear addresses have 57 bits; until then it does. */
+    void linearBits(int bits) {
+        long others = memory.cpu.controls.cr4Allowed & ~CpuState.CR4_LA57;
+        memory.cpu.controls.cr4Allowed = bits > 48 ? others | CpuState.CR4_LA57 : others;
+    }
+
     /** Null when the bytes are not whole instructions. */
     Block decode(SiliconCase c, int mode) {
         return decoder.decode(c.at + SiliconCase.CODE_AT, c.codeBytes(), mode);

@@ -287,7 +287,7 @@ final class SiliconComparison {
             }
         }
         if (!partly) {
-            x87(t, op, silicon, s);
+            x87(t, op, w0, b.mode, silicon, s);
         }
         // Whether an underflow that is not masked is inexact, too: of CVTPS2PH Intel's processors say now this, now
         // that.
@@ -313,7 +313,7 @@ final class SiliconComparison {
         return t.toString();
     }
 
-    private void x87(StringBuilder t, int op, SiliconCase silicon, CpuState s) {
+    private void x87(StringBuilder t, int op, long w0, int mode, SiliconCase silicon, CpuState s) {
         boolean loose = transcendental(op);
         int top = s.fsw >> 11 & 7;
         boolean last = false;
@@ -333,7 +333,7 @@ final class SiliconComparison {
         if (pointers
                 && (silicon.fxInt(4) >>> 16 != shown(s.fpOpcode, s)
                         || silicon.fxLong(8) != shown(s.fpIp, s)
-                        || silicon.fxLong(16) != shown(s.fpDp, s))) {
+                        || silicon.fxLong(16) != shown(s.fpDp, s) && !lowerHalf(w0, mode, silicon.fxLong(16), s))) {
             t.append(String.format(
                     " x87 fop:fip:fdp %03x:%x:%x/%03x:%x:%x",
                     silicon.fxInt(4) >>> 16,
@@ -362,6 +362,19 @@ final class SiliconComparison {
     /** What an image of the state tells of the opcode or a pointer: AMD's processors save zero while no exception is pending. */
     private long shown(long v, CpuState s) {
         return intel || (s.fsw & X87Stack.SUMMARY) != 0 ? v : 0;
+    }
+
+    /**
+     * Whether {@code pointer} is what older Intel processors (model 85, not 207) leave of the data pointer where an instruction
+     * outside 64-bit mode has memory and no exception: its lower half. No manual says so.
+     */
+    private boolean lowerHalf(long w0, int mode, long pointer, CpuState s) {
+        return intel
+                && mode != Mode.BITS64
+                && Insn.unit(w0) == Insn.UNIT_X87
+                && (w0 & Insn.MEM) != 0
+                && (s.fsw & X87Stack.SUMMARY) == 0
+                && pointer == (s.fpDp & 0xffff_ffffL);
     }
 
     /**

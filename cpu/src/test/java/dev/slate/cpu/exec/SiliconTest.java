@@ -119,6 +119,7 @@ final class SiliconTest {
             long start = System.nanoTime();
             try (InterpretedCase interpreted = new InterpretedCase(features, helper.codePages())) {
                 interpreted.code32 = helper.code32;
+                interpreted.linearBits(HostProcessor.linearBits());
                 boolean avx = (ImplementedFeatures.COMPLETE & Feature.bit(Feature.AVX)) != 0;
                 SiliconGenerator generator = new SiliconGenerator(seed, rows, interpreted, comparison, avx);
                 boolean bits32 = helper.runs32();
