@@ -470,6 +470,26 @@ final class VendorTest {
                 hex(Protected32.STACK),
                 "1122334455667788");
         row(
+                "SHA1NEXTE, memory not aligned",
+                p -> {
+                    p.s.cr4 |= CpuState.CR4_OSFXSR;
+                    p.s.gpr[RCX] = DATA + 8;
+                    p.start("0f38c801 f4");
+                },
+                VendorTest::where,
+                hex(CODE + 4) + " cpl 0",
+                "#13 at 200000 cs 8");
+        row(
+                "SHA1NEXTE, memory aligned",
+                p -> {
+                    p.s.cr4 |= CpuState.CR4_OSFXSR;
+                    p.s.gpr[RCX] = DATA;
+                    p.start("0f38c801 f4");
+                },
+                VendorTest::where,
+                hex(CODE + 4) + " cpl 0",
+                hex(CODE + 4) + " cpl 0");
+        row(
                 "BSF and BSR of zero",
                 p -> {
                     p.s.gpr[RAX] = 0x1122_3344_5566_7788L;

@@ -48,8 +48,8 @@ final class VectorCrypto {
 
     int execute(int op, long w0, long w1, long imm) {
         v.available();
-        // AMD's processors take the SHA operations' memory at any alignment.
-        v.fetch(w0, w1, op < Op.SHA1RNDS4);
+        // AMD's processors take the SHA operations' memory at any alignment, Intel's do not (SDM 2B SHA1MSG1).
+        v.fetch(w0, w1, op < Op.SHA1RNDS4 || v.cpu.intel);
         int r = Insn.reg(w0);
         long a0 = x[r * 4];
         long a1 = x[r * 4 + 1];
