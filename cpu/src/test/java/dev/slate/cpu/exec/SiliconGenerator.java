@@ -193,9 +193,8 @@ final class SiliconGenerator {
                 || op == Op.ENTER
                 || op >= Op.UD0 && op <= Op.UD2
                 || op >= Op.FXSAVE && op <= Op.XRSTOR
-                // Where no pointers are compared they are not what silicon has; of Intel's it is not known whether they
-                // are.
-                || (op == Op.FNSTENV || op == Op.FNSAVE) && (comparison.intel || !comparison.pointers)
+                // Where no pointers are compared they are not what silicon has.
+                || (op == Op.FNSTENV || op == Op.FNSAVE) && !comparison.pointers
                 || SiliconComparison.transcendental(op)
                 || SiliconComparison.approximate(op));
     }
@@ -390,8 +389,8 @@ final class SiliconGenerator {
                 fcw = fcw & ~0x300 | ((bits & 128) != 0 ? 0x200 : 0);
             }
             c.fxInt(0, fcw | random.nextInt(8) << 27 | random.nextInt(16) << 24 & 0x4700_0000);
-            if (!comparison.intel && random.nextInt(4) == 0) {
-                // Exceptions that wait, where they are not masked. Of Intel's processors none was asked with them.
+            if (random.nextInt(4) == 0) {
+                // Exceptions that wait, where they are not masked.
                 int exceptions = random.nextInt(0x80);
                 boolean unmasked = (exceptions & ~fcw & 0x3f) != 0;
                 c.fxInt(0, c.fxInt(0) | (exceptions | (unmasked ? X87Stack.SUMMARY | X87Stack.BUSY : 0)) << 16);

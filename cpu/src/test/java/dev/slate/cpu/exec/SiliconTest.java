@@ -209,7 +209,10 @@ final class SiliconTest {
         private final int[] doubts = new int[BATCH];
 
         private int doubtful;
-        /** Cases that silicon answered otherwise the second time: a hypervisor below has meddled. */
+        /**
+         * Cases that silicon answered otherwise the second time: a hypervisor below has meddled, or the case, which has segments, has
+         * read the code of the batch that was being made.
+         */
         private long unsteady;
 
         /**
