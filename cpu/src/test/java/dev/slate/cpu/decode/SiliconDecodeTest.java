@@ -224,10 +224,12 @@ class SiliconDecodeTest {
         }
     }
 
-    /** Whether the host has nothing there that the table lacks: EVEX, XOP, 3DNow!, mask registers, AVX-VNNI, MOVDIR64B and ENQCMD. */
+    /** Whether the host has nothing there that the table lacks: EVEX, XOP, 3DNow!, mask registers, AVX-VNNI, MOVDIR64B, ENQCMD and PTWRITE. */
     private static boolean asked(byte[] code, int at, int bits) {
         int p = at;
+        boolean repeated = false;
         while (p < at + 15 && isPrefix(code[p] & 0xff, bits)) {
+            repeated |= (code[p] & 0xff) == 0xf3;
             p++;
         }
         int b = code[p] & 0xff;
@@ -251,6 +253,10 @@ class SiliconDecodeTest {
             return !(map == 2 && opcode >= 0x50 && opcode <= 0x53
                     || map == 1 && (opcode >= 0x41 && opcode <= 0x4b || opcode >= 0x90 && opcode <= 0x99)
                     || map == 3 && opcode >= 0x30 && opcode <= 0x33);
+        }
+        if (INTEL && repeated && b == 0x0f && next == 0xae && p + 2 < at + 16 && (code[p + 2] & 0x38) == 0x20) {
+            // PTWRITE, be it offered or not.
+            return false;
         }
         if (INTEL && (b == 0xc6 || b == 0xc7) && next == 0xf8) {
             // XABORT and XBEGIN: TSX that has been switched off is no longer offered, and decodes all the same.
