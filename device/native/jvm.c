@@ -83,7 +83,7 @@ static bool bind_classes(JNIEnv *env) {
         jmethodID *id;
         const char *name, *signature;
     } methods[] = {
-        {&method_ioctl, "ioctl", "(IIIJJ)V"},
+        {&method_ioctl, "ioctl", "(J)V"},
         {&method_release, "release", "(I)V"},
         {&method_refresh, "refresh", "(I)V"},
         {&method_invalidate, "invalidate", "(ZJJ)V"},
@@ -445,17 +445,10 @@ static bool failed(JNIEnv *env) {
 
 enum { KVM_RUN_REQUEST = 0xae80, KVM_GET_API_VERSION_REQUEST = 0xae00 };
 
-struct request {
-    uint32_t handle, kind;
-    unsigned long number;
-    long argument;
-};
-HOT static long ioctl_there(void *request) {
-    const struct request *q = request;
-    struct mailbox *mail = mailbox_of(&self);
-    const jvalue arguments[] = {{.i = (jint)q->handle}, {.i = (jint)q->kind}, {.i = (jint)q->number}, {.j = q->argument}, {.j = (jlong)self.scratch}};
-    mail->answer = NO_ANSWER;
-    (*self.env)->CallStaticVoidMethodA(self.env, device, method_ioctl, arguments);
+HOT static long ioctl_there(void *mailbox) {
+    struct mailbox *mail = mailbox;
+    const jvalue argument = {.j = (jlong)self.scratch};
+    (*self.env)->CallStaticVoidMethodA(self.env, device, method_ioctl, &argument);
     if (LIKELY(mail->answer != NO_ANSWER)) return mail->answer;
     failed(self.env);
     return -EIO;
@@ -494,8 +487,12 @@ HOT long jvm_ioctl(uint32_t handle, unsigned long request, long argument) {
     bool masked = run && UNLIKELY(f->has_run_mask);
     uint64_t old_mask = 0;
     if (masked) old_mask = signals_begin_run(f->run_mask);
-    struct request q = {handle, f->kind, request, argument};
-    long r = on_java_stack(ioctl_there, &q);
+    mail->handle = handle;
+    mail->kind = f->kind;
+    mail->number = (uint32_t)request;
+    mail->argument = argument;
+    mail->answer = NO_ANSWER;
+    long r = on_java_stack(ioctl_there, mail);
     if (masked) signals_end_run(old_mask);
     if (UNLIKELY(slate_counters != NULL)) {
         atomic_fetch_add_explicit(&slate_counters->ioctls, 1, memory_order_relaxed);

@@ -244,11 +244,16 @@ char *heap_strdup(const char *text);
 void heap_qsort(void *of, size_t n, size_t size, int (*compare)(const void *, const void *));
 
 /* ---- signals.c ---- */
-/* What a thread and its signals say to Java, and Java's answer, behind the thread's scratch memory; Device and VcpuFile know the places. */
+/*
+ * What a thread and its signals say to Java, a request and Java's answer, behind the thread's scratch memory; Device and VcpuFile know
+ * the places. Each argument that JNI hands over takes longer than all of this.
+ */
 struct mailbox {
     _Atomic uint32_t signalled;      /* a signal waits for this thread to leave Slate */
     _Atomic(_Atomic int32_t *) kick; /* the kick word of the vCPU that the thread runs, or null */
     int64_t answer;                  /* of the request */
+    uint32_t handle, kind, number;   /* the request */
+    int64_t argument;
 };
 #define NO_ANSWER INT64_MIN
 struct thread {

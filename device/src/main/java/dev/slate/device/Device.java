@@ -22,10 +22,14 @@ import org.jspecify.annotations.Nullable;
 final class Device {
     /** As SCRATCH_BYTES in native/slate.h. */
     static final int SCRATCH_BYTES = 16384;
-    /** Where the answer of a request stands: in struct mailbox of native/slate.h, behind the scratch bytes. */
+    // Where a request and its answer stand: in struct mailbox of native/slate.h, behind the scratch bytes.
     static final int ANSWER = SCRATCH_BYTES + 16;
+    private static final int HANDLE = ANSWER + 8;
+    private static final int KIND = HANDLE + 4;
+    private static final int NUMBER = KIND + 4;
+    private static final int ARGUMENT = NUMBER + 8;
     /** Native memory of a thread: the scratch bytes and the mailbox. */
-    static final int THREAD_BYTES = ANSWER + 8;
+    static final int THREAD_BYTES = ARGUMENT + 8;
 
     private static @Nullable KvmFile[] files = new KvmFile[64];
     private static @Nullable SystemFile system;
@@ -113,13 +117,28 @@ final class Device {
     }
 
     /**
-     * An ioctl on a KVM descriptor. What ioctl(2) gives, or a negative errno, stands in the thread's mailbox afterwards: where nothing was
-     * put there this has thrown, and the caller need not ask the JVM each time.
+     * An ioctl on a KVM descriptor, as it stands in the thread's mailbox. What ioctl(2) gives, or a negative errno, stands there afterwards:
+     * where nothing was put there this has thrown, and the caller need not ask the JVM each time.
+     */
+    static void ioctl(long scratch) {
+        int kind = HostMemory.get32(scratch + KIND);
+        int request = HostMemory.get32(scratch + NUMBER);
+        long arg = HostMemory.get64(scratch + ARGUMENT);
+        HostMemory.put64(scratch + ANSWER, answer(HostMemory.get32(scratch + HANDLE), kind, request, arg, scratch));
+    }
+
+    /**
+     * The same without a client.
      *
      * @param kind {@code Native.KIND_*}; the files of /dev/kvm itself share one object
      */
-    static void ioctl(int handle, int kind, int request, long arg, long scratch) {
-        HostMemory.put64(scratch + ANSWER, answer(handle, kind, request, arg, scratch));
+    static long ioctl(int handle, int kind, int request, long arg, long scratch) {
+        HostMemory.put32(scratch + HANDLE, handle);
+        HostMemory.put32(scratch + KIND, kind);
+        HostMemory.put32(scratch + NUMBER, request);
+        HostMemory.put64(scratch + ARGUMENT, arg);
+        ioctl(scratch);
+        return HostMemory.get64(scratch + ANSWER);
     }
 
     private static long answer(int handle, int kind, int request, long arg, long scratch) {

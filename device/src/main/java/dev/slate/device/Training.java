@@ -100,8 +100,7 @@ public final class Training {
     }
 
     private long call(int handle, int kind, int request, long arg) {
-        Device.ioctl(handle, kind, request, arg, scratch);
-        long result = HostMemory.get64(scratch + Device.ANSWER);
+        long result = Device.ioctl(handle, kind, request, arg, scratch);
         if (result < 0) {
             throw new IllegalStateException("ioctl 0x" + Integer.toHexString(request) + " gave " + result);
         }
