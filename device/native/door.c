@@ -447,6 +447,7 @@ static long new_namespaces(long flags, long number, const long a[6]) {
 }
 
 static long filters(long *program, bool all_threads) {
+    jvm_c2_behind();
     const struct sock_fprog *other = seccomp_installs((const struct sock_fprog *)*program, all_threads);
     if (other) *program = (long)other;
     return KERNEL;

@@ -290,8 +290,9 @@ static const char *find_home(struct options *o) {
     return file;
 }
 
-/* C2's thread runs behind the guests. */
-static bool c2_behind(int thread) {
+static _Atomic int c2_thread; /* 0: not known, or behind */
+
+static bool is_c2(int thread) {
     char path[64], name[16] = "";
     snprintf(path, sizeof path, "/proc/self/task/%d/comm", thread);
     long fd = own_open(path, O_RDONLY);
@@ -299,17 +300,23 @@ static bool c2_behind(int thread) {
     raw(SYS_read, fd, (long)name, sizeof name - 1, 0, 0, 0);
     raw(SYS_close, fd, 0, 0, 0, 0, 0);
     if (strncmp(name, "C2 ", 3)) return false;
-    long nice = 20 - raw(SYS_getpriority, PRIO_PROCESS, thread, 0, 0, 0, 0); /* the client's */
-    raw(SYS_setpriority, PRIO_PROCESS, thread, nice < 9 ? nice + 10 : 19, 0, 0, 0);
+    atomic_store(&c2_thread, thread);
     return true;
 }
+static void find_c2(void) {
+    if (seccomp_allows(SYS_getdents64)) end_any_thread(is_c2, false);
+}
+
 /*
  * What C2 makes is only a faster form of what C1 has made already, and takes seconds of a processor in a machine's first minute. Where
- * all processors are busy a guest would wait for it; it takes what they leave.
+ * all processors are busy a guest that is machine code would wait for it; it takes what they leave. Guests that are none wait for nothing
+ * else. A client's filter may forbid it later.
  */
-static void put_c2_behind(void) {
-    bool may = seccomp_allows(SYS_getdents64) && seccomp_allows(SYS_getpriority) && seccomp_allows(SYS_setpriority);
-    if (may) end_any_thread(c2_behind, false);
+void jvm_c2_behind(void) {
+    int thread = state != INHERITED && is_ours() ? atomic_exchange(&c2_thread, 0) : 0;
+    if (!thread || !seccomp_allows(SYS_getpriority) || !seccomp_allows(SYS_setpriority)) return;
+    long nice = 20 - raw(SYS_getpriority, PRIO_PROCESS, thread, 0, 0, 0, 0); /* the client's */
+    raw(SYS_setpriority, PRIO_PROCESS, thread, nice < 9 ? nice + 10 : 19, 0, 0, 0);
 }
 
 /* On the keeper. Not null: it runs. */
@@ -340,7 +347,7 @@ static void *create(void *unused) {
     if (error) bindings_say_why();
     bindings_hear(false);
     if (error || !bind_classes(env)) return NULL;
-    put_c2_behind();
+    find_c2();
     return vm;
 }
 

@@ -53,6 +53,10 @@ NATIVE(jboolean, native_may_load_libraries) {
     UNUSED;
     return !seccomp_filtered() || seccomp_allows_libraries();
 }
+NATIVE(void, native_put_c2_behind) {
+    UNUSED;
+    jvm_c2_behind();
+}
 /* How long this thread has been ready and not running: the second number of its schedstat. */
 NATIVE(jlong, native_run_delay) {
     UNUSED;
@@ -260,6 +264,7 @@ static const JNINativeMethod natives[] = {
     ROW("await", "(JIJ)V", native_await),
     ROW("wake", "(J)V", native_wake),
     ROW("mayLoadLibraries", "()Z", native_may_load_libraries),
+    ROW("putC2Behind", "()V", native_put_c2_behind),
     ROW("runDelay", "()J", native_run_delay),
     ROW("map", "(JJ)J", native_map),
     ROW("unmap", "(JJ)V", native_unmap),

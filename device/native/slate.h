@@ -394,6 +394,7 @@ void *keeper_does(void *(*function)(void *), void *argument);
 void keeper_start_failed(void) __attribute__((noreturn));
 bool jvm_foreign(void); /* the client is itself a Java program */
 void jvm_exit(void);    /* Device.exit */
+void jvm_c2_behind(void); /* C2 takes what the client's threads leave, from now on */
 void jvm_confined(void); /* another user is coming, or other mounts */
 void jvm_filtered(void); /* ... a root, or a seccomp filter, behind which there are none of Slate's files */
 void jvm_at_thread_exit(void); /* the thread will be detached */

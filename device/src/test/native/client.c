@@ -799,38 +799,6 @@ static void signals_come_through_a_storm_of_exits(void) {
     CHECK(handled == before + 1);
 }
 
-/* Number of threads of C2's; all others have the client's priority. */
-static int c2_threads(int nice) {
-    int found = 0;
-    DIR *tasks = opendir("/proc/self/task");
-    CHECK(tasks != NULL);
-    for (struct dirent *entry; (entry = readdir(tasks));) {
-        char path[300], name[32] = "";
-        int thread = atoi(entry->d_name);
-        snprintf(path, sizeof path, "/proc/self/task/%d/comm", thread);
-        FILE *comm = thread ? fopen(path, "r") : NULL;
-        if (!comm) continue;
-        CHECK(fgets(name, sizeof name, comm) != NULL);
-        fclose(comm);
-        int c2 = !strncmp(name, "C2 ", 3);
-        found += c2;
-        CHECK(getpriority(PRIO_PROCESS, thread) == (c2 ? nice : getpriority(PRIO_PROCESS, 0)));
-    }
-    closedir(tasks);
-    return found;
-}
-static void c2_runs_behind_the_guests(void) {
-    struct machine m = boot(PORT_LOOP, sizeof PORT_LOOP);
-    CHECK(ioctl(m.vcpu, KVM_RUN, 0) == 0);
-    int own = getpriority(PRIO_PROCESS, 0);
-    CHECK(c2_threads(own < 9 ? own + 10 : 19) >= 1);
-}
-static void c2_of_a_client_with_a_low_priority_has_the_lowest(void) {
-    CHECK(setpriority(PRIO_PROCESS, 0, 15) == 0);
-    boot(PORT_LOOP, sizeof PORT_LOOP);
-    CHECK(c2_threads(19) >= 1);
-}
-
 static const struct promise tests[] = {
     TEST(every_spelling_of_the_path_is_slates),
     TEST(the_device_looks_like_kvms),
@@ -863,8 +831,6 @@ static const struct promise tests[] = {
     TEST(a_descriptor_can_be_closed_while_others_use_it),
     TEST(a_client_can_exit_while_its_vcpus_run),
     TEST(signals_come_through_a_storm_of_exits),
-    TEST(c2_runs_behind_the_guests),
-    TEST(c2_of_a_client_with_a_low_priority_has_the_lowest),
 };
 
 int main(int argc, char **argv) {

@@ -38,6 +38,9 @@ final class Native {
     /** As {@link dev.slate.kvm.host.HostServices#mayLoadLibraries}. */
     static native boolean mayLoadLibraries();
 
+    /** From now on HotSpot's second compiler takes what the client's threads leave (docs/decisions/0037). */
+    static native void putC2Behind();
+
     /** As {@link dev.slate.kvm.host.HostServices#runDelayNanos}. */
     static native long runDelay();
 

@@ -180,6 +180,11 @@ final class NativeHost implements HostServices {
     }
 
     @Override
+    public void guestIsMachineCode() {
+        Native.putC2Behind();
+    }
+
+    @Override
     public long runDelayNanos() {
         return Native.runDelay();
     }

@@ -17,7 +17,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** What a C program sees under the shim: each function of src/test/native/client.c and hardy.c in a process of its own. */
+/** What a C program sees under the shim: each function of src/test/native/client.c, hardy.c and c2.c in a process of its own. */
 @Execution(ExecutionMode.CONCURRENT)
 class ClientTest {
     private static final Path SOURCE = Path.of("src/test/native/client.c");
@@ -25,7 +25,7 @@ class ClientTest {
 
     static Stream<Arguments> promises() throws Exception {
         List<Arguments> promises = new ArrayList<>();
-        for (Path source : List.of(SOURCE, Path.of("src/test/native/hardy.c"))) {
+        for (Path source : List.of(SOURCE, Path.of("src/test/native/hardy.c"), Path.of("src/test/native/c2.c"))) {
             Host.run(Map.of(), List.of(Host.compile(source).toString()))
                     .output()
                     .lines()

@@ -26,6 +26,7 @@ public final class LazyTranslator implements Translator {
     private final boolean compares;
     private final BooleanSupplier allowed;
     private final Runnable made;
+    private final Runnable much;
     private final Runnable refused;
 
     /**
@@ -36,6 +37,7 @@ public final class LazyTranslator implements Translator {
      * @param compares whether the interpreter does all of it again, see {@link X64Translator#create}
      * @param allowed whether a library may be loaded now, which the first translation does; where not, all code is interpreted from then on
      * @param made told when the first block is about to be translated
+     * @param much told when many have been, see {@link X64Translator#create}
      * @param refused told when the host allows no executable memory, so that all code is interpreted
      */
     public LazyTranslator(
@@ -45,6 +47,7 @@ public final class LazyTranslator implements Translator {
             boolean compares,
             BooleanSupplier allowed,
             Runnable made,
+            Runnable much,
             Runnable refused) {
         this.guard = guard;
         this.threshold = threshold;
@@ -52,6 +55,7 @@ public final class LazyTranslator implements Translator {
         this.compares = compares;
         this.allowed = allowed;
         this.made = made;
+        this.much = much;
         this.refused = refused;
     }
 
@@ -83,7 +87,7 @@ public final class LazyTranslator implements Translator {
         }
         joined &= !may;
         Cpu c = Objects.requireNonNull(cpu);
-        Translator real = may ? X64Translator.create(c, guard, threshold, budget, compares) : null;
+        Translator real = may ? X64Translator.create(c, guard, threshold, budget, compares, much) : null;
         c.translator(real);
         if (real == null) {
             refused.run();

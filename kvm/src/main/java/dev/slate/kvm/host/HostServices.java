@@ -55,6 +55,9 @@ public interface HostServices {
         return true;
     }
 
+    /** Much of a guest is machine code from now on: it no longer waits for what a JVM's best compiler makes. Told once a vCPU. */
+    default void guestIsMachineCode() {}
+
     /** How long the calling thread has been ready to run and did not, in nanoseconds; 0 where that can't be known. */
     default long runDelayNanos() {
         return 0;

@@ -65,6 +65,7 @@ final class VcpuTranslation {
                         when.equals("lockstep"),
                         host::mayLoadLibraries,
                         this::translates,
+                        host::guestIsMachineCode,
                         this::sayInterpreted);
     }
 

@@ -37,6 +37,9 @@ public final class X64Translator implements Translator {
     /** The most address space for code: more than any guest fills before its working set has changed. */
     private static final long MOST_CODE = 32 << 20;
 
+    /** Blocks that have become code when {@link #much} is told: more than programs have that do little but leave the guest. */
+    private static final int MUCH = 16;
+
     /** Sites that the longest translation cannot need. */
     private static final int MOST_SITES = 1024;
 
@@ -84,6 +87,8 @@ public final class X64Translator implements Translator {
 
     private final TranslationFigures figures;
     private final @Nullable TranslationObserver observer;
+    /** Told once that much of what the guest does is machine code. */
+    private final Runnable much;
     /** Runs everything again in the interpreter; null: nothing is. */
     private final @Nullable Lockstep lockstep;
 
@@ -93,7 +98,8 @@ public final class X64Translator implements Translator {
             ExecutableMemory memory,
             int threshold,
             TranslationBudget budget,
-            boolean compares) {
+            boolean compares,
+            Runnable much) {
         this.cpu = cpu;
         this.guard = guard;
         this.s = cpu.s;
@@ -102,6 +108,7 @@ public final class X64Translator implements Translator {
         this.memory = memory;
         this.threshold = threshold;
         this.budget = budget;
+        this.much = much;
         state = new StateBlock(s, cpu.kickAddress);
         codeTlb = new CodeTlb(cpu, state);
         jumps = new JumpCache(state);
@@ -136,15 +143,16 @@ public final class X64Translator implements Translator {
      *     left it where null is returned
      * @param compares whether the interpreter does all of it again, so that every difference is a bug that {@link #run} ends with: for a
      *     machine with one processor
+     * @param much told once, when so many blocks have become code that the guest is more than a few instructions between exits
      * @return null where the host is no x86-64 or allows no executable memory
      */
     public static @Nullable X64Translator create(
-            Cpu cpu, FaultGuard guard, int threshold, TranslationBudget budget, boolean compares) {
+            Cpu cpu, FaultGuard guard, int threshold, TranslationBudget budget, boolean compares, Runnable much) {
         TranslationObserver observer = cpu.observers.translations;
         ExecutableMemory memory = ExecutableMemory.map(
                 Math.clamp(budget.limit() & -4096L, 4L * LONGEST, MOST_CODE), observer != null && observer.namesCode());
         if (memory != null) {
-            X64Translator t = new X64Translator(cpu, guard, memory, threshold, budget, compares);
+            X64Translator t = new X64Translator(cpu, guard, memory, threshold, budget, compares, much);
             if (guard.add(memory.address(), memory.address() + memory.bytes(), t.stubs.fault)) {
                 return t;
             }
@@ -287,7 +295,9 @@ public final class X64Translator implements Translator {
         long start = code.add(a.buffer, 0, a.split());
         long out = waysOut.add(a.buffer, a.split(), a.at);
         pages.add(unit);
-        figures.regions++;
+        if (++figures.regions == MUCH) {
+            much.run();
+        }
         figures.bytes += a.at;
         page.arrived(unit, memory);
         long nanos = System.nanoTime() - began;

@@ -24,7 +24,7 @@ public final class NoFaults implements FaultGuard {
             throw new IllegalArgumentException("a translator takes " + X64Translator.LEAST + " bytes");
         }
         budget.join();
-        return X64Translator.create(cpu, GUARD, threshold, budget, compares);
+        return X64Translator.create(cpu, GUARD, threshold, budget, compares, () -> {});
     }
 
     @Override
