@@ -28,6 +28,9 @@ public final class X64Translator implements Translator {
 
     private static final int MODE_BITS = 7;
 
+    /** A block of less heat is never code; {@link ShortRuns} only have it interpreted for a while. */
+    private static final int NEVER = Integer.MIN_VALUE / 2;
+
     /** How often in turn an instruction with two accesses is tried again. */
     private static final int MISSES = 3;
 
@@ -202,7 +205,7 @@ public final class X64Translator implements Translator {
     @Override
     public boolean enters(Block b) {
         if (b.translation == null && ++b.heat < threshold) {
-            if (b.heat < 0 && cpu.mode64) {
+            if (b.heat < NEVER && cpu.mode64) {
                 left.add(TranslatedPages.key(b.rip, mode()));
             }
             return false;
