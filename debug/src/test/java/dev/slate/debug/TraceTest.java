@@ -277,7 +277,9 @@ class TraceTest {
 
     /** Without what differs from host to host: where the machine code lies, and how much there is of it. */
     private static String wherever(String text) {
-        return text.replaceAll("\\b00007[0-9a-f]{11}\\b", "HOST").replaceAll("became \\d+ bytes", "became N bytes");
+        return text.replaceAll("\\b00007[0-9a-f]{11}\\b", "HOST")
+                .replaceAll("became \\d+ bytes", "became N bytes")
+                .replaceAll("and \\d+ at", "and N at");
     }
 
     private String line(String start) {
