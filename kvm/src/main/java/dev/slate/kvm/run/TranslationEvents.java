@@ -66,7 +66,9 @@ final class TranslationEvents implements TranslationObserver {
         if (names) {
             String name = "guest:" + Long.toHexString(rip) + "-" + Long.toHexString(rip + guestBytes);
             host.nameCode(code, bytes, name);
-            host.nameCode(waysOut, outBytes, name + ":ways-out");
+            if (outBytes != 0) {
+                host.nameCode(waysOut, outBytes, name + ":ways-out");
+            }
         }
     }
 
