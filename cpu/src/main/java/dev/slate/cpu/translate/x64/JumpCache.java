@@ -26,20 +26,23 @@ final class JumpCache {
     static final int MORE = (MOST << ENTRY_SHIFT) - LEAST;
 
     private final StateBlock state;
-    private Scratch memory = new Scratch(LEAST);
-    private int count = FIRST;
+    private Scratch memory;
+    private int count;
     private int conflicts;
 
     JumpCache(StateBlock state) {
         this.state = state;
-        publish();
+        count = FIRST;
+        memory = make();
     }
 
-    /** Tells code where the table is. */
-    private void publish() {
-        state.put64(StateBlock.JUMPS, memory.hva() - state.base());
+    /** A table without entries, which code is told of. */
+    private Scratch make() {
+        Scratch table = new Scratch((long) count << ENTRY_SHIFT);
+        state.put64(StateBlock.JUMPS, table.hva() - state.base());
         state.put64(StateBlock.JUMP_MASK, count - 1);
-        put(-1, -1, state.noRecord(), memory.hva());
+        put(-1, -1, state.noRecord(), table.hva());
+        return table;
     }
 
     /** Code computes the same ({@link Emission#jumpEntry}). */
@@ -72,9 +75,8 @@ final class JumpCache {
 
     /** Takes the room there can be; nothing is in it. */
     void grow() {
-        memory = new Scratch(LEAST + MORE);
         count = MOST;
-        publish();
+        memory = make();
     }
 
     /** Bytes beyond {@link #LEAST}. */
@@ -84,8 +86,7 @@ final class JumpCache {
 
     /** Nothing is in it, and it is small. */
     void clear() {
-        memory = new Scratch(LEAST);
         count = FIRST;
-        publish();
+        memory = make();
     }
 }
