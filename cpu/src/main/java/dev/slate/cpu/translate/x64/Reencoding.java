@@ -11,11 +11,12 @@ import dev.slate.cpu.decode.Op;
 
 /** Instructions whose operands the encoding names: their own bytes with other registers and a checked memory operand. */
 abstract class Reencoding extends Emission {
+    /** Of {@link #encode}: modrm.rm is the guest's register where it stands in the block. */
+    private static final int BLOCK = -3;
+
     Reencoding(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         super(stubs, sites, guestFeatures, shapes, noRecord);
     }
-
-    private static final int BLOCK = -3;
 
     void raw(int... code) {
         for (int b : code) {
@@ -63,7 +64,7 @@ abstract class Reencoding extends Emission {
             wroteFlags();
             return;
         }
-        if (op == Op.MOV && movesRegister(operands, memory)) {
+        if (op == Op.MOV && movesRegister()) {
             return;
         }
         if (memory) {
@@ -153,7 +154,7 @@ abstract class Reencoding extends Emission {
 
     /** Whether the instruction replaces all of its first operand, a register, by what it makes of the others. */
     private boolean isFresh() {
-        return op >= Op.MOVZX_8 && op <= Op.MOVSXD && Insn.size(w0) >= 2 || op == Op.MOV && Insn.size(w0) >= 2;
+        return Insn.size(w0) >= 2 && (op == Op.MOV || op >= Op.MOVZX_8 && op <= Op.MOVSXD);
     }
 
     private static boolean inBlock(int guest) {
@@ -161,13 +162,10 @@ abstract class Reencoding extends Emission {
     }
 
     /** MOV of 32 or 64 bits between general registers; false: it is none. */
-    private boolean movesRegister(String[] operands, boolean memory) {
-        if (memory || Insn.size(w0) < 2 || operands.length != 2 || !e.hasModrm) {
-            return false;
-        }
-        boolean toReg = operands[0].charAt(0) == 'G';
-        if ((toReg ? operands[1] : operands[0]).charAt(0) != 'E'
-                || (toReg ? operands[0] : operands[1]).charAt(0) != 'G') {
+    private boolean movesRegister() {
+        int form = Insn.form(w0);
+        boolean toReg = form == Insn.FORM_R_RM;
+        if (Insn.isMemory(w0) || Insn.size(w0) < 2 || !toReg && form != Insn.FORM_RM_R) {
             return false;
         }
         int from = toReg ? Insn.rm(w0) : Insn.reg(w0);
