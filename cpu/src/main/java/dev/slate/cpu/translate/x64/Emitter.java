@@ -40,16 +40,8 @@ final class Emitter extends StackForms {
      * @param b a block of 64-bit code that is current, and lies on one page or is one instruction
      * @param second the page that the instruction goes on in
      * @param own what of the block lies on {@code into}
-     * @param at the rip at which it stands
      */
-    Unit translate(
-            TranslatedPage into,
-            @Nullable TranslatedPage second,
-            Block b,
-            Block own,
-            long at,
-            long origin,
-            long apart) {
+    Unit translate(TranslatedPage into, @Nullable TranslatedPage second, Block b, Block own, long origin, long apart) {
         page = into;
         tlb = StateBlock.tlb(into.mode);
         read(b, b.count, into.mode);
@@ -74,13 +66,13 @@ final class Emitter extends StackForms {
             flagsSaved = true;
         }
         if (second != null) {
-            straddle(at, second);
+            straddle(b.rip, second);
         }
         vectorsLoaded = false;
         if (vectors) {
             loadVectors();
         }
-        Unit unit = new Unit(own, at, into, withFlags, withoutFlags);
+        Unit unit = new Unit(own, b.rip, into, withFlags, withoutFlags);
         // Known before its own jumps are made: a loop of one block is the most frequent one.
         into.add(unit);
         block = b;
@@ -109,7 +101,7 @@ final class Emitter extends StackForms {
             }
         }
         if (!ended) {
-            next = at + b.byteLength;
+            next = b.rip + b.byteLength;
             leaveTo(next);
         }
         starts[b.count] = a.at;

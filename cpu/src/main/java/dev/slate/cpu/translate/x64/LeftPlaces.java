@@ -1,7 +1,7 @@
 package dev.slate.cpu.translate.x64;
 
 /**
- * Where instructions stand of which no code is made, by rip and mode ({@code X64Translator.key}): as many as there is room for, a new one in
+ * Where instructions stand of which no code is made, by rip and mode ({@code TranslatedPages.key}): as many as there is room for, a new one in
  * place of an old. A place that is forgotten costs a look by the run loop, and one that has code meanwhile is not asked for.
  */
 final class LeftPlaces {

@@ -9,8 +9,6 @@ import org.jspecify.annotations.Nullable;
 
 /** The translated pages of a processor, their units, and what proves them current. */
 final class TranslatedPages {
-    private static final int MODE_BITS = 7;
-
     // What lies on the heap, by the sizes of the fields and of what an array keeps free.
     private static final int UNIT_BYTES = 96;
     private static final int PAGE_BYTES = 256;
@@ -41,7 +39,7 @@ final class TranslatedPages {
     /** What tells a rip and a mode from others. */
     static long key(long rip, int mode) {
         // The upper bits of a canonical address, seven of them at least, are all the same.
-        return rip << MODE_BITS | mode;
+        return rip << X64Translator.MODE_BITS | mode;
     }
 
     /** The unit made last for a rip and a mode, if its page is alive. */

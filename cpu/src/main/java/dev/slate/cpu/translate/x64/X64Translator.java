@@ -26,7 +26,7 @@ public final class X64Translator implements Translator {
     /** Number of modes ({@link #mode}), a power of two. */
     static final int MODES = 128;
 
-    private static final int MODE_BITS = 7;
+    static final int MODE_BITS = 7;
 
     /** A block of less heat is never code; {@link ShortRuns} only have it interpreted for a while. */
     private static final int NEVER = Integer.MIN_VALUE / 2;
@@ -293,7 +293,7 @@ public final class X64Translator implements Translator {
     /** @param own what of the block lies on {@code page}; the rest does on {@code second} */
     private Unit translate(Block b, TranslatedPage page, @Nullable TranslatedPage second, Block own) {
         long began = System.nanoTime();
-        Unit unit = emitter.translate(page, second, b, own, b.rip, code.next(), waysOut.next());
+        Unit unit = emitter.translate(page, second, b, own, code.next(), waysOut.next());
         Assembler a = emitter.a;
         long start = code.add(a.buffer, 0, a.split());
         long out = waysOut.add(a.buffer, a.split(), a.at);
