@@ -116,6 +116,7 @@ abstract class Emission {
         private static final int MISS_AGAIN = 9;
         private static final int LINK = 10;
         private static final int APART = 11;
+        private static final int ALSO = 12;
 
         private int[] what = new int[256];
         private int[] place = new int[256];
@@ -167,9 +168,18 @@ abstract class Emission {
             add(PROVE, jumpPlace, back, site);
         }
 
-        /** The block's instructions from {@code first} on, one by one ({@link #oneByOne}), before it goes on at {@code back}. */
+        /**
+         * The block's instructions from {@code first} on, one by one ({@link #oneByOne}), before it goes on at {@code back}, where flags are as
+         * they are now.
+         */
         void apart(int jumpPlace, int first, int number, long back) {
-            add(APART, jumpPlace, back, first << 16 | number << 1 | (vectorsLoaded ? 1 : 0));
+            int facts = (flagsSaved ? 4 : 0) | (flagsHere ? 2 : 0) | (vectorsLoaded ? 1 : 0);
+            add(APART, jumpPlace, back, first << 16 | number << 3 | facts);
+        }
+
+        /** Leads to where the way out added next does. */
+        void also(int jumpPlace) {
+            add(ALSO, jumpPlace, 0, 0);
         }
 
         /** The link of {@code site} is to be set. */
@@ -240,9 +250,13 @@ abstract class Emission {
                         flagsSaved = true;
                         flagsHere = false;
                         vectorsLoaded = (detail[i] & 1) != 0;
-                        oneByOne(detail[i] >>> 16, detail[i] >>> 1 & 0x7fff);
+                        oneByOne(detail[i] >>> 16, detail[i] >>> 3 & 0x1fff);
+                        if (flagsSaved != ((detail[i] & 4) != 0) || flagsHere != ((detail[i] & 2) != 0)) {
+                            throw new IllegalStateException("flags go elsewhere when instructions stand apart");
+                        }
                         a.jump(target[i]);
                     }
+                    case ALSO -> {}
                     case LINK -> {
                         a.movConstant(RAX, detail[i]);
                         a.jump(stubs.cross);
@@ -277,7 +291,7 @@ abstract class Emission {
         }
     }
 
-    /** Code of some of the block's instructions, each by itself; flags are saved before and behind it. */
+    /** Code of some of the block's instructions, each by itself; flags are saved before it. */
     abstract void oneByOne(int first, int number);
 
     /** Whether the flags from before it are read by it or survive it in part. */
@@ -466,14 +480,24 @@ abstract class Emission {
 
     // ------------------------------------------------------------------ memory
 
+    /** What the memory operand's address has beside registers. */
+    final long displacement() {
+        long disp = Insn.displacement(e.word(1));
+        // Relative to this instruction as it was read alone.
+        return Insn.base(w0) == Insn.RIP_BASE ? rip + disp : disp;
+    }
+
     /** The linear address of the memory operand to RCX; changes no flag. */
     void address() {
+        address(displacement());
+    }
+
+    /** The same with another displacement. */
+    final void address(long disp) {
         int base = Insn.base(w0);
         int index = Insn.index(w0);
-        long disp = Insn.displacement(e.word(1));
         if (base == Insn.RIP_BASE) {
-            // Relative to this instruction as it was read alone.
-            a.movConstant(RCX, Insn.addressSize(w0) == 3 ? rip + disp : rip + disp & 0xffff_ffffL);
+            a.movConstant(RCX, Insn.addressSize(w0) == 3 ? disp : disp & 0xffff_ffffL);
         } else {
             effective(RCX, base, index, Insn.scale(w0), (int) disp, Insn.addressSize(w0) == 3);
         }
@@ -555,9 +579,9 @@ abstract class Emission {
         }
         a.arithmeticConstant(Assembler.CMP, RCX, 4096 - size);
         boolean again = probed == retry;
-        int facts = size << 8 | (access == WRITE ? Sites.WRITE : 0) | (again ? Sites.AGAIN : 0);
         probed = retry;
-        later.miss(a.jumpForwardIf(Assembler.A), access, site(retry, 0, facts), again);
+        int site = accessSite(retry, access, size, again ? Sites.AGAIN : 0);
+        later.miss(a.jumpForwardIf(Assembler.A), access, site, again);
         a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + StateBlock.TLB_HOST);
     }
 
@@ -573,15 +597,21 @@ abstract class Emission {
         a.arithmeticIndexed(Assembler.SUB, RCX, R15, RAX, tlb + access);
     }
 
-    /** As {@link #probe} for several accesses of {@code size} bytes together; returns the place of the jump for when they are not to be had so. */
+    /**
+     * As {@link #probe} for several accesses together, {@code size} bytes in all; returns the place of the jump for when they are not to be had so.
+     * Where the host may take the page away there must be a {@link #accessSite}.
+     */
     int probeAll(int access, int size) {
         look(access);
         a.arithmeticConstant(Assembler.CMP, RCX, 4096 - size);
         int not = a.jumpForwardIf(Assembler.A);
-        // Where the host takes the page away.
-        site(retry, 0, size << 8 | (access == WRITE ? Sites.WRITE : 0));
         a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + StateBlock.TLB_HOST);
         return not;
+    }
+
+    /** The instruction at hand accesses memory behind {@code resume}, from where on it can be tried again. */
+    final int accessSite(long resume, int access, int size, int more) {
+        return site(resume, 0, size << 8 | (access == WRITE ? Sites.WRITE : 0) | more);
     }
 
     // ------------------------------------------------------------------ guest registers

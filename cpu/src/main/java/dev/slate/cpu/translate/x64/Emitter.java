@@ -20,12 +20,15 @@ import org.jspecify.annotations.Nullable;
  * tried again, or to have the interpreter execute it. So the guest's state is exact wherever code leaves, and every fault is raised
  * by the interpreter.
  */
-final class Emitter extends StackForms {
+final class Emitter extends AccessRows {
     /** MXCSR bits that no value has. */
     private static final int MXCSR_RESERVED = ~0xffff;
 
     /** Of the block translated last: where each instruction's code begins, and where that of the last one ends. */
     final int[] starts = new int[Decoder.MAX_INSTRUCTIONS + 1];
+
+    /** The block at hand. */
+    private @Nullable Block block;
 
     /** The instruction at hand is the one that an STI holds interrupts off for. */
     private boolean shadowed;
@@ -83,6 +86,12 @@ final class Emitter extends StackForms {
             int together = stackRun(b, i);
             if (together > 1) {
                 inOneGo(b, i, together, starts);
+                i += together - 1;
+                continue;
+            }
+            together = accessRun(b, i);
+            if (together > 1) {
+                shareOneLook(b, i, together, starts);
                 i += together - 1;
                 continue;
             }
@@ -200,8 +209,17 @@ final class Emitter extends StackForms {
 
     // ------------------------------------------------------------------ instructions
 
-    /** Emits the instruction at hand; true when nothing can follow it. */
-    private boolean one() {
+    @Override
+    void oneByOne(int first, int number) {
+        Block b = java.util.Objects.requireNonNull(block);
+        for (int i = first; i < first + number; i++) {
+            instruction(b, i);
+            one();
+        }
+    }
+
+    @Override
+    boolean one() {
         boolean relative = op == Op.CALL_REL || op == Op.JMP_REL || op >= Op.JO && op <= Op.JNLE;
         // A branch over the end of canonical addresses faults in ways of its own.
         if (!translates || relative && (blockTarget() ^ rip) >>> 47 != 0) {

@@ -4,12 +4,12 @@ import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.Scratch;
 
 /**
- * Where indirect branches and returns find code: a table in native memory, by rip. It begins small and takes more room once it has been too
+ * Where indirect branches and returns find code: a table in native memory, by rip. It begins small and takes more room each time it has been too
  * small for a while. Zeros are an entry that no rip finds, since only rip 0 would and that has an entry of its own.
  */
 final class JumpCache {
     private static final int FIRST = 2048;
-    private static final int MOST = 16 << 10;
+    private static final int MOST = 64 << 10;
     /** rip, code address, record of its page, unused. */
     static final int ENTRY_SHIFT = 5;
 
@@ -21,9 +21,6 @@ final class JumpCache {
 
     /** Bytes of a table at first. */
     static final int LEAST = FIRST << ENTRY_SHIFT;
-
-    /** Bytes that more room takes on top. */
-    static final int MORE = (MOST << ENTRY_SHIFT) - LEAST;
 
     private final StateBlock state;
     private Scratch memory;
@@ -73,15 +70,24 @@ final class JumpCache {
         return count < MOST;
     }
 
-    /** Takes the room there can be; nothing is in it. */
+    /** Bytes that {@link #grow} takes on top. */
+    int step() {
+        return grown() - count << ENTRY_SHIFT;
+    }
+
+    private int grown() {
+        return Math.min(8 * count, MOST);
+    }
+
+    /** Takes more room; nothing is in it. */
     void grow() {
-        count = MOST;
+        count = grown();
         memory = make();
     }
 
     /** Bytes beyond {@link #LEAST}. */
     int more() {
-        return count == MOST ? MORE : 0;
+        return count - FIRST << ENTRY_SHIFT;
     }
 
     /** Nothing is in it, and it is small. */

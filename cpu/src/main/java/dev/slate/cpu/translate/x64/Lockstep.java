@@ -57,6 +57,7 @@ final class Lockstep {
         int system;
         int shadow;
         int mxcsr;
+        long cr2;
         /** CPL, CS and SS, GS's bases: what SYSCALL, SYSRET and SWAPGS change. */
         final long[] segments = new long[SEGMENT_WORDS];
 
@@ -84,6 +85,7 @@ final class Lockstep {
             system = s.flagsSystem;
             shadow = s.interruptShadow;
             mxcsr = s.mxcsr;
+            cr2 = s.cr2;
             segments(s, segments);
         }
 
@@ -113,6 +115,7 @@ final class Lockstep {
             s.flagsSystem = system;
             s.interruptShadow = shadow;
             s.mxcsr = mxcsr;
+            s.cr2 = cr2;
             s.cpl = (int) segments[0];
             s.segBase[CpuState.GS] = segments[1];
             s.kernelGsBase = segments[2];
@@ -244,6 +247,8 @@ final class Lockstep {
                 }
             }
         }
+        // The page fault that code may have left for has loaded it already; code does not.
+        s.cr2 = last.cr2;
     }
 
     /** State and memory are as they were when the code was entered. */

@@ -14,6 +14,11 @@ abstract class Reencoding extends Emission {
     /** Of {@link #encode}: modrm.rm is the guest's register where it stands in the block. */
     private static final int BLOCK = -3;
 
+    /** RCX has the host's address of what lies {@link #behind} before the memory operand, which has been probed, and is to keep it. */
+    boolean inRow;
+
+    int behind;
+
     Reencoding(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         super(stubs, sites, guestFeatures, shapes, noRecord);
     }
@@ -68,16 +73,21 @@ abstract class Reencoding extends Emission {
             return;
         }
         if (memory) {
-            beginAccess();
-            address();
             int size = 1 << shapes.memorySize(e, operands);
             int access = shapes.writesMemory(op, operands) ? WRITE : READ;
-            probe(access, size, shapes.alignment(e, w0, size));
+            if (inRow) {
+                accessSite(a.here(), access, size, 0);
+                saveFlags();
+            } else {
+                beginAccess();
+                address();
+                probe(access, size, shapes.alignment(e, w0, size));
+            }
         }
         if (needs) {
             needFlags();
         }
-        scratchFree = memory ? 1 : 2;
+        scratchFree = memory || inRow ? 1 : 2;
         regGuest = -1;
         rmGuest = -1;
         vGuest = -1;
@@ -157,7 +167,7 @@ abstract class Reencoding extends Emission {
         return Insn.size(w0) >= 2 && (op == Op.MOV || op >= Op.MOVZX_8 && op <= Op.MOVSXD);
     }
 
-    private static boolean inBlock(int guest) {
+    static boolean inBlock(int guest) {
         return guest < Insn.HIGH_BYTE && Registers.home(guest) == IN_BLOCK;
     }
 
@@ -218,7 +228,7 @@ abstract class Reencoding extends Emission {
      * Writes the instruction at hand with other operands.
      *
      * @param reg modrm.reg
-     * @param rm modrm.rm, -1 for [rcx], -2 for [rax], {@link #BLOCK} for the guest's register where it is in the block
+     * @param rm modrm.rm, -1 for [rcx + {@link #behind}], -2 for [rax], {@link #BLOCK} for the guest's register where it is in the block
      * @param v VEX.vvvv
      */
     void encode(int reg, boolean regByte, int rm, boolean rmByte, int v) {
@@ -276,8 +286,10 @@ abstract class Reencoding extends Emission {
         a.byte1(opcode);
         if (rm == BLOCK) {
             a.memory(digit, R15, StateBlock.GPR + 8 * Insn.rm(w0));
+        } else if (hasModrm && rm >= 0) {
+            a.byte1(0xc0 | (digit & 7) << 3 | rmBits & 7);
         } else if (hasModrm) {
-            a.byte1((rm >= 0 ? 0xc0 : 0) | (digit & 7) << 3 | rmBits & 7);
+            a.memory(digit, rmBits, behind);
         }
         a.immediate(imm, e.immediateBytes);
     }

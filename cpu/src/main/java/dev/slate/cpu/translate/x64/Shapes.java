@@ -194,7 +194,7 @@ final class Shapes {
         rotates = (hostFeatures & Feature.bit(Feature.BMI2)) != 0;
     }
 
-    private static BitSet set(int... ops) {
+    static BitSet set(int... ops) {
         BitSet s = new BitSet(Op.COUNT);
         for (int op : ops) {
             s.set(op);

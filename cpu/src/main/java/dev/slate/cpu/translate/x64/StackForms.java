@@ -9,7 +9,6 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
-import org.jspecify.annotations.Nullable;
 
 /**
  * PUSH and POP. What a function puts away when it begins and takes back before it returns stands in a row, most often on one page: the TLB is
@@ -18,10 +17,6 @@ import org.jspecify.annotations.Nullable;
 abstract class StackForms extends ArithmeticForms {
     /** The most of a row. */
     private static final int MOST = 12;
-
-    /** The block at hand. */
-    @Nullable
-    Block block;
 
     StackForms(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         super(stubs, sites, guestFeatures, shapes, noRecord);
@@ -62,6 +57,7 @@ abstract class StackForms extends ArithmeticForms {
             a.mov(RCX, rsp);
         }
         int not = probeAll(pushes ? WRITE : READ, bytes);
+        accessSite(retry, pushes ? WRITE : READ, bytes, 0);
         for (int k = 0; k < number; k++) {
             instruction(b, first + k);
             if (k > 0) {
@@ -81,19 +77,6 @@ abstract class StackForms extends ArithmeticForms {
         }
         a.lea(rsp, rsp, pushes ? -bytes : bytes);
         later.apart(not, first, number, a.here());
-    }
-
-    @Override
-    final void oneByOne(int first, int number) {
-        Block b = java.util.Objects.requireNonNull(block);
-        for (int k = first; k < first + number; k++) {
-            instruction(b, k);
-            if (op == Op.PUSH) {
-                push();
-            } else {
-                pop();
-            }
-        }
     }
 
     final void push() {

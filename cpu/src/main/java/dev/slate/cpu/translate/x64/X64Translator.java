@@ -720,8 +720,9 @@ public final class X64Translator implements Translator {
 
     /** Makes the jump cache larger, if there is room. */
     private void takeJumps() {
-        if (budget.take(JumpCache.MORE)) {
-            held += JumpCache.MORE;
+        int more = jumps.step();
+        if (budget.take(more)) {
+            held += more;
             figures.memory = held;
             jumps.grow();
         }

@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
  * popped, vector registers used, address spaces loaded, pages invalidated and missing, returns from interrupts, serializing instructions and
  * code that is written while it runs.
  */
-final class TranslatedProgramTest {
+final class TranslatedProgramTest extends RandomCode {
     private static final int TABLES = 0x1000;
     private static final int CODE = 0x20_0000;
     private static final int CODE_BYTES = 0x6000;
@@ -36,6 +36,9 @@ final class TranslatedProgramTest {
     /** The handler of page faults, and where it puts their addresses. */
     private static final int FAULT_HANDLER = 0x15_0000;
 
+    /** The handler of #GP: that is the program's end. */
+    private static final int HALT = 0x15_1000;
+
     private static final int FAULT_ADDRESS = DATA + 0x7000;
     private static final int FAULT_STACK = 0x17_0000;
     private static final int KERNEL_CODE = 0x80;
@@ -46,18 +49,17 @@ final class TranslatedProgramTest {
 
     private static final int VECTOR_WORDS = 64;
 
-    /** rax, rdx, rbx, rbp, rsi, rdi, r8, r9, r11, r12, r13. */
-    private static final int[] REGISTERS = {0, 2, 3, 5, 6, 7, 8, 9, 11, 12, 13};
-
     private final PhysicalMemory interpreted = machine();
     private PhysicalMemory translated = machine();
 
-    private final byte[] code = new byte[CODE_BYTES];
-    private int at;
     /** What SYSCALL loads, and SYSRET less 16. */
     private int kernelSegments;
 
     private int userSegments;
+
+    TranslatedProgramTest() {
+        super(CODE_BYTES);
+    }
 
     private static PhysicalMemory machine() {
         PhysicalMemory m = new PhysicalMemory(8 << 20);
@@ -66,7 +68,8 @@ final class TranslatedProgramTest {
         // The data also stands elsewhere, in small pages: invalidated one by one.
         HostMemory.put64(m.hva(TABLES + 8192 + 8 * 100), SMALL_PAGES | 7);
         mapSmallPages(m);
-        m.cpu.s.cr4 |= CpuState.CR4_PGE | CpuState.CR4_OSFXSR;
+        m.cpu.s.cr4 |= CpuState.CR4_PGE | CpuState.CR4_OSFXSR | CpuState.CR4_OSXSAVE;
+        m.cpu.s.xcr0 = 7;
         segments(m);
         m.cpu.flushTlb();
         return m;
@@ -85,9 +88,9 @@ final class TranslatedProgramTest {
         s.gdtLimit = 0xffff;
         s.idtBase = IDT;
         s.idtLimit = 15 * 16 - 1;
-        HostMemory.put64(
-                m.hva(IDT + 14 * 16),
-                FAULT_HANDLER & 0xffffL | KERNEL_CODE << 16 | 0x8e00L << 32 | (long) (FAULT_HANDLER >>> 16) << 48);
+        gate(m, 13, HALT);
+        gate(m, 14, FAULT_HANDLER);
+        put(m, HALT, 0xf4);
         s.segBase[CpuState.TR] = TASK;
         s.segLimit[CpuState.TR] = 0x67;
         HostMemory.put64(m.hva(TASK + 4), FAULT_STACK);
@@ -102,6 +105,12 @@ final class TranslatedProgramTest {
             handler = put(m, handler + 4, 1);
         }
         put(m, handler, 0x58, 0x48, 0x83, 0xc4, 0x08, 0x48, 0xcf); // pop %rax; add $8,%rsp; iretq
+    }
+
+    private static void gate(PhysicalMemory m, int vector, int handler) {
+        HostMemory.put64(
+                m.hva(IDT + 16 * vector),
+                handler & 0xffffL | KERNEL_CODE << 16 | 0x8e00L << 32 | (long) (handler >>> 16) << 48);
     }
 
     private static int put(PhysicalMemory m, int at, int... bytes) {
@@ -123,29 +132,6 @@ final class TranslatedProgramTest {
         translated.cpu.close();
         interpreted.close();
         translated.close();
-    }
-
-    private void bytes(int... v) {
-        for (int b : v) {
-            code[at++] = (byte) b;
-        }
-    }
-
-    private void int32(int v) {
-        bytes(v, v >> 8, v >> 16, v >> 24);
-    }
-
-    private static int register(SplittableRandom r) {
-        return REGISTERS[r.nextInt(REGISTERS.length)];
-    }
-
-    /** mov $v,%r32 */
-    private void constant(int register, int v) {
-        if (register > 7) {
-            bytes(0x41);
-        }
-        bytes(0xb8 | register & 7);
-        int32(v);
     }
 
     private void string(SplittableRandom r) {
@@ -189,7 +175,8 @@ final class TranslatedProgramTest {
     }
 
     /** An address in the first part of the data, or of its other place. */
-    private static int data(SplittableRandom r) {
+    @Override
+    int data(SplittableRandom r) {
         return (r.nextInt(3) == 0 ? 100 << 21 : DATA) + 0x3000 + r.nextInt(0x1400);
     }
 
@@ -197,7 +184,7 @@ final class TranslatedProgramTest {
         int a = register(r);
         int b = register(r);
         int rex = 0x48 | a >> 3 << 2 | b >> 3;
-        switch (r.nextInt(34)) {
+        switch (r.nextInt(37)) {
             // add, or, adc, sbb, and, sub, xor, cmp
             case 0, 1, 2 -> bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
             case 3 -> {
@@ -345,36 +332,14 @@ final class TranslatedProgramTest {
                 // Its AF is undefined: add.
                 bytes(rex, 1, 0xc0 | (a & 7) << 3 | b & 7);
             }
-            case 19 -> rows(r);
+            case 19 -> pushes(r);
+            case 34, 35, 36 -> accesses(r);
             // Vector instructions, which change no flag: paddq, movq %r,%xmm and back.
             case 20, 21 -> bytes(0x66, 0x0f, 0xd4, 0xc0 | (a & 7) << 3 | b & 7);
             case 22 -> bytes(0x66, rex, 0x0f, 0x6e, 0xc0 | (a & 7) << 3 | b & 7);
             case 23 -> bytes(0x66, rex, 0x0f, 0x7e, 0xc0 | (a & 7) << 3 | b & 7);
             default -> bytes(rex, 0x89, 0xc0 | (a & 7) << 3 | b & 7);
         }
-    }
-
-    /** Registers and constants pushed in a row, registers popped. */
-    private void rows(SplittableRandom r) {
-        int n = 2 + r.nextInt(13);
-        for (int i = 0; i < n; i++) {
-            if (r.nextInt(6) == 0) {
-                bytes(0x6a, r.nextInt());
-            } else {
-                oneByte(0x50, r.nextInt(24) == 0 ? CpuState.RSP : register(r));
-            }
-        }
-        for (int i = 0; i < n; i++) {
-            oneByte(0x58, register(r));
-        }
-    }
-
-    /** An instruction whose only byte, but for REX, names a register. */
-    private void oneByte(int opcode, int register) {
-        if (register > 7) {
-            bytes(0x41);
-        }
-        bytes(opcode | register & 7);
     }
 
     private static int place(int function) {
@@ -384,6 +349,13 @@ final class TranslatedProgramTest {
     /** Whether a function begins at a page's end and goes on in the next one: the first does, and others do. */
     private static boolean straddles(int function) {
         return place(function) % 4 == 3 && place(function) + 1 < FUNCTIONS;
+    }
+
+    /** Has the jump before {@code behind} come here, if it can: it goes on behind itself else. */
+    private void lead(int behind) {
+        if (at - behind < 128) {
+            code[behind - 1] = (byte) (at - behind);
+        }
     }
 
     private void program(SplittableRandom r) {
@@ -409,12 +381,12 @@ final class TranslatedProgramTest {
                 }
                 instruction(r, starts, f);
                 if (skip >= 0 && r.nextBoolean()) {
-                    code[skip - 1] = (byte) (at - skip);
+                    lead(skip);
                     skip = -1;
                 }
             }
             if (skip >= 0) {
-                code[skip - 1] = (byte) (at - skip);
+                lead(skip);
             }
             if (f == 0) {
                 // dec %r15d; jne the start; hlt
