@@ -103,6 +103,8 @@ public final class OpSource {
                 public final class OpFlags {
                     /** Every status flag. */
                     public static final int ALL = 0x3f;
+                    /** CF alone. */
+                    public static final int CARRY = 0x20;
 
                     /** One char an operation: the flags read in the low byte, those written or left undefined in the high one. */
                     private static final String FLAGS = ""

@@ -198,19 +198,6 @@ final class Assembler {
         memory(from, base, disp);
     }
 
-    void store16(int base, int disp, int from) {
-        byte1(0x66);
-        store32(base, disp, from);
-    }
-
-    /** A word, zero-extended. */
-    void load16(int to, int base, int disp) {
-        rex(false, to, 0, base);
-        byte1(0x0f);
-        byte1(0xb7);
-        memory(to, base, disp);
-    }
-
     void store32Constant(int base, int disp, int v) {
         rex(false, 0, 0, base);
         byte1(0xc7);
@@ -324,6 +311,15 @@ final class Assembler {
         byte1(v);
     }
 
+    /** A bit of a 32-bit word of memory to CF. */
+    void bitTest32(int base, int disp, int bit) {
+        rex(false, 0, 0, base);
+        byte1(0x0f);
+        byte1(0xba);
+        memory(4, base, disp);
+        byte1(bit);
+    }
+
     /** Combines a 32-bit word of memory with a constant: ADD's group. */
     void arithmetic32MemoryConstant(int operation, int base, int disp, int v) {
         rex(false, 0, 0, base);
@@ -377,7 +373,7 @@ final class Assembler {
 
     // ------------------------------------------------------------------ flags
 
-    /** EFLAGS' status flags to AX in {@link StateBlock#FLAGS}'s form; changes no flag. */
+    /** EFLAGS' status flags to EAX in {@link StateBlock#FLAGS}'s form; changes no flag. */
     void flagsToRax() {
         byte1(0x9f); // lahf
         byte1(0x0f); // seto al

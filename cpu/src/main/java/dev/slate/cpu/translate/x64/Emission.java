@@ -316,11 +316,11 @@ abstract class Emission {
 
     void storeFlags() {
         a.flagsToRax();
-        a.store16(R15, StateBlock.FLAGS, RAX);
+        a.store32(R15, StateBlock.FLAGS, RAX);
     }
 
     void loadFlags() {
-        a.load16(RAX, R15, StateBlock.FLAGS);
+        a.load32(RAX, R15, StateBlock.FLAGS);
         a.flagsFromRax();
     }
 
@@ -333,11 +333,18 @@ abstract class Emission {
         flagsHere = false;
     }
 
+    /** Before an instruction that {@link #needsFlags}, which {@link #wroteFlags} follows where it writes any. */
     void needFlags() {
-        if (!flagsHere) {
-            loadFlags();
-            flagsHere = true;
+        if (flagsHere) {
+            return;
         }
+        if ((OpFlags.read(op) | OpFlags.ALL & ~OpFlags.written(op)) == OpFlags.CARRY) {
+            // ADC and SBB read it, INC and DEC leave it: all others are written.
+            a.bitTest32(R15, StateBlock.FLAGS, StateBlock.CARRY_BIT);
+            return;
+        }
+        loadFlags();
+        flagsHere = true;
     }
 
     void wroteFlags() {

@@ -20,8 +20,14 @@ final class StateBlock {
 
     /** The guest's next instruction, when code leaves. */
     static final int RIP = 0;
-    /** Status flags: what LAHF gives in bits 8-15, OF in bit 0, and 0 in the upper half, which code neither loads nor stores. */
+    /**
+     * Status flags: what LAHF gives in bits 8-15, OF in bit 0; the upper half means nothing. Stored and loaded in 32 bits always: many
+     * processors hand a store of 32 or 64 bits on to a load in no time, and one of 16 bits, or of other bits than are loaded, in many cycles.
+     */
     static final int FLAGS = 8;
+
+    /** CF's bit there. */
+    static final int CARRY_BIT = 8;
     /** Number of the site that left. */
     static final int SITE = 12;
     /** Why: an {@link Exits} code. */

@@ -30,7 +30,7 @@ abstract class SystemTransfers extends Reencoding {
 
     /** RFLAGS without RF and VM to RAX, as PUSHF and SYSCALL show it; clobbers RCX. */
     private void flagsImage() {
-        a.load16(RAX, R15, StateBlock.FLAGS);
+        a.load32(RAX, R15, StateBlock.FLAGS);
         a.mov32(RCX, RAX);
         a.shiftRight32(RAX, 8);
         a.arithmeticConstant32(Assembler.AND, RAX, CpuState.STATUS_FLAGS & 0xff | CpuState.RFLAGS_FIXED);
