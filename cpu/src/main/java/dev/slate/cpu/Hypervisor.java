@@ -8,6 +8,9 @@ package dev.slate.cpu;
  * re-decode. After any of these calls every host address that the processor held is void: it looks up again through the TLB.
  */
 public interface Hypervisor {
+    /** Of {@link #tscOffset}. */
+    long NO_TSC_OFFSET = Long.MIN_VALUE;
+
     /** {@link #nestedPageFault}: the nested tables were changed; walk again. */
     int RETRY = 0;
     /** {@link #nestedPageFault}: no memory there: the access goes to {@link #mmioRead} or {@link #mmioWrite}. */
@@ -107,4 +110,12 @@ public interface Hypervisor {
 
     /** The guest's time-stamp counter, offset and scaling applied. */
     long readTsc();
+
+    /**
+     * What {@link #readTsc} gives more than the host's RDTSC, by which code may read the counter until an instruction of the guest's, or its
+     * hypervisor between two runs, changes it; {@link #NO_TSC_OFFSET}: it is no such sum.
+     */
+    default long tscOffset() {
+        return NO_TSC_OFFSET;
+    }
 }

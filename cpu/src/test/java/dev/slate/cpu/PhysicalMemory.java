@@ -14,6 +14,9 @@ public final class PhysicalMemory implements Hypervisor, AutoCloseable {
 
     public final long bytes;
     public final long base;
+    /** {@link Hypervisor#tscOffset}. */
+    public long tscOffset = NO_TSC_OFFSET;
+
     public final Cpu cpu;
     public final long kick;
     /** Contents of MMIO by gpa; a read of an address that is not here leaves guest mode. */
@@ -110,6 +113,11 @@ public final class PhysicalMemory implements Hypervisor, AutoCloseable {
     @Override
     public long readTsc() {
         return System.nanoTime();
+    }
+
+    @Override
+    public long tscOffset() {
+        return tscOffset;
     }
 
     /** Long mode at CPL 0 with 4-level paging; page tables from guest physical {@code tables}, identity-mapped 2 MiB pages, user. */

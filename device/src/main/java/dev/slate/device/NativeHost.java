@@ -75,6 +75,11 @@ final class NativeHost implements HostServices {
     }
 
     @Override
+    public boolean hasTsc() {
+        return true;
+    }
+
+    @Override
     public long tscKhz() {
         return tscKhz;
     }

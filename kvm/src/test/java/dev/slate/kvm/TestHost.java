@@ -13,6 +13,8 @@ public final class TestHost implements HostServices {
     public volatile boolean huge;
     /** As {@link HostServices#mayReboot}. */
     public volatile boolean mayReboot;
+    /** As {@link HostServices#hasTsc}. */
+    public volatile boolean hasTsc;
     /** When not 0, what every population fails with. */
     public volatile int populateErrno;
     /** A page that is never there: each population of it fails, and so is asked for again. */
@@ -31,6 +33,11 @@ public final class TestHost implements HostServices {
     public final List<String> said = new CopyOnWriteArrayList<>();
 
     public TestHost() {}
+
+    @Override
+    public boolean hasTsc() {
+        return hasTsc;
+    }
 
     @Override
     public void say(String line) {

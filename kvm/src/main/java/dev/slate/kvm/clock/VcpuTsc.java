@@ -45,6 +45,11 @@ public final class VcpuTsc {
                 : Math.unsignedMultiplyHigh(hostTsc, r) << 64 - FRACTION_BITS | hostTsc * r >>> FRACTION_BITS;
     }
 
+    /** Whether what the guest sees is the host's RDTSC and an offset. */
+    public boolean isSum() {
+        return ratio == 1L << FRACTION_BITS && host.hasTsc();
+    }
+
     public long offset() {
         return offset;
     }

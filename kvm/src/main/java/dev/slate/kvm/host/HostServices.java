@@ -29,6 +29,11 @@ public interface HostServices {
     /** The host's time-stamp counter; a counter made of the monotonic clock where there is none. */
     long readTsc();
 
+    /** Whether {@link #readTsc} is what RDTSC reads in this process. */
+    default boolean hasTsc() {
+        return false;
+    }
+
     /** Frequency of {@link #readTsc} in kHz, more than 0. */
     long tscKhz();
 

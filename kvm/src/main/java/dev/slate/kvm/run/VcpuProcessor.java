@@ -589,4 +589,9 @@ public final class VcpuProcessor implements Hypervisor, Translations {
     public long readTsc() {
         return tsc.readInGuest();
     }
+
+    @Override
+    public long tscOffset() {
+        return tsc.isSum() ? tsc.offset() + tsc.nestedOffset : NO_TSC_OFFSET;
+    }
 }

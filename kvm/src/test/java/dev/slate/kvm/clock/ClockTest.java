@@ -20,6 +20,16 @@ class ClockTest {
     }
 
     @Test
+    void itIsTheHostsRdtscAndAnOffsetWhereTheHostHasOneAndTheFrequencyIsTheHosts() {
+        VcpuTsc tsc = new VcpuTsc(host, (int) host.tscKhz());
+        assertThat(tsc.isSum()).isFalse();
+        host.hasTsc = true;
+        assertThat(tsc.isSum()).isTrue();
+        tsc.setKhz((int) host.tscKhz() * 2);
+        assertThat(tsc.isSum()).isFalse();
+    }
+
+    @Test
     void aGuestsWriteOfTheCounterMovesTheAdjustRegisterWithIt() {
         VcpuTsc tsc = new VcpuTsc(host, (int) host.tscKhz());
         tsc.setOffset(tsc.offsetFor(0));

@@ -194,6 +194,7 @@ final class Emitter extends AccessRows {
                 || op == Op.POP
                 || op == Op.LEAVE
                 || op == Op.STI
+                || op == Op.RDTSC
                 || op == Op.CMPXCHG16B
                 || op == Op.MOVS
                 || op == Op.STOS
@@ -254,6 +255,7 @@ final class Emitter extends AccessRows {
             case Op.PUSHF -> pushFlags();
             case Op.POPF -> popFlags();
             case Op.SWAPGS -> swapGs();
+            case Op.RDTSC -> readCounter();
             case Op.MOV_FROM_CR -> readFaultAddress();
             case Op.INVLPG -> {
                 invalidatePage();
@@ -419,7 +421,8 @@ final class Emitter extends AccessRows {
                 && op != Op.STOS
                 && op != Op.SERIALIZE
                 && op != Op.MFENCE
-                && op != Op.INVLPG;
+                && op != Op.INVLPG
+                && op != Op.RDTSC;
         instruction(b, at);
         return can;
     }

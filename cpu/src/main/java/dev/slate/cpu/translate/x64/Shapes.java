@@ -132,6 +132,7 @@ final class Shapes {
             Op.STOS,
             Op.SERIALIZE,
             Op.SWAPGS,
+            Op.RDTSC,
             Op.SYSCALL,
             Op.SYSRET,
             Op.INVLPG,
@@ -275,6 +276,9 @@ final class Shapes {
             // What a guest's hypervisor may intercept.
             case Op.INVLPG -> {
                 return (mode & (RING0 | NESTED)) == RING0;
+            }
+            case Op.RDTSC -> {
+                return (mode & (NESTED | INTERCEPTED)) == 0;
             }
             case Op.MOV_FROM_CR -> {
                 return (mode & (RING0 | NESTED)) == RING0 && Insn.reg(w0) == 2;

@@ -1,6 +1,7 @@
 package dev.slate.cpu.translate.x64;
 
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.Hypervisor;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.mem.HostMemory;
 import dev.slate.cpu.mem.Scratch;
@@ -80,6 +81,11 @@ final class StateBlock {
     static final int JUMPS = 744;
 
     static final int JUMP_MASK = 752;
+
+    /** What the guest's time-stamp counter has more than the host's, and whether RDTSC is the interpreter's all the same. */
+    static final int TSC_OFFSET = 760;
+
+    static final int TSC_ASKS = 768;
 
     /** Address of the kick word that strings look at, which {@link Lockstep} leaves the processor's. */
     static final int STRING_KICK = 680;
@@ -211,6 +217,12 @@ final class StateBlock {
         put64(GS_BASE, s.segBase[CpuState.GS]);
         put64(CR2, s.cr2);
         put32(FCW, s.fcw);
+    }
+
+    /** What RDTSC goes by, {@link Hypervisor#tscOffset}. */
+    void takeCounter(long offset) {
+        put64(TSC_OFFSET, offset);
+        put32(TSC_ASKS, offset == Hypervisor.NO_TSC_OFFSET ? 1 : 0);
     }
 
     /** What SYSCALL, SYSRET and SWAPGS go by. */

@@ -3,12 +3,14 @@ package dev.slate.cpu.translate.x64;
 import static dev.slate.cpu.translate.x64.Registers.R15;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
+import static dev.slate.cpu.translate.x64.Registers.RDX;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Insn;
 
 /**
- * RFLAGS as a whole, what goes between user and kernel: SYSCALL, SYSRET, SWAPGS; what a handler of page faults does: reads of CR2, INVLPG.
+ * RFLAGS as a whole, what goes between user and kernel: SYSCALL, SYSRET, SWAPGS; what a handler of page faults does: reads of CR2, INVLPG;
+ * the time-stamp counter.
  *
  * <p>SYSCALL and SYSRET go on in code of another mode without leaving: the epoch's low byte, which is the mode, is what tells the pages of
  * one from those of the other. Segment registers and CPL follow when code leaves ({@link StateBlock#TRANSFERS}).
@@ -84,6 +86,21 @@ abstract class SystemTransfers extends Reencoding {
         block32(0x31, RCX, StateBlock.SYSTEM); // xor
         statusFromImage();
         a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), 8);
+    }
+
+    /** RDTSC: behind the loads before it, since guests compare counters through memory. */
+    void readCounter() {
+        beginAccess();
+        a.compare32Constant(R15, StateBlock.TSC_ASKS, 0);
+        later.interpret(a.jumpForwardIf(Assembler.NE), site(0, next, 0));
+        raw(0x0f, 0xae, 0xe8); // lfence
+        raw(0x0f, 0x31); // rdtsc
+        raw(0x48, 0xc1, 0xe2, 32); // shl rdx, 32
+        a.arithmetic(Assembler.OR, RAX, RDX);
+        a.arithmeticMemory(Assembler.ADD, RAX, R15, StateBlock.TSC_OFFSET);
+        a.mov(RDX, RAX);
+        raw(0x48, 0xc1, 0xea, 32); // shr rdx, 32
+        a.mov32(Registers.home(CpuState.RAX), RAX);
     }
 
     /** SWAPGS at CPL 0; changes no flag. */

@@ -3,6 +3,7 @@ package dev.slate.cpu.translate.x64;
 import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.Hypervisor;
 import dev.slate.cpu.LeaveGuest;
 import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.TranslationFigures;
@@ -626,6 +627,10 @@ public final class X64Translator implements Translator {
             lockstep.begin();
         }
         state.take(cpu.controls.irqWindow, mode);
+        // CPL may change before anything is taken anew: where it decides, and where two must read the same, code does
+        // not read it.
+        boolean asks = (s.cr4 & CpuState.CR4_TSD) != 0 || lockstep != null;
+        state.takeCounter(asks ? Hypervisor.NO_TSC_OFFSET : cpu.hypervisor.tscOffset());
     }
 
     /** The guest's state goes back to where the interpreter has it. */
