@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+enum { NOEXEC_SEAL = 8 }; /* MFD_NOEXEC_SEAL */
+
 _Atomic uint32_t slate_fds[MAX_FDS];
 struct file slate_files[MAX_FILES];
 
@@ -126,8 +128,14 @@ long file_size(long fd, size_t bytes) {
     return r;
 }
 
+long file_memory(const char *name, unsigned flags) {
+    long fd = raw(SYS_memfd_create, (long)name, flags, 0, 0, 0, 0);
+    /* Where vm.memfd_noexec is 2, from Linux 6.3 to 6.5. Older ones know no such flag. */
+    return fd == -EACCES || fd == -EINVAL ? raw(SYS_memfd_create, (long)name, flags | NOEXEC_SEAL, 0, 0, 0, 0) : fd;
+}
+
 long file_descriptor(const char *name, size_t bytes) {
-    long fd = raw(SYS_memfd_create, (long)name, MFD_CLOEXEC | MFD_ALLOW_SEALING, 0, 0, 0, 0);
+    long fd = file_memory(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0) return fd;
     long r = bytes ? file_size(fd, bytes) : 0;
     if (r == 0) r = raw(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | (bytes ? 0 : F_SEAL_WRITE), 0, 0, 0);

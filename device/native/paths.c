@@ -206,7 +206,7 @@ long path_open_pseudo(const char *path, int flags) {
     char *content = jvm_pseudo_file(path, &bytes);
     if (!content) return -ENOENT;
     if (writes) own_begin();
-    long fd = raw(SYS_memfd_create, (long)"slate-parameter", flags & O_CLOEXEC ? MFD_CLOEXEC : 0, 0, 0, 0, 0);
+    long fd = file_memory("slate-parameter", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
     if (writes) fd = own_end(fd);
     if (fd >= 0) {
         raw(SYS_write, fd, (long)content, (long)bytes, 0, 0, 0);

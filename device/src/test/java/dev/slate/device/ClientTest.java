@@ -17,15 +17,16 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** What a C program sees under the shim: each function of src/test/native/client.c, hardy.c and c2.c in a process of its own. */
+/** What a C program sees under the shim: each function of src/test/native/client.c, hardy.c, c2.c and code.c in a process of its own. */
 @Execution(ExecutionMode.CONCURRENT)
 class ClientTest {
     private static final Path SOURCE = Path.of("src/test/native/client.c");
+    private static final Path CODE = Path.of("src/test/native/code.c");
     private static final Map<String, String> QUIET = Map.of("SLATE_QUIET", "1");
 
     static Stream<Arguments> promises() throws Exception {
         List<Arguments> promises = new ArrayList<>();
-        for (Path source : List.of(SOURCE, Path.of("src/test/native/hardy.c"), Path.of("src/test/native/c2.c"))) {
+        for (Path source : List.of(SOURCE, Path.of("src/test/native/hardy.c"), Path.of("src/test/native/c2.c"), CODE)) {
             Host.run(Map.of(), List.of(Host.compile(source).toString()))
                     .output()
                     .lines()
@@ -58,6 +59,16 @@ class ClientTest {
                     name);
             assertThat(result.status()).as(result.output()).isZero();
         }
+    }
+
+    @Test
+    void onlyWhereNoMemoryHoldsCodeALineSaysThatGuestCodeIsInterpreted() throws Exception {
+        Path client = Host.compile(CODE);
+        assertThat(Host.slate(QUIET, client, "a_hot_guest").output()).isEmpty();
+        assertThat(Host.slate(QUIET, client, "no_file_holds_code").output()).isEmpty();
+        assertThat(Host.slate(QUIET, client, "no_shared_memory_holds_code").output())
+                .contains("gives no memory for machine code")
+                .hasLineCount(1);
     }
 
     @Test

@@ -124,7 +124,8 @@ final class VcpuTranslation {
         if (!SAID_INTERPRETED.getAndSet(true)) {
             host.say(
                     host.mayLoadLibraries()
-                            ? "slate: this host gives no more executable memory, so guest code is interpreted; `slate doctor` may say why."
+                            ? "slate: this host gives no memory for machine code, so guest code is interpreted: a seccomp filter or a security module forbids it,"
+                                    + " or the process is at its limit (ulimit -v)."
                             : "slate: the program's seccomp filter came before any guest code was hot and forbids to load libraries, so guest code is interpreted.");
         }
     }

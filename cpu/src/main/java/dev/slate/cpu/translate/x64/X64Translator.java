@@ -103,7 +103,8 @@ public final class X64Translator implements Translator {
             int threshold,
             TranslationBudget budget,
             boolean compares,
-            Runnable much) {
+            Runnable much,
+            long offered) {
         this.cpu = cpu;
         this.guard = guard;
         this.s = cpu.s;
@@ -122,7 +123,7 @@ public final class X64Translator implements Translator {
         a.start(memory.address());
         Stubs forCpuid = new Stubs(a, false);
         memory.write(memory.address(), a.buffer, 0, a.at);
-        long host = HostFeatures.read(forCpuid.cpuid);
+        long host = HostFeatures.read(forCpuid.cpuid) & offered;
         hostAvx = (host & Feature.bit(Feature.AVX)) != 0;
         a.start(memory.address());
         stubs = new Stubs(a, hostAvx);
@@ -152,11 +153,23 @@ public final class X64Translator implements Translator {
      */
     public static @Nullable X64Translator create(
             Cpu cpu, FaultGuard guard, int threshold, TranslationBudget budget, boolean compares, Runnable much) {
+        return create(cpu, guard, threshold, budget, compares, much, -1);
+    }
+
+    /** The same; {@code offered}: which {@link Feature} bits of the host's are used where it has them. */
+    static @Nullable X64Translator create(
+            Cpu cpu,
+            FaultGuard guard,
+            int threshold,
+            TranslationBudget budget,
+            boolean compares,
+            Runnable much,
+            long offered) {
         TranslationObserver observer = cpu.observers.translations;
         ExecutableMemory memory = ExecutableMemory.map(
                 Math.clamp(budget.limit() & -4096L, 4L * LONGEST, MOST_CODE), observer != null && observer.namesCode());
         if (memory != null) {
-            X64Translator t = new X64Translator(cpu, guard, memory, threshold, budget, compares, much);
+            X64Translator t = new X64Translator(cpu, guard, memory, threshold, budget, compares, much, offered);
             if (guard.add(memory.address(), memory.address() + memory.bytes(), t.stubs.fault)) {
                 return t;
             }

@@ -20,11 +20,17 @@ public final class NoFaults implements FaultGuard {
     /** The same; {@code compares}: everything is done again by the interpreter. */
     public static @Nullable X64Translator translator(
             Cpu cpu, int threshold, TranslationBudget budget, boolean compares) {
+        return translator(cpu, threshold, budget, compares, -1);
+    }
+
+    /** The same; {@code offered}: which features of the host's are used where it has them. */
+    static @Nullable X64Translator translator(
+            Cpu cpu, int threshold, TranslationBudget budget, boolean compares, long offered) {
         if (!budget.take(X64Translator.LEAST)) {
             throw new IllegalArgumentException("a translator takes " + X64Translator.LEAST + " bytes");
         }
         budget.join();
-        return X64Translator.create(cpu, GUARD, threshold, budget, compares, () -> {});
+        return X64Translator.create(cpu, GUARD, threshold, budget, compares, () -> {}, offered);
     }
 
     @Override

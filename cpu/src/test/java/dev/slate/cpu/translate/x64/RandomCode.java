@@ -154,7 +154,14 @@ abstract class RandomCode {
         int b = register(r);
         int xmm = r.nextInt(16);
         boolean wide = r.nextBoolean();
-        switch (r.nextInt(16)) {
+        switch (r.nextInt(17)) {
+            case 15 -> {
+                // movl $mxcsr,disp(base); ldmxcsr of it or of what may be none
+                int where = distance(r);
+                memory(0, false, new int[] {0xc7}, 0, where);
+                int32(r.nextInt() & 0xe07f | (r.nextInt(8) == 0 ? r.nextInt() & 0x1f80 : 0x1f80));
+                memory(0, false, new int[] {0x0f, 0xae}, 2, r.nextInt(30) == 0 ? distance(r) : where);
+            }
             case 0, 1 -> memory(0, wide, new int[] {0x8b}, a, distance(r));
             case 2, 3 -> memory(r.nextInt(4) == 0 ? 0x66 : 0, wide, new int[] {0x89}, b, distance(r));
             // add, or, adc, sbb, and, sub, xor, cmp, each way

@@ -8,6 +8,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.PhysicalMemory;
 import dev.slate.cpu.SvmExit;
 import dev.slate.cpu.TranslationBudget;
+import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.mem.HostMemory;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
@@ -500,9 +501,24 @@ final class TranslatedProgramTest extends RandomCode {
 
     @Test
     void random_kernels_do_what_they_do_interpreted() {
+        randomKernels(-1);
+    }
+
+    @Test
+    void random_kernels_do_so_on_a_host_without_bmi_and_avx() {
+        randomKernels(~(Feature.bit(Feature.BMI1)
+                | Feature.bit(Feature.BMI2)
+                | Feature.bit(Feature.AVX)
+                | Feature.bit(Feature.AVX2)));
+    }
+
+    private void randomKernels(long offered) {
         long seed = Long.getLong("translated.seed", 11);
         long programs = Long.getLong("translated.programs", 150);
-        X64Translator translator = translate(translated, new TranslationBudget(4 << 20));
+        X64Translator translator =
+                NoFaults.translator(translated.cpu, 2, new TranslationBudget(4 << 20), false, offered);
+        assumeTrue(translator != null, "this host allows no executable memory");
+        translated.cpu.translator(translator);
         for (long n = 0; n < programs; n++) {
             String name = loadBoth(seed + n);
             if (n >= programs / 2) {
