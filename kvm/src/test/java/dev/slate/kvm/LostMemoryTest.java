@@ -2,6 +2,7 @@ package dev.slate.kvm;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.slate.kvm.stats.VcpuStats;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.lang.foreign.Arena;
@@ -75,6 +76,25 @@ final class LostMemoryTest {
             assertThat(spin.get()).isEqualTo((int) EFAULT);
             thread.join();
             guest.vm.setUserMemoryRegion(1, 0, 0, 0, 0);
+        }
+    }
+
+    @Test
+    void machineCodeIsMadeToLeaveNowAndThenAlsoWhenTheVcpuWasAwayForLong() throws Exception {
+        // jmp here
+        try (Guest64 guest = new Guest64(Knobs.parse("cpu.translator=on"), false, 0xeb, 0xfe)) {
+            for (int turn = 0; turn < 2; turn++) {
+                long left = guest.vcpu.stats().get(VcpuStats.IRQ_EXITS);
+                FutureTask<Integer> spin = new FutureTask<>(() -> guest.vcpu.run(false));
+                Thread.ofPlatform().start(spin);
+                while (guest.vcpu.stats().get(VcpuStats.IRQ_EXITS) == left) {
+                    Thread.onSpinWait();
+                }
+                guest.vcpu.signal();
+                assertThat(spin.get()).isEqualTo(Errno.EINTR.number());
+                // Nobody looks after a vCPU that stays away.
+                Thread.sleep(300);
+            }
         }
     }
 

@@ -184,13 +184,14 @@ public final class GuestMode implements AutoCloseable {
         }
     }
 
-    /** Kicks a vCPU that has been in the guest without a break since the call that gave {@code token}. Returns the next call's. */
-    public long kickIfStayed(long token) {
-        long now = token();
-        if (now != 0 && now == token) {
-            kick();
-        }
-        return now;
+    /** The mode and how often the vCPU has left: who is given the same twice looked at one that stayed where it was. */
+    public long passes() {
+        return state;
+    }
+
+    /** Whether the vCPU was outside when {@link #passes} gave this. */
+    public static boolean wasOutside(long passes) {
+        return (passes & MODE_MASK) == OUTSIDE_GUEST_MODE;
     }
 
     /** What {@link #passed} compares with: 0 when the vCPU is outside now, and then nobody needs to wait for it. */

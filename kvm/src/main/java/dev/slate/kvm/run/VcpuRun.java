@@ -92,7 +92,6 @@ public final class VcpuRun {
      */
     public int run(boolean immediateExit) {
         exit.flags = 0;
-        processor.translation.runBegins();
         int outcome;
         try {
             outcome = runToOutcome(immediateExit);
@@ -104,7 +103,6 @@ public final class VcpuRun {
         } finally {
             // Whatever was thrown: nobody may wait for ever for this vCPU to leave.
             mmu.leaveAnyway();
-            processor.translation.runEnds();
         }
         stats.add(VcpuStats.FPU_RELOAD);
         save();
@@ -307,6 +305,7 @@ public final class VcpuRun {
         vcpu.nested.prepare(cpu);
         // Whatever is requested from here on finds the kick word set: the processor comes out at once.
         mmu.enterGuest();
+        processor.translation.entered();
         vcpu.pmu.enterGuest();
         int code = processor.loadNestedPointers(cpu);
         if (code == CpuExit.NONE) {

@@ -35,10 +35,11 @@ final class VcpuTranslation {
     private final @Nullable LazyTranslator translator;
 
     private final Worker.Task patience = this::kickWhoStays;
-    private long stayed;
+    private long seen;
 
-    // Of KVM_RUN and of the worker: each writes its own first, and looks at the other's then.
-    private volatile boolean running;
+    // The worker looks, or will: it takes this back before it looks at the mode a last time, and the vCPU reads it in
+    // guest mode (Dekker,
+    // with GuestMode.enter as the vCPU's barrier).
     private volatile boolean patient;
 
     private boolean translates;
@@ -81,14 +82,12 @@ final class VcpuTranslation {
     /** The first block is about to be translated: from now on the worker looks how long the vCPU stays in the guest. */
     private void translates() {
         translates = true;
-        running = true;
         bePatient();
     }
 
-    /** KVM_RUN begins: with a translator the worker looks from now on how long the vCPU stays in the guest. */
-    void runBegins() {
+    /** The vCPU is in guest mode: with a translator the worker looks from now on how long it stays there. */
+    void entered() {
         if (translates) {
-            running = true;
             bePatient();
         }
     }
@@ -100,22 +99,18 @@ final class VcpuTranslation {
         }
     }
 
-    /** KVM_RUN ends. */
-    void runEnds() {
-        if (translates) {
-            running = false;
-        }
-    }
-
     private long kickWhoStays() {
-        stayed = mode.kickIfStayed(stayed);
-        if (!running) {
+        long before = seen;
+        seen = mode.passes();
+        if (seen == before && GuestMode.wasOutside(seen)) {
             patient = false;
-            if (!running) {
-                // Whoever runs next sees that nobody looks.
+            if (mode.passes() == seen) {
+                // Who comes in now sees that nobody looks.
                 return Worker.NEVER;
             }
             patient = true;
+        } else if (seen == before) {
+            mode.kick();
         }
         return System.nanoTime() + PATIENCE_NANOS;
     }
