@@ -173,8 +173,8 @@ public final class EventQueue {
 
     /** Moves arrived NMIs to {@link #nmiPending}; no more than can be held while NMIs are {@code blocked} or one is on its way. */
     public void collectNmis(boolean blocked) {
-        int arrived = (int) ARRIVED_NMIS.getAndSet(this, 0);
-        if (arrived > 0) {
+        if ((int) ARRIVED_NMIS.getVolatile(this) > 0) {
+            int arrived = (int) ARRIVED_NMIS.getAndSet(this, 0);
             int limit = blocked || nmiInjected ? 1 : 2;
             nmiPending = Math.min(nmiPending + arrived, limit);
         }

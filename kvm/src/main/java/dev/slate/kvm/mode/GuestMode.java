@@ -88,9 +88,12 @@ public final class GuestMode implements AutoCloseable {
         state = (long) STATE.getOpaque(this) & ~MODE_MASK | IN_GUEST_MODE;
     }
 
-    /** From guest mode to outside; whoever waited for that may go on. */
+    /**
+     * From guest mode to outside; whoever waited for that may go on. A release and no barrier: what was done inside is done before, and
+     * nothing that follows is asked of those who saw the vCPU inside; they only wait a little longer.
+     */
     public void leave() {
-        state = ((long) STATE.getOpaque(this) & ~MODE_MASK) + (1L << MODE_BITS);
+        STATE.setRelease(this, ((long) STATE.getOpaque(this) & ~MODE_MASK) + (1L << MODE_BITS));
     }
 
     /** From outside to reading. A full barrier: whatever a zapper published before it looked is seen from here on. */
