@@ -26,7 +26,7 @@ import dev.slate.kvm.VcpuEvents;
 import dev.slate.kvm.VcpuExit;
 import dev.slate.kvm.stats.VcpuStats;
 
-/** A vCPU's descriptor. One ioctl at a time: the others wait, as for KVM's vcpu-&gt;mutex. */
+/** A vCPU's descriptor. One ioctl at a time, under the vCPU's mutex: the others wait, as for KVM's vcpu-&gt;mutex. */
 final class VcpuFile extends KvmFile {
     private static final int XSAVE_BYTES = 4096;
     private static final int LAPIC_BYTES = 1024;
@@ -55,9 +55,15 @@ final class VcpuFile extends KvmFile {
     }
 
     @Override
-    synchronized long ioctl(int request, long arg, long scratch) {
-        if (request == Ioctl.RUN) {
-            return arg == 0 ? run(scratch + Device.SCRATCH_BYTES) : -Errno.EINVAL.number();
+    long ioctl(int request, long arg, long scratch) {
+        vcpu.lock();
+        try {
+            if (request == Ioctl.RUN) {
+                return arg == 0 ? run(scratch + Device.SCRATCH_BYTES) : -Errno.EINVAL.number();
+            }
+            return other(request, arg, scratch);
+        } finally {
+            vcpu.unlock();
         }
         return other(request, arg, scratch);
     }

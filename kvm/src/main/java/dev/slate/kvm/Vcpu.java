@@ -85,6 +85,16 @@ public final class Vcpu extends VcpuState implements AutoCloseable {
         return cpu != null && cpu.translates() ? cpu.translation : null;
     }
 
+    /** Takes the vCPU's mutex for several calls, until {@link #unlock}: for who has data of his own beside the vCPU. */
+    public void lock() {
+        mutex.lock();
+    }
+
+    /** Undoes one {@link #lock}. @throws IllegalMonitorStateException the thread does not hold it */
+    public void unlock() {
+        mutex.unlock();
+    }
+
     // ------------------------------------------------------------------ running
 
     /** Host address of the data of port I/O: the second page of the run area. */
