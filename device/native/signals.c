@@ -514,9 +514,17 @@ void signals_unregister(void) {
     self.registration = NULL;
 }
 
+/* A full barrier on every thread of the process: the hot side of what follows has none of its own. */
+static void barrier_everywhere(void) {
+    if (raw(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0) < 0) {
+        raw(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
+        raw(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
+    }
+}
+
 /*
- * Dekker with the entry of an ioctl: the target stores `serving` and loads `cancel_seen`, we store `cancel_seen` and load `serving`.
- * The barrier on the hot side is this membarrier.
+ * Dekker twice: with the entry of an ioctl, where the target stores `serving` and loads `cancel_seen`, we store `cancel_seen` and load
+ * `serving`; and with its KVM_RUN, which stores `kick` and loads `signalled` (VcpuFile), the other way round.
  */
 PUBLIC int pthread_cancel(pthread_t id) {
     enter();
@@ -526,13 +534,12 @@ PUBLIC int pthread_cancel(pthread_t id) {
     bool inside = false;
     if (r && r->thread != &self) {
         __atomic_store_n(&r->thread->cancel_seen, 1, __ATOMIC_SEQ_CST);
-        if (raw(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0) < 0) {
-            raw(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
-            raw(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
-        }
+        barrier_everywhere();
         inside = __atomic_load_n(&r->thread->serving, __ATOMIC_SEQ_CST);
-        if (inside) {
-            _Atomic int32_t *kick = r->thread->scratch ? mailbox_signal(r->thread) : NULL;
+        if (inside && r->thread->scratch) {
+            atomic_store(&mailbox_of(r->thread)->signalled, 1);
+            barrier_everywhere();
+            _Atomic int32_t *kick = mailbox_signal(r->thread);
             if (kick) raw(SYS_futex, (long)kick, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
         }
     }

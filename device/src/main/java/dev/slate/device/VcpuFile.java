@@ -65,7 +65,6 @@ final class VcpuFile extends KvmFile {
         } finally {
             vcpu.unlock();
         }
-        return other(request, arg, scratch);
     }
 
     // struct mailbox in native/slate.h.
@@ -81,7 +80,10 @@ final class VcpuFile extends KvmFile {
         if ((get32(kickWord) & Vcpu.KICK_SIGNAL) != 0) {
             HostMemory.getAndAnd32(kickWord, ~Vcpu.KICK_SIGNAL); // came too late for the run that it was for
         }
-        HostMemory.putVolatile64(mailbox + MAIL_KICK, kickWord);
+        put64(mailbox + MAIL_KICK, kickWord);
+        // Signals come on this thread, so that the order in its code is enough; pthread_cancel() brings a barrier for
+        // both sides.
+        HostMemory.compilerFence();
         if (get32(mailbox + MAIL_SIGNALLED) != 0) {
             vcpu.signal();
         }

@@ -133,6 +133,15 @@ public final class HostMemory {
         return WideCompare.compareAndSet(hva, low, high, newLow, newHigh, found);
     }
 
+    /**
+     * What stands before it in the code is done before what stands behind it, as far as this thread and the handlers of signals on it can
+     * see: C's atomic_signal_fence(). A barrier for the compiler alone, as both of these are where the processor is an x86.
+     */
+    public static void compilerFence() {
+        VarHandle.releaseFence();
+        VarHandle.acquireFence();
+    }
+
     /** A full barrier. */
     public static void fence() {
         VarHandle.fullFence();
