@@ -85,8 +85,7 @@ final class CodeCache {
         if (last != null && (last.rip != rip || last.mode != mode)) {
             last = null;
         }
-        int i = place(hva, mode);
-        Block b = last != null && last.hva == hva ? last : kept(hva, mode, i);
+        Block b = last != null && last.hva == hva ? last : kept(hva, mode);
         if (b == null || b.byteLength > room || b.epoch != cpu.codeEpoch && !b.isCurrent()) {
             // A block that crosses pages has no one host address. It stands in the jump cache alone, and is compared
             // whenever the generation has moved on, as every serializing event and store into code does.
@@ -96,7 +95,7 @@ final class CodeCache {
                 QuickOp.quicken(b.code, b.count, mode);
             }
             if (b.hva != 0) {
-                keep(b, i);
+                keep(b, place(hva, mode));
             }
         }
         if (b.epoch != cpu.codeEpoch) {
@@ -117,7 +116,8 @@ final class CodeCache {
         return (int) ((hva * 4 + mode) * 0x9e37_79b9_7f4a_7c15L >>> 40) & blocks.length - WAYS;
     }
 
-    private @Nullable Block kept(long hva, int mode, int place) {
+    private @Nullable Block kept(long hva, int mode) {
+        int place = place(hva, mode);
         for (int k = place; k < place + WAYS; k++) {
             Block b = blocks[k];
             if (b != null && b.hva == hva && b.mode == mode) {

@@ -219,7 +219,7 @@ public final class X64Translator implements Translator {
     @Override
     public boolean enters(Block b) {
         if (b.translation == null && ++b.heat < threshold) {
-            if (b.heat < NEVER && cpu.mode64) {
+            if (b.heat < NEVER && left.askedLast(b.rip) && cpu.mode64) {
                 left.add(TranslatedPages.key(b.rip, mode()));
             }
             return false;
@@ -265,7 +265,7 @@ public final class X64Translator implements Translator {
 
     /** Whether one instruction is the interpreter's at a rip where there is no code, and code may go on behind it. */
     private boolean isLeft(long rip) {
-        return left.has(TranslatedPages.key(rip, mode));
+        return left.has(rip, TranslatedPages.key(rip, mode));
     }
 
     /** The block's unit under its present rip and mode; made when there is none. */
