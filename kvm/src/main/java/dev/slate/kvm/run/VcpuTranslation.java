@@ -37,9 +37,9 @@ final class VcpuTranslation {
     private final Worker.Task patience = this::kickWhoStays;
     private long seen;
 
-    // The worker looks, or will: it takes this back before it looks at the mode a last time, and the vCPU reads it in
-    // guest mode (Dekker,
-    // with GuestMode.enter as the vCPU's barrier).
+    // The worker looks, or will. Dekker, with GuestMode.enter as the vCPU's barrier: the worker takes this back before
+    // it
+    // looks at the mode a last time, and the vCPU reads it in guest mode.
     private volatile boolean patient;
 
     private boolean translates;
