@@ -37,9 +37,8 @@ final class VcpuTranslation {
     private final Worker.Task patience = this::kickWhoStays;
     private long seen;
 
-    // The worker looks, or will. Dekker, with GuestMode.enter as the vCPU's barrier: the worker takes this back before
-    // it
-    // looks at the mode a last time, and the vCPU reads it in guest mode.
+    // The worker looks, or will. Dekker, with GuestMode.enter as the vCPU's barrier: the worker takes it back before it
+    // looks at the mode a last time; the vCPU reads it in guest mode.
     private volatile boolean patient;
 
     private boolean translates;
