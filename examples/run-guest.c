@@ -7,7 +7,7 @@
  *   slate run -- ./run-guest /tmp/guests/tasks.bin
  *   slate run -- ./run-guest --real /tmp/guests/real-mode.bin
  *
- * Numbers behind the image are the guest's parameters, after the bytes of memory.
+ * Numbers behind the image are the guest's parameters, after the bytes of memory: 16 MiB, or so many as `--memory MIB` before it says.
  */
 #include <err.h>
 #include <errno.h>
@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 enum {
-    MEMORY_SIZE = 16 << 20,
+    MIB = 1 << 20,
+    MOST_MIB = 2047,
     IMAGE = 0x100000,
     BOOT_SECTOR = 0x7c00,
     PARAMETERS = 0x10000,
@@ -41,14 +42,14 @@ static int call(int fd, unsigned long request, void *argument, const char *name)
 }
 #define CALL(fd, request, argument) call(fd, request, (void *)(uintptr_t)(argument), #request)
 
-static void load(uint8_t *memory, uint32_t at, const char *file)
+static void load(uint8_t *memory, size_t size, uint32_t at, const char *file)
 {
     int fd = open(file, O_RDONLY);
     ssize_t bytes;
 
     if (fd < 0)
         err(1, "%s", file);
-    bytes = read(fd, memory + at, MEMORY_SIZE - at);
+    bytes = read(fd, memory + at, size - at);
     if (bytes <= 0)
         errx(1, "%s: nothing to be read", file);
     close(fd);
@@ -111,6 +112,9 @@ static int run(int vcpu, struct kvm_run *state)
 int main(int argc, char **argv)
 {
     int real = argc > 1 && strcmp(argv[1], "--real") == 0;
+    int sized = !real && argc > 2 && strcmp(argv[1], "--memory") == 0;
+    size_t mib = sized ? strtoul(argv[2], NULL, 10) : 16, size = mib * MIB;
+    char **image = argv + 1 + real + 2 * sized;
     int kvm, vm, vcpu, bytes;
     uint8_t *memory;
     struct kvm_run *state;
@@ -119,22 +123,22 @@ int main(int argc, char **argv)
         struct kvm_cpuid_entry2 entries[256];
     } cpuid = {.head = {.nent = 256}};
 
-    if (argc < 2 + real)
-        errx(2, "usage: %s [--real] IMAGE [PARAMETER]...", argv[0]);
+    if (image >= argv + argc || mib < 2 || mib > MOST_MIB)
+        errx(2, "usage: %s [--real | --memory MIB] IMAGE [PARAMETER]..., of 2 to %d MiB", argv[0], MOST_MIB);
     kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (kvm < 0)
         err(1, "/dev/kvm");
     vm = CALL(kvm, KVM_CREATE_VM, 0);
-    memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         err(1, "mmap");
-    load(memory, real ? BOOT_SECTOR : IMAGE, argv[1 + real]);
-    for (int i = 0; i <= argc - 2 - real; i++) {
-        uint64_t value = i == 0 ? MEMORY_SIZE : strtoull(argv[1 + real + i], NULL, 0);
+    load(memory, size, real ? BOOT_SECTOR : IMAGE, *image);
+    for (int i = 0; image + i < argv + argc; i++) {
+        uint64_t value = i == 0 ? size : strtoull(image[i], NULL, 0);
 
         memcpy(memory + PARAMETERS + 8 * i, &value, sizeof value);
     }
-    struct kvm_userspace_memory_region region = {.memory_size = MEMORY_SIZE, .userspace_addr = (uintptr_t)memory};
+    struct kvm_userspace_memory_region region = {.memory_size = size, .userspace_addr = (uintptr_t)memory};
     CALL(vm, KVM_SET_USER_MEMORY_REGION, &region);
     vcpu = CALL(vm, KVM_CREATE_VCPU, 0);
     CALL(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid);
