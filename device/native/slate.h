@@ -150,7 +150,7 @@ uint32_t file_adopt(int fd);
 uint32_t file_by_inode(uint64_t dev, uint64_t ino); /* with one reference more, or 0 */
 /* A memfd that reads, writes, maps and polls as little as KVM's descriptors do; -errno. */
 long file_descriptor(const char *name, size_t bytes);
-/* A file in memory, for no code; memfd_create()'s flags. */
+/* A file in memory, by memfd_create()'s flags; it may be that it cannot be executed as a program, while code in it can be mapped. */
 long file_memory(const char *name, unsigned flags);
 long file_size(long fd, size_t bytes); /* ftruncate(2) of a memfd, whatever ulimit -f says; 0 or -errno */
 /* What readlink says of its descriptor on KVM; 0: nothing of the kind. */

@@ -76,7 +76,7 @@ static struct region *region_near(uintptr_t site) {
             continue;
         }
         own_begin();
-        long fd = raw(SYS_memfd_create, (long)"slate-calls", MFD_CLOEXEC, 0, 0, 0, 0);
+        long fd = file_memory("slate-calls", MFD_CLOEXEC);
         own_end(-1);
         if (fd < 0) return NULL;
         if (file_size(fd, REGION_BYTES) < 0) {
