@@ -7,7 +7,6 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
-import java.util.BitSet;
 
 /**
  * Instructions in a row that access memory at different distances from the same registers: fields of a structure, locals of a function, pieces of
@@ -19,55 +18,6 @@ import java.util.BitSet;
 abstract class AccessRows extends StackForms {
     /** Bytes from the first to the last that a row touches: the longer, the more rows cross a page. */
     private static final int MOST_BYTES = 192;
-
-    /** Integer instructions that are their own bytes with other operands ({@link #generic}), or need nothing but RAX. */
-    private static final BitSet INTEGER = Shapes.set(
-            Op.MOV,
-            Op.ADD,
-            Op.OR,
-            Op.ADC,
-            Op.SBB,
-            Op.AND,
-            Op.SUB,
-            Op.XOR,
-            Op.CMP,
-            Op.TEST,
-            Op.MOVZX_8,
-            Op.MOVZX_16,
-            Op.MOVSX_8,
-            Op.MOVSX_16,
-            Op.MOVSXD,
-            Op.INC,
-            Op.DEC,
-            Op.NEG,
-            Op.NOT,
-            Op.SHL,
-            Op.SHR,
-            Op.SAR,
-            Op.ROL,
-            Op.ROR,
-            Op.IMUL_R,
-            Op.BSWAP,
-            Op.BSF,
-            Op.BSR,
-            Op.TZCNT,
-            Op.LZCNT,
-            Op.POPCNT,
-            Op.MOVBE,
-            Op.ANDN,
-            Op.BLSI,
-            Op.BLSMSK,
-            Op.BLSR,
-            Op.BZHI,
-            Op.RORX,
-            Op.SARX,
-            Op.SHLX,
-            Op.SHRX);
-
-    static {
-        INTEGER.set(Op.CMOVO, Op.CMOVNLE + 1);
-        INTEGER.set(Op.SETO, Op.SETNLE + 1);
-    }
 
     // The row found last.
     private long lowest;
@@ -178,7 +128,7 @@ abstract class AccessRows extends StackForms {
         if (unit == Insn.UNIT_SSE || unit == Insn.UNIT_AVX) {
             return op != Op.LDMXCSR;
         }
-        return INTEGER.get(op) && Insn.form(w0) != Insn.FORM_RM_CL;
+        return Shapes.PLAIN.get(op) && Insn.form(w0) != Insn.FORM_RM_CL;
     }
 
     /** Whether the instruction at hand accesses no memory, and can do without RCX. */

@@ -35,8 +35,8 @@ final class Shapes {
 
     private static final String[] NONE = {};
 
-    private static final BitSet INTEGER = set(
-            Op.NOP,
+    /** Integer instructions that are their own bytes with other operands ({@link Reencoding#generic}), and need nothing but RAX beside them. */
+    static final BitSet PLAIN = set(
             Op.MOV,
             Op.ADD,
             Op.OR,
@@ -47,20 +47,11 @@ final class Shapes {
             Op.XOR,
             Op.CMP,
             Op.TEST,
-            Op.LEA,
-            Op.PUSH,
-            Op.POP,
             Op.MOVZX_8,
             Op.MOVZX_16,
             Op.MOVSX_8,
             Op.MOVSX_16,
             Op.MOVSXD,
-            Op.CALL_REL,
-            Op.CALL_RM,
-            Op.JMP_REL,
-            Op.JMP_RM,
-            Op.RET,
-            Op.RET_IMM,
             Op.INC,
             Op.DEC,
             Op.NEG,
@@ -70,11 +61,40 @@ final class Shapes {
             Op.SAR,
             Op.ROL,
             Op.ROR,
+            Op.IMUL_R,
+            Op.BSWAP,
+            Op.BSF,
+            Op.BSR,
+            Op.TZCNT,
+            Op.LZCNT,
+            Op.POPCNT,
+            Op.MOVBE,
+            Op.ANDN,
+            Op.BLSI,
+            Op.BLSMSK,
+            Op.BLSR,
+            Op.BZHI,
+            Op.RORX,
+            Op.SARX,
+            Op.SHLX,
+            Op.SHRX);
+
+    /** Those that are code. */
+    private static final BitSet INTEGER = set(
+            Op.NOP,
+            Op.LEA,
+            Op.PUSH,
+            Op.POP,
+            Op.CALL_REL,
+            Op.CALL_RM,
+            Op.JMP_REL,
+            Op.JMP_RM,
+            Op.RET,
+            Op.RET_IMM,
             Op.RCL,
             Op.RCR,
             Op.SHLD,
             Op.SHRD,
-            Op.IMUL_R,
             Op.IMUL,
             Op.MUL,
             Op.DIV,
@@ -83,16 +103,10 @@ final class Shapes {
             Op.CWD,
             Op.XCHG,
             Op.LEAVE,
-            Op.BSWAP,
             Op.BT,
             Op.BTS,
             Op.BTR,
             Op.BTC,
-            Op.BSF,
-            Op.BSR,
-            Op.TZCNT,
-            Op.LZCNT,
-            Op.POPCNT,
             Op.CMPXCHG,
             Op.CMPXCHG16B,
             Op.XADD,
@@ -100,25 +114,15 @@ final class Shapes {
             Op.CLC,
             Op.STC,
             Op.CMC,
-            Op.MOVBE,
             Op.MOVNTI,
             Op.PREFETCH,
             Op.LFENCE,
             Op.MFENCE,
             Op.SFENCE,
-            Op.ANDN,
             Op.BEXTR,
-            Op.BLSI,
-            Op.BLSMSK,
-            Op.BLSR,
-            Op.BZHI,
             Op.MULX,
             Op.PDEP,
             Op.PEXT,
-            Op.RORX,
-            Op.SARX,
-            Op.SHLX,
-            Op.SHRX,
             Op.ADCX,
             Op.ADOX,
             Op.CRC32,
@@ -139,9 +143,10 @@ final class Shapes {
             Op.MOV_FROM_CR);
 
     static {
+        PLAIN.set(Op.CMOVO, Op.CMOVNLE + 1);
+        PLAIN.set(Op.SETO, Op.SETNLE + 1);
         INTEGER.set(Op.JO, Op.JNLE + 1);
-        INTEGER.set(Op.CMOVO, Op.CMOVNLE + 1);
-        INTEGER.set(Op.SETO, Op.SETNLE + 1);
+        INTEGER.or(PLAIN);
     }
 
     /**
@@ -195,7 +200,7 @@ final class Shapes {
         rotates = (hostFeatures & Feature.bit(Feature.BMI2)) != 0;
     }
 
-    static BitSet set(int... ops) {
+    private static BitSet set(int... ops) {
         BitSet s = new BitSet(Op.COUNT);
         for (int op : ops) {
             s.set(op);
