@@ -133,6 +133,9 @@ abstract class AccessRows extends StackForms {
 
     /** Whether the instruction at hand accesses no memory, and can do without RCX. */
     private boolean keepsRcx() {
+        if (!translates) {
+            return false;
+        }
         if (op == Op.NOP || op == Op.PREFETCH) {
             return true;
         }

@@ -154,7 +154,7 @@ abstract class RandomCode {
         int b = register(r);
         int xmm = r.nextInt(16);
         boolean wide = r.nextBoolean();
-        switch (r.nextInt(17)) {
+        switch (r.nextInt(18)) {
             case 15 -> {
                 // movl $mxcsr,disp(base); ldmxcsr of it or of what may be none
                 int where = distance(r);
@@ -182,7 +182,14 @@ abstract class RandomCode {
             case 11 ->
                 memory(0x66, false, new int[] {0x0f, new int[] {0x6f, 0x7f, 0xd4}[r.nextInt(3)]}, xmm, aligned(r));
             case 12 -> vector(r);
-            // between them: mov, add, lea, shl
+            // between them: prefetchw and the like, which the interpreter may have to itself; mov, add, lea, shl
+            case 16 -> {
+                if (r.nextBoolean()) {
+                    memory(0, false, new int[] {0x0f, 0x0d}, r.nextInt(8), distance(r));
+                } else {
+                    bytes(0x0f, 0x0d, 0xc0 | r.nextInt(64));
+                }
+            }
             case 13 -> bytes(0x48 | b >> 3 << 2 | a >> 3, r.nextBoolean() ? 0x89 : 0x01, 0xc0 | (b & 7) << 3 | a & 7);
             case 14 -> {
                 memory(0, wide, new int[] {0x8d}, a, distance(r));

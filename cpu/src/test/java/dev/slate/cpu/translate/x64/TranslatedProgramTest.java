@@ -505,11 +505,12 @@ final class TranslatedProgramTest extends RandomCode {
     }
 
     @Test
-    void random_kernels_do_so_on_a_host_without_bmi_and_avx() {
+    void random_kernels_do_so_on_a_host_without_bmi_avx_and_prefetchw() {
         randomKernels(~(Feature.bit(Feature.BMI1)
                 | Feature.bit(Feature.BMI2)
                 | Feature.bit(Feature.AVX)
-                | Feature.bit(Feature.AVX2)));
+                | Feature.bit(Feature.AVX2)
+                | Feature.bit(Feature.PREFETCHW)));
     }
 
     private void randomKernels(long offered) {
