@@ -2,7 +2,17 @@
 #![no_std]
 #![no_main]
 
-use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
+use core::ffi::c_void;
+
+// core::ffi has these from Rust 1.64 on.
+#[allow(non_camel_case_types)]
+mod c {
+    pub type c_char = i8;
+    pub type c_int = i32;
+    pub type c_long = i64;
+    pub type c_ulong = u64;
+}
+use c::{c_char, c_int, c_long, c_ulong};
 
 extern "C" {
     fn open(path: *const c_char, flags: c_int, ...) -> c_int;

@@ -1,5 +1,5 @@
 // A KVM client in Rust: two machines on threads of std's, linked statically. Prints what each guest sent.
-use std::ffi::{c_char, c_int, c_long, c_ulong, c_void};
+use std::os::raw::{c_char, c_int, c_long, c_ulong, c_void};
 
 extern "C" {
     fn open(path: *const c_char, flags: c_int, ...) -> c_int;

@@ -94,6 +94,10 @@ public final class StatsFolder {
         return root(System.getenv(ROOT_VARIABLE), (Integer) uid(Path.of("/proc/self")));
     }
 
+    private boolean isChosen() {
+        return chosen != null && !chosen.isEmpty();
+    }
+
     private static Path root(@Nullable String chosen, int user) {
         if (chosen != null && !chosen.isEmpty()) {
             return Path.of(chosen);
@@ -248,10 +252,12 @@ public final class StatsFolder {
                 Files.createDirectories(
                         parent, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
             }
-            if (parent != null && !uid(parent).equals(user.getAsInt())) {
-                throw new IOException(parent + " belongs to somebody else");
-            }
             Files.createDirectories(r);
+            // Of one that the user has named, wherever it is, it is enough that it is his own.
+            Path own = isChosen() || parent == null ? r : parent;
+            if (!uid(own).equals(user.getAsInt())) {
+                throw new IOException(own + " belongs to somebody else");
+            }
             clean(r);
             root = r;
         }
