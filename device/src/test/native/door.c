@@ -185,14 +185,19 @@ static void needs_fence(void) {
     }
     SKIP("there is no fence without a device or the right to have one");
 }
+static void write_map(const char *path, const char *format, unsigned number) {
+    FILE *map = fopen(path, "w");
+    CHECK(map && fprintf(map, format, number) > 0 && fclose(map) == 0);
+}
 /* A tree in which /dev/kvm is a file, whatever the machine has. */
 static void hide_the_device(void) {
     if (unshare(CLONE_NEWNS)) {
-        unsigned user = getuid();
-        FILE *map;
+        unsigned user = getuid(), group = getgid();
         if (unshare(CLONE_NEWUSER | CLONE_NEWNS)) SKIP("this user can't have mounts of its own");
-        /* Who has no number in the namespace makes no file there. */
-        CHECK((map = fopen("/proc/self/uid_map", "w")) && fprintf(map, "%u %u 1", user, user) > 0 && fclose(map) == 0);
+        /* Who has no numbers in the namespace makes no file there. */
+        write_map("/proc/self/setgroups", "deny", 0);
+        write_map("/proc/self/uid_map", "%1$u %1$u 1", user);
+        write_map("/proc/self/gid_map", "%1$u %1$u 1", group);
     }
     mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
     if (mount("none", "/dev", "tmpfs", 0, NULL)) SKIP("this user can't mount a file system");
