@@ -252,12 +252,15 @@ public final class StatsFolder {
                 Files.createDirectories(
                         parent, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
             }
-            Files.createDirectories(r);
-            // Of one that the user has named, wherever it is, it is enough that it is his own.
-            Path own = isChosen() || parent == null ? r : parent;
-            if (!uid(own).equals(user.getAsInt())) {
+            // Of one that the user has named and that is there, wherever it is, it is enough that it is his own. None
+            // is made
+            // in a folder of somebody else's: the process may have rights that its user has not.
+            boolean there = isChosen() && Files.isDirectory(r, LinkOption.NOFOLLOW_LINKS);
+            Path own = there ? r : parent;
+            if (own != null && !uid(own).equals(user.getAsInt())) {
                 throw new IOException(own + " belongs to somebody else");
             }
+            Files.createDirectories(r);
             clean(r);
             root = r;
         }

@@ -167,7 +167,7 @@ abstract class Reencoding extends Emission {
         return Insn.size(w0) >= 2 && (op == Op.MOV || op >= Op.MOVZX_8 && op <= Op.MOVSXD);
     }
 
-    static boolean inBlock(int guest) {
+    private static boolean inBlock(int guest) {
         return guest < Insn.HIGH_BYTE && Registers.home(guest) == IN_BLOCK;
     }
 
