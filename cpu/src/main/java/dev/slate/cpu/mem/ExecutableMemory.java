@@ -1,16 +1,6 @@
 package dev.slate.cpu.mem;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
-
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.lang.invoke.MethodHandle;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.MethodType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,36 +20,14 @@ public final class ExecutableMemory {
     /** Since Linux 6.3; older kernels refuse the flag and need none. */
     private static final int MFD_EXEC = 0x10;
 
-    private static final MethodHandle CALL;
-    private static final MethodHandle MMAP;
-    private static final MethodHandle MUNMAP;
-    private static final MethodHandle MEMFD_CREATE;
-    private static final MethodHandle FTRUNCATE;
-    private static final MethodHandle CLOSE;
-    private static final MethodHandle MADVISE;
-    private static final MethodHandle MREMAP;
-    private static final MethodHandle MPROTECT;
-
-    // Why native code is called here: Java has no other way to executable memory. Why it is safe: the calls are
-    // libc's with checked results, and what CALL runs is what this object's owner has emitted.
-    static {
-        MethodHandle missing = MethodHandles.empty(MethodType.methodType(long.class, long.class, long.class));
-        MethodHandle call = missing;
-        MethodHandle[] libc = new MethodHandle[8];
-        if (System.getProperty("os.arch").equals("amd64")) {
-            call = linkCall();
-            libc = linkLibc();
-        }
-        CALL = call;
-        MMAP = libc[0];
-        MUNMAP = libc[1];
-        MEMFD_CREATE = libc[2];
-        FTRUNCATE = libc[3];
-        CLOSE = libc[4];
-        MADVISE = libc[5];
-        MREMAP = libc[6];
-        MPROTECT = libc[7];
-    }
+    private static final long MMAP = NativeCall.libc("mmap");
+    private static final long MUNMAP = NativeCall.libc("munmap");
+    private static final long MEMFD_CREATE = NativeCall.libc("memfd_create");
+    private static final long FTRUNCATE = NativeCall.libc("ftruncate");
+    private static final long CLOSE = NativeCall.libc("close");
+    private static final long MADVISE = NativeCall.libc("madvise");
+    private static final long MREMAP = NativeCall.libc("mremap");
+    private static final long MPROTECT = NativeCall.libc("mprotect");
 
     private final long writable;
     private final long executable;
@@ -71,54 +39,13 @@ public final class ExecutableMemory {
         this.bytes = bytes;
     }
 
-    @SuppressWarnings("restricted")
-    private static MethodHandle linkCall() {
-        return Linker.nativeLinker()
-                .downcallHandle(FunctionDescriptor.of(JAVA_LONG, JAVA_LONG, JAVA_LONG))
-                .asType(MethodType.methodType(long.class, MemorySegment.class, long.class, long.class));
-    }
-
-    /** Nulls where the JDK cannot load the library by which it finds libc's names: the process may have no more files or address space. */
-    @SuppressWarnings("restricted")
-    private static MethodHandle[] linkLibc() {
-        Linker linker = Linker.nativeLinker();
-        if (linker.defaultLookup().find("mmap").isEmpty()) {
-            return new MethodHandle[8];
-        }
-        return new MethodHandle[] {
-            linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow("mmap"),
-                    FunctionDescriptor.of(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG)),
-            linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow("munmap"),
-                    FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG)),
-            linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow("memfd_create"),
-                    FunctionDescriptor.of(JAVA_INT, ValueLayout.ADDRESS, JAVA_INT)),
-            linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow("ftruncate"),
-                    FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG)),
-            linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow("close"), FunctionDescriptor.of(JAVA_INT, JAVA_INT)),
-            linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow("madvise"),
-                    FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT)),
-            linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow("mremap"),
-                    FunctionDescriptor.of(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT)),
-            linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow("mprotect"),
-                    FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT)),
-        };
-    }
-
     /**
      * Finds libc's functions, for which the JDK loads a library, before the process loses its files.
      *
      * @return whether they are there
      */
     public static boolean link() {
-        return MMAP != null;
+        return MMAP != 0;
     }
 
     /**
@@ -129,75 +56,70 @@ public final class ExecutableMemory {
      * @return null where the host allows no executable memory
      */
     public static @Nullable ExecutableMemory map(long bytes, boolean anonymous) {
-        if (MMAP == null) {
+        if (MMAP == 0) {
             return null;
         }
         return anonymous ? mapAnonymous(bytes) : mapFile(bytes);
     }
 
     private static @Nullable ExecutableMemory mapAnonymous(long bytes) {
-        try {
-            long executable =
-                    (long) MMAP.invokeExact(0L, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0L);
-            if (executable == -1) {
-                return null;
-            }
-            // Of no bytes of a shared mapping it makes a second one of the same pages (mremap(2)).
-            long writable = (long) MREMAP.invokeExact(executable, 0L, bytes, MREMAP_MAYMOVE);
-            if (writable == -1 || (int) MPROTECT.invokeExact(writable, bytes, PROT_READ | PROT_WRITE) != 0) {
-                unmap(writable, bytes);
-                unmap(executable, bytes);
-                return null;
-            }
-            return new ExecutableMemory(writable, executable, bytes);
-        } catch (Throwable e) {
-            throw new AssertionError("libc cannot be called", e);
+        long executable = mmap(bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1);
+        if (executable == -1) {
+            return null;
         }
+        // Of no bytes of a shared mapping it makes a second one of the same pages (mremap(2)).
+        long writable = NativeCall.call(MREMAP, executable, 0, bytes, MREMAP_MAYMOVE, 0, 0);
+        if (writable == -1 || (int) NativeCall.call(MPROTECT, writable, bytes, PROT_READ | PROT_WRITE, 0, 0, 0) != 0) {
+            unmap(writable, bytes);
+            unmap(executable, bytes);
+            return null;
+        }
+        return new ExecutableMemory(writable, executable, bytes);
     }
 
     private static @Nullable ExecutableMemory mapFile(long bytes) {
+        int fd = memoryFile();
+        if (fd < 0) {
+            return mapAnonymous(bytes); // the process may have no more descriptors
+        }
+        long writable = -1;
+        long executable = -1;
+        if ((int) NativeCall.call(FTRUNCATE, fd, bytes, 0, 0, 0, 0) == 0) {
+            writable = mmap(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+            executable = mmap(bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd);
+        }
+        int closed = (int) NativeCall.call(CLOSE, fd, 0, 0, 0, 0, 0);
+        if (writable == -1 || executable == -1 || closed != 0) {
+            unmap(writable, bytes);
+            unmap(executable, bytes);
+            return null;
+        }
+        return new ExecutableMemory(writable, executable, bytes);
+    }
+
+    private static int memoryFile() {
         try (Arena arena = Arena.ofConfined()) {
-            MemorySegment name = arena.allocateFrom("slate-code");
-            int fd = (int) MEMFD_CREATE.invokeExact(name, MFD_CLOEXEC | MFD_EXEC);
-            if (fd < 0) {
-                fd = (int) MEMFD_CREATE.invokeExact(name, MFD_CLOEXEC);
-            }
-            if (fd < 0) {
-                return mapAnonymous(bytes); // the process may have no more descriptors
-            }
-            long writable = -1;
-            long executable = -1;
-            if ((int) FTRUNCATE.invokeExact(fd, bytes) == 0) {
-                writable = (long) MMAP.invokeExact(0L, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0L);
-                executable = (long) MMAP.invokeExact(0L, bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0L);
-            }
-            int closed = (int) CLOSE.invokeExact(fd);
-            if (writable == -1 || executable == -1 || closed != 0) {
-                unmap(writable, bytes);
-                unmap(executable, bytes);
-                return null;
-            }
-            return new ExecutableMemory(writable, executable, bytes);
-        } catch (Throwable e) {
-            throw new AssertionError("libc cannot be called", e);
+            long name = arena.allocateFrom("slate-code").address();
+            int fd = (int) NativeCall.call(MEMFD_CREATE, name, MFD_CLOEXEC | MFD_EXEC, 0, 0, 0, 0);
+            return fd >= 0 ? fd : (int) NativeCall.call(MEMFD_CREATE, name, MFD_CLOEXEC, 0, 0, 0, 0);
         }
     }
 
-    private static void unmap(long at, long bytes) throws Throwable {
+    private static long mmap(long bytes, int protection, int flags, int fd) {
+        return NativeCall.call(MMAP, 0, bytes, protection, flags, fd, 0);
+    }
+
+    private static void unmap(long at, long bytes) {
         if (at != -1) {
-            int ignored = (int) MUNMAP.invokeExact(at, bytes);
+            int ignored = (int) NativeCall.call(MUNMAP, at, bytes, 0, 0, 0, 0);
             assert ignored == 0;
         }
     }
 
     /** Gives the memory back; nothing of it may run. */
     public void close() {
-        try {
-            unmap(writable, bytes);
-            unmap(executable, bytes);
-        } catch (Throwable e) {
-            throw new AssertionError("munmap cannot be called", e);
-        }
+        unmap(writable, bytes);
+        unmap(executable, bytes);
     }
 
     /**
@@ -208,11 +130,8 @@ public final class ExecutableMemory {
     public boolean release(long from, long to) {
         long first = from - executable + 4095 & -4096L;
         long last = to - executable + 4095 & -4096L;
-        try {
-            return last <= first || (int) MADVISE.invokeExact(writable + first, last - first, MADV_REMOVE) == 0;
-        } catch (Throwable e) {
-            throw new AssertionError("madvise cannot be called", e);
-        }
+        return last <= first
+                || (int) NativeCall.call(MADVISE, writable + first, last - first, MADV_REMOVE, 0, 0, 0) == 0;
     }
 
     /** Host address at which the code runs. */
@@ -242,10 +161,6 @@ public final class ExecutableMemory {
 
     /** Calls the function at {@code at} with two arguments, by the System V calling convention. It may block no safepoint: the thread is in native code. */
     public static long call(long at, long first, long second) {
-        try {
-            return (long) CALL.invokeExact(MemorySegment.ofAddress(at), first, second);
-        } catch (Throwable e) {
-            throw new AssertionError("machine code cannot be called", e);
-        }
+        return NativeCall.call(at, first, second, 0, 0, 0, 0);
     }
 }

@@ -48,34 +48,27 @@ final class WideCompare {
     // page that is never given back, and touches nothing but its two arguments.
     @SuppressWarnings("restricted")
     private static @Nullable MethodHandle link() {
-        if (!System.getProperty("os.arch").equals("amd64")) {
+        long mmap = NativeCall.libc("mmap");
+        long mprotect = NativeCall.libc("mprotect");
+        if (mmap == 0 || mprotect == 0) {
             return null;
         }
-        try {
-            Linker linker = Linker.nativeLinker();
-            MethodHandle mmap = linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow("mmap"),
-                    FunctionDescriptor.of(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
-            MethodHandle mprotect = linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow("mprotect"),
-                    FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT));
-            long page = (long) mmap.invokeExact(0L, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0L);
-            if (page == -1) {
-                return null;
-            }
-            for (int i = 0; i < CODE.length; i++) {
-                HostMemory.put8(page + i, CODE[i]);
-            }
-            if ((int) mprotect.invokeExact(page, PAGE, PROT_READ | PROT_EXEC) != 0) {
-                return null;
-            }
-            return linker.downcallHandle(
-                    MemorySegment.ofAddress(page),
-                    FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG),
-                    Linker.Option.critical(false));
-        } catch (Throwable e) {
+        long page = NativeCall.call(mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+        if (page == -1) {
             return null;
         }
+        for (int i = 0; i < CODE.length; i++) {
+            HostMemory.put8(page + i, CODE[i]);
+        }
+        if ((int) NativeCall.call(mprotect, page, PAGE, PROT_READ | PROT_EXEC, 0, 0, 0) != 0) {
+            return null;
+        }
+        return Linker.nativeLinker()
+                .downcallHandle(
+                        MemorySegment.ofAddress(page),
+                        FunctionDescriptor.of(
+                                JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG),
+                        Linker.Option.critical(false));
     }
 
     /** See {@link HostMemory#cas128}. */
