@@ -4,6 +4,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
+import jdk.internal.misc.Unsafe;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The host's memory, addressed by host virtual address (hva, bytes), in x86's order.
@@ -15,6 +17,10 @@ import java.nio.ByteOrder;
  * <p>Order: {@code get*} are loads with acquire order and {@code put*} stores with release order at any alignment, which together
  * are x86-TSO (SDM 3A 9.2.2, APM 2 7.2): only a later load may pass an earlier store. {@code cas*}, {@code getAnd*} and
  * {@code fence} are full barriers, as locked instructions are. {@code cas*} and {@code getAnd*} ask for natural alignment.
+ *
+ * <p>Words go by {@code jdk.internal.misc.Unsafe} where the JVM exports it to this module, as a client's does, and through the segment
+ * where it does not (docs/decisions/0038). Both are the same instructions once HotSpot's second compiler has seen them; until then the
+ * segment's are a dozen calls each.
  *
  * <p>Thread-safe.
  */
@@ -33,32 +39,48 @@ public final class HostMemory {
     private static final VarHandle A64 =
             ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
 
+    private static final @Nullable Unsafe UNSAFE = unsafe();
+
     private HostMemory() {}
+
+    private static @Nullable Unsafe unsafe() {
+        Module here = HostMemory.class.getModule();
+        return Object.class.getModule().isExported("jdk.internal.misc", here) ? Unsafe.getUnsafe() : null;
+    }
+
+    /** Whether words go by {@code Unsafe}; either way they are what this class promises. */
+    static boolean byUnsafe() {
+        return UNSAFE != null;
+    }
 
     /** The byte at {@code hva}, zero-extended. */
     public static int get8(long hva) {
-        int v = ALL.get(I8, hva) & 0xff;
+        Unsafe unsafe = UNSAFE;
+        int v = (unsafe != null ? unsafe.getByte(hva) : ALL.get(I8, hva)) & 0xff;
         VarHandle.acquireFence();
         return v;
     }
 
     /** The 16-bit word at {@code hva}, zero-extended. */
     public static int get16(long hva) {
-        int v = ALL.get(I16, hva) & 0xffff;
+        Unsafe unsafe = UNSAFE;
+        int v = (unsafe != null ? unsafe.getShort(hva) : ALL.get(I16, hva)) & 0xffff;
         VarHandle.acquireFence();
         return v;
     }
 
     /** The 32-bit word at {@code hva}. */
     public static int get32(long hva) {
-        int v = ALL.get(I32, hva);
+        Unsafe unsafe = UNSAFE;
+        int v = unsafe != null ? unsafe.getInt(hva) : ALL.get(I32, hva);
         VarHandle.acquireFence();
         return v;
     }
 
     /** The 64-bit word at {@code hva}. */
     public static long get64(long hva) {
-        long v = ALL.get(I64, hva);
+        Unsafe unsafe = UNSAFE;
+        long v = unsafe != null ? unsafe.getLong(hva) : ALL.get(I64, hva);
         VarHandle.acquireFence();
         return v;
     }
@@ -66,55 +88,93 @@ public final class HostMemory {
     /** Stores the low byte of {@code v}. */
     public static void put8(long hva, int v) {
         VarHandle.releaseFence();
-        ALL.set(I8, hva, (byte) v);
+        Unsafe unsafe = UNSAFE;
+        if (unsafe != null) {
+            unsafe.putByte(hva, (byte) v);
+        } else {
+            ALL.set(I8, hva, (byte) v);
+        }
     }
 
     /** Stores the low 16 bits of {@code v}. */
     public static void put16(long hva, int v) {
         VarHandle.releaseFence();
-        ALL.set(I16, hva, (short) v);
+        Unsafe unsafe = UNSAFE;
+        if (unsafe != null) {
+            unsafe.putShort(hva, (short) v);
+        } else {
+            ALL.set(I16, hva, (short) v);
+        }
     }
 
     /** Stores 32 bits. */
     public static void put32(long hva, int v) {
         VarHandle.releaseFence();
-        ALL.set(I32, hva, v);
+        Unsafe unsafe = UNSAFE;
+        if (unsafe != null) {
+            unsafe.putInt(hva, v);
+        } else {
+            ALL.set(I32, hva, v);
+        }
     }
 
     /** Stores 64 bits. */
     public static void put64(long hva, long v) {
         VarHandle.releaseFence();
-        ALL.set(I64, hva, v);
+        Unsafe unsafe = UNSAFE;
+        if (unsafe != null) {
+            unsafe.putLong(hva, v);
+        } else {
+            ALL.set(I64, hva, v);
+        }
     }
 
     /** Sequentially consistent 32-bit load; {@code hva} a multiple of 4. */
     public static int getVolatile32(long hva) {
-        return (int) A32.getVolatile(ALL, hva);
+        Unsafe unsafe = UNSAFE;
+        return unsafe != null ? unsafe.getIntVolatile(null, hva) : (int) A32.getVolatile(ALL, hva);
     }
 
     /** Sequentially consistent 64-bit load; {@code hva} a multiple of 8. */
     public static long getVolatile64(long hva) {
-        return (long) A64.getVolatile(ALL, hva);
+        Unsafe unsafe = UNSAFE;
+        return unsafe != null ? unsafe.getLongVolatile(null, hva) : (long) A64.getVolatile(ALL, hva);
     }
 
     /** Sequentially consistent 32-bit store; {@code hva} a multiple of 4. */
     public static void putVolatile32(long hva, int v) {
-        A32.setVolatile(ALL, hva, v);
+        Unsafe unsafe = UNSAFE;
+        if (unsafe != null) {
+            unsafe.putIntVolatile(null, hva, v);
+        } else {
+            A32.setVolatile(ALL, hva, v);
+        }
     }
 
     /** Sequentially consistent 64-bit store; {@code hva} a multiple of 8. */
     public static void putVolatile64(long hva, long v) {
-        A64.setVolatile(ALL, hva, v);
+        Unsafe unsafe = UNSAFE;
+        if (unsafe != null) {
+            unsafe.putLongVolatile(null, hva, v);
+        } else {
+            A64.setVolatile(ALL, hva, v);
+        }
     }
 
     /** Compare-and-set of an aligned 32-bit word; true when it was {@code expected}. */
     public static boolean cas32(long hva, int expected, int v) {
-        return A32.compareAndSet(ALL, hva, expected, v);
+        Unsafe unsafe = UNSAFE;
+        return unsafe != null
+                ? unsafe.compareAndSetInt(null, hva, expected, v)
+                : A32.compareAndSet(ALL, hva, expected, v);
     }
 
     /** Compare-and-set of an aligned 64-bit word; true when it was {@code expected}. */
     public static boolean cas64(long hva, long expected, long v) {
-        return A64.compareAndSet(ALL, hva, expected, v);
+        Unsafe unsafe = UNSAFE;
+        return unsafe != null
+                ? unsafe.compareAndSetLong(null, hva, expected, v)
+                : A64.compareAndSet(ALL, hva, expected, v);
     }
 
     /** Whether {@link #cas128} works on this host. The first call costs some 30 ms. */
@@ -149,32 +209,44 @@ public final class HostMemory {
 
     /** Stores {@code v} and returns the aligned 64-bit word that was there. */
     public static long getAndSet64(long hva, long v) {
-        return (long) A64.getAndSet(ALL, hva, v);
+        Unsafe unsafe = UNSAFE;
+        return unsafe != null ? unsafe.getAndSetLong(null, hva, v) : (long) A64.getAndSet(ALL, hva, v);
     }
 
     /** Adds to an aligned 64-bit word and returns what was there. */
     public static long getAndAdd64(long hva, long delta) {
-        return (long) A64.getAndAdd(ALL, hva, delta);
+        Unsafe unsafe = UNSAFE;
+        return unsafe != null ? unsafe.getAndAddLong(null, hva, delta) : (long) A64.getAndAdd(ALL, hva, delta);
     }
 
     /** Sets bits in an aligned 64-bit word and returns what was there. */
     public static long getAndOr64(long hva, long bits) {
-        return (long) A64.getAndBitwiseOr(ALL, hva, bits);
+        Unsafe unsafe = UNSAFE;
+        return unsafe != null
+                ? unsafe.getAndBitwiseOrLong(null, hva, bits)
+                : (long) A64.getAndBitwiseOr(ALL, hva, bits);
     }
 
     /** Keeps only the bits of {@code mask} in an aligned 64-bit word and returns what was there. */
     public static long getAndAnd64(long hva, long mask) {
-        return (long) A64.getAndBitwiseAnd(ALL, hva, mask);
+        Unsafe unsafe = UNSAFE;
+        return unsafe != null
+                ? unsafe.getAndBitwiseAndLong(null, hva, mask)
+                : (long) A64.getAndBitwiseAnd(ALL, hva, mask);
     }
 
     /** Sets bits in an aligned 32-bit word and returns what was there. */
     public static int getAndOr32(long hva, int bits) {
-        return (int) A32.getAndBitwiseOr(ALL, hva, bits);
+        Unsafe unsafe = UNSAFE;
+        return unsafe != null ? unsafe.getAndBitwiseOrInt(null, hva, bits) : (int) A32.getAndBitwiseOr(ALL, hva, bits);
     }
 
     /** Keeps only the bits of {@code mask} in an aligned 32-bit word and returns what was there. */
     public static int getAndAnd32(long hva, int mask) {
-        return (int) A32.getAndBitwiseAnd(ALL, hva, mask);
+        Unsafe unsafe = UNSAFE;
+        return unsafe != null
+                ? unsafe.getAndBitwiseAndInt(null, hva, mask)
+                : (int) A32.getAndBitwiseAnd(ALL, hva, mask);
     }
 
     /** Copies {@code bytes} bytes; the ranges do not overlap. Plain order: callers that publish add their own store. */

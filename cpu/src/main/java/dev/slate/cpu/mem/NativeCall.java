@@ -54,8 +54,12 @@ final class NativeCall {
 
     /** Calls the function at {@code at}. Its result is the whole of RAX, of which a function that gives an int has set the low half. */
     static long call(long at, long a, long b, long c, long d, long e, long f) {
+        MethodHandle call = CALL;
+        if (call == null) {
+            throw new UnsupportedOperationException("no native calls on this host");
+        }
         try {
-            return (long) CALL.invokeExact(MemorySegment.ofAddress(at), a, b, c, d, e, f);
+            return (long) call.invokeExact(MemorySegment.ofAddress(at), a, b, c, d, e, f);
         } catch (Throwable t) {
             throw new AssertionError("native code cannot be called", t);
         }
