@@ -76,11 +76,11 @@ public final class Training {
         Device.start(new SystemFile(kvm));
         Training training = new Training();
         for (int i = 0; i < 3; i++) {
-            training.oneVm(2, 400);
+            training.oneVm(2, 50);
         }
         // What translates is loaded late, by a guest that waits for it.
         Device.start(new SystemFile(new Kvm(new NativeHost(), Knobs.parse("cpu.translator=on"))));
-        training.oneVm(2, 400);
+        training.oneVm(2, 50);
         Device.pseudoFile("/sys/module/kvm_amd/parameters/npt");
     }
 
@@ -137,7 +137,7 @@ public final class Training {
             handles[i] = Native.handle((int) vm(vm, Ioctl.CREATE_VCPU, i));
             prepare(handles[i], i);
         }
-        for (int pass = 0; pass < 3; pass++) {
+        for (int pass = 0; pass < 24; pass++) {
             for (int handle : handles) {
                 for (int i = 0; i < rounds; i++) {
                     run(handle);
@@ -229,7 +229,7 @@ public final class Training {
     }
 
     private void dirtyLog(int vm, int pass) {
-        boolean on = pass < 2;
+        boolean on = pass % 6 < 5;
         region(vm, 1, on ? 1 : 0, DATA, MEMORY - DATA, memory + DATA);
         if (on) {
             long bitmap = argument + 4096;
