@@ -1,0 +1,203 @@
+package dev.slate.cpu.translate.x64;
+
+import static dev.slate.cpu.translate.x64.Registers.R15;
+import static dev.slate.cpu.translate.x64.Registers.RAX;
+import static dev.slate.cpu.translate.x64.Registers.RCX;
+
+/** What was not worth a place between instructions, or between blocks: ways out, which stand apart from all that runs often. */
+final class OutOfLine {
+    private static final int MISS = 0;
+    private static final int INTERPRET = 1;
+    private static final int KICK = 2;
+    private static final int EDGE = 3;
+    private static final int CROSS = 4;
+    private static final int VECTORS = 5;
+    private static final int PROVE = 6;
+    private static final int LOOK_UP = 7;
+    private static final int PROVE_ENTRY = 8;
+    private static final int MISS_AGAIN = 9;
+    private static final int LINK = 10;
+    private static final int APART = 11;
+    private static final int ALSO = 12;
+
+    private final Emission code;
+
+    private int[] what = new int[256];
+    private int[] place = new int[256];
+    private long[] target = new long[256];
+    private int[] detail = new int[256];
+    private int count;
+
+    OutOfLine(Emission code) {
+        this.code = code;
+    }
+
+    private void add(int kind, int jumpPlace, long address, int more) {
+        if (count == what.length) {
+            what = java.util.Arrays.copyOf(what, count * 2);
+            place = java.util.Arrays.copyOf(place, count * 2);
+            target = java.util.Arrays.copyOf(target, count * 2);
+            detail = java.util.Arrays.copyOf(detail, count * 2);
+        }
+        what[count] = kind;
+        place[count] = jumpPlace;
+        target[count] = address;
+        detail[count++] = more;
+    }
+
+    /**
+     * {@code access} is {@link Emission#READ} or {@link Emission#WRITE}.
+     *
+     * @param again the instruction has made an access before: two that take each other's place in the TLB must leave some time
+     */
+    void miss(int jumpPlace, int access, int site, boolean again) {
+        add(again ? MISS_AGAIN : MISS, jumpPlace, access, site);
+    }
+
+    void interpret(int jumpPlace, int site) {
+        add(INTERPRET, jumpPlace, 0, site);
+    }
+
+    void kick(int jumpPlace, int site, boolean saveFlags) {
+        add(KICK, jumpPlace, saveFlags ? 1 : 0, site);
+    }
+
+    /** A jump to elsewhere on the page, until the code there exists. */
+    void edge(int jumpPlace, long targetRip, boolean saveFlags) {
+        add(EDGE, jumpPlace, targetRip, saveFlags ? 1 : 0);
+    }
+
+    void cross(int jumpPlace, long targetRip, boolean saveFlags) {
+        add(CROSS, jumpPlace, targetRip, saveFlags ? 1 : 0);
+    }
+
+    /** To prove the page of the record in RCX, for the link of {@code site}. */
+    void prove(int jumpPlace, int site, long back) {
+        add(PROVE, jumpPlace, back, site);
+    }
+
+    /**
+     * The block's instructions from {@code first} on, one by one ({@link Emission#oneByOne}), before it goes on at {@code back}, where flags are as
+     * they are now.
+     */
+    void apart(int jumpPlace, int first, int number, long back) {
+        int facts = (code.flagsSaved ? 4 : 0) | (code.flagsHere ? 2 : 0) | (code.vectorsLoaded ? 1 : 0);
+        add(APART, jumpPlace, back, first << 16 | number << 3 | facts);
+    }
+
+    /** Leads to where the way out added next does. */
+    void also(int jumpPlace) {
+        add(ALSO, jumpPlace, 0, 0);
+    }
+
+    /** The link of {@code site} is to be set. */
+    void link(int jumpPlace, int site) {
+        add(LINK, jumpPlace, 0, site);
+    }
+
+    /** The jump cache lacks the target in RAX. */
+    void lookUp(int jumpPlace, int site) {
+        add(LOOK_UP, jumpPlace, 0, site);
+    }
+
+    /** To prove the page of the jump cache's entry at RCX. */
+    void proveEntry(int jumpPlace, int site, long back) {
+        add(PROVE_ENTRY, jumpPlace, back, site);
+    }
+
+    /** The vector registers are to be loaded, over which the flags in EFLAGS must be kept or need not. */
+    void vectors(int jumpPlace, long back, boolean keepFlags) {
+        add(VECTORS, jumpPlace, back, keepFlags ? 1 : 0);
+    }
+
+    void emit() {
+        Assembler a = code.a;
+        Stubs stubs = code.stubs;
+        Sites sites = code.sites;
+        for (int i = 0; i < count; i++) {
+            a.bind(place[i]);
+            switch (what[i]) {
+                case MISS -> {
+                    a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, code.tlb + (int) target[i]);
+                    a.movConstant(RAX, detail[i]);
+                    a.call(stubs.second[StateBlock.table(code.page.mode)][target[i] == Emission.WRITE ? 1 : 0]);
+                    a.jump(sites.resume[detail[i]]);
+                }
+                case MISS_AGAIN -> {
+                    a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, code.tlb + (int) target[i]);
+                    a.movConstant(RAX, detail[i]);
+                    a.jump(stubs.miss);
+                }
+                case INTERPRET -> {
+                    a.movConstant(RAX, detail[i]);
+                    a.jump(stubs.interpret);
+                }
+                case KICK -> {
+                    if (target[i] != 0) {
+                        code.storeFlags();
+                    }
+                    a.movConstant(RAX, detail[i]);
+                    a.jump(stubs.kick);
+                }
+                case EDGE -> {
+                    if (detail[i] != 0) {
+                        code.storeFlags();
+                    }
+                    a.movConstant(RAX, sites.add(target[i], 0, 0, 0));
+                    a.jump(stubs.link);
+                }
+                case CROSS -> {
+                    if (detail[i] != 0) {
+                        code.storeFlags();
+                    }
+                    code.crossJump(target[i]);
+                }
+                case PROVE -> {
+                    a.store32Constant(R15, StateBlock.SITE, detail[i]);
+                    a.call(stubs.prove);
+                    a.jump(target[i]);
+                }
+                case APART -> {
+                    code.flagsSaved = true;
+                    code.flagsHere = false;
+                    code.vectorsLoaded = (detail[i] & 1) != 0;
+                    code.oneByOne(detail[i] >>> 16, detail[i] >>> 3 & 0x1fff);
+                    if (code.flagsSaved != ((detail[i] & 4) != 0) || code.flagsHere != ((detail[i] & 2) != 0)) {
+                        throw new IllegalStateException("flags go elsewhere when instructions stand apart");
+                    }
+                    a.jump(target[i]);
+                }
+                case ALSO -> {}
+                case LINK -> {
+                    a.movConstant(RAX, detail[i]);
+                    a.jump(stubs.cross);
+                }
+                case LOOK_UP -> {
+                    a.store32Constant(R15, StateBlock.SITE, detail[i]);
+                    a.jump(stubs.lookUp);
+                }
+                case PROVE_ENTRY -> {
+                    a.store32Constant(R15, StateBlock.SITE, detail[i]);
+                    a.call(stubs.proveEntry);
+                    a.jump(target[i]);
+                }
+                default -> {
+                    if (detail[i] == 0) {
+                        a.movConstant(RCX, target[i]);
+                        a.store(R15, StateBlock.TARGET, RCX);
+                        a.jump(stubs.vectors);
+                    } else {
+                        code.storeFlags();
+                        int behind = a.leaForward(RCX);
+                        a.store(R15, StateBlock.TARGET, RCX);
+                        a.jump(stubs.vectors);
+                        a.bind(behind);
+                        code.loadFlags();
+                        a.jump(target[i]);
+                    }
+                }
+            }
+        }
+        count = 0;
+    }
+}
