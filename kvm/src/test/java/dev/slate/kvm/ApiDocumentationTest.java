@@ -110,6 +110,7 @@ class ApiDocumentationTest {
                         "100000",
                         "-d",
                         "kvm/target/javadoc",
+                        "--add-exports=java.base/jdk.internal.misc=dev.slate.cpu",
                         "--module-source-path",
                         "dev.slate.cpu=cpu/src/main/java",
                         "--module-source-path",
