@@ -41,6 +41,7 @@ class GarbageStreamsTest {
     @ValueSource(strings = {"", "tdp=off", "cpu.translator=eager"})
     void randomStreamsEndInAnExitOrAFault(String knobs) throws IOException {
         String only = System.getProperty("slate.garbage.set");
+        assertThat(only).as("-Dslate.garbage.set").isIn(null, "", "tdp=off", "cpu.translator=eager");
         if (only != null && !only.equals(knobs)) {
             return;
         }
