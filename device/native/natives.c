@@ -116,8 +116,8 @@ void natives_open(void) {
 }
 
 /*
- * Whether the 512 pages from hva, a multiple of their size, are one huge page: PAGEMAP_SCAN knows (Linux 6.7). It is asked about the first, which
- * is huge if all are: about all of them the kernel would look at each of 512 small ones, 1.3 us more.
+ * Whether the 512 pages from hva, a multiple of their size, are one huge page: PAGEMAP_SCAN knows (Linux 6.7). It is asked about the first: an
+ * entry that maps it huge maps all of them. Asked about all, the kernel would look at each of 512 small ones, 1.3 us more.
  */
 NATIVE(jboolean, native_huge_mapped, jlong hva) {
     UNUSED;

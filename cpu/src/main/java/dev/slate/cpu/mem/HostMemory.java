@@ -19,8 +19,9 @@ import org.jspecify.annotations.Nullable;
  * {@code fence} are full barriers, as locked instructions are. {@code cas*} and {@code getAnd*} ask for natural alignment.
  *
  * <p>Words go by {@code jdk.internal.misc.Unsafe} where the JVM exports it to this module, as a client's does, and through the segment
- * where it does not (docs/decisions/0038). Both are the same instructions once HotSpot's second compiler has seen them; until then the
- * segment's are a dozen calls each.
+ * where it does not (docs/decisions/0038). Once HotSpot's second compiler has seen a method, what is left between them is the segment's
+ * check of bounds and alignment; until then the segment's are a dozen calls each. Where such a check would throw, which is a caller's
+ * bug, {@code Unsafe} does what the processor does.
  *
  * <p>Thread-safe.
  */
@@ -48,7 +49,7 @@ public final class HostMemory {
         return Object.class.getModule().isExported("jdk.internal.misc", here) ? Unsafe.getUnsafe() : null;
     }
 
-    /** Whether words go by {@code Unsafe}; either way they are what this class promises. */
+    /** Whether words go by {@code Unsafe}. */
     static boolean byUnsafe() {
         return UNSAFE != null;
     }

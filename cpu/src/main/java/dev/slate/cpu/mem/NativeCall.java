@@ -9,7 +9,7 @@ import java.lang.invoke.MethodHandle;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Calls of native functions on x86-64, all by one shape: six words to a word. The JDK writes, verifies and links a dozen classes for
+ * Calls of native functions on x86-64, all but CMPXCHG16B's ({@link WideCompare}) by one shape: six words to a word. The JDK writes, verifies and links a dozen classes for
  * each shape that it is asked for, 10 ms of a client's start each; by the System V calling convention one fits every function of at
  * most six integers or pointers: what it does not take is in registers that it may overwrite, and of a narrower one it reads the low bits.
  *
@@ -23,9 +23,8 @@ final class NativeCall {
 
     private NativeCall() {}
 
-    // Why native code is called here: Java has no other way to executable memory. Why it is safe: what is called is
-    // libc's, with checked
-    // results, or what the caller has emitted.
+    // Why native code is called here: Java has no other way to executable memory.
+    // Why it is safe: what is called is libc's, with checked results, or what the caller has emitted.
     @SuppressWarnings("restricted")
     private static @Nullable MethodHandle link() {
         if (!System.getProperty("os.arch").equals("amd64")) {

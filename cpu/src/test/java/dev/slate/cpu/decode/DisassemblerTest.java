@@ -50,7 +50,7 @@ class DisassemblerTest {
         report("programs", c);
     }
 
-    /** {@code -Dtest.jvm.options=-Dslate.corpora=FILE:FILE...}: a kernel, QEMU, a big library. */
+    /** {@code -Dtest.long.options=-Dslate.corpora=FILE:FILE...}: a kernel, QEMU, a big library. */
     @Test
     @EnabledIfSystemProperty(
             named = "slate.corpora",

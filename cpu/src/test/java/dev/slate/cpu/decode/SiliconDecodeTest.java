@@ -16,7 +16,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Random bytes, decoded here and by the host's own processor: #UD in the same places, and the same lengths. More cases with
- * {@code -Dtest.jvm.options=-Dslate.silicon.cases=N}, the same again with {@code -Dslate.seed=N} there.
+ * {@code -Dtest.long.options=-Dslate.silicon.cases=N}, the same again with {@code -Dslate.seed=N} there.
  */
 class SiliconDecodeTest {
     private static final int CASES = Integer.getInteger("slate.silicon.cases", 16_000);

@@ -3,14 +3,17 @@ package dev.slate.cpu.mem;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /** The accessors are what they promise by either of their ways, each in a JVM of its own that has it. */
@@ -24,6 +27,27 @@ class HostMemoryTest {
     void unsafeWhereTheJvmExportsIt() throws Exception {
         assertEquals(
                 "unsafe=true, all as in the model\n", child("--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED"));
+    }
+
+    /** Nothing else may reach into the JDK: where it exports nothing, that would fail in a library's user's hands. */
+    @Test
+    void noOtherSourceNamesWhatTheJdkKeeps() throws IOException {
+        try (Stream<Path> files = Files.walk(Path.of("src/main/java"))) {
+            assertEquals(
+                    List.of("HostMemory.java"),
+                    files.filter(Files::isRegularFile)
+                            .filter(HostMemoryTest::namesInternals)
+                            .map(file -> file.getFileName().toString())
+                            .toList());
+        }
+    }
+
+    private static boolean namesInternals(Path file) {
+        try {
+            return Files.readString(file).contains("jdk.internal");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static String child(String... options) throws Exception {
