@@ -80,7 +80,7 @@ public final class StatsFolder {
     public StatsFolder(Worker worker, Consumer<String> say, @Nullable String chosen, IntSupplier user) {
         this.worker = worker;
         this.say = say;
-        this.chosen = chosen;
+        this.chosen = named(chosen);
         this.user = user;
     }
 
@@ -91,15 +91,15 @@ public final class StatsFolder {
      * @throws IOException the user's number can't be told
      */
     public static Path root() throws IOException {
-        return root(System.getenv(ROOT_VARIABLE), (Integer) uid(Path.of("/proc/self")));
+        return root(named(System.getenv(ROOT_VARIABLE)), (Integer) uid(Path.of("/proc/self")));
     }
 
-    private boolean isChosen() {
-        return chosen != null && !chosen.isEmpty();
+    private static @Nullable String named(@Nullable String chosen) {
+        return chosen == null || chosen.isEmpty() ? null : chosen;
     }
 
     private static Path root(@Nullable String chosen, int user) {
-        if (chosen != null && !chosen.isEmpty()) {
+        if (chosen != null) {
             return Path.of(chosen);
         }
         String runtime = System.getenv("XDG_RUNTIME_DIR");
@@ -252,10 +252,9 @@ public final class StatsFolder {
                 Files.createDirectories(
                         parent, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
             }
-            // Of one that the user has named and that is there, wherever it is, it is enough that it is his own. None
-            // is made
-            // in a folder of somebody else's: the process may have rights that its user has not.
-            boolean there = isChosen() && Files.isDirectory(r, LinkOption.NOFOLLOW_LINKS);
+            // One that is named and there must be the user's own, wherever it is. None is made in a folder of
+            // somebody else's: the process may have rights that its user has not.
+            boolean there = chosen != null && Files.isDirectory(r, LinkOption.NOFOLLOW_LINKS);
             Path own = there ? r : parent;
             if (own != null && !uid(own).equals(user.getAsInt())) {
                 throw new IOException(own + " belongs to somebody else");
