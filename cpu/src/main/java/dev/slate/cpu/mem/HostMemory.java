@@ -56,32 +56,28 @@ public final class HostMemory {
 
     /** The byte at {@code hva}, zero-extended. */
     public static int get8(long hva) {
-        Unsafe unsafe = UNSAFE;
-        int v = (unsafe != null ? unsafe.getByte(hva) : ALL.get(I8, hva)) & 0xff;
+        int v = (UNSAFE != null ? UNSAFE.getByte(hva) : ALL.get(I8, hva)) & 0xff;
         VarHandle.acquireFence();
         return v;
     }
 
     /** The 16-bit word at {@code hva}, zero-extended. */
     public static int get16(long hva) {
-        Unsafe unsafe = UNSAFE;
-        int v = (unsafe != null ? unsafe.getShort(hva) : ALL.get(I16, hva)) & 0xffff;
+        int v = (UNSAFE != null ? UNSAFE.getShort(hva) : ALL.get(I16, hva)) & 0xffff;
         VarHandle.acquireFence();
         return v;
     }
 
     /** The 32-bit word at {@code hva}. */
     public static int get32(long hva) {
-        Unsafe unsafe = UNSAFE;
-        int v = unsafe != null ? unsafe.getInt(hva) : ALL.get(I32, hva);
+        int v = UNSAFE != null ? UNSAFE.getInt(hva) : ALL.get(I32, hva);
         VarHandle.acquireFence();
         return v;
     }
 
     /** The 64-bit word at {@code hva}. */
     public static long get64(long hva) {
-        Unsafe unsafe = UNSAFE;
-        long v = unsafe != null ? unsafe.getLong(hva) : ALL.get(I64, hva);
+        long v = UNSAFE != null ? UNSAFE.getLong(hva) : ALL.get(I64, hva);
         VarHandle.acquireFence();
         return v;
     }
@@ -89,9 +85,8 @@ public final class HostMemory {
     /** Stores the low byte of {@code v}. */
     public static void put8(long hva, int v) {
         VarHandle.releaseFence();
-        Unsafe unsafe = UNSAFE;
-        if (unsafe != null) {
-            unsafe.putByte(hva, (byte) v);
+        if (UNSAFE != null) {
+            UNSAFE.putByte(hva, (byte) v);
         } else {
             ALL.set(I8, hva, (byte) v);
         }
@@ -100,9 +95,8 @@ public final class HostMemory {
     /** Stores the low 16 bits of {@code v}. */
     public static void put16(long hva, int v) {
         VarHandle.releaseFence();
-        Unsafe unsafe = UNSAFE;
-        if (unsafe != null) {
-            unsafe.putShort(hva, (short) v);
+        if (UNSAFE != null) {
+            UNSAFE.putShort(hva, (short) v);
         } else {
             ALL.set(I16, hva, (short) v);
         }
@@ -111,9 +105,8 @@ public final class HostMemory {
     /** Stores 32 bits. */
     public static void put32(long hva, int v) {
         VarHandle.releaseFence();
-        Unsafe unsafe = UNSAFE;
-        if (unsafe != null) {
-            unsafe.putInt(hva, v);
+        if (UNSAFE != null) {
+            UNSAFE.putInt(hva, v);
         } else {
             ALL.set(I32, hva, v);
         }
@@ -122,9 +115,8 @@ public final class HostMemory {
     /** Stores 64 bits. */
     public static void put64(long hva, long v) {
         VarHandle.releaseFence();
-        Unsafe unsafe = UNSAFE;
-        if (unsafe != null) {
-            unsafe.putLong(hva, v);
+        if (UNSAFE != null) {
+            UNSAFE.putLong(hva, v);
         } else {
             ALL.set(I64, hva, v);
         }
@@ -132,21 +124,18 @@ public final class HostMemory {
 
     /** Sequentially consistent 32-bit load; {@code hva} a multiple of 4. */
     public static int getVolatile32(long hva) {
-        Unsafe unsafe = UNSAFE;
-        return unsafe != null ? unsafe.getIntVolatile(null, hva) : (int) A32.getVolatile(ALL, hva);
+        return UNSAFE != null ? UNSAFE.getIntVolatile(null, hva) : (int) A32.getVolatile(ALL, hva);
     }
 
     /** Sequentially consistent 64-bit load; {@code hva} a multiple of 8. */
     public static long getVolatile64(long hva) {
-        Unsafe unsafe = UNSAFE;
-        return unsafe != null ? unsafe.getLongVolatile(null, hva) : (long) A64.getVolatile(ALL, hva);
+        return UNSAFE != null ? UNSAFE.getLongVolatile(null, hva) : (long) A64.getVolatile(ALL, hva);
     }
 
     /** Sequentially consistent 32-bit store; {@code hva} a multiple of 4. */
     public static void putVolatile32(long hva, int v) {
-        Unsafe unsafe = UNSAFE;
-        if (unsafe != null) {
-            unsafe.putIntVolatile(null, hva, v);
+        if (UNSAFE != null) {
+            UNSAFE.putIntVolatile(null, hva, v);
         } else {
             A32.setVolatile(ALL, hva, v);
         }
@@ -154,9 +143,8 @@ public final class HostMemory {
 
     /** Sequentially consistent 64-bit store; {@code hva} a multiple of 8. */
     public static void putVolatile64(long hva, long v) {
-        Unsafe unsafe = UNSAFE;
-        if (unsafe != null) {
-            unsafe.putLongVolatile(null, hva, v);
+        if (UNSAFE != null) {
+            UNSAFE.putLongVolatile(null, hva, v);
         } else {
             A64.setVolatile(ALL, hva, v);
         }
@@ -164,17 +152,15 @@ public final class HostMemory {
 
     /** Compare-and-set of an aligned 32-bit word; true when it was {@code expected}. */
     public static boolean cas32(long hva, int expected, int v) {
-        Unsafe unsafe = UNSAFE;
-        return unsafe != null
-                ? unsafe.compareAndSetInt(null, hva, expected, v)
+        return UNSAFE != null
+                ? UNSAFE.compareAndSetInt(null, hva, expected, v)
                 : A32.compareAndSet(ALL, hva, expected, v);
     }
 
     /** Compare-and-set of an aligned 64-bit word; true when it was {@code expected}. */
     public static boolean cas64(long hva, long expected, long v) {
-        Unsafe unsafe = UNSAFE;
-        return unsafe != null
-                ? unsafe.compareAndSetLong(null, hva, expected, v)
+        return UNSAFE != null
+                ? UNSAFE.compareAndSetLong(null, hva, expected, v)
                 : A64.compareAndSet(ALL, hva, expected, v);
     }
 
@@ -210,43 +196,37 @@ public final class HostMemory {
 
     /** Stores {@code v} and returns the aligned 64-bit word that was there. */
     public static long getAndSet64(long hva, long v) {
-        Unsafe unsafe = UNSAFE;
-        return unsafe != null ? unsafe.getAndSetLong(null, hva, v) : (long) A64.getAndSet(ALL, hva, v);
+        return UNSAFE != null ? UNSAFE.getAndSetLong(null, hva, v) : (long) A64.getAndSet(ALL, hva, v);
     }
 
     /** Adds to an aligned 64-bit word and returns what was there. */
     public static long getAndAdd64(long hva, long delta) {
-        Unsafe unsafe = UNSAFE;
-        return unsafe != null ? unsafe.getAndAddLong(null, hva, delta) : (long) A64.getAndAdd(ALL, hva, delta);
+        return UNSAFE != null ? UNSAFE.getAndAddLong(null, hva, delta) : (long) A64.getAndAdd(ALL, hva, delta);
     }
 
     /** Sets bits in an aligned 64-bit word and returns what was there. */
     public static long getAndOr64(long hva, long bits) {
-        Unsafe unsafe = UNSAFE;
-        return unsafe != null
-                ? unsafe.getAndBitwiseOrLong(null, hva, bits)
+        return UNSAFE != null
+                ? UNSAFE.getAndBitwiseOrLong(null, hva, bits)
                 : (long) A64.getAndBitwiseOr(ALL, hva, bits);
     }
 
     /** Keeps only the bits of {@code mask} in an aligned 64-bit word and returns what was there. */
     public static long getAndAnd64(long hva, long mask) {
-        Unsafe unsafe = UNSAFE;
-        return unsafe != null
-                ? unsafe.getAndBitwiseAndLong(null, hva, mask)
+        return UNSAFE != null
+                ? UNSAFE.getAndBitwiseAndLong(null, hva, mask)
                 : (long) A64.getAndBitwiseAnd(ALL, hva, mask);
     }
 
     /** Sets bits in an aligned 32-bit word and returns what was there. */
     public static int getAndOr32(long hva, int bits) {
-        Unsafe unsafe = UNSAFE;
-        return unsafe != null ? unsafe.getAndBitwiseOrInt(null, hva, bits) : (int) A32.getAndBitwiseOr(ALL, hva, bits);
+        return UNSAFE != null ? UNSAFE.getAndBitwiseOrInt(null, hva, bits) : (int) A32.getAndBitwiseOr(ALL, hva, bits);
     }
 
     /** Keeps only the bits of {@code mask} in an aligned 32-bit word and returns what was there. */
     public static int getAndAnd32(long hva, int mask) {
-        Unsafe unsafe = UNSAFE;
-        return unsafe != null
-                ? unsafe.getAndBitwiseAndInt(null, hva, mask)
+        return UNSAFE != null
+                ? UNSAFE.getAndBitwiseAndInt(null, hva, mask)
                 : (int) A32.getAndBitwiseAnd(ALL, hva, mask);
     }
 

@@ -9,17 +9,16 @@ import java.lang.invoke.MethodHandle;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Calls of native functions on x86-64, all but CMPXCHG16B's ({@link WideCompare}) by one shape: six words to a word. The JDK writes, verifies and links a dozen classes for
- * each shape that it is asked for, 10 ms of a client's start each; by the System V calling convention one fits every function of at
- * most six integers or pointers: what it does not take is in registers that it may overwrite, and of a narrower one it reads the low bits.
+ * Calls of native functions on x86-64, all but CMPXCHG16B's ({@link WideCompare}) by one shape: six words to a word. The JDK writes,
+ * verifies and links a dozen classes for each shape that it is asked for, 10 ms of a client's start each; by the System V calling
+ * convention one fits every function of at most six integers or pointers: what it does not take is in registers that it may
+ * overwrite, and of a narrower one it reads the low bits.
  *
  * <p>Thread-safe. The calling thread is in native code meanwhile, so a call may block and holds up no safepoint.
  */
 final class NativeCall {
+    /** Null on another processor, whose calling convention is another. */
     private static final @Nullable MethodHandle CALL = link();
-
-    /** Whether there are native calls here: no other processor's calling convention is known. */
-    static final boolean AVAILABLE = CALL != null;
 
     private NativeCall() {}
 
@@ -42,7 +41,7 @@ final class NativeCall {
      */
     @SuppressWarnings("restricted")
     static long libc(String name) {
-        return AVAILABLE
+        return CALL != null
                 ? Linker.nativeLinker()
                         .defaultLookup()
                         .find(name)

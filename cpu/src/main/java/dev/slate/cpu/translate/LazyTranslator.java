@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Stands where a translator will, until the first block is hot: most processors of a test never run long enough, and linking native
- * calls costs some 30 ms once.
+ * calls costs some 20 ms once.
  */
 public final class LazyTranslator implements Translator {
     private @Nullable Cpu cpu;

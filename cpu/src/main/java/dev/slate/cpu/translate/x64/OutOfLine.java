@@ -4,6 +4,8 @@ import static dev.slate.cpu.translate.x64.Registers.R15;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
 
+import java.util.Arrays;
+
 /** What was not worth a place between instructions, or between blocks: ways out, which stand apart from all that runs often. */
 final class OutOfLine {
     private static final int MISS = 0;
@@ -34,10 +36,10 @@ final class OutOfLine {
 
     private void add(int kind, int jumpPlace, long address, int more) {
         if (count == what.length) {
-            what = java.util.Arrays.copyOf(what, count * 2);
-            place = java.util.Arrays.copyOf(place, count * 2);
-            target = java.util.Arrays.copyOf(target, count * 2);
-            detail = java.util.Arrays.copyOf(detail, count * 2);
+            what = Arrays.copyOf(what, count * 2);
+            place = Arrays.copyOf(place, count * 2);
+            target = Arrays.copyOf(target, count * 2);
+            detail = Arrays.copyOf(detail, count * 2);
         }
         what[count] = kind;
         place[count] = jumpPlace;
