@@ -137,7 +137,8 @@ public final class Training {
             handles[i] = Native.handle((int) vm(vm, Ioctl.CREATE_VCPU, i));
             prepare(handles[i], i);
         }
-        // Clients fault more than they exit: each time that logging begins or a log is taken, every page faults.
+        // Clients fault more than they exit: each time that logging begins or a log is taken, every page faults. In one
+        // pass of six logging ends.
         for (int pass = 0; pass < 24; pass++) {
             for (int handle : handles) {
                 for (int i = 0; i < rounds; i++) {
