@@ -1,5 +1,5 @@
 /*
- * Loops that say how fast a processor is: the workload of `slate speed cpu`.
+ * Loops that say how fast a processor is: the workload of `slate speed cpu` and `slate speed vcpus`.
  *
  * Parameters: memory bytes, loop (enum loop), rounds. Writes B, runs the rounds, writes E and the loop's answer in hexadecimal, and
  * returns 0 when all rounds gave the same one. Data lies from 2 MiB on and needs 4 MiB, the chase's 64. The last loops need AVX2 and FMA.

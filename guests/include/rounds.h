@@ -1,4 +1,4 @@
-/* How a guest tells `slate speed cpu` what it measures, and the same loops on the host: knows nothing of the bare machine. */
+/* How a guest tells `slate speed` what it measures, and the same loops on the host: knows nothing of the bare machine. */
 #ifndef ROUNDS_H
 #define ROUNDS_H
 

@@ -3,11 +3,9 @@ package dev.slate.benchmarks.speed;
 import dev.slate.kvm.Knobs;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -19,12 +17,6 @@ import org.jspecify.annotations.Nullable;
  * the turns. All sides and all numbers of rounds must give one answer.
  */
 public final class CpuSpeed {
-    private static final int TURNS = 5;
-    /** What one measured run should take. */
-    private static final double SECONDS = 0.6;
-    /** A run that takes less says too little of how long a round is. */
-    private static final double ENOUGH = 0.1;
-
     private static final double MEAN_OF_TCG = 0.45;
     private static final double MEAN_OF_HOST = 2.5;
     private static final double KERNEL_MEAN_OF_TCG = 0.7;
@@ -33,9 +25,10 @@ public final class CpuSpeed {
     private final InSlate translated;
     private final @Nullable UnderTcg tcg;
     private final OnHost host;
-    private final List<String> missed = new ArrayList<>();
+    private final Trials trials;
 
-    private CpuSpeed(Path guests) {
+    private CpuSpeed(Path guests, Trials trials) {
+        this.trials = trials;
         interpreted = new InSlate(guests, Knobs.parse("cpu.translator=off"));
         translated = new InSlate(guests, Knobs.parse("cpu.translator=on"));
         tcg = UnderTcg.isInstalled() ? new UnderTcg(guests) : null;
@@ -48,29 +41,19 @@ public final class CpuSpeed {
      * @param arguments the folder of the built guests and of native-loops, then names
      */
     public static void main(String[] arguments) throws IOException, InterruptedException {
-        Work[] loops = Work.loops();
-        Work[] kernel = Work.kernel();
-        List<String> wanted = List.of(arguments).subList(1, arguments.length);
-        List<String> names =
-                Stream.of(loops, kernel).flatMap(Arrays::stream).map(Work::name).toList();
-        for (String name : wanted) {
-            if (!names.contains(name)) {
-                System.err.println(
-                        "slate: speed cpu: no such work: " + name + "; there are " + String.join(", ", names));
-                System.exit(2);
-            }
-        }
-        CpuSpeed speed = new CpuSpeed(Path.of(arguments[0]));
+        List<Work> loops = List.of(Work.loops());
+        List<Work> kernel = List.of(Work.kernel());
+        Trials trials = new Trials("speed cpu");
+        List<Work> wanted = trials.wanted(
+                Stream.of(loops, kernel).flatMap(List::stream).toList(),
+                List.of(arguments).subList(1, arguments.length));
+        CpuSpeed speed = new CpuSpeed(Path.of(arguments[0]), trials);
         if (speed.tcg == null) {
             System.err.println("slate: " + UnderTcg.QEMU + " is not installed, so its columns stay empty");
         }
-        Predicate<Work> isWanted = w -> wanted.isEmpty() || wanted.contains(w.name());
-        speed.loops(Arrays.stream(loops).filter(isWanted).toList());
-        speed.kernel(Arrays.stream(kernel).filter(isWanted).toList());
-        for (String line : speed.missed) {
-            System.err.println("slate: speed cpu: " + line);
-        }
-        System.exit(speed.missed.isEmpty() ? 0 : 1);
+        speed.loops(wanted.stream().filter(loops::contains).toList());
+        speed.kernel(wanted.stream().filter(kernel::contains).toList());
+        trials.end();
     }
 
     private void loops(List<Work> loops) throws IOException, InterruptedException {
@@ -97,7 +80,7 @@ public final class CpuSpeed {
                     figure("%.0f", instructions / times.host() / 1e6),
                     figure("%.2f", times.ofTcg()),
                     figure("%.2f", times.ofHost()));
-            hold(loop.name(), times.ofTcg(), loop.limit(), "TCG");
+            trials.hold(loop.name(), times.ofTcg(), loop.limit(), "TCG");
             ofTcg.add(times.ofTcg());
             ofHost.add(times.ofHost());
         }
@@ -106,8 +89,8 @@ public final class CpuSpeed {
                 "| geometric mean | | | | | | %s | %s |%n",
                 figure("%.2f", ofTcg.value()),
                 figure("%.2f", ofHost.value()));
-        hold("the loops' geometric mean", ofTcg.value(), MEAN_OF_TCG, "TCG");
-        hold("the loops' geometric mean", ofHost.value(), MEAN_OF_HOST, "the host");
+        trials.hold("the loops' geometric mean", ofTcg.value(), MEAN_OF_TCG, "TCG");
+        trials.hold("the loops' geometric mean", ofHost.value(), MEAN_OF_HOST, "the host");
     }
 
     private void kernel(List<Work> works) throws IOException, InterruptedException {
@@ -129,28 +112,15 @@ public final class CpuSpeed {
                     figure("%,.0f", nanos * times.translated()),
                     figure("%,.0f", nanos * times.tcg()),
                     figure("%.2f", times.ofTcg()));
-            hold(work.name(), times.ofTcg(), work.limit(), "TCG");
+            trials.hold(work.name(), times.ofTcg(), work.limit(), "TCG");
             ofTcg.add(times.ofTcg());
         }
         System.out.printf(Locale.ROOT, "| geometric mean | | | | %s |%n", figure("%.2f", ofTcg.value()));
-        hold("the kernel's geometric mean", ofTcg.value(), KERNEL_MEAN_OF_TCG, "TCG");
-    }
-
-    private void hold(String what, double ratio, double limit, String whose) {
-        if (ratio > limit) {
-            missed.add(String.format(
-                    Locale.ROOT, "%s takes %.2f of the time of %s, which is above %.2f", what, ratio, whose, limit));
-        }
+        trials.hold("the kernel's geometric mean", ofTcg.value(), KERNEL_MEAN_OF_TCG, "TCG");
     }
 
     private static String figure(String format, double v) {
         return Double.isNaN(v) ? "" : String.format(Locale.ROOT, format, v);
-    }
-
-    private static double median(double[] values) {
-        double[] sorted = values.clone();
-        Arrays.sort(sorted);
-        return sorted[sorted.length / 2];
     }
 
     /** Of those added that are numbers. */
@@ -177,65 +147,40 @@ public final class CpuSpeed {
         private static final int TCG = 2;
         private static final int HOST = 3;
 
-        private final Work work;
-        private final double[][] seconds = new double[HOST + 1][TURNS];
-        private @Nullable String answer;
+        private final double[][] seconds = new double[HOST + 1][Trials.TURNS];
 
         Times(Work work, @Nullable OnHost host) throws IOException, InterruptedException {
-            this.work = work;
             Side[] sides = {interpreted, translated, tcg, host};
             long[] rounds = new long[sides.length];
             for (int i = 0; i < sides.length; i++) {
                 Arrays.fill(seconds[i], Double.NaN);
-                rounds[i] = sides[i] == null ? 0 : rounds(sides[i]);
+                rounds[i] = sides[i] == null ? 0 : trials.rounds(sides[i], work);
             }
             // Once more, warm.
-            rounds[TRANSLATED] = rounds(translated);
-            for (int turn = 0; turn < TURNS; turn++) {
+            rounds[TRANSLATED] = trials.rounds(translated, work);
+            for (int turn = 0; turn < Trials.TURNS; turn++) {
                 for (int i = 0; i < sides.length; i++) {
                     if (sides[i] != null) {
-                        seconds[i][turn] = run(sides[i], rounds[i]) / rounds[i];
+                        seconds[i][turn] = trials.run(sides[i], work, rounds[i]) / rounds[i];
                     }
                 }
             }
         }
 
-        private double run(Side side, long rounds) throws IOException, InterruptedException {
-            Side.Took took = side.run(work, rounds);
-            if (answer == null) {
-                answer = took.answer();
-            } else if (!answer.equals(took.answer())) {
-                missed.add(work.name() + " gave " + took.answer() + " by " + side + " after " + rounds + " rounds, and "
-                        + answer + " before");
-            }
-            return took.seconds();
-        }
-
-        /** How many rounds take {@link #SECONDS}. */
-        private long rounds(Side side) throws IOException, InterruptedException {
-            for (long rounds = 1; ; ) {
-                double took = run(side, rounds);
-                if (took >= ENOUGH) {
-                    return Math.max(1, Math.round(rounds * SECONDS / took));
-                }
-                rounds *= took < ENOUGH / 10 ? 10 : 3;
-            }
-        }
-
         double interpreted() {
-            return median(seconds[INTERPRETED]);
+            return Trials.median(seconds[INTERPRETED]);
         }
 
         double translated() {
-            return median(seconds[TRANSLATED]);
+            return Trials.median(seconds[TRANSLATED]);
         }
 
         double tcg() {
-            return median(seconds[TCG]);
+            return Trials.median(seconds[TCG]);
         }
 
         double host() {
-            return median(seconds[HOST]);
+            return Trials.median(seconds[HOST]);
         }
 
         double ofTcg() {
@@ -247,11 +192,11 @@ public final class CpuSpeed {
         }
 
         private double ratio(int to) {
-            double[] ratios = new double[TURNS];
-            for (int i = 0; i < TURNS; i++) {
+            double[] ratios = new double[Trials.TURNS];
+            for (int i = 0; i < Trials.TURNS; i++) {
                 ratios[i] = seconds[TRANSLATED][i] / seconds[to][i];
             }
-            return median(ratios);
+            return Trials.median(ratios);
         }
     }
 }
