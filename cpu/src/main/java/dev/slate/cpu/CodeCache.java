@@ -127,6 +127,35 @@ final class CodeCache {
         return null;
     }
 
+    /** The block that was made last of the code at a host address, in the processor's present mode; it may not be current. */
+    @Nullable
+    Block kept(long hva) {
+        return blocks.length == 1 ? null : kept(hva, cpu.codeMode);
+    }
+
+    /**
+     * The block at a rip of 64-bit code and the host address of its first byte, before it has been entered there; null when it crosses to the next page,
+     * or when code that stands there was last entered at another rip.
+     */
+    @Nullable
+    Block ahead(long rip, long hva) {
+        Block b = kept(hva);
+        if (b == null || !b.isCurrent()) {
+            b = decoder == null ? null : decoder.decode(hva, PAGE - ((int) hva & PAGE - 1), cpu.codeMode);
+            if (b == null) {
+                return null;
+            }
+            QuickOp.quicken(b.code, b.count, cpu.codeMode);
+            b.rip = rip;
+            keep(b, place(hva, cpu.codeMode));
+        }
+        if (b.rip != rip) {
+            return null;
+        }
+        mark(b.hva, b.byteLength);
+        return b;
+    }
+
     /** Keeps a block in place of the one of its address and mode, or of the one that came first. */
     private void keep(Block b, int place) {
         int last = place;

@@ -19,15 +19,16 @@ public interface TranslationObserver {
     void common(long code, int bytes);
 
     /**
-     * A block of guest code has become machine code, for the address at which it stands now.
+     * A block of guest code has become machine code, for the address at which it stands now. What often follows it may have become code with it, and
+     * is told right behind it.
      *
      * @param starts where in the machine code each of the block's instructions begins, and in element {@link Block#count} where
      *     the last one's ends. Valid during the call
      * @param code host address of the machine code
      * @param bytes size of that
      * @param waysOut host address of what is seldom gone through
-     * @param outBytes size of that
-     * @param nanos what it took
+     * @param outBytes size of that; 0: there is none
+     * @param nanos what it took; 0: what the block told before did
      */
     void translated(Block block, int[] starts, long code, int bytes, long waysOut, int outBytes, long nanos);
 

@@ -47,23 +47,21 @@ final class TranslationTrace implements RunObserver, TranslationListener {
         text.append(block.count == 1 ? " instruction" : " instructions")
                 .append(" in ")
                 .append(block.byteLength);
-        text.append(" bytes became ")
-                .append(bytes)
-                .append(" bytes at ")
-                .append(hex(code))
-                .append(" and ")
-                .append(outBytes)
-                .append(" at ")
-                .append(hex(waysOut))
-                .append('\n');
+        text.append(" bytes became ").append(bytes).append(" bytes at ").append(hex(code));
+        if (outBytes != 0) {
+            text.append(" and ").append(outBytes).append(" at ").append(hex(waysOut));
+        }
+        text.append('\n');
         side("", 0, starts[0], code);
         for (int i = 0; i < block.count; i++) {
             String guest = disassembler.one(block, i);
             long rip = block.rip + offset(block, i);
             side(hex(rip) + "  " + guest, starts[i], starts[i + 1], code);
         }
-        host = read(waysOut, outBytes);
-        side("ways out", 0, outBytes, waysOut);
+        if (outBytes != 0) {
+            host = read(waysOut, outBytes);
+            side("ways out", 0, outBytes, waysOut);
+        }
         trace.write(text);
         trace.flush();
     }

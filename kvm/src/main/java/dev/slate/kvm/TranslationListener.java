@@ -12,7 +12,7 @@ public interface TranslationListener {
      * @param code host address of the machine code
      * @param bytes size of that
      * @param waysOut host address of what is seldom gone through
-     * @param outBytes size of that
+     * @param outBytes size of that; 0: there is none
      */
     void translated(Block block, int[] starts, long code, int bytes, long waysOut, int outBytes);
 }

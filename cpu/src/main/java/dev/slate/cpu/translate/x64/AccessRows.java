@@ -4,7 +4,6 @@ import static dev.slate.cpu.translate.x64.Registers.IN_BLOCK;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
 
 import dev.slate.cpu.CpuState;
-import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 
@@ -33,7 +32,7 @@ abstract class AccessRows extends StackForms {
     abstract boolean one();
 
     /** How many instructions make a row from instruction {@code i} on, which is the one at hand; less than two: none do. */
-    final int accessRun(Block b, int i) {
+    final int accessRun(int i) {
         if (!accesses()) {
             return 0;
         }
@@ -70,12 +69,12 @@ abstract class AccessRows extends StackForms {
                 break;
             }
             int written = written();
-            if (written == base || written == index || ++k == b.count) {
+            if (written == base || written == index || ++k == end) {
                 break;
             }
-            instruction(b, k);
+            instruction(k);
         }
-        instruction(b, i);
+        instruction(i);
         // So that one test of the lowest address tells.
         lowest -= lowest - aligned & alignment - 1;
         length = (int) (highest - lowest);
@@ -83,7 +82,7 @@ abstract class AccessRows extends StackForms {
     }
 
     /** Emits the row that {@link #accessRun} has found. @param starts where each instruction's code begins */
-    final void shareOneLook(Block b, int first, int number, int[] starts) {
+    final void shareOneLook(int first, int number, int[] starts) {
         starts[first] = a.at;
         beginAccess();
         address(lowest);
@@ -94,7 +93,7 @@ abstract class AccessRows extends StackForms {
         int not = probeAll(writes ? WRITE : READ, length);
         inRow = true;
         for (int k = 0; k < number; k++) {
-            instruction(b, first + k);
+            instruction(first + k);
             if (k > 0) {
                 starts[first + k] = a.at;
             }

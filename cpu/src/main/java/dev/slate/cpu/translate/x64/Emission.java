@@ -28,10 +28,12 @@ abstract class Emission {
     final Stubs stubs;
     final Sites sites;
     final Shapes shapes;
-    // The block's instructions, each taken apart once.
+    // The instructions of the blocks at hand, each taken apart once.
     private final Encoding[] encodings = new Encoding[Decoder.MAX_INSTRUCTIONS];
-    private final boolean[] read = new boolean[Decoder.MAX_INSTRUCTIONS];
-    private final boolean[] translated = new boolean[Decoder.MAX_INSTRUCTIONS];
+    private final boolean[] read = new boolean[encodings.length];
+    private final boolean[] translated = new boolean[encodings.length];
+    private final long[] rips = new long[encodings.length];
+    private final int[] lengths = new int[encodings.length];
     /** The guest's processor is Intel's. */
     final boolean intel;
     /** What a link to another page names until it is set. */
@@ -39,7 +41,11 @@ abstract class Emission {
 
     final OutOfLine later = new OutOfLine(this);
 
-    // The unit at hand.
+    // The code at hand.
+    final Parts parts = new Parts();
+    /** Where the instructions of the part at hand end. */
+    int end;
+
     TranslatedPage page = new TranslatedPage(0, 0, 0, 0, null);
     int tlb;
     boolean flagsHere;
@@ -53,12 +59,10 @@ abstract class Emission {
     boolean translates;
 
     long w0;
-    long w1;
     long imm;
     int op;
     long rip;
     long next;
-    long blockRip;
     /** Where it is tried again. */
     long retry;
     /** {@link #retry} of the access probed last. */
@@ -76,25 +80,27 @@ abstract class Emission {
         this.noRecord = noRecord;
     }
 
-    /** Takes a block's first {@code count} instructions apart, for code of {@code mode}. */
-    void read(Block b, int count, int mode) {
-        blockRip = b.rip;
+    /** Takes a block's first {@code count} instructions apart, for code of {@code mode}, as those from number {@code first} on. */
+    void read(Block b, int first, int count, int mode) {
         for (int i = 0; i < b.byteLength; i++) {
             bytes[i] = (byte) (b.bytes[i >>> 3] >>> 8 * (i & 7));
         }
-        for (int i = 0; i < count; i++) {
+        for (int k = 0; k < count; k++) {
+            int i = first + k;
+            int offset = Insn.offset(b.code[k * Insn.WORDS + 1]);
             Encoding one = encodings[i];
-            read[i] = one.read(bytes, Insn.offset(b.code[i * Insn.WORDS + 1]), b.byteLength);
+            rips[i] = b.rip + offset;
+            lengths[i] = Insn.length(b.code[k * Insn.WORDS]);
+            read[i] = one.read(bytes, offset, b.byteLength);
             translated[i] = read[i] && Insn.op(one.word(0)) != Op.INVALID && shapes.translates(one, one.word(0), mode);
         }
     }
 
-    /** Makes instruction {@code i} of the block the one at hand. */
-    void instruction(Block b, int i) {
-        w1 = b.code[i * Insn.WORDS + 1];
+    /** Makes instruction {@code i} the one at hand. */
+    void instruction(int i) {
         e = encodings[i];
-        rip = blockRip + Insn.offset(w1);
-        next = rip + Insn.length(b.code[i * Insn.WORDS]);
+        rip = rips[i];
+        next = rip + lengths[i];
         // The block's own words may be the interpreter's quick forms; the encoding has the table's.
         w0 = e.word(0);
         imm = e.word(2);
@@ -102,7 +108,12 @@ abstract class Emission {
         translates = translated[i];
     }
 
-    /** Code of some of the block's instructions, each by itself; flags are saved before it. */
+    /** Whether instruction {@code i} becomes host code. */
+    final boolean translates(int i) {
+        return translated[i];
+    }
+
+    /** Code of some of the part's instructions, each by itself; flags are saved before it. */
     abstract void oneByOne(int first, int number);
 
     /** Whether the flags from before it are read by it or survive it in part. */
@@ -200,8 +211,18 @@ abstract class Emission {
         return (target ^ page.linear) >>> 12 == 0;
     }
 
+    /** {@link Parts} bits of what is so now. */
+    final int state() {
+        return (flagsHere ? Parts.HERE : 0) | (flagsSaved ? Parts.SAVED : 0) | (vectorsLoaded ? Parts.VECTORS : 0);
+    }
+
     /** Lets the jump at {@code place} lead to the code at {@code target} on this page, once that exists. */
     void edge(int place, long target) {
+        int part = parts.at(target);
+        if (part >= 0 && parts.takes(part, state())) {
+            bindTo(place, parts.begin(part));
+            return;
+        }
         boolean here = !flagsSaved;
         Unit unit = page.unit(target);
         if (unit != null) {

@@ -1,11 +1,10 @@
 package dev.slate.cpu.translate.x64;
 
-import static dev.slate.cpu.translate.x64.Registers.IN_BLOCK;
 import static dev.slate.cpu.translate.x64.Registers.R15;
-import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
 
 import dev.slate.cpu.CpuState;
+import dev.slate.cpu.TranslationObserver;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Decoder;
 import dev.slate.cpu.decode.Insn;
@@ -14,43 +13,64 @@ import dev.slate.cpu.decode.OpFlags;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Makes machine code of one block of 64-bit guest code.
+ * Makes machine code of a block of 64-bit guest code and of what is often executed behind it.
  *
  * <p>Each instruction either becomes host code that does it whole, or leaves before it has begun: to have a TLB miss filled and be
  * tried again, or to have the interpreter execute it. So the guest's state is exact wherever code leaves, and every fault is raised
  * by the interpreter.
  */
-final class Emitter extends AccessRows {
-    /** MXCSR bits that no value has. */
-    private static final int MXCSR_RESERVED = ~0xffff;
+final class Emitter extends FlowForms {
+    /** Where each instruction's code begins in the buffer, and by part where its code begins, and ends. */
+    private final int[] starts = new int[Decoder.MAX_INSTRUCTIONS];
 
-    /** Of the block translated last: where each instruction's code begins, and where that of the last one ends. */
-    final int[] starts = new int[Decoder.MAX_INSTRUCTIONS + 1];
+    private final int[] partStarts = new int[Parts.MOST];
+    private final int[] partEnds = new int[Parts.MOST];
+    /** By part: how many ways out there are with its own, and where these begin; and where the last one's end. */
+    private final int[] waysOut = new int[Parts.MOST];
 
-    /** The block at hand. */
-    private @Nullable Block block;
+    private final int[] outStarts = new int[Parts.MOST + 1];
 
-    /** The instruction at hand is the one that an STI holds interrupts off for. */
-    private boolean shadowed;
+    /** By part. */
+    private final @Nullable Unit[] units = new Unit[Parts.MOST];
+
+    private Ahead ahead = rip -> null;
 
     Emitter(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         super(stubs, sites, guestFeatures, shapes, noRecord);
     }
 
+    /** Blocks that may become code together with those that lead to them. */
+    interface Ahead {
+        /** The one at a rip of the page at hand that is often executed, is current and is no code yet; null: there is none. */
+        @Nullable
+        Block at(long rip);
+    }
+
     /**
-     * Translates a block; its code is in {@link #a} and must be placed at {@code origin}, and its ways out at {@code apart}, before it is entered.
+     * Translates a block and what often follows it; the code is in {@link #a} and must be placed at {@code origin}, and its ways out at {@code apart},
+     * before it is entered. What came of each block is in {@link #units}.
      *
      * @param b a block of 64-bit code that is current, and lies on one page or is one instruction
      * @param second the page that the instruction goes on in
      * @param own what of the block lies on {@code into}
      */
-    Unit translate(TranslatedPage into, @Nullable TranslatedPage second, Block b, Block own, long origin, long apart) {
+    void translate(
+            TranslatedPage into,
+            @Nullable TranslatedPage second,
+            Block b,
+            Block own,
+            Ahead ahead,
+            long origin,
+            long apart) {
         page = into;
+        this.ahead = ahead;
         tlb = StateBlock.tlb(into.mode);
-        read(b, b.count, into.mode);
+        parts.clear();
+        read(b, 0, b.count, into.mode);
+        end = b.count;
         a.start(origin);
-        boolean vectors = usesVectors(b);
-        int wish = second != null ? SAVED : wish(b);
+        boolean vectors = usesVectors(0);
+        int wish = second != null ? SAVED : wish(0);
         long withFlags;
         long withoutFlags;
         if (wish == HERE) {
@@ -75,31 +95,99 @@ final class Emitter extends AccessRows {
         if (vectors) {
             loadVectors();
         }
+        partStarts[0] = 0;
+        if (second == null) {
+            // Within the code nothing leads there that has not proved the second page.
+            parts.add(b, a.here(), wish == EITHER ? state() | Parts.EITHER : state());
+        }
         Unit unit = new Unit(own, b.rip, into, withFlags, withoutFlags);
+        units[0] = unit;
         // Known before its own jumps are made: a loop of one block is the most frequent one.
         into.add(unit);
-        block = b;
+        Block follows = part(0);
+        for (int part = 1; follows != null; part++) {
+            int first = parts.first(part);
+            partEnds[part - 1] = a.at;
+            waysOut[part - 1] = later.count();
+            partStarts[part] = a.at;
+            end = first + follows.count;
+            if (!vectorsLoaded && usesVectors(first)) {
+                loadVectors();
+            }
+            parts.add(follows, a.here(), wish(first) == EITHER ? state() | Parts.EITHER : state());
+            follows = part(first);
+        }
+        int last = count() - 1;
+        partEnds[last] = a.at;
+        a.apart(apart);
+        for (int part = 0; part <= last; part++) {
+            outStarts[part] = a.at;
+            if (part > 0) {
+                units[part] = enteredByItself(part);
+                into.add(unit(part));
+            }
+            if (part < last) {
+                later.emit(waysOut[part]);
+            }
+        }
+        later.emit();
+        outStarts[last + 1] = a.at;
+    }
+
+    /** How many parts there are. */
+    int count() {
+        return Math.max(parts.count(), 1);
+    }
+
+    /** What came of a part. */
+    Unit unit(int part) {
+        return java.util.Objects.requireNonNull(units[part]);
+    }
+
+    /**
+     * Tells of a part's code.
+     *
+     * @param b the part's block
+     * @param origin where the code lies, and {@code apart} all ways out
+     * @param nanos what it took
+     */
+    void tell(TranslationObserver observer, int part, Block b, long origin, long apart, long nanos) {
+        int from = partStarts[part];
+        int first = parts.first(part);
+        int[] its = new int[b.count + 1];
+        for (int i = 0; i < b.count; i++) {
+            its[i] = starts[first + i] - from;
+        }
+        its[b.count] = partEnds[part] - from;
+        int out = outStarts[part];
+        observer.translated(
+                b, its, origin + from, its[b.count], apart + out - a.split(), outStarts[part + 1] - out, nanos);
+    }
+
+    /** Makes code of instruction {@code first} and the others of its block; returns the block that the code is to go on with. */
+    private @Nullable Block part(int first) {
+        follower = null;
         boolean ended = false;
-        for (int i = 0; i < b.count && !ended; i++) {
-            instruction(b, i);
+        for (int i = first; i < end && !ended; i++) {
+            instruction(i);
             starts[i] = a.at;
-            int together = stackRun(b, i);
+            int together = stackRun(i);
             if (together > 1) {
-                inOneGo(b, i, together, starts);
+                inOneGo(i, together, starts);
                 i += together - 1;
                 continue;
             }
-            together = accessRun(b, i);
+            together = accessRun(i);
             if (together > 1) {
-                shareOneLook(b, i, together, starts);
+                shareOneLook(i, together, starts);
                 i += together - 1;
                 continue;
             }
-            boolean enables = op == Op.STI && translates && i + 1 < b.count && canShadow(b, i + 1);
+            boolean enables = op == Op.STI && translates && i + 1 < end && canShadow(i + 1);
             if (enables) {
                 // Held off until the next instruction is over.
                 enableInterruptsBehindNext();
-                instruction(b, ++i);
+                instruction(++i);
                 starts[i] = a.at;
             }
             shadowed = enables;
@@ -110,13 +198,77 @@ final class Emitter extends AccessRows {
             }
         }
         if (!ended) {
-            next = b.rip + b.byteLength;
-            leaveTo(next);
+            instruction(end - 1);
+            follower = following(next);
+            if (follower == null) {
+                leaveTo(next);
+            }
         }
-        starts[b.count] = a.at;
-        a.apart(apart);
-        later.emit();
-        return unit;
+        return follower;
+    }
+
+    /** The block at a rip, when the code at hand may go on with it: its instructions have been read then, as those behind the last. */
+    @Override
+    @Nullable
+    Block following(long rip) {
+        if (parts.count() == 0 || parts.isFull() || !samePage(rip) || page.unit(rip) != null || parts.at(rip) >= 0) {
+            return null;
+        }
+        Block b = ahead.at(rip);
+        if (b == null || end + b.count > Decoder.MAX_INSTRUCTIONS) {
+            return null;
+        }
+        read(b, end, b.count, page.mode);
+        return translates(end) ? b : null;
+    }
+
+    /** Ways into a part for who comes from elsewhere: to what is so where it begins. */
+    private Unit enteredByItself(int part) {
+        int state = parts.state(part);
+        long begin = parts.begin(part);
+        boolean vectors = (state & Parts.VECTORS) != 0;
+        long withFlags = begin;
+        long withoutFlags = begin;
+        vectorsLoaded = false;
+        if ((state & Parts.EITHER) != 0) {
+            if (vectors) {
+                withFlags = a.here();
+                withoutFlags = withFlags;
+                flagsHere = false;
+                loadVectors();
+                a.jump(begin);
+            }
+        } else if ((state & Parts.HERE) != 0) {
+            withoutFlags = a.here();
+            flagsHere = false;
+            if (vectors) {
+                loadVectors();
+            }
+            loadFlags();
+            a.jump(begin);
+            boolean saved = (state & Parts.SAVED) != 0;
+            if (saved || vectors) {
+                withFlags = a.here();
+                if (saved) {
+                    storeFlags();
+                }
+                flagsHere = true;
+                if (vectors) {
+                    loadVectors();
+                }
+                a.jump(begin);
+            }
+        } else {
+            withFlags = a.here();
+            storeFlags();
+            if (vectors) {
+                withoutFlags = a.here();
+                flagsHere = false;
+                loadVectors();
+            }
+            a.jump(begin);
+        }
+        return new Unit(parts.block(part), parts.block(part).rip, page, withFlags, withoutFlags);
     }
 
     /** Has the guest's vector registers in the host's from here on; flags stay where they are. */
@@ -138,9 +290,8 @@ final class Emitter extends AccessRows {
 
     /** Whether a block gains anything: its first instruction at least must become host code. */
     boolean isWorthIt(Block b, int mode) {
-        read(b, 1, mode);
-        instruction(b, 0);
-        return translates;
+        read(b, 0, 1, mode);
+        return translates(0);
     }
 
     // ------------------------------------------------------------------ what a block wishes for
@@ -149,9 +300,9 @@ final class Emitter extends AccessRows {
     private static final int HERE = 1;
     private static final int SAVED = 2;
 
-    private boolean usesVectors(Block b) {
-        for (int i = 0; i < b.count; i++) {
-            instruction(b, i);
+    private boolean usesVectors(int first) {
+        for (int i = first; i < end; i++) {
+            instruction(i);
             if (isVector() && translates) {
                 return true;
             }
@@ -164,10 +315,10 @@ final class Emitter extends AccessRows {
         return unit == Insn.UNIT_SSE || unit == Insn.UNIT_AVX;
     }
 
-    /** Where a block had best find the flags: where the first that cares about them wants them. */
-    private int wish(Block b) {
-        for (int i = 0; i < b.count; i++) {
-            instruction(b, i);
+    /** Where instruction {@code first} and what follows it had best find the flags: where the first that cares about them wants them. */
+    private int wish(int first) {
+        for (int i = first; i < end; i++) {
+            instruction(i);
             if (mayLeave()) {
                 return SAVED;
             }
@@ -212,9 +363,8 @@ final class Emitter extends AccessRows {
 
     @Override
     void oneByOne(int first, int number) {
-        Block b = java.util.Objects.requireNonNull(block);
         for (int i = first; i < first + number; i++) {
-            instruction(b, i);
+            instruction(i);
             one();
         }
     }
@@ -286,11 +436,7 @@ final class Emitter extends AccessRows {
                 return true;
             }
             case Op.JMP_REL -> {
-                long target = blockTarget();
-                if (target - rip <= 0) {
-                    poll();
-                }
-                leaveTo(target);
+                jump();
                 return true;
             }
             case Op.JMP_RM -> {
@@ -324,93 +470,13 @@ final class Emitter extends AccessRows {
         return false;
     }
 
-    private void serialize() {
-        saveFlags();
-        a.addMemoryConstant(R15, StateBlock.EPOCH, X64Translator.SERIALIZED);
-        // This page is to be proved again, too.
-        crossJump(next);
-    }
-
-    /** Target of a relative branch. */
-    private long blockTarget() {
-        return rip + imm;
-    }
-
-    private void jumpConditional() {
-        long target = blockTarget();
-        needFlags();
-        // With the flags in both places a poll could clobber EFLAGS.
-        flagsSaved = false;
-        if (target - rip <= 0) {
-            poll();
-        }
-        int taken = a.jumpForwardIf(Op.condition(op));
-        if (samePage(target)) {
-            edge(taken, target);
-        } else {
-            later.cross(taken, target, true);
-        }
-        leaveTo(next);
-    }
-
-    private void moveConstant() {
-        long v = Insn.size(w0) == 2 ? imm & 0xffff_ffffL : imm;
-        int home = Registers.home(Insn.rm(w0));
-        a.movConstant(home == IN_BLOCK ? RAX : home, v);
-        if (home == IN_BLOCK) {
-            write(Insn.rm(w0), RAX);
-        }
-    }
-
-    /** REP MOVS and REP STOS, a page at a time; downwards, and once somebody kicks, they are the interpreter's. */
-    private void string() {
-        int size = Insn.size(w0);
-        boolean moves = op == Op.MOVS;
-        beginAccess();
-        int slow = site(0, next, 0);
-        a.test32Memory(R15, StateBlock.SYSTEM, CpuState.DF);
-        later.interpret(a.jumpForwardIf(Assembler.NE), slow);
-        int count = Registers.home(CpuState.RCX);
-        a.arithmeticConstant(Assembler.CMP, count, 0);
-        int none = a.jumpForwardIf(Assembler.E);
-        a.load(RCX, R15, StateBlock.STRING_KICK);
-        a.compare32Constant(RCX, 0, 0);
-        later.interpret(a.jumpForwardIf(Assembler.NE), slow);
-        if (moves) {
-            a.mov(RCX, Registers.home(CpuState.RSI));
-            probe(READ, 1 << size, 1);
-            a.store(R15, StateBlock.SPARE, RCX);
-        }
-        a.mov(RCX, Registers.home(CpuState.RDI));
-        probe(WRITE, 1 << size, 1);
-        a.store(R15, StateBlock.STRING_TO, RCX);
-        a.store32Constant(R15, StateBlock.SITE, site(0, next, 1 << size << 8 | (moves ? Sites.MOVES : 0)));
-        a.call(moves ? stubs.moves[size] : stubs.stores[size]);
-        a.arithmeticConstant(Assembler.CMP, count, 0);
-        a.jumpIf(Assembler.NE, retry);
-        a.bind(none);
-        sites.resume[slow] = a.here();
-    }
-
-    private void systemFlag(int flag, boolean set) {
-        saveFlags();
-        a.arithmetic32MemoryConstant(set ? Assembler.OR : Assembler.AND, R15, StateBlock.SYSTEM, set ? flag : ~flag);
-    }
-
-    /** STI, which holds interrupts off for an instruction where they were off: the interpreter's then. */
-    private void enableInterrupts() {
-        saveFlags();
-        a.test32Memory(R15, StateBlock.SYSTEM, CpuState.IF);
-        later.interpret(a.jumpForwardIf(Assembler.E), site(0, next, 0));
-    }
-
     /**
      * Whether instruction {@code i} can follow an STI in code: it goes on behind itself, or returns, and asks for no interrupt. The
      * instruction at hand stays.
      */
-    private boolean canShadow(Block b, int i) {
+    private boolean canShadow(int i) {
         int at = i - 1;
-        instruction(b, i);
+        instruction(i);
         boolean can = translates
                 && (!shapes.ends(op) || op == Op.RET)
                 && op != Op.STI
@@ -423,137 +489,7 @@ final class Emitter extends AccessRows {
                 && op != Op.MFENCE
                 && op != Op.INVLPG
                 && op != Op.RDTSC;
-        instruction(b, at);
+        instruction(at);
         return can;
-    }
-
-    /** STI, unless an interrupt waits for it: the interpreter's then. */
-    private void enableInterruptsBehindNext() {
-        saveFlags();
-        a.test32Memory(R15, StateBlock.SYSTEM, CpuState.IF);
-        int on = a.jumpForwardIf(Assembler.NE);
-        a.test32Memory(R15, StateBlock.POPF_ASKS, CpuState.IF);
-        later.interpret(a.jumpForwardIf(Assembler.NE), site(0, next, 0));
-        a.arithmetic32MemoryConstant(Assembler.OR, R15, StateBlock.SYSTEM, CpuState.IF);
-        a.store32Constant(R15, StateBlock.SHADOW, CpuState.SHADOW_STI);
-        a.bind(on);
-    }
-
-    private void leaveFrame() {
-        beginAccess();
-        a.mov(RCX, Registers.home(CpuState.RBP));
-        probe(READ, 8, 1);
-        a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RBP), 8);
-        a.load(Registers.home(CpuState.RBP), RCX, 0);
-    }
-
-    private void storeReturnAddress() {
-        if (next == (int) next) {
-            a.store64Constant(RCX, 0, (int) next);
-        } else {
-            a.movConstant(RAX, next);
-            a.store(RCX, 0, RAX);
-        }
-        a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), -8);
-    }
-
-    private void call() {
-        beginAccess();
-        poll();
-        pushRcxProbed(8);
-        storeReturnAddress();
-        leaveTo(blockTarget());
-    }
-
-    /** The target of an indirect branch to RAX. */
-    private void indirectTarget() {
-        beginAccess();
-        poll();
-        if (Insn.isMemory(w0)) {
-            address();
-            probe(READ, 8, 1);
-            a.load(RAX, RCX, 0);
-        } else {
-            int guest = Insn.rm(w0);
-            int from = read(guest, RAX);
-            if (from != RAX) {
-                a.mov(RAX, from);
-            }
-        }
-    }
-
-    private void jumpIndirect() {
-        indirectTarget();
-        lookUp();
-        a.jumpIndexed(R15, RCX, JumpCache.CODE);
-    }
-
-    private void callIndirect() {
-        indirectTarget();
-        lookUp();
-        a.loadIndexed(RAX, R15, RCX, JumpCache.CODE);
-        a.store(R15, StateBlock.SPARE, RAX);
-        pushRcxProbed(8);
-        storeReturnAddress();
-        a.jumpMemory(R15, StateBlock.SPARE);
-    }
-
-    private void ret() {
-        beginAccess();
-        poll();
-        a.mov(RCX, Registers.home(CpuState.RSP));
-        probe(READ, 8, 1);
-        a.load(RAX, RCX, 0);
-        lookUp();
-        int more = op == Op.RET_IMM ? (int) imm & 0xffff : 0;
-        a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), 8 + more);
-        if (shadowed) {
-            a.store32Constant(R15, StateBlock.SHADOW, 0);
-            shadowed = false;
-        }
-        a.jumpIndexed(R15, RCX, JumpCache.CODE);
-    }
-
-    private void lea() {
-        int size = Insn.size(w0);
-        int guest = Insn.reg(w0);
-        int home = Registers.home(guest);
-        boolean wide = Insn.addressSize(w0) == 3 && size == 3;
-        int to = size >= 2 && home != IN_BLOCK ? home : RCX;
-        if (Insn.base(w0) == Insn.RIP_BASE) {
-            long address = rip + Insn.displacement(e.word(1));
-            a.movConstant(to, wide ? address : address & 0xffff_ffffL);
-        } else {
-            effective(to, Insn.base(w0), Insn.index(w0), Insn.scale(w0), (int) Insn.displacement(e.word(1)), wide);
-        }
-        if (size == 1) {
-            int dest = read(guest, RAX);
-            a.byte1(0x66);
-            a.mov32(dest, RCX);
-            write(guest, dest);
-        } else {
-            write(guest, to);
-        }
-    }
-
-    private void storeX87Control() {
-        beginAccess();
-        address();
-        probe(WRITE, 2, 1);
-        a.load32(RAX, R15, StateBlock.FCW);
-        raw(0x66, 0x89, 0x01); // mov [rcx], ax
-    }
-
-    /** LDMXCSR of a value with every exception masked and no reserved bit: what code goes by stays as it is. */
-    private void loadMxcsr() {
-        beginAccess();
-        address();
-        probe(READ, 4, 1);
-        a.load32(RAX, RCX, 0);
-        a.store32(R15, StateBlock.SPARE, RAX);
-        a.arithmeticConstant32(Assembler.AND, RAX, MXCSR_RESERVED | Shapes.MXCSR_MASKS);
-        a.arithmeticConstant32(Assembler.CMP, RAX, Shapes.MXCSR_MASKS);
-        later.interpret(a.jumpForwardIf(Assembler.NE), site(0, next, 0));
-        Stubs.mxcsr(a, 2, StateBlock.SPARE);
     }
 }

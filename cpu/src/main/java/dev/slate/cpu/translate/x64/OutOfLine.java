@@ -29,6 +29,8 @@ final class OutOfLine {
     private long[] target = new long[256];
     private int[] detail = new int[256];
     private int count;
+    /** How many have been emitted. */
+    private int done;
 
     OutOfLine(Emission code) {
         this.code = code;
@@ -112,11 +114,26 @@ final class OutOfLine {
         add(VECTORS, jumpPlace, back, keepFlags ? 1 : 0);
     }
 
+    int count() {
+        return count;
+    }
+
+    /** Emits those added, and what they add themselves. */
     void emit() {
+        while (done < count) {
+            emit(count);
+        }
+        count = 0;
+        done = 0;
+    }
+
+    /** Emits those of the first {@code number} that have not been. */
+    void emit(int number) {
         Assembler a = code.a;
         Stubs stubs = code.stubs;
         Sites sites = code.sites;
-        for (int i = 0; i < count; i++) {
+        for (; done < number; done++) {
+            int i = done;
             a.bind(place[i]);
             switch (what[i]) {
                 case MISS -> {
@@ -200,6 +217,5 @@ final class OutOfLine {
                 }
             }
         }
-        count = 0;
     }
 }

@@ -6,7 +6,6 @@ import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
 
 import dev.slate.cpu.CpuState;
-import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Insn;
 import dev.slate.cpu.decode.Op;
 
@@ -23,20 +22,20 @@ abstract class StackForms extends ArithmeticForms {
     }
 
     /** How many PUSHes or how many POPs of registers stand in a row from instruction {@code i} on, which is the one at hand. */
-    final int stackRun(Block b, int i) {
+    final int stackRun(int i) {
         int kind = op;
         if (kind != Op.PUSH && kind != Op.POP) {
             return 0;
         }
         int n = 0;
-        while (n < MOST && i + n < b.count) {
-            instruction(b, i + n);
+        while (n < MOST && i + n < end) {
+            instruction(i + n);
             if (op != kind || !translates || Insn.isMemory(w0) || !isConstant() && Insn.rm(w0) == CpuState.RSP) {
                 break;
             }
             n++;
         }
-        instruction(b, i);
+        instruction(i);
         return n;
     }
 
@@ -45,7 +44,7 @@ abstract class StackForms extends ArithmeticForms {
     }
 
     /** Emits such a row. @param starts where each instruction's code begins */
-    final void inOneGo(Block b, int first, int number, int[] starts) {
+    final void inOneGo(int first, int number, int[] starts) {
         boolean pushes = op == Op.PUSH;
         int rsp = Registers.home(CpuState.RSP);
         int bytes = 8 * number;
@@ -59,7 +58,7 @@ abstract class StackForms extends ArithmeticForms {
         int not = probeAll(pushes ? WRITE : READ, bytes);
         accessSite(retry, pushes ? WRITE : READ, bytes, 0);
         for (int k = 0; k < number; k++) {
-            instruction(b, first + k);
+            instruction(first + k);
             if (k > 0) {
                 starts[first + k] = a.at;
             }

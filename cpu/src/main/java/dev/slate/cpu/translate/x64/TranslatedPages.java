@@ -180,11 +180,11 @@ final class TranslatedPages {
         }
     }
 
-    /** Bytes that all of it takes, once one more block has been translated. */
+    /** Bytes that all of it takes, once one more block and those behind it have been translated. */
     long bytes() {
         return pages.bytes()
                 + unitsAt.bytes()
-                + (long) UNIT_BYTES * (unitCount + partCount + 2)
+                + (long) UNIT_BYTES * (unitCount + partCount + Parts.MOST + 1)
                 + (long) PAGE_BYTES * (pageCount + 2)
                 + records.bytes();
     }

@@ -29,6 +29,9 @@ public final class X64Translator implements Translator {
 
     static final int MODE_BITS = 7;
 
+    /** Behind a branch that goes there once in so many times a block is worth its place. */
+    private static final int WARM = 4;
+
     /** A block of less heat is never code; {@link ShortRuns} only have it interpreted for a while. */
     private static final int NEVER = Integer.MIN_VALUE / 2;
 
@@ -63,6 +66,9 @@ public final class X64Translator implements Translator {
     private final FaultGuard guard;
     private final ExecutableMemory memory;
     private final int threshold;
+    /** How often a block is entered before it is translated along with one that leads to it. */
+    private final int warm;
+
     private final StateBlock state;
     private final CodeTlb codeTlb;
     private final JumpCache jumps;
@@ -112,6 +118,7 @@ public final class X64Translator implements Translator {
         this.observer = cpu.observers.translations;
         this.memory = memory;
         this.threshold = threshold;
+        warm = threshold / WARM;
         this.budget = budget;
         this.much = much;
         state = new StateBlock(s, cpu.kickAddress);
@@ -307,22 +314,43 @@ public final class X64Translator implements Translator {
     /** @param own what of the block lies on {@code page}; the rest does on {@code second} */
     private Unit translate(Block b, TranslatedPage page, @Nullable TranslatedPage second, Block own) {
         long began = System.nanoTime();
-        Unit unit = emitter.translate(page, second, b, own, code.next(), waysOut.next());
+        emitter.translate(page, second, b, own, rip -> ahead(page, rip), code.next(), waysOut.next());
         Assembler a = emitter.a;
         long start = code.add(a.buffer, 0, a.split());
         long out = waysOut.add(a.buffer, a.split(), a.at);
-        pages.add(unit);
-        if (++figures.regions == MUCH) {
-            much.run();
+        int parts = emitter.count();
+        for (int part = 0; part < parts; part++) {
+            Unit unit = emitter.unit(part);
+            pages.add(unit);
+            page.arrived(unit, memory);
+            if (part > 0) {
+                unit.block.translation = unit;
+            }
+            if (++figures.regions == MUCH) {
+                much.run();
+            }
         }
         figures.bytes += a.at;
-        page.arrived(unit, memory);
         long nanos = System.nanoTime() - began;
         figures.nanos += nanos;
         if (observer != null) {
-            observer.translated(b, emitter.starts, start, a.split(), out, a.at - a.split(), nanos);
+            for (int part = 0; part < parts; part++) {
+                emitter.tell(
+                        observer, part, part == 0 ? b : emitter.unit(part).block, start, out, part == 0 ? nanos : 0);
+            }
         }
-        return unit;
+        return emitter.unit(0);
+    }
+
+    /** What {@link Emitter.Ahead} is, on a page that is proved. */
+    private @Nullable Block ahead(TranslatedPage page, long rip) {
+        long hva = page.hva | rip & 4095;
+        if (warm == 0) {
+            // Whatever follows is code, as what leads there is at its first entry.
+            return cpu.ahead(rip, hva);
+        }
+        Block b = cpu.kept(hva);
+        return b != null && b.rip == rip && b.heat >= warm && cpu.proves(b) ? b : null;
     }
 
     /**
