@@ -127,21 +127,15 @@ final class CodeCache {
         return null;
     }
 
-    /** The block that was made last of the code at a host address, in the processor's present mode; it may not be current. */
-    @Nullable
-    Block kept(long hva) {
-        return blocks.length == 1 ? null : kept(hva, cpu.codeMode);
-    }
-
     /**
-     * The block at a rip of 64-bit code and the host address of its first byte, before it has been entered there; null when it crosses to the next page,
-     * or when code that stands there was last entered at another rip.
+     * The block at a rip of 64-bit code, whose first byte lies at {@code hva}: proved current, and entered {@code heat} times at least, there last. With a
+     * heat of 0 it need not have been entered at all. Null: there is none, or it crosses to the next page.
      */
     @Nullable
-    Block ahead(long rip, long hva) {
-        Block b = kept(hva);
-        if (b == null || !b.isCurrent()) {
-            b = decoder == null ? null : decoder.decode(hva, PAGE - ((int) hva & PAGE - 1), cpu.codeMode);
+    Block ahead(long rip, long hva, int heat) {
+        Block b = kept(hva, cpu.codeMode);
+        if (heat == 0 && (b == null || !b.isCurrent())) {
+            b = java.util.Objects.requireNonNull(decoder).decode(hva, PAGE - ((int) hva & PAGE - 1), cpu.codeMode);
             if (b == null) {
                 return null;
             }
@@ -149,11 +143,7 @@ final class CodeCache {
             b.rip = rip;
             keep(b, place(hva, cpu.codeMode));
         }
-        if (b.rip != rip) {
-            return null;
-        }
-        mark(b.hva, b.byteLength);
-        return b;
+        return b != null && b.rip == rip && b.heat >= heat && proves(b) ? b : null;
     }
 
     /** Keeps a block in place of the one of its address and mode, or of the one that came first. */

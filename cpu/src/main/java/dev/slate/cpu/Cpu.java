@@ -720,14 +720,12 @@ public final class Cpu {
         return generation;
     }
 
-    /** For a translator: the block that was made last of the code at a host address, in the present mode; it may not be current. */
-    public @Nullable Block kept(long hva) {
-        return code.kept(hva);
-    }
-
-    /** For a translator: the block at a rip of 64-bit code, which lies at {@code hva}, whether or not it was ever entered; null: it is not to be had so. */
-    public @Nullable Block ahead(long rip, long hva) {
-        return code.ahead(rip, hva);
+    /**
+     * For a translator: the block at a rip of 64-bit code that lies at {@code hva}, current, when it has been entered {@code heat} times; 0: whether or not it
+     * was. Null: it is not to be had so.
+     */
+    public @Nullable Block ahead(long rip, long hva, int heat) {
+        return code.ahead(rip, hva, heat);
     }
 
     /** For a translator: proves a block's bytes to be those in memory, as before it is interpreted; false when they have changed. */

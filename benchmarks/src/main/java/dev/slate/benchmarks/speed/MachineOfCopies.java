@@ -28,6 +28,7 @@ import java.util.concurrent.Future;
  */
 final class MachineOfCopies implements AutoCloseable {
     private static final long LARGE_PAGE = 2 << 20;
+    private static final long HOST_PAGE = 4096;
 
     // Entries of page tables (SDM 3A 4.5).
     private static final int ENTRIES = 512;
@@ -62,6 +63,10 @@ final class MachineOfCopies implements AutoCloseable {
         window = (work.memory() + LARGE_PAGE - 1) & -LARGE_PAGE;
         bytes = count * window;
         hva = kvm.host().allocate(bytes, LARGE_PAGE);
+        for (long at = 0; at < window; at += HOST_PAGE) {
+            // As copies do: what the host gives at a first access would be in the one's time and not in the others'.
+            HostMemory.put8(hva + at, 0);
+        }
         slate.load(work, rounds, hva);
         vm = kvm.createVm(0);
         vm.createIrqchip();
@@ -108,7 +113,7 @@ final class MachineOfCopies implements AutoCloseable {
 
     /**
      * Has the copy of a table, and of those below it, lead into the copy. What leads out of the guest's memory leads nowhere then: there are the
-     * others' windows.
+     * others' windows. No table may stand in two places of the tree.
      *
      * @param table its guest-physical address as the guest wrote it
      * @param level {@link #PML4} to {@link #PAGE_TABLE}

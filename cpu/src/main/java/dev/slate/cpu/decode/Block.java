@@ -25,7 +25,7 @@ public final class Block {
     /** The bytes as decoded, packed little-endian, zero-padded to whole longs: what a re-check compares (docs/decisions/0023). */
     public final long[] bytes;
 
-    /** The rip at which this block was last entered. */
+    /** The rip at which this block was last entered, or for which it was made. */
     public long rip;
     /** The generation in which (rip, hva) was last proved; see {@code Cpu}. */
     public long generation;

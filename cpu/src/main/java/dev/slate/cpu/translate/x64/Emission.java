@@ -66,7 +66,7 @@ abstract class Emission {
     /** Where it is tried again. */
     long retry;
     /** {@link #retry} of the access probed last. */
-    private long probed;
+    long probed;
 
     Emission(Stubs stubs, Sites sites, long guestFeatures, Shapes shapes, long noRecord) {
         this.stubs = stubs;
@@ -223,13 +223,11 @@ abstract class Emission {
             bindTo(place, parts.begin(part));
             return;
         }
-        boolean here = !flagsSaved;
         Unit unit = page.unit(target);
         if (unit != null) {
-            bindTo(place, here ? unit.withFlags : unit.withoutFlags);
+            bindTo(place, flagsSaved ? unit.withoutFlags : unit.withFlags);
         } else {
-            page.await(target, a.address(place), here);
-            later.edge(place, target, here);
+            later.edge(place, target, state());
         }
     }
 

@@ -25,9 +25,7 @@ final class Emitter extends FlowForms {
 
     private final int[] partStarts = new int[Parts.MOST];
     private final int[] partEnds = new int[Parts.MOST];
-    /** By part: how many ways out there are with its own, and where these begin; and where the last one's end. */
-    private final int[] waysOut = new int[Parts.MOST];
-
+    /** By part: where its ways out begin; and where the last one's end. */
     private final int[] outStarts = new int[Parts.MOST + 1];
 
     /** By part. */
@@ -48,11 +46,12 @@ final class Emitter extends FlowForms {
 
     /**
      * Translates a block and what often follows it; the code is in {@link #a} and must be placed at {@code origin}, and its ways out at {@code apart},
-     * before it is entered. What came of each block is in {@link #units}.
+     * before it is entered. What came of each block says {@link #unit}. After an exception nothing of {@code into} may be entered.
      *
      * @param b a block of 64-bit code that is current, and lies on one page or is one instruction
      * @param second the page that the instruction goes on in
      * @param own what of the block lies on {@code into}
+     * @param ahead blocks that may follow
      */
     void translate(
             TranslatedPage into,
@@ -66,14 +65,20 @@ final class Emitter extends FlowForms {
         this.ahead = ahead;
         tlb = StateBlock.tlb(into.mode);
         parts.clear();
+        // An exception may have ended the last one on its way.
+        later.clear();
+        probed = 0;
+        inRow = false;
+        behind = 0;
+        shadowed = false;
         read(b, 0, b.count, into.mode);
         end = b.count;
         a.start(origin);
         boolean vectors = usesVectors(0);
-        int wish = second != null ? SAVED : wish(0);
+        int wish = second != null ? Parts.SAVED : wish(0);
         long withFlags;
         long withoutFlags;
-        if (wish == HERE) {
+        if (wish == Parts.HERE) {
             withoutFlags = a.here();
             loadFlags();
             withFlags = a.here();
@@ -81,7 +86,7 @@ final class Emitter extends FlowForms {
             flagsSaved = false;
         } else {
             withFlags = a.here();
-            if (wish == SAVED) {
+            if (wish == Parts.SAVED) {
                 storeFlags();
             }
             withoutFlags = a.here();
@@ -98,7 +103,7 @@ final class Emitter extends FlowForms {
         partStarts[0] = 0;
         if (second == null) {
             // Within the code nothing leads there that has not proved the second page.
-            parts.add(b, a.here(), wish == EITHER ? state() | Parts.EITHER : state());
+            parts.add(b, a.here(), state() | wish & Parts.EITHER);
         }
         Unit unit = new Unit(own, b.rip, into, withFlags, withoutFlags);
         units[0] = unit;
@@ -108,17 +113,18 @@ final class Emitter extends FlowForms {
         for (int part = 1; follows != null; part++) {
             int first = parts.first(part);
             partEnds[part - 1] = a.at;
-            waysOut[part - 1] = later.count();
+            later.endPart(part - 1);
             partStarts[part] = a.at;
             end = first + follows.count;
             if (!vectorsLoaded && usesVectors(first)) {
                 loadVectors();
             }
-            parts.add(follows, a.here(), wish(first) == EITHER ? state() | Parts.EITHER : state());
+            parts.add(follows, a.here(), state() | wish(first) & Parts.EITHER);
             follows = part(first);
         }
         int last = count() - 1;
         partEnds[last] = a.at;
+        later.endPart(last);
         a.apart(apart);
         for (int part = 0; part <= last; part++) {
             outStarts[part] = a.at;
@@ -126,11 +132,8 @@ final class Emitter extends FlowForms {
                 units[part] = enteredByItself(part);
                 into.add(unit(part));
             }
-            if (part < last) {
-                later.emit(waysOut[part]);
-            }
+            later.emit(part);
         }
-        later.emit();
         outStarts[last + 1] = a.at;
     }
 
@@ -198,7 +201,6 @@ final class Emitter extends FlowForms {
             }
         }
         if (!ended) {
-            instruction(end - 1);
             follower = following(next);
             if (follower == null) {
                 leaveTo(next);
@@ -296,10 +298,6 @@ final class Emitter extends FlowForms {
 
     // ------------------------------------------------------------------ what a block wishes for
 
-    private static final int EITHER = 0;
-    private static final int HERE = 1;
-    private static final int SAVED = 2;
-
     private boolean usesVectors(int first) {
         for (int i = first; i < end; i++) {
             instruction(i);
@@ -315,21 +313,21 @@ final class Emitter extends FlowForms {
         return unit == Insn.UNIT_SSE || unit == Insn.UNIT_AVX;
     }
 
-    /** Where instruction {@code first} and what follows it had best find the flags: where the first that cares about them wants them. */
+    /** Where instruction {@code first} and what follows it had best find the flags: where the first that cares about them wants them: a {@link Parts} bit. */
     private int wish(int first) {
         for (int i = first; i < end; i++) {
             instruction(i);
             if (mayLeave()) {
-                return SAVED;
+                return Parts.SAVED;
             }
             if (needsFlags()) {
-                return HERE;
+                return Parts.HERE;
             }
             if (OpFlags.written(op) == OpFlags.ALL) {
-                return EITHER;
+                return Parts.EITHER;
             }
         }
-        return HERE;
+        return Parts.HERE;
     }
 
     private boolean mayLeave() {

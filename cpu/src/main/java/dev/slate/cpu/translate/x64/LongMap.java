@@ -63,9 +63,9 @@ final class LongMap<V> {
         }
     }
 
-    /** Bytes that the map takes when one more has come. */
-    long bytes() {
-        int places = (size + 1) * 2 > keys.length ? 2 * keys.length : keys.length;
+    /** Bytes that the map takes when {@code more} have come. */
+    long bytes(int more) {
+        int places = (size + more) * 2 > keys.length ? 2 * keys.length : keys.length;
         return (long) places * PLACE_BYTES;
     }
 

@@ -29,8 +29,13 @@ final class OutOfLine {
     private long[] target = new long[256];
     private int[] detail = new int[256];
     private int count;
-    /** How many have been emitted. */
+    /** How many are listed by part, or have been emitted behind these. */
+    private int listed;
+    /** The next one. */
     private int done;
+
+    /** By part: how many there are with its own. */
+    private final int[] partEnd = new int[Parts.MOST];
 
     OutOfLine(Emission code) {
         this.code = code;
@@ -66,9 +71,9 @@ final class OutOfLine {
         add(KICK, jumpPlace, saveFlags ? 1 : 0, site);
     }
 
-    /** A jump to elsewhere on the page, until the code there exists. */
-    void edge(int jumpPlace, long targetRip, boolean saveFlags) {
-        add(EDGE, jumpPlace, targetRip, saveFlags ? 1 : 0);
+    /** A jump to elsewhere on the page, where no code is yet. @param state {@link Parts} bits */
+    void edge(int jumpPlace, long targetRip, int state) {
+        add(EDGE, jumpPlace, targetRip, state);
     }
 
     void cross(int jumpPlace, long targetRip, boolean saveFlags) {
@@ -85,8 +90,7 @@ final class OutOfLine {
      * they are now.
      */
     void apart(int jumpPlace, int first, int number, long back) {
-        int facts = (code.flagsSaved ? 4 : 0) | (code.flagsHere ? 2 : 0) | (code.vectorsLoaded ? 1 : 0);
-        add(APART, jumpPlace, back, first << 16 | number << 3 | facts);
+        add(APART, jumpPlace, back, first << 16 | number << 3 | code.state());
     }
 
     /** Leads to where the way out added next does. */
@@ -114,26 +118,49 @@ final class OutOfLine {
         add(VECTORS, jumpPlace, back, keepFlags ? 1 : 0);
     }
 
-    int count() {
-        return count;
-    }
-
-    /** Emits those added, and what they add themselves. */
-    void emit() {
-        while (done < count) {
-            emit(count);
-        }
+    /** Forgets those that have been added. */
+    void clear() {
         count = 0;
+        listed = 0;
         done = 0;
     }
 
-    /** Emits those of the first {@code number} that have not been. */
-    void emit(int number) {
+    /** From here on what is added belongs to another part of the code. */
+    void endPart(int part) {
+        partEnd[part] = count;
+        listed = count;
+    }
+
+    /** Emits those of a part, and what they add themselves. */
+    void emit(int part) {
+        done = part == 0 ? 0 : partEnd[part - 1];
+        emitTo(partEnd[part]);
+        for (done = listed; done < count; ) {
+            emitTo(count);
+        }
+        listed = count;
+    }
+
+    /** Whether the jump can go straight to what has become a part of the same code, and does. */
+    private boolean leadsToPart(int i) {
+        int part = code.parts.at(target[i]);
+        if (part < 0 || !code.parts.takes(part, detail[i])) {
+            return false;
+        }
+        code.bindTo(place[i], code.parts.begin(part));
+        return true;
+    }
+
+    /** Emits those before {@code number} that have not been. */
+    private void emitTo(int number) {
         Assembler a = code.a;
         Stubs stubs = code.stubs;
         Sites sites = code.sites;
         for (; done < number; done++) {
             int i = done;
+            if (what[i] == EDGE && leadsToPart(i)) {
+                continue;
+            }
             a.bind(place[i]);
             switch (what[i]) {
                 case MISS -> {
@@ -159,7 +186,9 @@ final class OutOfLine {
                     a.jump(stubs.kick);
                 }
                 case EDGE -> {
-                    if (detail[i] != 0) {
+                    boolean here = (detail[i] & Parts.SAVED) == 0;
+                    code.page.await(target[i], a.address(place[i]), here);
+                    if (here) {
                         code.storeFlags();
                     }
                     a.movConstant(RAX, sites.add(target[i], 0, 0, 0));
@@ -179,9 +208,9 @@ final class OutOfLine {
                 case APART -> {
                     code.flagsSaved = true;
                     code.flagsHere = false;
-                    code.vectorsLoaded = (detail[i] & 1) != 0;
+                    code.vectorsLoaded = (detail[i] & Parts.VECTORS) != 0;
                     code.oneByOne(detail[i] >>> 16, detail[i] >>> 3 & 0x1fff);
-                    if (code.flagsSaved != ((detail[i] & 4) != 0) || code.flagsHere != ((detail[i] & 2) != 0)) {
+                    if (code.state() != (detail[i] & 7)) {
                         throw new IllegalStateException("flags go elsewhere when instructions stand apart");
                     }
                     a.jump(target[i]);

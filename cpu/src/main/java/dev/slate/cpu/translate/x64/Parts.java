@@ -4,8 +4,8 @@ import dev.slate.cpu.decode.Block;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The blocks that code at hand is made of, one behind the other as the guest most often goes through them: each is entered from the one before it
- * with nothing to do, and by itself ({@link Emitter}).
+ * The blocks that code at hand is made of, one behind the other: each is entered from the one before it, from wherever in the code things are as it
+ * has them, and by itself ({@link Emitter}).
  */
 final class Parts {
     /** The most of them. */
@@ -80,12 +80,9 @@ final class Parts {
         return -1;
     }
 
-    /**
-     * Whether code in state {@code now} that stands behind a part's beginning can go on there. The vector registers stay loaded from where they are,
-     * so flags alone can be elsewhere.
-     */
+    /** Whether code in state {@code now} can go on at the beginning of a part. */
     boolean takes(int part, int now) {
-        int needs = state[part];
-        return (needs & EITHER) != 0 || (needs & ~now & (HERE | SAVED)) == 0;
+        int needs = (state[part] & EITHER) != 0 ? state[part] & VECTORS : state[part];
+        return (needs & ~now) == 0;
     }
 }

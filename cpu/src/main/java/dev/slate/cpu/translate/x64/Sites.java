@@ -101,6 +101,21 @@ final class Sites {
         return facts >>> 8 & 0xff;
     }
 
+    /** How many there are. */
+    int count() {
+        return count;
+    }
+
+    /** All but the first {@code number} go: those of code that was never placed. */
+    void forget(int number) {
+        count = number;
+        for (Accesses a : accesses) {
+            while (a.count > 0 && a.site[a.count - 1] >= number) {
+                a.count--;
+            }
+        }
+    }
+
     /** Number of the one added last. */
     int last() {
         return count - 1;

@@ -141,7 +141,7 @@ final class TranslatedPages {
     }
 
     /** Nothing enters the page any more. */
-    private void end(TranslatedPage page) {
+    void end(TranslatedPage page) {
         page.dead = true;
         records.close(page.record);
         cpu.translation.invalidations++;
@@ -182,8 +182,8 @@ final class TranslatedPages {
 
     /** Bytes that all of it takes, once one more block and those behind it have been translated. */
     long bytes() {
-        return pages.bytes()
-                + unitsAt.bytes()
+        return pages.bytes(2)
+                + unitsAt.bytes(Parts.MOST)
                 + (long) UNIT_BYTES * (unitCount + partCount + Parts.MOST + 1)
                 + (long) PAGE_BYTES * (pageCount + 2)
                 + records.bytes();

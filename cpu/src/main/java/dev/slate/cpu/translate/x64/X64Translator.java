@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
 
 /** The translator of one processor: which blocks become code, where it lies, and what happens when it leaves. */
 public final class X64Translator implements Translator {
-    /** Room that the longest translation of a block cannot fill, and its ways out cannot. */
+    /** Room that the longest translation cannot fill, and its ways out cannot. */
     private static final int LONGEST = 32 << 10;
 
     /** Number of modes ({@link #mode}), a power of two. */
@@ -29,7 +29,7 @@ public final class X64Translator implements Translator {
 
     static final int MODE_BITS = 7;
 
-    /** Behind a branch that goes there once in so many times a block is worth its place. */
+    /** A block becomes code with one that leads to it when it has a fourth of the heat with which it would by itself. */
     private static final int WARM = 4;
 
     /** A block of less heat is never code; {@link ShortRuns} only have it interpreted for a while. */
@@ -66,7 +66,7 @@ public final class X64Translator implements Translator {
     private final FaultGuard guard;
     private final ExecutableMemory memory;
     private final int threshold;
-    /** How often a block is entered before it is translated along with one that leads to it. */
+    /** How often a block has been entered that is translated along with one that leads to it; 0: whatever it leads to is. */
     private final int warm;
 
     private final StateBlock state;
@@ -118,7 +118,7 @@ public final class X64Translator implements Translator {
         this.observer = cpu.observers.translations;
         this.memory = memory;
         this.threshold = threshold;
-        warm = threshold / WARM;
+        warm = threshold == 1 ? 0 : Math.max(1, threshold / WARM);
         this.budget = budget;
         this.much = much;
         state = new StateBlock(s, cpu.kickAddress);
@@ -314,27 +314,41 @@ public final class X64Translator implements Translator {
     /** @param own what of the block lies on {@code page}; the rest does on {@code second} */
     private Unit translate(Block b, TranslatedPage page, @Nullable TranslatedPage second, Block own) {
         long began = System.nanoTime();
-        emitter.translate(page, second, b, own, rip -> ahead(page, rip), code.next(), waysOut.next());
+        int known = sites.count();
         Assembler a = emitter.a;
-        long start = code.add(a.buffer, 0, a.split());
-        long out = waysOut.add(a.buffer, a.split(), a.at);
-        int parts = emitter.count();
-        for (int part = 0; part < parts; part++) {
-            Unit unit = emitter.unit(part);
-            pages.add(unit);
-            page.arrived(unit, memory);
-            if (part > 0) {
-                unit.block.translation = unit;
+        long start = 0;
+        long out;
+        boolean made = false;
+        try {
+            emitter.translate(page, second, b, own, rip -> ahead(page, rip), code.next(), waysOut.next());
+            start = code.add(a.buffer, 0, a.split());
+            out = waysOut.add(a.buffer, a.split(), a.at);
+            for (int part = 0; part < emitter.count(); part++) {
+                Unit unit = emitter.unit(part);
+                pages.add(unit);
+                page.arrived(unit, memory);
+                if (part > 0) {
+                    unit.block.translation = unit;
+                }
+                if (++figures.regions == MUCH) {
+                    much.run();
+                }
             }
-            if (++figures.regions == MUCH) {
-                much.run();
+            made = true;
+        } finally {
+            if (!made) {
+                // Memory has gone that the guest's code was read from: nothing may lead to what is made in part.
+                pages.end(page);
+                if (start == 0) {
+                    sites.forget(known);
+                }
             }
         }
         figures.bytes += a.at;
         long nanos = System.nanoTime() - began;
         figures.nanos += nanos;
         if (observer != null) {
-            for (int part = 0; part < parts; part++) {
+            for (int part = 0; part < emitter.count(); part++) {
                 emitter.tell(
                         observer, part, part == 0 ? b : emitter.unit(part).block, start, out, part == 0 ? nanos : 0);
             }
@@ -344,13 +358,7 @@ public final class X64Translator implements Translator {
 
     /** What {@link Emitter.Ahead} is, on a page that is proved. */
     private @Nullable Block ahead(TranslatedPage page, long rip) {
-        long hva = page.hva | rip & 4095;
-        if (warm == 0) {
-            // Whatever follows is code, as what leads there is at its first entry.
-            return cpu.ahead(rip, hva);
-        }
-        Block b = cpu.kept(hva);
-        return b != null && b.rip == rip && b.heat >= warm && cpu.proves(b) ? b : null;
+        return cpu.ahead(rip, page.hva | rip & 4095, warm);
     }
 
     /**

@@ -516,13 +516,21 @@ final class TranslatedProgramTest extends RandomCode {
     private void randomKernels(long offered) {
         long seed = Long.getLong("translated.seed", 11);
         long programs = Long.getLong("translated.programs", 150);
-        X64Translator translator =
-                NoFaults.translator(translated.cpu, 2, new TranslationBudget(4 << 20), false, offered);
-        assumeTrue(translator != null, "this host allows no executable memory");
-        translated.cpu.translator(translator);
+        X64Translator translator = null;
         for (long n = 0; n < programs; n++) {
+            if (n % (programs / 3) == 0) {
+                // All blocks at once, those that were entered, and those that were so twice.
+                int threshold = n == 0 ? 1 : n == programs / 3 ? 2 : 8;
+                translated.cpu.close();
+                translated.close();
+                translated = machine();
+                translator =
+                        NoFaults.translator(translated.cpu, threshold, new TranslationBudget(4 << 20), false, offered);
+                assumeTrue(translator != null, "this host allows no executable memory");
+                translated.cpu.translator(translator);
+            }
             String name = loadBoth(seed + n);
-            if (n >= programs / 2) {
+            if (n % 2 == 0) {
                 // The data and its other place take each other's entries in the first TLB, and have their own here.
                 translator.takeSecond();
             }
