@@ -101,6 +101,29 @@ final class TranslatedMappingsTest {
         assertThat(memory.cpu.translation.entries).isPositive();
     }
 
+    /** One page of code at two addresses: what follows the block that becomes code at the second is executed at the first, until the end. */
+    @Test
+    void a_block_that_was_executed_elsewhere_does_not_become_code_with_the_one_before_it() {
+        at = FUNCTIONS;
+        bytes(0x85, 0xdb, 0x75, 0x07); // test %ebx,%ebx; jne 1
+        bytes(0x48, 0x8d, 0x0d, 0, 0, 0, 0); // lea (%rip),%rcx
+        bytes(0xc3); // 1: ret
+        map(0, FUNCTIONS);
+        map(1, FUNCTIONS);
+        at = CODE;
+        for (int page = 0; page < 2; page++) {
+            bytes(0xbb, page, 0, 0, 0, 0xe8); // mov $page,%ebx; call
+            int32(LINEAR + page * 4096 - (at + 4));
+        }
+        bytes(0x41, 0xff, 0xcf, 0x0f, 0x85); // dec %r15d; jne the start
+        int32(CODE - (at + 4));
+        bytes(0x31, 0xdb, 0xe8); // xor %ebx,%ebx; call
+        int32(LINEAR + 4096 - (at + 4));
+        bytes(0xf4);
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RCX]).isEqualTo(LINEAR + 4096 + 11);
+    }
+
     /** A jump begins on one page and ends on the next, of which there are two: where it leads adds to EBX. */
     @Test
     void an_instruction_on_two_pages_is_machine_code_and_changes_with_the_second() {
