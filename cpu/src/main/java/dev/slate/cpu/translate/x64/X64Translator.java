@@ -21,16 +21,10 @@ import org.jspecify.annotations.Nullable;
 
 /** The translator of one processor: which blocks become code, where it lies, and what happens when it leaves. */
 public final class X64Translator implements Translator {
-    /** Room that the longest translation cannot fill, and its ways out cannot. */
-    private static final int LONGEST = 32 << 10;
-
     /** Number of modes ({@link #mode}), a power of two. */
     static final int MODES = 128;
 
     static final int MODE_BITS = 7;
-
-    /** A block becomes code with one that leads to it when it has a fourth of the heat with which it would by itself. */
-    private static final int WARM = 4;
 
     /** A block of less heat is never code; {@link ShortRuns} only have it interpreted for a while. */
     private static final int NEVER = Integer.MIN_VALUE / 2;
@@ -44,31 +38,19 @@ public final class X64Translator implements Translator {
     /** The most address space for code: more than any guest fills before its working set has changed. */
     private static final long MOST_CODE = 32 << 20;
 
-    /** Blocks that have become code when {@link #much} is told: more than programs have that do little but leave the guest. */
-    private static final int MUCH = 16;
-
-    /** Sites that the longest translation cannot need. */
-    private static final int MOST_SITES = 1024;
-
     // Of fill: the access can be tried again; the interpreter has a way for it; it is a page fault.
     private static final int FILLED = 0;
     private static final int ASK = 1;
     private static final int FAULTS = 2;
 
-    /** In such pieces memory is drawn. */
-    private static final int PIECE = 64 << 10;
-
     /** What a translator takes before it has translated anything. */
-    public static final long LEAST = StateBlock.BYTES + JumpCache.LEAST + 6L * PIECE & -(long) PIECE;
+    public static final long LEAST = Holding.LEAST;
 
     private final Cpu cpu;
     private final CpuState s;
     private final FaultGuard guard;
     private final ExecutableMemory memory;
     private final int threshold;
-    /** How often a block has been entered that is translated along with one that leads to it; 0: whatever it leads to is. */
-    private final int warm;
-
     private final StateBlock state;
     private final CodeTlb codeTlb;
     private final JumpCache jumps;
@@ -78,14 +60,8 @@ public final class X64Translator implements Translator {
     private final Emitter emitter;
     private final boolean hostAvx;
 
-    /** Where the translations go, and where their ways out do: seldom run, they would only keep code that often runs apart. */
-    private final CodeArea code;
-
-    private final CodeArea waysOut;
-
-    private final TranslationBudget budget;
-    /** What of the budget this processor holds. */
-    private long held = LEAST;
+    private final Holding holding;
+    private final UnitMaker units;
 
     /** What the code at hand was made for, and what it is proved under. */
     private int mode;
@@ -96,9 +72,6 @@ public final class X64Translator implements Translator {
     private final LeftPlaces left = new LeftPlaces();
 
     private final TranslationFigures figures;
-    private final @Nullable TranslationObserver observer;
-    /** Told once that much of what the guest does is machine code. */
-    private final Runnable much;
     /** Runs everything again in the interpreter; null: nothing is. */
     private final @Nullable Lockstep lockstep;
 
@@ -115,12 +88,9 @@ public final class X64Translator implements Translator {
         this.guard = guard;
         this.s = cpu.s;
         this.figures = cpu.translation;
-        this.observer = cpu.observers.translations;
+        TranslationObserver observer = cpu.observers.translations;
         this.memory = memory;
         this.threshold = threshold;
-        warm = threshold == 1 ? 0 : Math.max(1, threshold / WARM);
-        this.budget = budget;
-        this.much = much;
         state = new StateBlock(s, cpu.kickAddress);
         codeTlb = new CodeTlb(cpu, state);
         jumps = new JumpCache(state);
@@ -137,11 +107,12 @@ public final class X64Translator implements Translator {
         memory.write(memory.address(), a.buffer, 0, a.at);
         long first = memory.address() + (a.at + 63 & -64);
         long middle = memory.address() + (memory.bytes() / 8 * 5 & -4096L);
-        code = new CodeArea(memory, first, middle);
-        waysOut = new CodeArea(memory, middle, memory.address() + memory.bytes());
+        CodeArea code = new CodeArea(memory, first, middle);
+        CodeArea waysOut = new CodeArea(memory, middle, memory.address() + memory.bytes());
+        holding = new Holding(cpu, budget, code, waysOut, sites, jumps, pages, codeTlb);
         shapes = new Shapes(host);
         emitter = new Emitter(stubs, sites, cpu.features, shapes, state.noRecord());
-        figures.memory = held;
+        units = new UnitMaker(cpu, emitter, memory, holding, pages, threshold, much);
         if (observer != null) {
             observer.common(memory.address(), a.at);
         }
@@ -174,7 +145,8 @@ public final class X64Translator implements Translator {
             long offered) {
         TranslationObserver observer = cpu.observers.translations;
         ExecutableMemory memory = ExecutableMemory.map(
-                Math.clamp(budget.limit() & -4096L, 4L * LONGEST, MOST_CODE), observer != null && observer.namesCode());
+                Math.clamp(budget.limit() & -4096L, 4L * Holding.LONGEST, MOST_CODE),
+                observer != null && observer.namesCode());
         if (memory != null) {
             X64Translator t = new X64Translator(cpu, guard, memory, threshold, budget, compares, much, offered);
             if (guard.add(memory.address(), memory.address() + memory.bytes(), t.stubs.fault)) {
@@ -190,7 +162,7 @@ public final class X64Translator implements Translator {
     public void close() {
         guard.remove(memory.address());
         memory.close();
-        budget.leave(held);
+        holding.leave();
     }
 
     // ------------------------------------------------------------------ what becomes code
@@ -231,9 +203,8 @@ public final class X64Translator implements Translator {
             }
             return false;
         }
-        // Where there are so many that an equal part is less than the least, nothing is gained by giving up.
-        if (held > LEAST && budget.asksBack(held)) {
-            reset();
+        if (holding.isAskedBack()) {
+            holding.reset();
         }
         if (!cpu.mode64 || (cpu.tlbMode & Tlb.CHECKED) != 0) {
             return false;
@@ -245,7 +216,7 @@ public final class X64Translator implements Translator {
             return false;
         }
         if (unit == null || unit.page.dead || unit.page.hva != hva || unit.rip != b.rip || unit.page.mode != mode) {
-            unit = find(b, hva, mode);
+            unit = units.find(b, hva, mode, epochOf(mode));
             if (unit == null) {
                 return false;
             }
@@ -275,92 +246,6 @@ public final class X64Translator implements Translator {
         return left.has(rip, TranslatedPages.key(rip, mode));
     }
 
-    /** The block's unit under its present rip and mode; made when there is none. */
-    private @Nullable Unit find(Block b, long hva, int mode) {
-        Unit unit = pages.last(b.rip, mode);
-        if (unit != null && unit.page.hva == hva) {
-            return unit;
-        }
-        if (!emitter.isWorthIt(b, mode)) {
-            b.heat = Integer.MIN_VALUE;
-            return null;
-        }
-        if (!hasRoom()) {
-            b.heat = 0;
-            return null;
-        }
-        long linear = b.rip & -4096L;
-        long now = epochOf(mode);
-        if (b.hva != 0) {
-            TranslatedPage page = pages.current(linear, hva, mode, now);
-            unit = page.unit(b.rip);
-            return unit != null ? unit : translate(b, page, null, b);
-        }
-        long secondHva = pages.host(linear + 4096, mode);
-        if (secondHva == 0) {
-            return null;
-        }
-        int here = 4096 - ((int) b.rip & 4095);
-        TranslatedPage second = pages.current(linear + 4096, secondHva, mode, now);
-        TranslatedPage page = pages.current(linear, hva, mode, now);
-        unit = page.unit(b.rip);
-        if (unit == null) {
-            unit = translate(b, page, second, b.part(0, here, hva + 4096 - here));
-            pages.addPart(second, b.part(here, b.byteLength, secondHva), b.rip);
-        }
-        return unit;
-    }
-
-    /** @param own what of the block lies on {@code page}; the rest does on {@code second} */
-    private Unit translate(Block b, TranslatedPage page, @Nullable TranslatedPage second, Block own) {
-        long began = System.nanoTime();
-        int known = sites.count();
-        Assembler a = emitter.a;
-        long start = 0;
-        long out;
-        boolean made = false;
-        try {
-            emitter.translate(page, second, b, own, rip -> ahead(page, rip), code.next(), waysOut.next());
-            start = code.add(a.buffer, 0, a.split());
-            out = waysOut.add(a.buffer, a.split(), a.at);
-            for (int part = 0; part < emitter.count(); part++) {
-                Unit unit = emitter.unit(part);
-                pages.add(unit);
-                page.arrived(unit, memory);
-                if (part > 0) {
-                    unit.block.translation = unit;
-                }
-                if (++figures.regions == MUCH) {
-                    much.run();
-                }
-            }
-            made = true;
-        } finally {
-            if (!made) {
-                // Memory has gone that the guest's code was read from: nothing may lead to what is made in part.
-                pages.end(page);
-                if (start == 0) {
-                    sites.forget(known);
-                }
-            }
-        }
-        figures.bytes += a.at;
-        long nanos = System.nanoTime() - began;
-        figures.nanos += nanos;
-        if (observer != null) {
-            for (int part = 0; part < emitter.count(); part++) {
-                emitter.tell(
-                        observer, part, part == 0 ? b : emitter.unit(part).block, start, out, part == 0 ? nanos : 0);
-            }
-        }
-        return emitter.unit(0);
-    }
-
-    /** What {@link Emitter.Ahead} is, on a page that is proved. */
-    private @Nullable Block ahead(TranslatedPage page, long rip) {
-        return cpu.ahead(rip, page.hva | rip & 4095, warm);
-    }
-
     /**
      * The code for a rip, when there is some and it may be entered now: for branches that left because they did not know.
      *
@@ -369,54 +254,6 @@ public final class X64Translator implements Translator {
     private @Nullable Unit ready(long rip) {
         Unit unit = pages.last(rip, mode);
         return unit != null && pages.mapped(unit.page) && pages.proved(unit.page, epoch) ? unit : null;
-    }
-
-    /** What all of it takes once one more block of one more page has been translated, in whole pieces. */
-    private long needed() {
-        long tables = StateBlock.BYTES + JumpCache.LEAST + jumps.more() + codeTlb.bytes();
-        long all = tables + code.memory(LONGEST) + waysOut.memory(LONGEST) + sites.memory(MOST_SITES) + pages.bytes();
-        return all + PIECE - 1 & -(long) PIECE;
-    }
-
-    /** Whether one more block can be translated; if not, what there is may have been given up for others. */
-    private boolean hasRoom() {
-        if (code.room() < LONGEST || waysOut.room() < LONGEST) {
-            reset();
-            return false;
-        }
-        long needed = needed();
-        if (needed <= held) {
-            return true;
-        }
-        if (budget.take(needed - held)) {
-            held = needed;
-            figures.memory = held;
-            return true;
-        }
-        if (needed > budget.share()) {
-            reset();
-        }
-        return false;
-    }
-
-    /** Everything goes, and its memory back. Never while code is about to go on. */
-    private void reset() {
-        int units = pages.clear();
-        sites.clear();
-        jumps.clear();
-        codeTlb.shrink();
-        if (observer != null) {
-            observer.reset(units);
-        }
-        code.clear();
-        waysOut.clear();
-        long needed = Math.max(needed(), LEAST);
-        if (needed < held) {
-            budget.give(held - needed);
-            held = needed;
-        }
-        figures.memory = held;
-        figures.resets++;
     }
 
     // ------------------------------------------------------------------ running
@@ -544,7 +381,7 @@ public final class X64Translator implements Translator {
                         break;
                     }
                     if (jumps.isShort()) {
-                        takeJumps();
+                        holding.takeJumps();
                     }
                     jumps.enter(to.rip, to.withoutFlags, to.page.record);
                     if (arrived) {
@@ -636,7 +473,7 @@ public final class X64Translator implements Translator {
                 || HostMemory.get32(cpu.kickAddress) != 0
                 || !cpu.mode64
                 || (cpu.tlbMode & Tlb.CHECKED) != 0
-                || held > LEAST && budget.asksBack(held)) {
+                || holding.isAskedBack()) {
             return false;
         }
         mode = mode();
@@ -655,7 +492,7 @@ public final class X64Translator implements Translator {
             state.stopString(Sites.bytes(facts), (facts & Sites.MOVES) != 0);
             return interpret(sites.rip[site]);
         }
-        if (at < code.first) {
+        if (at < holding.code.first) {
             // Code was compared whose page has gone: the processor reads it, too, and meets that.
             if ((facts & (Sites.CROSS | Sites.ARRIVED)) != 0) {
                 leave((facts & Sites.CROSS) != 0 ? sites.rip[site] : state.get64(StateBlock.RIP));
@@ -663,7 +500,7 @@ public final class X64Translator implements Translator {
             }
             return interpret(sites.rip[site]);
         }
-        int access = sites.accessAt(at, at >= waysOut.first);
+        int access = sites.accessAt(at, at >= holding.waysOut.first);
         if ((sites.facts[access] & Sites.RSI_SPARED) != 0) {
             state.unspareRsi();
         }
@@ -765,20 +602,8 @@ public final class X64Translator implements Translator {
 
     /** Puts a larger TLB behind that of the state block, if there is room; not in lockstep, which must see each page's first store. */
     void takeSecond() {
-        if (codeTlb.bytes() == 0 && lockstep == null && budget.take(SecondTlb.BYTES)) {
-            held += SecondTlb.BYTES;
-            figures.memory = held;
-            codeTlb.grow();
-        }
-    }
-
-    /** Makes the jump cache larger, if there is room. */
-    private void takeJumps() {
-        int more = jumps.step();
-        if (budget.take(more)) {
-            held += more;
-            figures.memory = held;
-            jumps.grow();
+        if (lockstep == null) {
+            holding.takeSecond();
         }
     }
 
