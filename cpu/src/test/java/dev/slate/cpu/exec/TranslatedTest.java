@@ -3,6 +3,7 @@ package dev.slate.cpu.exec;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.slate.cpu.GuestFault;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.decode.Feature;
 import dev.slate.cpu.decode.HostProcessor;
@@ -42,6 +43,11 @@ final class TranslatedTest {
             for (long n = 0; n < cases; n++) {
                 Block b = generator.next(in, SiliconHelper.DIRECT, TranslatedCase.codeAddress((int) (n & 31)));
                 if (!interpreted.run(in, b, false)) {
+                    continue;
+                }
+                if (interpreted.trap == GuestFault.PF && interpreted.address >>> 12 == SiliconCase.CODE >>> 12) {
+                    // The interpreter is given its block, and has no page of code; one address in a million finds the
+                    // other's.
                     continue;
                 }
                 if (random.nextInt(4) == 0) {
