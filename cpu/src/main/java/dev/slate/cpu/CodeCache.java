@@ -127,10 +127,7 @@ final class CodeCache {
         return null;
     }
 
-    /**
-     * The block at a rip of 64-bit code, whose first byte lies at {@code hva}: proved current, and entered {@code heat} times at least, there last. With a
-     * heat of 0 it need not have been entered at all. Null: there is none, or it crosses to the next page.
-     */
+    /** See {@link TranslatorCalls#ahead}. */
     @Nullable
     Block ahead(long rip, long hva, int heat) {
         Block b = kept(hva, cpu.codeMode);
@@ -222,7 +219,7 @@ final class CodeCache {
         return b;
     }
 
-    /** Whether a block that is not entered through here is current; its lines are marked then. */
+    /** See {@link TranslatorCalls#proves}; the lines of what is proved are marked. */
     boolean proves(Block b) {
         if (!b.isCurrent()) {
             return false;

@@ -35,6 +35,8 @@ public final class Cpu {
     private final Events events;
     private final CodeCache code = new CodeCache(this);
     private final RunLoop loop;
+    /** What a translator asks of it. */
+    public final TranslatorCalls forTranslator;
 
     private final GuestFault fault = new GuestFault();
     private final LeaveGuest leave = new LeaveGuest();
@@ -141,6 +143,7 @@ public final class Cpu {
         access = new Access(this);
         events = new Events(this);
         loop = new RunLoop(this, code, new Interpreter(this, events), events);
+        forTranslator = new TranslatorCalls(code, loop);
         modeChanged();
     }
 
@@ -718,39 +721,6 @@ public final class Cpu {
     /** For a translator: what changes with every event after which code must be looked at again, and with the mode. */
     public long generation() {
         return generation;
-    }
-
-    /**
-     * For a translator: the block at a rip of 64-bit code that lies at {@code hva}, current, when it has been entered {@code heat} times; 0: whether or not it
-     * was. Null: it is not to be had so.
-     */
-    public @Nullable Block ahead(long rip, long hva, int heat) {
-        return code.ahead(rip, hva, heat);
-    }
-
-    /** For a translator: proves a block's bytes to be those in memory, as before it is interpreted; false when they have changed. */
-    public boolean proves(Block b) {
-        return code.proves(b);
-    }
-
-    /** For a translator: executes the instruction at rip, with whatever it raises. */
-    public int interpretOne() {
-        return loop.step(1);
-    }
-
-    /** For a translator: delivers the page fault that the walker has found for the instruction at rip; {@link CpuExit#NONE}, or an exit. */
-    public int pageFault() {
-        return loop.pageFault();
-    }
-
-    /** For a translator: executes the block at rip, at most to the instruction at {@code rip}; how many, or the complement of an exit. */
-    public int interpretUpTo(long rip) {
-        return loop.stepUpTo(rip);
-    }
-
-    /** For a translator: whether something is to be asked before the next instruction. */
-    public boolean needsCare() {
-        return loop.needsCare();
     }
 
     /** #DB with the given DR6 bits, or the hypervisor's exit for it. */

@@ -64,7 +64,7 @@ final class RunLoop {
         return needsCare() ? carefulStep(limit) : block(limit);
     }
 
-    /** See {@link Cpu#interpretUpTo}. */
+    /** See {@link TranslatorCalls#interpretUpTo}. */
     int stepUpTo(long rip) {
         Block block = code.hit(s.rip);
         if (needsCare() || block == null) {
@@ -336,7 +336,7 @@ final class RunLoop {
         }
     }
 
-    /** See {@link Cpu#pageFault}. */
+    /** See {@link TranslatorCalls#pageFault}. */
     int pageFault() {
         rewind(null);
         return raise(GuestFault.PF, cpu.walker.errorCode);

@@ -281,7 +281,7 @@ final class Lockstep {
                     return false;
                 }
             }
-            int done = cpu.interpretUpTo(last.rip);
+            int done = cpu.forTranslator.interpretUpTo(last.rip);
             if (done < 0) {
                 return false;
             }
@@ -317,7 +317,7 @@ final class Lockstep {
                 }
             }
             noteUndefined();
-            int exit = cpu.interpretOne();
+            int exit = cpu.forTranslator.interpretOne();
             if (exit != CpuExit.NONE) {
                 throw differs("the interpreter leaves with " + exit, nearest);
             }
@@ -361,7 +361,7 @@ final class Lockstep {
         int exit;
         do {
             // Whoever kicks the processor stops its strings.
-            exit = cpu.interpretOne();
+            exit = cpu.forTranslator.interpretOne();
         } while (exit == CpuExit.NONE && s.rip == last.rip);
         s.gpr[CpuState.RCX] += left;
         s.rip = last.rip;

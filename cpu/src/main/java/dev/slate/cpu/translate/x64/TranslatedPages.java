@@ -129,7 +129,7 @@ final class TranslatedPages {
         }
         if (!records.isOpen(record) || !records.matches(record)) {
             for (int i = 0; i < page.count; i++) {
-                if (!cpu.proves(page.all[i].block)) {
+                if (!cpu.forTranslator.proves(page.all[i].block)) {
                     end(page);
                     return false;
                 }

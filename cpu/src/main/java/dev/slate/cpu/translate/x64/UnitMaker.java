@@ -137,6 +137,6 @@ final class UnitMaker {
 
     /** What {@link Emitter.Ahead} is, on a page that is proved. */
     private @Nullable Block ahead(TranslatedPage page, long rip) {
-        return cpu.ahead(rip, page.hva | rip & 4095, warm);
+        return cpu.forTranslator.ahead(rip, page.hva | rip & 4095, warm);
     }
 }

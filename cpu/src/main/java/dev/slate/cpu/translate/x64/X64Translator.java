@@ -301,7 +301,7 @@ public final class X64Translator implements Translator {
                         outcome = interpret(rip);
                     } else {
                         leave(rip);
-                        outcome = filled == FAULTS ? cpu.pageFault() : CpuExit.NONE;
+                        outcome = filled == FAULTS ? cpu.forTranslator.pageFault() : CpuExit.NONE;
                     }
                 }
                 case Exits.INTERPRET -> {
@@ -312,7 +312,7 @@ public final class X64Translator implements Translator {
                             && s.rip == sites.next[site]
                             && isCurrent()
                             && mode == mode()
-                            && !cpu.needsCare()) {
+                            && !cpu.forTranslator.needsCare()) {
                         wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
                         if (wantVectors) {
                             state.takeVectors();
@@ -398,7 +398,7 @@ public final class X64Translator implements Translator {
                     leave(sites.rip[site]);
                     if (lockstep != null && !lockstep.isKicked()) {
                         // It polls before the instruction has begun: on beyond it.
-                        return cpu.interpretOne();
+                        return cpu.forTranslator.interpretOne();
                     }
                     // Code whose memory has gone away must not run for ever on what was made of it.
                     cpu.serialize();
@@ -414,7 +414,7 @@ public final class X64Translator implements Translator {
             }
             if (outcome == CpuExit.NONE && s.interruptShadow != 0) {
                 // What it holds off is asked for behind the next instruction.
-                outcome = cpu.interpretOne();
+                outcome = cpu.forTranslator.interpretOne();
             }
             if (outcome != CpuExit.NONE) {
                 if (stretches == 0) {
@@ -469,7 +469,7 @@ public final class X64Translator implements Translator {
      * @return false: the run loop is to look
      */
     private boolean arrives() {
-        if (cpu.needsCare()
+        if (cpu.forTranslator.needsCare()
                 || HostMemory.get32(cpu.kickAddress) != 0
                 || !cpu.mode64
                 || (cpu.tlbMode & Tlb.CHECKED) != 0
@@ -496,7 +496,7 @@ public final class X64Translator implements Translator {
             // Code was compared whose page has gone: the processor reads it, too, and meets that.
             if ((facts & (Sites.CROSS | Sites.ARRIVED)) != 0) {
                 leave((facts & Sites.CROSS) != 0 ? sites.rip[site] : state.get64(StateBlock.RIP));
-                return cpu.interpretOne();
+                return cpu.forTranslator.interpretOne();
             }
             return interpret(sites.rip[site]);
         }
@@ -533,13 +533,13 @@ public final class X64Translator implements Translator {
 
     private int interpret(long rip) {
         leave(rip);
-        return cpu.interpretOne();
+        return cpu.forTranslator.interpretOne();
     }
 
     /** What {@link #isLeft}, once the state is the interpreter's. */
     private int interpretLeft() {
         figures.interpreted++;
-        return cpu.interpretOne();
+        return cpu.forTranslator.interpretOne();
     }
 
     /**

@@ -83,7 +83,7 @@ final class LockstepTest {
         lockstep.begin();
         assertThat(lockstep.stores(DATA, memory.hva(DATA))).isTrue();
         for (int i = 0; i < 3; i++) {
-            assertThat(cpu.interpretOne()).isEqualTo(CpuExit.NONE);
+            assertThat(cpu.forTranslator.interpretOne()).isEqualTo(CpuExit.NONE);
         }
         switch (fault) {
             case REGISTER -> s.gpr[9]++;
@@ -146,7 +146,7 @@ final class LockstepTest {
         lockstep.begin();
         assertThat(lockstep.stores(DATA, memory.hva(DATA))).isTrue();
         for (int i = 0; i < 3; i++) {
-            assertThat(cpu.interpretOne()).isEqualTo(CpuExit.NONE);
+            assertThat(cpu.forTranslator.interpretOne()).isEqualTo(CpuExit.NONE);
         }
         s.setRflags(s.rflags() ^ flags);
         s.gpr[9] ^= flags;
