@@ -20,11 +20,10 @@ import org.jspecify.annotations.Nullable;
  * by the interpreter.
  */
 final class Emitter extends FlowForms {
-    /** Where each instruction's code begins in the buffer, and by part where its code begins, and ends. */
+    /** Where each instruction's code begins in the buffer; by part where its code does, and where the last one's ends. */
     private final int[] starts = new int[Decoder.MAX_INSTRUCTIONS];
 
-    private final int[] partStarts = new int[Parts.MOST];
-    private final int[] partEnds = new int[Parts.MOST];
+    private final int[] partStarts = new int[Parts.MOST + 1];
     /** By part: where its ways out begin; and where the last one's end. */
     private final int[] outStarts = new int[Parts.MOST + 1];
 
@@ -112,7 +111,6 @@ final class Emitter extends FlowForms {
         Block follows = part(0);
         for (int part = 1; follows != null; part++) {
             int first = parts.first(part);
-            partEnds[part - 1] = a.at;
             later.endPart(part - 1);
             partStarts[part] = a.at;
             end = first + follows.count;
@@ -123,7 +121,7 @@ final class Emitter extends FlowForms {
             follows = part(first);
         }
         int last = count() - 1;
-        partEnds[last] = a.at;
+        partStarts[last + 1] = a.at;
         later.endPart(last);
         a.apart(apart);
         for (int part = 0; part <= last; part++) {
@@ -161,7 +159,7 @@ final class Emitter extends FlowForms {
         for (int i = 0; i < b.count; i++) {
             its[i] = starts[first + i] - from;
         }
-        its[b.count] = partEnds[part] - from;
+        its[b.count] = partStarts[part + 1] - from;
         int out = outStarts[part];
         observer.translated(
                 b, its, origin + from, its[b.count], apart + out - a.split(), outStarts[part + 1] - out, nanos);
@@ -224,53 +222,39 @@ final class Emitter extends FlowForms {
         return translates(end) ? b : null;
     }
 
-    /** Ways into a part for who comes from elsewhere: to what is so where it begins. */
+    /** A part for who comes to it from elsewhere. */
     private Unit enteredByItself(int part) {
+        long withoutFlags = wayInto(part, false);
+        boolean either = (parts.state(part) & Parts.EITHER) != 0;
+        long withFlags = either ? withoutFlags : wayInto(part, true);
+        return new Unit(parts.block(part), parts.block(part).rip, page, withFlags, withoutFlags);
+    }
+
+    /** A way into a part, with the flags in EFLAGS or in the state block, to what is so where it begins; that itself, if nothing is to be done. */
+    private long wayInto(int part, boolean withFlags) {
         int state = parts.state(part);
         long begin = parts.begin(part);
         boolean vectors = (state & Parts.VECTORS) != 0;
-        long withFlags = begin;
-        long withoutFlags = begin;
-        vectorsLoaded = false;
-        if ((state & Parts.EITHER) != 0) {
-            if (vectors) {
-                withFlags = a.here();
-                withoutFlags = withFlags;
-                flagsHere = false;
-                loadVectors();
-                a.jump(begin);
-            }
-        } else if ((state & Parts.HERE) != 0) {
-            withoutFlags = a.here();
-            flagsHere = false;
-            if (vectors) {
-                loadVectors();
-            }
-            loadFlags();
-            a.jump(begin);
-            boolean saved = (state & Parts.SAVED) != 0;
-            if (saved || vectors) {
-                withFlags = a.here();
-                if (saved) {
-                    storeFlags();
-                }
-                flagsHere = true;
-                if (vectors) {
-                    loadVectors();
-                }
-                a.jump(begin);
-            }
-        } else {
-            withFlags = a.here();
-            storeFlags();
-            if (vectors) {
-                withoutFlags = a.here();
-                flagsHere = false;
-                loadVectors();
-            }
-            a.jump(begin);
+        boolean either = (state & Parts.EITHER) != 0;
+        boolean here = !either && (state & Parts.HERE) != 0;
+        boolean stores = withFlags && !either && (state & Parts.SAVED) != 0;
+        boolean loads = !withFlags && here;
+        if (!vectors && !stores && !loads) {
+            return begin;
         }
-        return new Unit(parts.block(part), parts.block(part).rip, page, withFlags, withoutFlags);
+        long way = a.here();
+        if (stores) {
+            storeFlags();
+        }
+        flagsHere = withFlags && here;
+        if (vectors) {
+            loadVectors();
+        }
+        if (loads) {
+            loadFlags();
+        }
+        a.jump(begin);
+        return way;
     }
 
     /** Has the guest's vector registers in the host's from here on; flags stay where they are. */
