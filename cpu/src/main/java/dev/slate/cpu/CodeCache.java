@@ -131,16 +131,20 @@ final class CodeCache {
     @Nullable
     Block ahead(long rip, long hva, int heat) {
         Block b = kept(hva, cpu.codeMode);
-        if (heat == 0 && (b == null || !b.isCurrent())) {
-            b = java.util.Objects.requireNonNull(decoder).decode(hva, PAGE - ((int) hva & PAGE - 1), cpu.codeMode);
-            if (b == null) {
-                return null;
-            }
+        if (b != null && b.rip == rip && b.heat >= heat && proves(b)) {
+            return b;
+        }
+        if (heat != 0 || b != null && b.isCurrent()) {
+            return null;
+        }
+        b = java.util.Objects.requireNonNull(decoder).decode(hva, PAGE - ((int) hva & PAGE - 1), cpu.codeMode);
+        if (b != null) {
             QuickOp.quicken(b.code, b.count, cpu.codeMode);
             b.rip = rip;
             keep(b, place(hva, cpu.codeMode));
+            mark(hva, b.byteLength);
         }
-        return b != null && b.rip == rip && b.heat >= heat && proves(b) ? b : null;
+        return b;
     }
 
     /** Keeps a block in place of the one of its address and mode, or of the one that came first. */
