@@ -131,7 +131,7 @@ final class CodeCache {
     @Nullable
     Block ahead(long rip, long hva, int heat) {
         Block b = kept(hva, cpu.codeMode);
-        if (b != null && b.rip == rip && b.heat >= heat && proves(b)) {
+        if (b != null && b.heat >= heat && proves(b)) {
             return b;
         }
         if (heat != 0 || b != null && b.isCurrent()) {

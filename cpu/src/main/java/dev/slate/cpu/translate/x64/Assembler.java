@@ -21,6 +21,7 @@ final class Assembler {
     static final int NE = 5;
     static final int BE = 6;
     static final int A = 7;
+    static final int S = 8;
 
     byte[] buffer = new byte[4096];
     int at;

@@ -47,6 +47,9 @@ abstract class Emission {
     int end;
 
     TranslatedPage page = new TranslatedPage(0, 0, 0, 0, null);
+    /** Linear address of that page, where it lies now. */
+    long linear;
+
     int tlb;
     boolean flagsHere;
     boolean flagsSaved;
@@ -82,6 +85,8 @@ abstract class Emission {
 
     /** Takes a block's first {@code count} instructions apart, for code of {@code mode}, as those from number {@code first} on. */
     void read(Block b, int first, int count, int mode) {
+        // A block on one page may have been executed at another place last.
+        long start = b.hva != 0 ? linear | b.hva & 4095 : b.rip;
         for (int i = 0; i < b.byteLength; i++) {
             bytes[i] = (byte) (b.bytes[i >>> 3] >>> 8 * (i & 7));
         }
@@ -89,7 +94,7 @@ abstract class Emission {
             int i = first + k;
             int offset = Insn.offset(b.code[k * Insn.WORDS + 1]);
             Encoding one = encodings[i];
-            rips[i] = b.rip + offset;
+            rips[i] = start + offset;
             lengths[i] = Insn.length(b.code[k * Insn.WORDS]);
             read[i] = one.read(bytes, offset, b.byteLength);
             translated[i] = read[i] && Insn.op(one.word(0)) != Op.INVALID && shapes.translates(one, one.word(0), mode);
@@ -106,6 +111,10 @@ abstract class Emission {
         imm = e.word(2);
         op = read[i] ? Insn.op(w0) : Op.INVALID;
         translates = translated[i];
+    }
+
+    final long ripOf(int i) {
+        return rips[i];
     }
 
     /** Whether instruction {@code i} becomes host code. */
@@ -176,6 +185,18 @@ abstract class Emission {
         }
     }
 
+    /** The same, or its lower half. */
+    final void position(int to, long at, boolean wide) {
+        if (wide) {
+            position(to, at);
+        } else if (page.movable) {
+            position(to, at);
+            a.mov32(to, to);
+        } else {
+            a.movConstant(to, at & 0xffff_ffffL);
+        }
+    }
+
     // ------------------------------------------------------------------ leaving
 
     int facts() {
@@ -183,7 +204,40 @@ abstract class Emission {
     }
 
     int site(long resume, long nextRip, int more) {
-        return sites.add(rip, resume, nextRip, facts() | more, a.isApart());
+        return sites.add(
+                counted(rip),
+                resume,
+                nextRip != 0 ? (int) (nextRip - rip) : 0,
+                facts() | more | movable(),
+                a.isApart());
+    }
+
+    /** A rip of this page, or near it, as a site has it. */
+    final long counted(long at) {
+        return page.movable ? at - linear : at;
+    }
+
+    /** {@link Sites#MOVABLE}, if the code at hand is. */
+    final int movable() {
+        return page.movable ? Sites.MOVABLE : 0;
+    }
+
+    /** An address that is so far from the code at hand always, wherever that is placed: to a register; changes no flag. */
+    final void position(int to, long at) {
+        if (!page.movable) {
+            a.movConstant(to, at);
+            return;
+        }
+        a.load(to, R15, StateBlock.PLACE);
+        long distance = at - linear;
+        if (distance > Integer.MAX_VALUE) {
+            // From an instruction's end, which is not the page's beginning.
+            a.lea(to, to, 2 * 4096);
+            distance -= 2 * 4096;
+        }
+        if (distance != 0) {
+            a.lea(to, to, (int) distance);
+        }
     }
 
     /** The interpreter executes the instruction at hand, and code goes on behind it. */
@@ -193,7 +247,7 @@ abstract class Emission {
         a.movConstant(RAX, site);
         a.jump(stubs.interpret);
         if (!last) {
-            sites.resume[site] = a.here();
+            sites.resume(site, a.here());
         }
     }
 
@@ -208,7 +262,7 @@ abstract class Emission {
     }
 
     boolean samePage(long target) {
-        return (target ^ page.linear) >>> 12 == 0;
+        return (target ^ linear) >>> 12 == 0;
     }
 
     /** {@link Parts} bits of what is so now. */
@@ -223,7 +277,7 @@ abstract class Emission {
             bindTo(place, parts.begin(part));
             return;
         }
-        Unit unit = page.unit(target);
+        Unit unit = page.unit((int) target & 4095);
         if (unit != null) {
             bindTo(place, flagsSaved ? unit.withoutFlags : unit.withFlags);
         } else {
@@ -244,28 +298,48 @@ abstract class Emission {
      * its record can be proved; once that has died the link is set anew.
      */
     void crossJump(long target) {
-        int site = sites.add(target, 0, 0, Sites.CROSS);
-        int place = a.movConstant64(RCX, noRecord);
+        int site;
+        int record;
+        if (page.movable) {
+            site = sites.addLink(target & 4095, Sites.MOVABLE);
+            position(RAX, target & -4096L);
+            a.store(R15, StateBlock.PLACE, RAX);
+            record = a.movConstant64(RCX, noRecord);
+            // What the link was set for may have been at another place.
+            a.arithmeticMemory(Assembler.CMP, RAX, RCX, PageRecords.LINEAR);
+            later.elsewhere(a.jumpForwardIf(Assembler.NE), site, (int) target & 4095);
+        } else {
+            site = sites.addLink(target, 0);
+            if (TranslatedPage.isMovable(target)) {
+                a.movConstant(RAX, target & -4096L);
+                a.store(R15, StateBlock.PLACE, RAX);
+            }
+            record = a.movConstant64(RCX, noRecord);
+        }
         a.load(RAX, RCX, PageRecords.PROVED);
         a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
         int old = a.jumpForwardIf(Assembler.NE);
         long proved = a.here();
         int jump = a.jumpForward();
         // Where the translator finds the link's two halves.
-        sites.resume[site] = a.address(place);
-        sites.next[site] = a.address(jump);
+        sites.link(site, a.address(record), a.address(jump));
         later.prove(old, site, proved);
         later.link(jump, site);
     }
 
     /** An instruction begins here that goes on in page {@code second}, which is proved before it is executed; flags are saved. */
-    void straddle(long at, TranslatedPage second) {
-        int site = sites.add(at, second.record, 0, Sites.CROSS | Sites.STRADDLES);
-        a.movConstant64(RCX, second.record);
+    void straddle(long at, Place second) {
+        int site = sites.addLink(counted(at), Sites.STRADDLES | movable());
+        int record = a.movConstant64(RCX, second.record);
+        if (page.movable) {
+            position(RAX, second.linear);
+            a.arithmeticMemory(Assembler.CMP, RAX, RCX, PageRecords.LINEAR);
+            later.link(a.jumpForwardIf(Assembler.NE), site);
+        }
         a.load(RAX, RCX, PageRecords.PROVED);
         a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
         later.prove(a.jumpForwardIf(Assembler.NE), site, a.here());
-        sites.next[site] = a.here();
+        sites.link(site, a.address(record), a.here());
     }
 
     /**
@@ -280,7 +354,8 @@ abstract class Emission {
     void lookUp(int more) {
         int site = site(retry, 0, more);
         jumpEntry(a);
-        later.lookUp(a.jumpForwardIf(Assembler.NE), site);
+        int unknown = a.jumpForwardIf(Assembler.NE);
+        later.lookUp(unknown, site, a.here());
         a.loadIndexed(RAX, R15, RCX, JumpCache.RECORD);
         a.load(RAX, RAX, PageRecords.PROVED);
         a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
@@ -297,6 +372,13 @@ abstract class Emission {
         a.shiftLeft32(RCX, JumpCache.ENTRY_SHIFT);
         a.arithmeticMemory(Assembler.ADD, RCX, R15, StateBlock.JUMPS);
         a.arithmeticIndexed(Assembler.CMP, RAX, R15, RCX, 0);
+    }
+
+    /** Goes on where the jump cache's entry that is RCX behind R15 says, which is proved; clobbers RAX. */
+    static void goToEntry(Assembler a) {
+        a.loadIndexed(RAX, R15, RCX, JumpCache.PLACE);
+        a.store(R15, StateBlock.PLACE, RAX);
+        a.jumpIndexed(R15, RCX, JumpCache.CODE);
     }
 
     /** Leaves when the kick word is set, at the instruction at hand. */
@@ -334,7 +416,7 @@ abstract class Emission {
         int base = Insn.base(w0);
         int index = Insn.index(w0);
         if (base == Insn.RIP_BASE) {
-            a.movConstant(RCX, Insn.addressSize(w0) == 3 ? disp : disp & 0xffff_ffffL);
+            position(RCX, disp, Insn.addressSize(w0) == 3);
         } else {
             effective(RCX, base, index, Insn.scale(w0), (int) disp, Insn.addressSize(w0) == 3);
         }

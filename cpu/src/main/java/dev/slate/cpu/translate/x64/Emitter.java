@@ -45,24 +45,19 @@ final class Emitter extends FlowForms {
 
     /**
      * Translates a block and what often follows it; the code is in {@link #a} and must be placed at {@code origin}, and its ways out at {@code apart},
-     * before it is entered. What came of each block says {@link #unit}. After an exception nothing of {@code into} may be entered.
+     * before it is entered. What came of each block says {@link #unit}. After an exception nothing of the page may be entered.
      *
+     * @param place where the page lies that it begins on
      * @param b a block of 64-bit code that is current, and lies on one page or is one instruction
-     * @param second the page that the instruction goes on in
-     * @param own what of the block lies on {@code into}
+     * @param second where the page lies that the instruction goes on in
+     * @param own what of the block lies on the page that it begins on
      * @param ahead blocks that may follow
      */
-    void translate(
-            TranslatedPage into,
-            @Nullable TranslatedPage second,
-            Block b,
-            Block own,
-            Ahead ahead,
-            long origin,
-            long apart) {
-        page = into;
+    void translate(Place place, @Nullable Place second, Block b, Block own, Ahead ahead, long origin, long apart) {
+        page = place.page;
+        linear = place.linear;
         this.ahead = ahead;
-        tlb = StateBlock.tlb(into.mode);
+        tlb = StateBlock.tlb(page.mode);
         parts.clear();
         // An exception may have ended the last one on its way.
         later.clear();
@@ -70,7 +65,7 @@ final class Emitter extends FlowForms {
         inRow = false;
         behind = 0;
         shadowed = false;
-        read(b, 0, b.count, into.mode);
+        read(b, 0, b.count, page.mode);
         end = b.count;
         a.start(origin);
         boolean vectors = usesVectors(0);
@@ -102,12 +97,12 @@ final class Emitter extends FlowForms {
         partStarts[0] = 0;
         if (second == null) {
             // Within the code nothing leads there that has not proved the second page.
-            parts.add(b, a.here(), state() | wish & Parts.EITHER);
+            parts.add(b, b.rip, a.here(), state() | wish & Parts.EITHER);
         }
-        Unit unit = new Unit(own, b.rip, into, withFlags, withoutFlags);
+        Unit unit = new Unit(own, (int) b.rip & 4095, page, withFlags, withoutFlags);
         units[0] = unit;
         // Known before its own jumps are made: a loop of one block is the most frequent one.
-        into.add(unit);
+        page.add(unit);
         Block follows = part(0);
         for (int part = 1; follows != null; part++) {
             int first = parts.first(part);
@@ -117,7 +112,7 @@ final class Emitter extends FlowForms {
             if (!vectorsLoaded && usesVectors(first)) {
                 loadVectors();
             }
-            parts.add(follows, a.here(), state() | wish(first) & Parts.EITHER);
+            parts.add(follows, ripOf(first), a.here(), state() | wish(first) & Parts.EITHER);
             follows = part(first);
         }
         int last = count() - 1;
@@ -128,7 +123,7 @@ final class Emitter extends FlowForms {
             outStarts[part] = a.at;
             if (part > 0) {
                 units[part] = enteredByItself(part);
-                into.add(unit(part));
+                page.add(unit(part));
             }
             later.emit(part);
         }
@@ -211,7 +206,11 @@ final class Emitter extends FlowForms {
     @Override
     @Nullable
     Block following(long rip) {
-        if (parts.count() == 0 || parts.isFull() || !samePage(rip) || page.unit(rip) != null || parts.at(rip) >= 0) {
+        if (parts.count() == 0
+                || parts.isFull()
+                || !samePage(rip)
+                || page.unit((int) rip & 4095) != null
+                || parts.at(rip) >= 0) {
             return null;
         }
         Block b = ahead.at(rip);
@@ -227,7 +226,7 @@ final class Emitter extends FlowForms {
         long withoutFlags = wayInto(part, false);
         boolean either = (parts.state(part) & Parts.EITHER) != 0;
         long withFlags = either ? withoutFlags : wayInto(part, true);
-        return new Unit(parts.block(part), parts.block(part).rip, page, withFlags, withoutFlags);
+        return new Unit(parts.block(part), (int) parts.rip(part) & 4095, page, withFlags, withoutFlags);
     }
 
     /** A way into a part, with the flags in EFLAGS or in the state block, to what is so where it begins; that itself, if nothing is to be done. */

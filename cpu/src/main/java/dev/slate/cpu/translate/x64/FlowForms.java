@@ -97,7 +97,7 @@ abstract class FlowForms extends AccessRows {
         if (next == (int) next) {
             a.store64Constant(RCX, 0, (int) next);
         } else {
-            a.movConstant(RAX, next);
+            position(RAX, next);
             a.store(RCX, 0, RAX);
         }
         a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), -8);
@@ -123,17 +123,17 @@ abstract class FlowForms extends AccessRows {
     final void jumpIndirect() {
         indirectTarget();
         lookUp();
-        a.jumpIndexed(R15, RCX, JumpCache.CODE);
+        goToEntry(a);
     }
 
     final void callIndirect() {
         indirectTarget();
         lookUp();
-        a.loadIndexed(RAX, R15, RCX, JumpCache.CODE);
-        a.store(R15, StateBlock.SPARE, RAX);
+        a.store(R15, StateBlock.SPARE, RCX);
         pushRcxProbed(8);
         storeReturnAddress();
-        a.jumpMemory(R15, StateBlock.SPARE);
+        a.load(RCX, R15, StateBlock.SPARE);
+        goToEntry(a);
     }
 
     final void ret() {
@@ -149,7 +149,7 @@ abstract class FlowForms extends AccessRows {
             a.store32Constant(R15, StateBlock.SHADOW, 0);
             shadowed = false;
         }
-        a.jumpIndexed(R15, RCX, JumpCache.CODE);
+        goToEntry(a);
     }
 
     final void systemFlag(int flag, boolean set) {
@@ -203,7 +203,7 @@ abstract class FlowForms extends AccessRows {
         a.arithmeticConstant(Assembler.CMP, count, 0);
         a.jumpIf(Assembler.NE, retry);
         a.bind(none);
-        sites.resume[slow] = a.here();
+        sites.resume(slow, a.here());
     }
 
     final void leaveFrame() {
@@ -221,8 +221,7 @@ abstract class FlowForms extends AccessRows {
         boolean wide = Insn.addressSize(w0) == 3 && size == 3;
         int to = size >= 2 && home != IN_BLOCK ? home : RCX;
         if (Insn.base(w0) == Insn.RIP_BASE) {
-            long address = rip + Insn.displacement(e.word(1));
-            a.movConstant(to, wide ? address : address & 0xffff_ffffL);
+            position(to, displacement(), wide);
         } else {
             effective(to, Insn.base(w0), Insn.index(w0), Insn.scale(w0), (int) Insn.displacement(e.word(1)), wide);
         }

@@ -5,19 +5,20 @@ import dev.slate.cpu.mem.Scratch;
 
 /**
  * Where indirect branches and returns find code: a table in native memory, by rip. It begins small and takes more room each time it has been too
- * small for a while. Zeros are an entry that no rip finds, since only rip 0 would and that has an entry of its own.
+ * small for a while. Code enters what it finds by itself ({@link Stubs}). Zeros are an entry that no rip finds, since only rip 0 would and that has an entry of its own.
  */
 final class JumpCache {
     private static final int FIRST = 2048;
     private static final int MOST = 64 << 10;
-    /** rip, code address, record of its page, unused. */
+    /** rip, code address, record of its page's place, linear address of its page. */
     static final int ENTRY_SHIFT = 5;
 
     static final int CODE = 8;
     static final int RECORD = 16;
+    static final int PLACE = 24;
 
     /** So often a rip takes another's place before there is more room. */
-    private static final int CONFLICTS = 8192;
+    static final int CONFLICTS = 8192;
 
     /** Bytes of a table at first. */
     static final int LEAST = FIRST << ENTRY_SHIFT;
@@ -25,7 +26,6 @@ final class JumpCache {
     private final StateBlock state;
     private Scratch memory;
     private int count;
-    private int conflicts;
 
     JumpCache(StateBlock state) {
         this.state = state;
@@ -51,7 +51,9 @@ final class JumpCache {
     void enter(long rip, long code, long record) {
         long e = entry(rip);
         long other = HostMemory.get64(e);
-        conflicts += other != 0 && other != rip ? 1 : 0;
+        if (other != 0 && other != rip) {
+            state.put32(StateBlock.CONFLICTS, state.get32(StateBlock.CONFLICTS) + 1);
+        }
         put(rip, code, record, e);
     }
 
@@ -59,14 +61,15 @@ final class JumpCache {
         HostMemory.put64(e, rip);
         HostMemory.put64(e + CODE, code);
         HostMemory.put64(e + RECORD, record);
+        HostMemory.put64(e + PLACE, rip & -4096L);
     }
 
     /** Whether the table has turned out too small since this was asked last. */
     boolean isShort() {
-        if (conflicts < CONFLICTS) {
+        if (state.get32(StateBlock.CONFLICTS) < CONFLICTS) {
             return false;
         }
-        conflicts = 0;
+        state.put32(StateBlock.CONFLICTS, 0);
         return count < MOST;
     }
 

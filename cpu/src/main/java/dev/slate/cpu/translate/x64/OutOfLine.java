@@ -21,6 +21,7 @@ final class OutOfLine {
     private static final int LINK = 10;
     private static final int APART = 11;
     private static final int ALSO = 12;
+    private static final int ELSEWHERE = 13;
 
     private final Emission code;
 
@@ -80,6 +81,11 @@ final class OutOfLine {
         add(CROSS, jumpPlace, targetRip, saveFlags ? 1 : 0);
     }
 
+    /** The link of {@code site} was set for another place than RAX; it leads to {@code offset} on the page there. */
+    void elsewhere(int jumpPlace, int site, int offset) {
+        add(ELSEWHERE, jumpPlace, offset, site);
+    }
+
     /** To prove the page of the record in RCX, for the link of {@code site}. */
     void prove(int jumpPlace, int site, long back) {
         add(PROVE, jumpPlace, back, site);
@@ -104,8 +110,8 @@ final class OutOfLine {
     }
 
     /** The jump cache lacks the target in RAX. */
-    void lookUp(int jumpPlace, int site) {
-        add(LOOK_UP, jumpPlace, 0, site);
+    void lookUp(int jumpPlace, int site, long back) {
+        add(LOOK_UP, jumpPlace, back, site);
     }
 
     /** To prove the page of the jump cache's entry at RCX. */
@@ -167,7 +173,7 @@ final class OutOfLine {
                     a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, code.tlb + (int) target[i]);
                     a.movConstant(RAX, detail[i]);
                     a.call(stubs.second[StateBlock.table(code.page.mode)][target[i] == Emission.WRITE ? 1 : 0]);
-                    a.jump(sites.resume[detail[i]]);
+                    a.jump(sites.resume(detail[i]));
                 }
                 case MISS_AGAIN -> {
                     a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, code.tlb + (int) target[i]);
@@ -187,11 +193,11 @@ final class OutOfLine {
                 }
                 case EDGE -> {
                     boolean here = (detail[i] & Parts.SAVED) == 0;
-                    code.page.await(target[i], a.address(place[i]), here);
+                    code.page.await((int) target[i] & 4095, a.address(place[i]), here);
                     if (here) {
                         code.storeFlags();
                     }
-                    a.movConstant(RAX, sites.add(target[i], 0, 0, 0));
+                    a.movConstant(RAX, sites.add(code.counted(target[i]), code.movable()));
                     a.jump(stubs.link);
                 }
                 case CROSS -> {
@@ -199,6 +205,13 @@ final class OutOfLine {
                         code.storeFlags();
                     }
                     code.crossJump(target[i]);
+                }
+                case ELSEWHERE -> {
+                    if (target[i] != 0) {
+                        a.lea(RAX, RAX, (int) target[i]);
+                    }
+                    a.store32Constant(R15, StateBlock.SITE, detail[i]);
+                    a.jump(stubs.elsewhere);
                 }
                 case PROVE -> {
                     a.store32Constant(R15, StateBlock.SITE, detail[i]);
@@ -222,7 +235,8 @@ final class OutOfLine {
                 }
                 case LOOK_UP -> {
                     a.store32Constant(R15, StateBlock.SITE, detail[i]);
-                    a.jump(stubs.lookUp);
+                    a.call(stubs.lookUp);
+                    a.jump(target[i]);
                 }
                 case PROVE_ENTRY -> {
                     a.store32Constant(R15, StateBlock.SITE, detail[i]);

@@ -43,10 +43,10 @@ final class Parts {
         return count == MOST;
     }
 
-    /** One more, whose code begins at {@code address} in {@code itsState}. */
-    void add(Block b, long address, int itsState) {
+    /** One more, of the guest's code at {@code itsRip}; its own begins at {@code address} in {@code itsState}. */
+    void add(Block b, long itsRip, long address, int itsState) {
         blocks[count] = b;
-        rip[count] = b.rip;
+        rip[count] = itsRip;
         begin[count] = address;
         state[count] = itsState;
         first[count + 1] = first[count] + b.count;
@@ -60,6 +60,10 @@ final class Parts {
     /** Number of its first instruction among all of them; of the part behind the last one, how many there are. */
     int first(int part) {
         return first[part];
+    }
+
+    long rip(int part) {
+        return rip[part];
     }
 
     long begin(int part) {

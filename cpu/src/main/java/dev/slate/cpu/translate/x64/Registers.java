@@ -15,6 +15,7 @@ final class Registers {
     static final int RBP = 5;
     static final int RSI = 6;
     static final int RDI = 7;
+    static final int R8 = 8;
     static final int R15 = 15;
 
     /** Guest registers that have no home. */

@@ -2,20 +2,22 @@ package dev.slate.cpu.translate.x64;
 
 import java.util.Arrays;
 
-/** Where translated code may leave, by number: what the translator needs to go on there. */
+/** Where translated code may leave, by number: what the translator needs to go on there. Where code lies is kept by how far it is from {@code base}. */
 final class Sites {
     private static final int FIRST = 1024;
     private static final int FIRST_ACCESSES = 256;
     private static final int LARGE = 1 << 16;
     /** Bytes of a site. */
-    private static final int SITE_BYTES = 28;
+    private static final int SITE_BYTES = 20;
+
+    private final long base;
 
     /** rip of the instruction that the site belongs to. */
-    long[] rip = new long[FIRST];
+    private long[] rip = new long[FIRST];
     /** Where to go on once what it left for is done; 0: nowhere, the processor looks for code again. */
-    long[] resume = new long[FIRST];
-    /** rip at which {@link #resume} goes on. */
-    long[] next = new long[FIRST];
+    private int[] resume = new int[FIRST];
+    /** How far behind {@link #rip} that goes on; of a link where its jump's distance stands. */
+    private int[] next = new int[FIRST];
     /** Bit 0: the vector registers were loaded. Bit 1: the access was a store. Bits 8-15: its bytes. */
     int[] facts = new int[FIRST];
 
@@ -52,7 +54,10 @@ final class Sites {
     // Facts.
     static final int VECTORS = 1;
     static final int WRITE = 2;
-    /** A link to another page: {@link #rip} is its target, {@link #resume} and {@link #next} are the places of record and jump. */
+    /**
+     * A link to another page: {@link #rip} is its target, {@link #record} and {@link #jump} are where its record and its jump's distance stand. Where
+     * it leaves, {@link StateBlock#PLACE} is that of the other page.
+     */
     static final int CROSS = 4;
     /** A repeated MOVS. */
     static final int MOVES = 8;
@@ -62,8 +67,8 @@ final class Sites {
     static final int RSI_SPARED = 16;
 
     /**
-     * The proof of the page that an instruction goes on in: {@link #rip} is the instruction's, {@link #resume} the page's record, {@link #next}
-     * where the code goes on once it is proved.
+     * The proof of the page that an instruction goes on in: {@link #rip} is the instruction's, {@link #record} where the page's record stands,
+     * {@link #jump} where the code goes on once it is proved.
      */
     static final int STRADDLES = 1 << 17;
 
@@ -73,19 +78,37 @@ final class Sites {
     /** The second access of its instruction, whose page may take the place of the first one's in the TLB. */
     static final int AGAIN = 1 << 16;
 
+    /** The site is of movable code: its {@code rip} is counted from {@link StateBlock#PLACE}. */
+    static final int MOVABLE = 1 << 18;
+
     /** The access found no memory once: the interpreter may be asked at once. */
     static final int DEVICE = 32;
 
-    Sites() {
-        add(0, 0, 0, ARRIVED);
+    /** @param base an address before all code, less than 2 GiB from its end */
+    Sites(long base) {
+        this.base = base;
+        add(0, 0, 0, ARRIVED, false);
     }
 
-    int add(long rip, long resume, long next, int facts) {
-        return add(rip, resume, next, facts, false);
+    /** One that goes nowhere. */
+    int add(long rip, int facts) {
+        return add(rip, 0, 0, facts, false);
     }
 
-    /** @param apart its code is among what seldom runs */
-    int add(long rip, long resume, long next, int facts, boolean apart) {
+    /** A link, for {@link #link}. */
+    int addLink(long rip, int facts) {
+        return add(rip, 0, 0, facts | CROSS, false);
+    }
+
+    /**
+     * One more.
+     *
+     * @param rip of its instruction, counted from {@link StateBlock#PLACE} with {@link #MOVABLE}
+     * @param resume where to go on, or 0
+     * @param next how far behind rip that is
+     * @param apart its code is among what seldom runs
+     */
+    int add(long rip, long resume, int next, int facts, boolean apart) {
         int n = count++;
         if (n == this.rip.length) {
             int room = grown(n);
@@ -95,13 +118,53 @@ final class Sites {
             this.facts = Arrays.copyOf(this.facts, room);
         }
         this.rip[n] = rip;
-        this.resume[n] = resume;
+        this.resume[n] = fromBase(resume);
         this.next[n] = next;
         this.facts[n] = facts;
         if (bytes(facts) != 0) {
             accesses[apart ? 1 : 0].add(n);
         }
         return n;
+    }
+
+    private int fromBase(long address) {
+        return address != 0 ? (int) (address - base) : 0;
+    }
+
+    /** rip of a site's instruction, or where a link leads, when the page of the code at hand lies at {@code place}. */
+    long rip(int site, long place) {
+        return (facts[site] & MOVABLE) != 0 ? place + rip[site] : rip[site];
+    }
+
+    /** Where code goes on once what it left for is done; 0: nowhere. */
+    long resume(int site) {
+        return resume[site] != 0 ? base + resume[site] : 0;
+    }
+
+    /** It does so at {@code address}. */
+    void resume(int site, long address) {
+        resume[site] = fromBase(address);
+    }
+
+    /** The rip that it does so at. */
+    long next(int site, long place) {
+        return rip(site, place) + next[site];
+    }
+
+    /** Sets a link's {@link #record} and {@link #jump}. */
+    void link(int site, long record, long jump) {
+        resume[site] = fromBase(record);
+        next[site] = fromBase(jump);
+    }
+
+    /** Address of a link's record. */
+    long record(int site) {
+        return base + resume[site];
+    }
+
+    /** Address of the distance of a link's jump; with {@link #STRADDLES} where code goes on. */
+    long jump(int site) {
+        return base + next[site];
     }
 
     static int bytes(int facts) {
@@ -140,7 +203,7 @@ final class Sites {
         // The first whose code begins beyond the address.
         while (from < to) {
             int middle = from + to >>> 1;
-            if (resume[access[middle]] <= address) {
+            if (base + resume[access[middle]] <= address) {
                 from = middle + 1;
             } else {
                 to = middle;
@@ -169,12 +232,12 @@ final class Sites {
     void clear() {
         count = 0;
         rip = new long[FIRST];
-        resume = new long[FIRST];
-        next = new long[FIRST];
+        resume = new int[FIRST];
+        next = new int[FIRST];
         facts = new int[FIRST];
         for (Accesses a : accesses) {
             a.clear();
         }
-        add(0, 0, 0, ARRIVED);
+        add(0, 0, 0, ARRIVED, false);
     }
 }

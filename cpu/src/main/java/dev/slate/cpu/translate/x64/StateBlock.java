@@ -49,8 +49,11 @@ final class StateBlock {
     /** Where to go on, at an entry. */
     static final int TARGET = 72;
 
-    static final int HOST_MXCSR = 80;
-    static final int GUEST_MXCSR = 84;
+    /** Linear address of the page of the code at hand, if that is movable. */
+    static final int PLACE = 80;
+
+    static final int HOST_MXCSR = 776;
+    static final int GUEST_MXCSR = 780;
     /** Not zero at an entry: load the vector registers first. */
     static final int WANT_VECTORS = 88;
     /** {@link CpuState#flagsSystem}. */
@@ -86,6 +89,11 @@ final class StateBlock {
     static final int TSC_OFFSET = 760;
 
     static final int TSC_ASKS = 768;
+
+    /** So often a link that leads elsewhere is gone around before it is set anew. */
+    static final int PATIENCE = 772;
+    /** How often a rip has taken another's place in the {@link JumpCache}. */
+    static final int CONFLICTS = 784;
 
     /** Address of the kick word that strings look at, which {@link Lockstep} leaves the processor's. */
     static final int STRING_KICK = 680;
@@ -135,7 +143,14 @@ final class StateBlock {
     /** A table for each mode of each world. */
     static final int TABLES = TLB_MODES * Tlb.WORLDS;
 
-    static final int BYTES = 4096 + TABLES * TLB_BYTES;
+    /** Where pages of code are found: by a hash of the page's linear address that and its mode in one word, and a record. */
+    static final int PLACES = TLB + TABLES * TLB_BYTES;
+
+    static final int PLACE_COUNT = 1024;
+    static final int PLACE_SHIFT = 4;
+    static final int PLACE_RECORD = 8;
+
+    static final int BYTES = 4096 + TABLES * TLB_BYTES + (PLACE_COUNT << PLACE_SHIFT);
 
     /** The guest's vector registers are in the host's. */
     static final int VECTORS_LOADED = 0;
@@ -158,7 +173,12 @@ final class StateBlock {
         this.s = s;
         put64(KICK, kickAddress);
         put64(STRING_KICK, kickAddress);
-        put64(NO_RECORD + PageRecords.LINEAR, PageRecords.CLOSED);
+        put64(NO_RECORD + PageRecords.LINEAR, PageRecords.NOWHERE);
+        put64(NO_RECORD + PageRecords.LINES, noRecord() + PageRecords.RECORD_BYTES);
+        int noLines = NO_RECORD + PageRecords.RECORD_BYTES;
+        put32(noLines + PageRecords.CLOSED, 1);
+        // Its table is one word without a unit.
+        put64(noLines + PageRecords.TABLE, base + noLines + PageRecords.MATCHED);
         put32(VECTORS, VECTORS_IN_STATE);
         for (int table = 0; table < TABLES; table++) {
             for (int n = 0; n < TLB_ENTRIES; n++) {
@@ -191,6 +211,23 @@ final class StateBlock {
 
     void put32(int offset, int v) {
         HostMemory.put32(base + offset, v);
+    }
+
+    // ------------------------------------------------------------------ pages of code
+
+    /** A page of code is found by its linear address and mode, in one word ({@link Stubs}). */
+    void place(long key, long record) {
+        long page = key >>> 12;
+        long entry = base + PLACES + (((page ^ page >>> 10) & PLACE_COUNT - 1) << PLACE_SHIFT);
+        HostMemory.put64(entry, key);
+        HostMemory.put64(entry + PLACE_RECORD, record);
+    }
+
+    /** None is. */
+    void forgetPlaces() {
+        for (int i = 0; i < PLACE_COUNT << PLACE_SHIFT; i += 8) {
+            put64(PLACES + i, 0);
+        }
     }
 
     // ------------------------------------------------------------------ registers and flags

@@ -1,7 +1,9 @@
 package dev.slate.cpu.translate.x64;
 
 import static dev.slate.cpu.translate.x64.Registers.R15;
+import static dev.slate.cpu.translate.x64.Registers.R8;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
+import static dev.slate.cpu.translate.x64.Registers.RBP;
 import static dev.slate.cpu.translate.x64.Registers.RBX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
 import static dev.slate.cpu.translate.x64.Registers.RDI;
@@ -29,7 +31,10 @@ final class Stubs {
     final long link;
     /** EAX: site. */
     final long cross;
-    /** RAX: the target; EAX's site is in {@link StateBlock#SITE}. */
+    /**
+     * Called, not jumped to, when the jump cache's entry at offset RCX is not that of the rip in RAX. Returns when it is now, with RCX as it was, or
+     * leaves with {@link Exits#LOOK_UP}; {@link StateBlock#SITE} is set. Clobbers EFLAGS.
+     */
     final long lookUp;
     /**
      * Called, not jumped to. RCX: a page's record. Returns with RCX as it was and the page proved, or leaves with {@link Exits#CROSS};
@@ -40,6 +45,11 @@ final class Stubs {
     final long proveEntry;
     /** Goes on at the rip in {@link StateBlock#RIP}, flags saved; leaves with {@link Exits#LOOK_UP} where it does not know the code there. */
     final long arrive;
+    /**
+     * As {@link #arrive}, at the rip in RAX, for the link whose site is in {@link StateBlock#SITE} and which was set for another place. Where the code
+     * is not known, or too often otherwise ({@link StateBlock#PATIENCE}), it leaves with {@link Exits#CROSS} instead.
+     */
+    final long elsewhere;
     /** RAX: the instruction of host code that faulted. */
     final long fault;
     /** {@link StateBlock#TARGET} says where to go on with the vector registers loaded; flags are saved. */
@@ -63,7 +73,8 @@ final class Stubs {
 
     /** @param avx the host has YMM registers */
     Stubs(Assembler a, boolean avx) {
-        cpuid = a.here();
+        long base = a.here();
+        cpuid = base;
         emitCpuid(a);
         long leave = a.here();
         emitLeave(a, avx);
@@ -81,10 +92,17 @@ final class Stubs {
         leaveWithSite(a, Exits.LINK, leave);
         cross = a.here();
         leaveWithSite(a, Exits.CROSS, leave);
+        long find = a.here();
+        emitFind(a, base);
         lookUp = a.here();
+        a.call(find);
+        int found = a.jumpForwardIf(Assembler.E);
+        a.load(RSP, R15, StateBlock.HOST_RSP);
         a.store(R15, StateBlock.RIP, RAX);
         a.store32Constant(R15, StateBlock.EXIT, Exits.LOOK_UP);
         a.jump(leave);
+        a.bind(found);
+        bytes(a, 0xc3);
         fault = a.here();
         a.load(RSP, R15, StateBlock.HOST_RSP);
         a.store(R15, StateBlock.ADDRESS, RAX);
@@ -104,6 +122,8 @@ final class Stubs {
         emitProveEntry(a, compare, leave);
         arrive = a.here();
         emitArrive(a);
+        elsewhere = a.here();
+        emitElsewhere(a, find, leave);
         for (int size = 0; size < 4; size++) {
             moves[size] = a.here();
             emitString(a, size, true);
@@ -130,15 +150,102 @@ final class Stubs {
         a.load(RAX, R15, StateBlock.RIP);
         Emission.jumpEntry(a);
         int known = a.jumpForwardIf(Assembler.E);
-        a.jump(lookUp);
+        a.call(lookUp);
         a.bind(known);
+        emitGoToEntry(a);
+    }
+
+    /**
+     * Called: looks for the code of the rip in RAX, and enters it in the jump cache at offset RCX; ZF says whether it has been found. Clobbers no
+     * register.
+     */
+    private static void emitFind(Assembler a, long base) {
+        bytes(a, 0x52, 0x53, 0x55, 0x56, 0x57, 0x41, 0x50); // push rdx, rbx, rbp, rsi, rdi, r8
+        a.load32(RBX, R15, StateBlock.EPOCH);
+        a.arithmeticConstant32(Assembler.AND, RBX, X64Translator.MODES - 1);
+        a.mov(RDX, RAX);
+        a.arithmeticConstant(Assembler.AND, RDX, -4096);
+        a.arithmetic(Assembler.OR, RDX, RBX);
+        a.mov(RDI, RDX);
+        bytes(a, 0x48, 0xc1, 0xef, 12); // shr rdi, 12
+        a.mov32(RSI, RDI);
+        a.shiftRight32(RSI, 10);
+        a.arithmetic32(Assembler.XOR, RDI, RSI);
+        a.arithmeticConstant32(Assembler.AND, RDI, StateBlock.PLACE_COUNT - 1);
+        a.shiftLeft32(RDI, StateBlock.PLACE_SHIFT);
+        a.arithmeticIndexed(Assembler.CMP, RDX, R15, RDI, StateBlock.PLACES);
+        int noPage = a.jumpForwardIf(Assembler.NE);
+        a.loadIndexed(RBX, R15, RDI, StateBlock.PLACES + StateBlock.PLACE_RECORD);
+        a.load(RSI, RBX, PageRecords.LINES);
+        a.load32(RDX, RSI, PageRecords.TABLE_MASK);
+        a.load(RSI, RSI, PageRecords.TABLE);
+        a.mov32(RBP, RAX);
+        a.arithmeticConstant32(Assembler.AND, RBP, 4095);
+        a.arithmeticConstant32(Assembler.ADD, RBP, 1);
+        bytes(a, 0x69, 0xfd); // imul edi, ebp, SPREAD
+        a.int32(PageRecords.SPREAD);
+        a.shiftRight32(RDI, 16);
+        long next = a.here();
+        a.arithmetic32(Assembler.AND, RDI, RDX);
+        bytes(a, 0x4c, 0x8b, 0x04, 0xfe); // mov r8, [rsi + 8 * rdi]
+        bytes(a, 0x4d, 0x85, 0xc0); // test r8, r8
+        int noUnit = a.jumpForwardIf(Assembler.E);
+        bytes(a, 0xff, 0xc7); // inc edi
+        bytes(a, 0x41, 0x39, 0xe8); // cmp r8d, ebp
+        a.jumpIf(Assembler.NE, next);
+        bytes(a, 0x49, 0xc1, 0xe8, 32); // shr r8, 32
+        a.movConstant64(RDI, base);
+        bytes(a, 0x49, 0x01, 0xf8); // add r8, rdi
+        // Whoever was there before may come again: if that happens often there is more room for them.
+        a.arithmetic32(Assembler.XOR, RDX, RDX);
+        a.arithmeticIndexed(Assembler.CMP, RDX, R15, RCX, 0);
+        int free = a.jumpForwardIf(Assembler.E);
+        a.arithmetic32MemoryConstant(Assembler.ADD, R15, StateBlock.CONFLICTS, 1);
+        a.compare32Constant(R15, StateBlock.CONFLICTS, JumpCache.CONFLICTS);
+        int isShort = a.jumpForwardIf(Assembler.AE);
+        a.bind(free);
+        a.storeIndexed(R15, RCX, 0, RAX);
+        a.storeIndexed(R15, RCX, JumpCache.CODE, R8);
+        a.storeIndexed(R15, RCX, JumpCache.RECORD, RBX);
+        a.mov(RDX, RAX);
+        a.arithmeticConstant(Assembler.AND, RDX, -4096);
+        a.storeIndexed(R15, RCX, JumpCache.PLACE, RDX);
+        a.arithmetic32(Assembler.CMP, RAX, RAX);
+        a.bind(noPage);
+        long out = a.here();
+        bytes(a, 0x41, 0x58, 0x5f, 0x5e, 0x5d, 0x5b, 0x5a, 0xc3); // pop r8, rdi, rsi, rbp, rbx, rdx; ret
+        a.bind(noUnit);
+        a.bind(isShort);
+        a.arithmeticConstant(Assembler.CMP, RSP, 0);
+        a.jump(out);
+    }
+
+    private void emitElsewhere(Assembler a, long find, long leave) {
+        a.store(R15, StateBlock.RIP, RAX);
+        a.arithmetic32MemoryConstant(Assembler.SUB, R15, StateBlock.PATIENCE, 1);
+        int set = a.jumpForwardIf(Assembler.S);
+        Emission.jumpEntry(a);
+        int known = a.jumpForwardIf(Assembler.E);
+        a.call(find);
+        int unknown = a.jumpForwardIf(Assembler.NE);
+        a.bind(known);
+        a.store32Constant(R15, StateBlock.SITE, Sites.ARRIVAL);
+        emitGoToEntry(a);
+        a.bind(set);
+        a.bind(unknown);
+        a.store32Constant(R15, StateBlock.EXIT, Exits.CROSS);
+        a.jump(leave);
+    }
+
+    /** Proves the page of the jump cache's entry at RCX and goes there; {@link StateBlock#SITE} is {@link Sites#ARRIVAL}. */
+    private void emitGoToEntry(Assembler a) {
         a.loadIndexed(RAX, R15, RCX, JumpCache.RECORD);
         a.load(RAX, RAX, PageRecords.PROVED);
         a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
         int proved = a.jumpForwardIf(Assembler.E);
         a.call(proveEntry);
         a.bind(proved);
-        a.jumpIndexed(R15, RCX, JumpCache.CODE);
+        Emission.goToEntry(a);
     }
 
     private static void emitProveEntry(Assembler a, long compare, long leave) {
@@ -167,13 +274,16 @@ final class Stubs {
         a.load(RDX, RCX, PageRecords.MAPPED);
         a.arithmeticIndexed(Assembler.CMP, RDX, R15, RAX, 0);
         int mayHaveMoved = a.jumpForwardIf(Assembler.NE);
-        a.load(RDX, RCX, PageRecords.LINEAR);
-        a.arithmeticConstant(Assembler.CMP, RDX, (int) PageRecords.CLOSED);
-        int closed = a.jumpForwardIf(Assembler.E);
+        a.load(RCX, RCX, PageRecords.LINES);
+        a.load(RAX, R15, StateBlock.EPOCH);
+        a.arithmeticMemory(Assembler.CMP, RAX, RCX, PageRecords.MATCHED);
+        int matched = a.jumpForwardIf(Assembler.E);
+        a.compare32Constant(RCX, PageRecords.CLOSED, 0);
+        int closed = a.jumpForwardIf(Assembler.NE);
         a.load(RSI, RCX, PageRecords.HVA);
         a.load(RDI, RCX, PageRecords.COPIES);
         a.load32(RDX, RCX, PageRecords.COUNT);
-        a.lea(RCX, RCX, PageRecords.LINES);
+        a.lea(RCX, RCX, PageRecords.NUMBERS);
         long next = a.here();
         bytes(a, 0x0f, 0xb6, 0x01); // movzx eax, byte [rcx]
         a.shiftLeft32(RAX, 6);
@@ -188,6 +298,11 @@ final class Stubs {
         a.lea(RDI, RDI, PageRecords.LINE);
         bytes(a, 0xff, 0xca); // dec edx
         a.jumpIf(Assembler.NE, next);
+        a.load(RDX, R15, StateBlock.EPOCH);
+        bytes(a, 0x48, 0x8b, 0x44, 0x24, 32); // mov rax, [rsp + 32]: the record
+        a.load(RAX, RAX, PageRecords.LINES);
+        a.store(RAX, PageRecords.MATCHED, RDX);
+        a.bind(matched);
         bytes(a, 0x5f, 0x5e, 0x5b, 0x5a, 0x59); // pop rdi, rsi, rbx, rdx, rcx
         a.load(RAX, R15, StateBlock.EPOCH);
         a.store(RCX, PageRecords.PROVED, RAX);
@@ -195,13 +310,10 @@ final class Stubs {
         bytes(a, 0xc3);
         a.bind(otherMode);
         a.bind(mayHaveMoved);
+        a.bind(closed);
         for (int place : changed) {
             a.bind(place);
         }
-        int no = a.jumpForward();
-        a.bind(closed);
-        a.arithmeticConstant32(Assembler.CMP, RDX, 0); // ZF: no
-        a.bind(no);
         bytes(a, 0x5f, 0x5e, 0x5b, 0x5a, 0x59, 0xc3);
     }
 

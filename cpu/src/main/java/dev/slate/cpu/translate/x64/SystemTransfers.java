@@ -124,7 +124,7 @@ abstract class SystemTransfers extends Reencoding {
         int site = site(0, next, 0);
         a.movConstant(RAX, site);
         a.jump(stubs.invalidate);
-        sites.resume[site] = a.here();
+        sites.resume(site, a.here());
         // A serializing event: this page is to be proved again, too.
         crossJump(next);
     }
@@ -141,7 +141,7 @@ abstract class SystemTransfers extends Reencoding {
         block32(0x21, RCX, StateBlock.SYSTEM); // and
         a.arithmetic32(Assembler.AND, RAX, RCX);
         statusFromImage();
-        a.movConstant(Registers.home(CpuState.RCX), next);
+        position(Registers.home(CpuState.RCX), next);
         a.store32Constant(R15, StateBlock.TRANSFERS, StateBlock.CALLED);
         a.load32(RCX, R15, StateBlock.KERNEL_MODE);
         a.load(RAX, R15, StateBlock.LSTAR);
@@ -180,6 +180,6 @@ abstract class SystemTransfers extends Reencoding {
         a.store(R15, StateBlock.EPOCH, RAX);
         a.load(RAX, R15, StateBlock.RIP);
         lookUp(Sites.ARRIVED);
-        a.jumpIndexed(R15, RCX, JumpCache.CODE);
+        goToEntry(a);
     }
 }

@@ -10,21 +10,26 @@ import org.jspecify.annotations.Nullable;
 /** The translated pages of a processor, their units, and what proves them current. */
 final class TranslatedPages {
     // What lies on the heap, by the sizes of the fields and of what an array keeps free.
-    private static final int UNIT_BYTES = 96;
-    private static final int PAGE_BYTES = 256;
+    private static final int UNIT_BYTES = 88;
+    private static final int PAGE_BYTES = 352;
+    private static final int PLACE_BYTES = 32;
+
+    /** Of {@link #recent}, a power of two. */
+    private static final int RECENT = 4096;
 
     private final Cpu cpu;
     private final StateBlock state;
     private final CodeTlb codeTlb;
     private final @Nullable TranslationObserver observer;
 
-    private final PageRecords records = new PageRecords();
+    private final PageRecords records;
     /** By host page: the first of those that {@link TranslatedPage#sameHva} links. */
     private final LongMap<TranslatedPage> pages = new LongMap<>();
-    /** By rip and mode: the one made last. */
-    private final LongMap<Unit> unitsAt = new LongMap<>();
+    /** By a hash of linear address and mode: the place found last. */
+    private @Nullable Place[] recent = new Place[RECENT];
 
     private int pageCount;
+    private int placeCount;
     private int unitCount;
     /** Units that only hold a part of another page's instruction. */
     private int partCount;
@@ -33,6 +38,7 @@ final class TranslatedPages {
         this.cpu = cpu;
         this.state = state;
         this.codeTlb = codeTlb;
+        records = new PageRecords(state.noRecord());
         this.observer = cpu.observers.translations;
     }
 
@@ -42,129 +48,188 @@ final class TranslatedPages {
         return rip << X64Translator.MODE_BITS | mode;
     }
 
-    /** The unit made last for a rip and a mode, if its page is alive. */
-    @Nullable
-    Unit last(long rip, int mode) {
-        Unit unit = unitsAt.get(key(rip, mode));
-        return unit != null && unit.rip == rip && !unit.page.dead ? unit : null;
-    }
-
-    /** The page that code of {@code mode} at {@code linear} goes to when it lies at {@code hva}, if it is alive. */
-    @Nullable
-    TranslatedPage page(long linear, long hva, int mode) {
+    /** The page with code of {@code mode} for {@code linear} when it lies at {@code hva}, if it is alive. */
+    private @Nullable TranslatedPage page(long linear, long hva, int mode) {
+        boolean movable = TranslatedPage.isMovable(linear);
         for (TranslatedPage p = pages.get(hva); p != null; p = p.sameHva) {
-            if (p.linear == linear && p.mode == mode && !p.dead) {
+            if (p.mode == mode && !p.dead && (movable ? p.movable : p.linear == linear)) {
                 return p;
             }
         }
         return null;
     }
 
-    /** The same, proved in {@code epoch}; made when there is none. The processor has just found code there. */
-    TranslatedPage current(long linear, long hva, int mode, long epoch) {
+    /**
+     * The place of code of {@code mode} at {@code linear}, where {@code hva} lies; null: nothing has been translated that can be executed there.
+     */
+    @Nullable
+    Place find(long linear, long hva, int mode) {
         TranslatedPage page = page(linear, hva, mode);
-        if (page != null && proved(page, epoch)) {
-            return page;
+        return page != null ? at(page, linear) : null;
+    }
+
+    /** The same, proved in {@code epoch}; made when there is none. The processor has just found code there. */
+    Place current(long linear, long hva, int mode, long epoch) {
+        Place place = find(linear, hva, mode);
+        if (place != null && proved(place, epoch)) {
+            return place;
         }
         TranslatedPage others = pages.get(hva);
         while (others != null && others.dead) {
             others = others.sameHva;
         }
-        page = new TranslatedPage(linear, hva, mode, records.create(linear, hva, mode), others);
-        records.prove(page.record, epoch);
+        TranslatedPage page = new TranslatedPage(linear, hva, mode, records.createLines(hva), others);
         pages.put(hva, page);
-        codeTlb.holdsCode(linear);
         pageCount++;
-        return page;
+        place = put(page, linear);
+        records.prove(place.record, epoch);
+        return place;
     }
 
-    /** Of an instruction at {@code rip} on another page, the bytes {@code part} lie on {@code page}. */
-    void addPart(TranslatedPage page, Block part, long rip) {
-        Unit known = page.unit(rip);
+    /** The place of a page at a linear address; null: its code cannot be executed there. */
+    @Nullable
+    Place at(TranslatedPage page, long linear) {
+        Place place = page.at(linear);
+        return place != null || !page.movable || !TranslatedPage.isMovable(linear) ? place : put(page, linear);
+    }
+
+    /** A new place of a page. */
+    private Place put(TranslatedPage page, long linear) {
+        Place place = new Place(page, linear, records.create(page.lines, linear, page.mode));
+        Place old = page.add(place);
+        if (old != null) {
+            // Links and jump caches may have its record as long as there is any code.
+            records.forget(old.record);
+        } else {
+            placeCount++;
+        }
+        codeTlb.holdsCode(linear);
+        return place;
+    }
+
+    private static int recently(long linear, int mode) {
+        return (int) (key(linear, mode) * LongMap.SPREAD >>> 32) & RECENT - 1;
+    }
+
+    /** The place of code of a mode that is known to be at a linear address now, as far as that can be told without a walk. */
+    @Nullable
+    Place mapped(long linear, int mode) {
+        Place place = recent[recently(linear, mode)];
+        if (place != null
+                && place.linear == linear
+                && place.page.mode == mode
+                && !place.page.dead
+                && !place.forgotten
+                && isMapped(place)) {
+            return place;
+        }
+        long hva = host(linear, mode);
+        place = hva != 0 ? find(linear, hva, mode) : null;
+        if (place != null) {
+            map(place);
+        }
+        return place;
+    }
+
+    /** Of an instruction that begins on the page before, the bytes {@code part} lie on {@code page}. @param offset where it begins, negative */
+    void addPart(TranslatedPage page, Block part, int offset) {
+        Unit known = page.unit(offset);
         if (known == null || !Arrays.equals(known.block.bytes, part.bytes)) {
-            page.add(new Unit(part, rip, page, 0, 0));
-            records.add(page.record, part);
+            page.add(new Unit(part, offset, page, 0, 0));
+            addLines(page, part);
             partCount++;
         }
     }
 
     /**
-     * Whether the instruction of a site with {@link Sites#STRADDLES} may be executed: the page that it goes on in is the one of {@code record}, and
-     * proved. If it is another one now, the page that it begins on is translated anew.
+     * Whether the instruction of a site with {@link Sites#STRADDLES} may be executed: the page that it goes on in is the one of {@code record}.
+     * If it is another one now, the page that it begins on is translated anew.
+     *
+     * @return the record of that page's place, which is proved, or 0
      */
-    boolean provedSecond(long rip, long record, int mode, long epoch) {
+    long provedSecond(long rip, long record, int mode, long epoch) {
         long linear = rip & -4096L;
         long first = host(linear, mode);
         long second = host(linear + 4096, mode);
         if (first == 0 || second == 0) {
             // The processor looks for the instruction, and the TLB has both next time.
-            return false;
+            return 0;
         }
-        TranslatedPage to = page(linear + 4096, second, mode);
-        if (to != null && to.record == record && proved(to, epoch)) {
-            return mapped(to);
+        Place to = find(linear + 4096, second, mode);
+        if (to != null && records.areOfOnePage(to.record, record) && proved(to, epoch)) {
+            map(to);
+            return to.record;
         }
         TranslatedPage from = page(linear, first, mode);
         if (from != null) {
             end(from);
         }
-        return false;
+        return 0;
     }
 
-    /** A unit of a page has been made. */
-    void add(Unit unit) {
+    /** A unit of a page has been made, and stands where all code begins at {@code base}. */
+    void add(Unit unit, long base) {
         unitCount++;
-        records.add(unit.page.record, unit.block);
-        unitsAt.put(key(unit.rip, unit.page.mode), unit);
+        records.addUnit(unit.page.lines, unit.offset, unit.withoutFlags - base);
+        addLines(unit.page, unit.block);
     }
 
-    /** Whether the code of a page, which is where it was, may be entered: its bytes are compared once in an epoch. */
-    boolean proved(TranslatedPage page, long epoch) {
+    private void addLines(TranslatedPage page, Block b) {
+        if (!records.add(page.lines, b)) {
+            close(page);
+        }
+    }
+
+    /** Leaves it to Java to prove a page, from now on. */
+    private void close(TranslatedPage page) {
+        records.close(page.lines);
+        page.forEachPlace(place -> records.unprove(place.record));
+    }
+
+    /** Whether the code of a page at a place, where it is, may be entered: its bytes are compared once in an epoch. */
+    boolean proved(Place place, long epoch) {
+        TranslatedPage page = place.page;
         if (page.dead) {
             return false;
         }
-        long record = page.record;
-        if (records.isProved(record, epoch)) {
+        if (records.isProved(place.record, epoch)) {
             return true;
         }
-        if (!records.isOpen(record) || !records.matches(record)) {
+        if (!records.isMatched(page.lines, epoch) && (!records.isOpen(page.lines) || !records.matches(page.lines))) {
             for (int i = 0; i < page.count; i++) {
                 if (!cpu.forTranslator.proves(page.all[i].block)) {
                     end(page);
                     return false;
                 }
             }
-            records.refresh(record, page.all, page.count, page.linear);
+            records.refresh(page.lines, page.all, page.count);
         }
-        records.prove(record, epoch);
+        records.matched(page.lines, epoch);
+        records.prove(place.record, epoch);
         return true;
     }
 
     /** Nothing enters the page any more. */
     void end(TranslatedPage page) {
         page.dead = true;
-        records.close(page.record);
+        close(page);
         cpu.translation.invalidations++;
         if (observer != null) {
             observer.invalidated(page.linear, page.count);
         }
     }
 
-    /** Whether a page lies where it did, as far as that can be told without a walk. */
-    boolean mapped(TranslatedPage page) {
-        if (records.isMapped(page.record, state)) {
-            return true;
-        }
-        if (host(page.linear, page.mode) != page.hva) {
-            return false;
-        }
-        map(page);
-        return true;
+    /** Whether the page is known to lie at a place still. */
+    boolean isMapped(Place place) {
+        return records.isMapped(place.record, state);
     }
 
-    /** The page has just been found where it lies, whether or not the TLB still has it. */
-    void map(TranslatedPage page) {
-        records.map(page.record, host(page.linear, page.mode) == page.hva && cpu.tlb.isGlobal(page.linear), state);
+    /** The page has just been found to lie at a place, whether or not the TLB still has it. */
+    void map(Place place) {
+        boolean found = host(place.linear, place.page.mode) == place.page.hva;
+        records.map(place.record, found && cpu.tlb.isGlobal(place.linear), state);
+        recent[recently(place.linear, place.page.mode)] = place;
+        state.place(place.linear | place.page.mode, place.record);
     }
 
     /** The host's address of a page of code as far as the TLB has it; 0: it does not. */
@@ -176,16 +241,16 @@ final class TranslatedPages {
     /** A store has met code of a page. */
     void stored(long hva) {
         for (TranslatedPage p = pages.get(hva); p != null; p = p.sameHva) {
-            records.close(p.record);
+            close(p);
         }
     }
 
     /** Bytes that all of it takes, once one more block and those behind it have been translated. */
     long bytes() {
         return pages.bytes(2)
-                + unitsAt.bytes(Parts.MOST)
                 + (long) UNIT_BYTES * (unitCount + partCount + Parts.MOST + 1)
                 + (long) PAGE_BYTES * (pageCount + 2)
+                + (long) PLACE_BYTES * (placeCount + 2)
                 + records.bytes();
     }
 
@@ -193,11 +258,13 @@ final class TranslatedPages {
     int clear() {
         pages.forEach(TranslatedPages::kill);
         pages.clear();
-        unitsAt.clear();
+        recent = new Place[RECENT];
+        state.forgetPlaces();
         records.clear();
         codeTlb.holdsNoCode();
         int units = unitCount;
         pageCount = 0;
+        placeCount = 0;
         unitCount = 0;
         partCount = 0;
         return units;

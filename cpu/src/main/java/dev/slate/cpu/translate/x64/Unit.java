@@ -7,18 +7,25 @@ final class Unit {
     /** What of it lies on {@link #page}. */
     final Block block;
 
-    final long rip;
+    /** Where on the page it begins; negative: on the page before it. */
+    final int offset;
+
     final TranslatedPage page;
     /** Where to enter it with the guest's flags in EFLAGS. */
     final long withFlags;
     /** Where to enter it with the flags in the state block. */
     final long withoutFlags;
 
-    Unit(Block block, long rip, TranslatedPage page, long withFlags, long withoutFlags) {
+    Unit(Block block, int offset, TranslatedPage page, long withFlags, long withoutFlags) {
         this.block = block;
-        this.rip = rip;
+        this.offset = offset;
         this.page = page;
         this.withFlags = withFlags;
         this.withoutFlags = withoutFlags;
+    }
+
+    /** Whether it can be entered at a rip that lies at {@code hva}'s page now, if that is proved. */
+    boolean isOf(long rip, long hva, int mode) {
+        return !page.dead && page.hva == hva && page.mode == mode && offset == ((int) rip & 4095);
     }
 }

@@ -56,8 +56,11 @@ final class UnitMaker {
      */
     @Nullable
     Unit find(Block b, long hva, int mode, long now) {
-        Unit unit = pages.last(b.rip, mode);
-        if (unit != null && unit.page.hva == hva) {
+        int offset = (int) b.rip & 4095;
+        long linear = b.rip & -4096L;
+        Place place = pages.find(linear, hva, mode);
+        Unit unit = place != null ? place.page.unit(offset) : null;
+        if (unit != null) {
             return unit;
         }
         if (!emitter.isWorthIt(b, mode)) {
@@ -68,29 +71,29 @@ final class UnitMaker {
             b.heat = 0;
             return null;
         }
-        long linear = b.rip & -4096L;
         if (b.hva != 0) {
-            TranslatedPage page = pages.current(linear, hva, mode, now);
-            unit = page.unit(b.rip);
-            return unit != null ? unit : translate(b, page, null, b);
+            place = pages.current(linear, hva, mode, now);
+            unit = place.page.unit(offset);
+            return unit != null ? unit : translate(b, place, null, b);
         }
         long secondHva = pages.host(linear + 4096, mode);
         if (secondHva == 0) {
             return null;
         }
-        int here = 4096 - ((int) b.rip & 4095);
-        TranslatedPage second = pages.current(linear + 4096, secondHva, mode, now);
-        TranslatedPage page = pages.current(linear, hva, mode, now);
-        unit = page.unit(b.rip);
+        int here = 4096 - offset;
+        Place second = pages.current(linear + 4096, secondHva, mode, now);
+        place = pages.current(linear, hva, mode, now);
+        unit = place.page.unit(offset);
         if (unit == null) {
-            unit = translate(b, page, second, b.part(0, here, hva + 4096 - here));
-            pages.addPart(second, b.part(here, b.byteLength, secondHva), b.rip);
+            unit = translate(b, place, second, b.part(0, here, hva + offset));
+            pages.addPart(second.page, b.part(here, b.byteLength, secondHva), -here);
         }
         return unit;
     }
 
-    /** @param own what of the block lies on {@code page}; the rest does on {@code second} */
-    private Unit translate(Block b, TranslatedPage page, @Nullable TranslatedPage second, Block own) {
+    /** @param own what of the block lies at {@code place}; the rest does at {@code second} */
+    private Unit translate(Block b, Place place, @Nullable Place second, Block own) {
+        TranslatedPage page = place.page;
         long began = System.nanoTime();
         int known = holding.sites.count();
         Assembler a = emitter.a;
@@ -99,12 +102,12 @@ final class UnitMaker {
         boolean made = false;
         try {
             emitter.translate(
-                    page, second, b, own, rip -> ahead(page, rip), holding.code.next(), holding.waysOut.next());
+                    place, second, b, own, rip -> ahead(page, rip), holding.code.next(), holding.waysOut.next());
             start = holding.code.add(a.buffer, 0, a.split());
             out = holding.waysOut.add(a.buffer, a.split(), a.at);
             for (int part = 0; part < emitter.count(); part++) {
                 Unit unit = emitter.unit(part);
-                pages.add(unit);
+                pages.add(unit, memory.address());
                 page.arrived(unit, memory);
                 if (part > 0) {
                     unit.block.translation = unit;

@@ -32,11 +32,14 @@ public final class X64Translator implements Translator {
     /** How often in turn an instruction with two accesses is tried again. */
     private static final int MISSES = 3;
 
+    /** So often a link of movable code that was set for another place is gone around, until it is set for the one at hand. */
+    private static final int PATIENCE = 32;
+
     /** What a serializing event adds to an epoch. */
     static final int SERIALIZED = 1 << Cpu.GENERATION_SHIFT + MODE_BITS;
 
     /** The most address space for code: more than any guest fills before its working set has changed. */
-    private static final long MOST_CODE = 32 << 20;
+    private static final long MOST_CODE = 64 << 20;
 
     // Of fill: the access can be tried again; the interpreter has a way for it; it is a page fault.
     private static final int FILLED = 0;
@@ -54,7 +57,7 @@ public final class X64Translator implements Translator {
     private final StateBlock state;
     private final CodeTlb codeTlb;
     private final JumpCache jumps;
-    private final Sites sites = new Sites();
+    private final Sites sites;
     private final Stubs stubs;
     private final Shapes shapes;
     private final Emitter emitter;
@@ -93,7 +96,6 @@ public final class X64Translator implements Translator {
         this.threshold = threshold;
         state = new StateBlock(s, cpu.kickAddress);
         codeTlb = new CodeTlb(cpu, state);
-        jumps = new JumpCache(state);
         pages = new TranslatedPages(cpu, state, codeTlb);
         lockstep = compares ? new Lockstep(cpu, state) : null;
         Assembler a = new Assembler();
@@ -104,9 +106,11 @@ public final class X64Translator implements Translator {
         hostAvx = (host & Feature.bit(Feature.AVX)) != 0;
         a.start(memory.address());
         stubs = new Stubs(a, hostAvx);
+        jumps = new JumpCache(state);
         memory.write(memory.address(), a.buffer, 0, a.at);
         long first = memory.address() + (a.at + 63 & -64);
-        long middle = memory.address() + (memory.bytes() / 8 * 5 & -4096L);
+        long middle = memory.address() + (memory.bytes() / 2 & -4096L);
+        sites = new Sites(memory.address());
         CodeArea code = new CodeArea(memory, first, middle);
         CodeArea waysOut = new CodeArea(memory, middle, memory.address() + memory.bytes());
         holding = new Holding(cpu, budget, code, waysOut, sites, jumps, pages, codeTlb);
@@ -210,29 +214,33 @@ public final class X64Translator implements Translator {
             return false;
         }
         int mode = mode();
-        Unit unit = b.translation instanceof Unit u ? u : null;
         long hva = b.hva != 0 ? b.hva & -4096L : pages.host(b.rip & -4096L, mode);
         if (hva == 0) {
             return false;
         }
-        if (unit == null || unit.page.dead || unit.page.hva != hva || unit.rip != b.rip || unit.page.mode != mode) {
+        Unit unit = b.translation instanceof Unit u && u.isOf(b.rip, hva, mode) ? u : null;
+        long linear = b.rip & -4096L;
+        Place place = unit != null ? pages.at(unit.page, linear) : null;
+        if (unit == null || place == null) {
             unit = units.find(b, hva, mode, epochOf(mode));
-            if (unit == null) {
+            place = unit != null ? pages.at(unit.page, linear) : null;
+            if (unit == null || place == null) {
                 return false;
             }
             b.translation = unit;
         }
         long now = epochOf(mode);
-        if (!pages.proved(unit.page, now)) {
+        if (!pages.proved(place, now)) {
             b.translation = null;
             return false;
         }
-        if (!pages.mapped(unit.page)) {
-            // The block has just been found there, but the TLB has lost it.
-            pages.map(unit.page);
+        if (!pages.isMapped(place)) {
+            // The block has just been found there, but the TLB may have lost it.
+            pages.map(place);
         }
         state.put64(StateBlock.EPOCH, now);
-        jumps.enter(unit.rip, unit.withoutFlags, unit.page.record);
+        state.put64(StateBlock.PLACE, linear);
+        jumps.enter(b.rip, unit.withoutFlags, place.record);
         return true;
     }
 
@@ -247,23 +255,39 @@ public final class X64Translator implements Translator {
     }
 
     /**
-     * The code for a rip, when there is some and it may be entered now: for branches that left because they did not know.
+     * The place of the page at a rip, when there is code for the rip and it may be entered now: for branches that left because they did not know.
      *
      * @return null: the processor looks for it, with whatever that raises
      */
-    private @Nullable Unit ready(long rip) {
-        Unit unit = pages.last(rip, mode);
-        return unit != null && pages.mapped(unit.page) && pages.proved(unit.page, epoch) ? unit : null;
+    private @Nullable Place ready(long rip) {
+        Place place = pages.mapped(rip & -4096L, mode);
+        return place != null && place.page.unit((int) rip & 4095) != null && pages.proved(place, epoch) ? place : null;
+    }
+
+    private void enterJump(long rip, long code, Place place) {
+        if (jumps.isShort()) {
+            holding.takeJumps();
+        }
+        jumps.enter(rip, code, place.record);
+    }
+
+    private static Unit unit(Place place, long rip) {
+        return java.util.Objects.requireNonNull(place.page.unit((int) rip & 4095));
+    }
+
+    /** {@link Sites#rip} of a site that has just been left. */
+    private long rip(int site) {
+        return sites.rip(site, state.get64(StateBlock.PLACE));
     }
 
     // ------------------------------------------------------------------ running
 
     @Override
     public int run(Block b) {
-        Unit unit = (Unit) java.util.Objects.requireNonNull(b.translation);
-        mode = unit.page.mode;
+        Unit entered = (Unit) java.util.Objects.requireNonNull(b.translation);
+        mode = entered.page.mode;
         epoch = epochOf(mode);
-        long target = unit.withoutFlags;
+        long target = entered.withoutFlags;
         boolean wantVectors = false;
         int missedAt = -1;
         long missed = 0;
@@ -281,7 +305,7 @@ public final class X64Translator implements Translator {
             int outcome;
             switch (exit) {
                 case Exits.MISS -> {
-                    long rip = sites.rip[site];
+                    long rip = rip(site);
                     long la = state.get64(StateBlock.ADDRESS);
                     boolean stuck = false;
                     if ((sites.facts[site] & Sites.AGAIN) != 0) {
@@ -293,7 +317,7 @@ public final class X64Translator implements Translator {
                     }
                     int filled = stuck ? ASK : fill(site, la);
                     if (filled == FILLED && isCurrent()) {
-                        target = sites.resume[site];
+                        target = sites.resume(site);
                         wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
                         continue;
                     }
@@ -305,11 +329,11 @@ public final class X64Translator implements Translator {
                     }
                 }
                 case Exits.INTERPRET -> {
-                    outcome = interpret(sites.rip[site]);
-                    target = sites.resume[site];
+                    outcome = interpret(rip(site));
+                    target = sites.resume(site);
                     if (outcome == CpuExit.NONE
                             && target != 0
-                            && s.rip == sites.next[site]
+                            && s.rip == sites.next(site, state.get64(StateBlock.PLACE))
                             && isCurrent()
                             && mode == mode()
                             && !cpu.forTranslator.needsCare()) {
@@ -323,11 +347,11 @@ public final class X64Translator implements Translator {
                 }
                 case Exits.INVALIDATE -> {
                     if (invalidated(state.get64(StateBlock.ADDRESS))) {
-                        target = sites.resume[site];
+                        target = sites.resume(site);
                         wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
                         continue;
                     }
-                    outcome = interpret(sites.rip[site]);
+                    outcome = interpret(rip(site));
                 }
                 case Exits.VECTORS -> {
                     state.takeVectors();
@@ -336,10 +360,13 @@ public final class X64Translator implements Translator {
                     continue;
                 }
                 case Exits.CROSS -> {
-                    long rip = sites.rip[site];
+                    long rip = rip(site);
                     if ((sites.facts[site] & Sites.STRADDLES) != 0) {
-                        if (pages.provedSecond(rip, sites.resume[site], mode, epoch)) {
-                            target = sites.next[site];
+                        long stands = sites.record(site);
+                        long record = pages.provedSecond(rip, HostMemory.get64(stands), mode, epoch);
+                        if (record != 0) {
+                            memory.patch64(stands, record);
+                            target = sites.jump(site);
                             wantVectors = false;
                             continue;
                         }
@@ -347,7 +374,7 @@ public final class X64Translator implements Translator {
                         outcome = interpretLeft();
                         break;
                     }
-                    Unit to = ready(rip);
+                    Place to = ready(rip);
                     if (to == null) {
                         leave(rip);
                         if (!isLeft(rip)) {
@@ -356,23 +383,29 @@ public final class X64Translator implements Translator {
                         outcome = interpretLeft();
                         break;
                     }
-                    long jump = sites.next[site];
-                    memory.patch64(sites.resume[site], to.page.record);
-                    memory.patch32(jump, (int) (to.withoutFlags - (jump + 4)));
-                    target = to.withoutFlags;
+                    target = unit(to, rip).withoutFlags;
+                    enterJump(rip, target, to);
+                    if ((sites.facts[site] & Sites.MOVABLE) == 0
+                            || state.get32(StateBlock.PATIENCE) < 0
+                            || HostMemory.get64(sites.record(site)) == state.noRecord()) {
+                        long jump = sites.jump(site);
+                        memory.patch64(sites.record(site), to.record);
+                        memory.patch32(jump, (int) (target - (jump + 4)));
+                        state.put32(StateBlock.PATIENCE, PATIENCE);
+                    }
                     wantVectors = false;
                     continue;
                 }
                 case Exits.LOOK_UP -> {
                     boolean arrived = (sites.facts[site] & Sites.ARRIVED) != 0;
                     long rip = state.get64(StateBlock.RIP);
-                    Unit to = ready(rip);
+                    Place to = ready(rip);
                     if (to == null) {
                         outcome = CpuExit.NONE;
                         if (arrived) {
                             leave(rip);
                         } else {
-                            outcome = interpret(sites.rip[site]);
+                            outcome = interpret(rip(site));
                         }
                         if (outcome != CpuExit.NONE || !isLeft(s.rip)) {
                             return outcome;
@@ -380,22 +413,21 @@ public final class X64Translator implements Translator {
                         outcome = interpretLeft();
                         break;
                     }
-                    if (jumps.isShort()) {
-                        holding.takeJumps();
-                    }
-                    jumps.enter(to.rip, to.withoutFlags, to.page.record);
+                    Unit unit = unit(to, rip);
+                    enterJump(rip, unit.withoutFlags, to);
                     if (arrived) {
-                        target = to.withoutFlags;
+                        target = unit.withoutFlags;
+                        state.put64(StateBlock.PLACE, to.linear);
                         wantVectors = false;
                         continue;
                     }
-                    target = sites.resume[site];
+                    target = sites.resume(site);
                     wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
                     continue;
                 }
                 case Exits.FAULT -> outcome = interpretFaulted(site);
                 case Exits.KICK -> {
-                    leave(sites.rip[site]);
+                    leave(rip(site));
                     if (lockstep != null && !lockstep.isKicked()) {
                         // It polls before the instruction has begun: on beyond it.
                         return cpu.forTranslator.interpretOne();
@@ -405,7 +437,7 @@ public final class X64Translator implements Translator {
                     return CpuExit.NONE;
                 }
                 default -> {
-                    leave(sites.rip[site]);
+                    leave(rip(site));
                     if (!isLeft(s.rip)) {
                         return CpuExit.NONE;
                     }
@@ -418,7 +450,7 @@ public final class X64Translator implements Translator {
             }
             if (outcome != CpuExit.NONE) {
                 if (stretches == 0) {
-                    ShortRuns.ended(b, sites.rip[site], threshold);
+                    ShortRuns.ended(b, rip(site), threshold);
                 }
                 return outcome;
             }
@@ -490,21 +522,21 @@ public final class X64Translator implements Translator {
         int facts = sites.facts[site];
         if (stubs.isString(at)) {
             state.stopString(Sites.bytes(facts), (facts & Sites.MOVES) != 0);
-            return interpret(sites.rip[site]);
+            return interpret(rip(site));
         }
         if (at < holding.code.first) {
             // Code was compared whose page has gone: the processor reads it, too, and meets that.
             if ((facts & (Sites.CROSS | Sites.ARRIVED)) != 0) {
-                leave((facts & Sites.CROSS) != 0 ? sites.rip[site] : state.get64(StateBlock.RIP));
+                leave((facts & Sites.CROSS) != 0 ? rip(site) : state.get64(StateBlock.RIP));
                 return cpu.forTranslator.interpretOne();
             }
-            return interpret(sites.rip[site]);
+            return interpret(rip(site));
         }
         int access = sites.accessAt(at, at >= holding.waysOut.first);
         if ((sites.facts[access] & Sites.RSI_SPARED) != 0) {
             state.unspareRsi();
         }
-        return interpret(sites.rip[access]);
+        return interpret(rip(access));
     }
 
     /** The guest's state comes from where the interpreter has it. */
@@ -527,7 +559,7 @@ public final class X64Translator implements Translator {
         s.rip = rip;
         if (lockstep != null) {
             int site = state.get32(StateBlock.SITE);
-            lockstep.end(sites.rip[site] == rip && (sites.facts[site] & Sites.STRING) != 0);
+            lockstep.end(rip(site) == rip && (sites.facts[site] & Sites.STRING) != 0);
         }
     }
 
@@ -565,7 +597,7 @@ public final class X64Translator implements Translator {
                     || lockstep != null && !lockstep.mayWalk()) {
                 return ASK;
             }
-            s.rip = sites.rip[site];
+            s.rip = rip(site);
             try {
                 long hva = cpu.walker.find(la, access, tlbMode, true);
                 if (hva == Walker.FAULT) {
@@ -576,7 +608,7 @@ public final class X64Translator implements Translator {
                     return ASK;
                 }
             } catch (LeaveGuest e) {
-                leave(sites.rip[site]);
+                leave(rip(site));
                 cpu.atNewRip = true;
                 throw e;
             }

@@ -23,11 +23,11 @@ final class EmitterTest {
     private Emitter emitter() {
         Assembler a = new Assembler();
         a.start(CODE - 0x10_0000);
-        return new Emitter(new Stubs(a, false), new Sites(), -1, new Shapes(-1), 0);
+        return new Emitter(new Stubs(a, false), new Sites(CODE - 0x10_0000), -1, new Shapes(-1), 0);
     }
 
-    private TranslatedPage page() {
-        return new TranslatedPage(LINEAR, page(memory.hva()), 0, 0, null);
+    private Place page() {
+        return new Place(new TranslatedPage(LINEAR, page(memory.hva()), 0, 0, null), LINEAR, 0);
     }
 
     private static long page(long hva) {
@@ -43,7 +43,7 @@ final class EmitterTest {
         return b;
     }
 
-    private static byte[] code(Emitter emitter, TranslatedPage page, Block b) {
+    private static byte[] code(Emitter emitter, Place page, Block b) {
         emitter.translate(page, null, b, b, rip -> null, CODE, APART);
         return Arrays.copyOf(emitter.a.buffer, emitter.a.at);
     }
@@ -65,7 +65,7 @@ final class EmitterTest {
                         CODE,
                         APART))
                 .isInstanceOf(InternalError.class);
-        emitter.sites.forget(new Sites().count());
+        emitter.sites.forget(new Sites(0).count());
         assertThat(code(emitter, page(), b)).isEqualTo(fresh);
     }
 }

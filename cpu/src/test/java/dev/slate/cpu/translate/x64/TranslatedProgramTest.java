@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 /**
  * Random kernels against the interpreter: functions on several pages that call each other, strings over page ends, flags pushed and
  * popped, vector registers used, address spaces loaded, pages invalidated and missing, returns from interrupts, serializing instructions and
- * code that is written while it runs.
+ * code that is written while it runs. They can be executed wherever they are, and at high addresses go on elsewhere now and then.
  */
 final class TranslatedProgramTest extends RandomCode {
     private static final int TABLES = 0x1000;
@@ -50,8 +50,17 @@ final class TranslatedProgramTest extends RandomCode {
 
     private static final int VECTOR_WORDS = 64;
 
+    /** Tables of all addresses above 512 GiB: each 4 MiB are code and data, as they lie at {@link #CODE}. */
+    private static final int HIGH_TABLES = 0x2_0000;
+
+    /** Bits of such addresses that tell one place from another. */
+    private static final long ELSEWHERE = (1L << 39) - (1L << 22);
+
     private final PhysicalMemory interpreted = machine();
     private PhysicalMemory translated = machine();
+
+    /** Where the program begins. */
+    private long home = CODE;
 
     /** What SYSCALL loads, and SYSRET less 16. */
     private int kernelSegments;
@@ -69,6 +78,13 @@ final class TranslatedProgramTest extends RandomCode {
         // The data also stands elsewhere, in small pages: invalidated one by one.
         HostMemory.put64(m.hva(TABLES + 8192 + 8 * 100), SMALL_PAGES | 7);
         mapSmallPages(m);
+        for (int i = 0; i < 512; i++) {
+            HostMemory.put64(m.hva(HIGH_TABLES + 8 * i), HIGH_TABLES + 4096 | 7);
+            HostMemory.put64(m.hva(HIGH_TABLES + 4096 + 8 * i), ((i & 1) == 0 ? CODE : DATA) | 0x87);
+            if (i > 0 && i < 256) {
+                HostMemory.put64(m.hva(TABLES + 8 * i), HIGH_TABLES | 7);
+            }
+        }
         m.cpu.s.cr4 |= CpuState.CR4_PGE | CpuState.CR4_OSFXSR | CpuState.CR4_OSXSAVE;
         m.cpu.s.xcr0 = 7;
         segments(m);
@@ -170,9 +186,35 @@ final class TranslatedProgramTest extends RandomCode {
         int32(flags(r));
         bytes(0x68);
         int32(user ? userSegments + 16 | 3 : kernelSegments);
-        bytes(0x68);
-        int32(CODE + at + 6);
-        bytes(0x48, 0xcf);
+        bytes(0x48, 0x8d, 0x05, 3, 0, 0, 0, 0x50, 0x48, 0xcf); // lea behind(%rip),%rax; push %rax; iretq
+    }
+
+    /** The distance of what lies {@code where} behind the program's beginning, for an instruction with {@code more} bytes behind it. */
+    private void relative(int where, int more) {
+        int32(where - (at + 4 + more));
+    }
+
+    /** A place of the code and data above 512 GiB, the last 4 GiB of the lower half now and then, which are like none of the others. */
+    private static long high(SplittableRandom r) {
+        if (r.nextInt(8) == 0) {
+            return (1L << 47) - (1L + r.nextInt(512) << 22);
+        }
+        return 1L + r.nextInt(255) << 39 | r.nextLong() & ELSEWHERE;
+    }
+
+    /** Goes on with what follows at another place, where the program is above 512 GiB. */
+    private void elsewhere(SplittableRandom r) {
+        // lea behind(%rip),%rax; mov $bits,%rdx; xor %rdx,%rax; jmp *%rax or push %rax; ret
+        bytes(0x48, 0x8d, 0x05, 15, 0, 0, 0, 0x48, 0xba);
+        long bits = home == CODE ? 0 : r.nextLong() & ELSEWHERE & (r.nextBoolean() ? 0x7L << 30 : -1);
+        int32((int) bits);
+        int32((int) (bits >>> 32));
+        bytes(0x48, 0x31, 0xd0);
+        if (r.nextBoolean()) {
+            bytes(0xff, 0xe0);
+        } else {
+            bytes(0x50, 0xc3);
+        }
     }
 
     /** An address in the first part of the data, or of its other place. */
@@ -185,9 +227,17 @@ final class TranslatedProgramTest extends RandomCode {
         int a = register(r);
         int b = register(r);
         int rex = 0x48 | a >> 3 << 2 | b >> 3;
-        switch (r.nextInt(37)) {
+        switch (r.nextInt(39)) {
             // add, or, adc, sbb, and, sub, xor, cmp
             case 0, 1, 2 -> bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
+            case 37 -> elsewhere(r);
+            case 38 -> {
+                // mov data or code(%rip),%r, lea of it, or mov %r,data(%rip)
+                int opcode = new int[] {0x8b, 0x8d, 0x89}[r.nextInt(3)];
+                boolean ofCode = opcode != 0x89 && r.nextBoolean();
+                bytes(0x48 | a >> 3 << 2, opcode, (a & 7) << 3 | 5);
+                relative(ofCode ? r.nextInt(CODE_BYTES - 8) : DATA - CODE + 0x3000 + r.nextInt(0x1400), 0);
+            }
             case 3 -> {
                 // mov disp(,),%r and back
                 bytes(0x48 | a >> 3 << 2, r.nextBoolean() ? 0x8b : 0x89, (a & 7) << 3 | 4, 0x25);
@@ -215,8 +265,13 @@ final class TranslatedProgramTest extends RandomCode {
             case 9, 10 -> string(r);
             case 11 -> bytes(0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8); // mov %cr3,%rax; mov %rax,%cr3
             case 12 -> {
-                bytes(0x0f, 0x01, 0x3c, 0x25); // invlpg
-                int32(r.nextInt(4) == 0 ? CODE + r.nextInt(CODE_BYTES) : data(r));
+                if (r.nextInt(4) == 0) {
+                    bytes(0x0f, 0x01, 0x3d); // invlpg code
+                    relative(r.nextInt(CODE_BYTES), 0);
+                } else {
+                    bytes(0x0f, 0x01, 0x3c, 0x25); // invlpg
+                    int32(data(r));
+                }
             }
             case 13 -> {
                 if (function + 1 < FUNCTIONS) {
@@ -225,16 +280,22 @@ final class TranslatedProgramTest extends RandomCode {
                         bytes(0xe8);
                         int32(starts[callee] - (at + 4));
                     } else {
-                        constant(0, CODE + starts[callee]);
-                        bytes(0xff, 0xd0); // call *%rax
+                        bytes(0x48, 0x8d, 0x05); // lea callee(%rip),%rax; call *%rax
+                        relative(starts[callee], 0);
+                        bytes(0xff, 0xd0);
                     }
                 }
             }
             case 14 -> {
                 // Writes the constant of the next instruction's successor, somewhere in the code.
-                bytes(0xc7, 0x04, 0x25);
                 int victim = r.nextInt(FUNCTIONS);
-                int32(CODE + starts[victim] + 1);
+                if (r.nextBoolean()) {
+                    bytes(0xc7, 0x04, 0x25);
+                    int32(CODE + starts[victim] + 1);
+                } else {
+                    bytes(0xc7, 0x05);
+                    relative(starts[victim] + 1, 4);
+                }
                 int32(r.nextInt(4));
             }
             case 15 -> {
@@ -264,15 +325,15 @@ final class TranslatedProgramTest extends RandomCode {
                 int32(data(r));
             }
             case 26, 27 -> {
-                // mov $flags,%r11d; mov $behind,%ecx; sysretq, or an iretq; a little as a user; syscall, whose handler
+                // mov $flags,%r11d; lea behind(%rip),%rcx; sysretq, or an iretq; a little as a user; syscall, whose
+                // handler
                 // is
                 // jmp *%rcx; cld
                 if (r.nextBoolean()) {
                     interruptReturn(r, true);
                 } else {
                     constant(11, flags(r));
-                    constant(1, CODE + at + 8);
-                    bytes(0x48, 0x0f, 0x07);
+                    bytes(0x48, 0x8d, 0x0d, 3, 0, 0, 0, 0x48, 0x0f, 0x07);
                 }
                 bytes(rex, r.nextInt(8) << 3 | 1, 0xc0 | (a & 7) << 3 | b & 7);
                 bytes(0x48 | a >> 3 << 2, r.nextBoolean() ? 0x8b : 0x89, (a & 7) << 3 | 4, 0x25);
@@ -405,7 +466,7 @@ final class TranslatedProgramTest extends RandomCode {
         at = starts[0];
     }
 
-    private void load(PhysicalMemory m, SplittableRandom r, int rounds) {
+    private void load(PhysicalMemory m, SplittableRandom r) {
         CpuState s = m.cpu.s;
         HostMemory.copyIn(code, 0, m.hva(CODE), CODE_BYTES);
         for (int i = 0; i < DATA_BYTES; i += 8) {
@@ -421,12 +482,12 @@ final class TranslatedProgramTest extends RandomCode {
         s.mxcsr = 0x1f80;
         // Rows go over the end of a page, and some words do.
         s.gpr[CpuState.RSP] = STACK + 8 * r.nextInt(24) + (r.nextInt(4) == 0 ? r.nextInt(8) : 0);
-        s.gpr[15] = rounds;
+        s.gpr[15] = 1 + r.nextInt(12);
         s.efer |= CpuState.EFER_SCE;
         // AMD's SYSRET takes SS's RPL as it stands there.
         s.star = (long) kernelSegments << 32 | (long) (userSegments | 3) << 48;
         s.cr2 = 0;
-        s.lstar = CODE + CODE_BYTES - HANDLER_BYTES;
+        s.lstar = home + CODE_BYTES - HANDLER_BYTES;
         s.sfmask = r.nextInt() & ~CpuState.RFLAGS_FIXED;
         for (int seg : new int[] {CpuState.DS, CpuState.ES, CpuState.FS, CpuState.GS}) {
             s.flat(seg, KERNEL_CODE + 8, CpuState.DATA_TYPE);
@@ -439,7 +500,7 @@ final class TranslatedProgramTest extends RandomCode {
         s.cpl = 0;
         s.setRflags(2);
         s.interruptShadow = 0;
-        s.rip = CODE + at;
+        s.rip = home + at;
         mapSmallPages(m);
         m.cpu.flushTlb();
         m.cpu.serialize();
@@ -459,12 +520,16 @@ final class TranslatedProgramTest extends RandomCode {
     /** Puts one random kernel with the same data into both machines. */
     private String loadBoth(long seed) {
         SplittableRandom r = new SplittableRandom(seed);
+        home = r.nextInt(3) == 0 ? CODE : high(r);
         program(r);
-        int rounds = 1 + r.nextInt(12);
-        long data = r.nextLong();
-        load(interpreted, new SplittableRandom(data), rounds);
-        load(translated, new SplittableRandom(data), rounds);
-        return "program of seed " + seed;
+        return loadBoth(seed, r.nextLong());
+    }
+
+    /** The same program once more. */
+    private String loadBoth(long seed, long data) {
+        load(interpreted, new SplittableRandom(data));
+        load(translated, new SplittableRandom(data));
+        return "program of seed " + seed + " at " + Long.toHexString(home) + " with data " + data;
     }
 
     private void same(String name) {
@@ -534,10 +599,13 @@ final class TranslatedProgramTest extends RandomCode {
                 // The data and its other place take each other's entries in the first TLB, and have their own here.
                 translator.takeSecond();
             }
-            int exit = interpreted.cpu.run();
-            int other = translated.cpu.run();
-            assertThat(other).as(name).isEqualTo(exit).isEqualTo(CpuExit.HLT);
-            same(name);
+            bothRun(name);
+            // What is machine code already goes on at other places.
+            SplittableRandom r = new SplittableRandom(-seed - n);
+            for (int again = home == CODE ? 0 : r.nextInt(4); again > 0; again--) {
+                home = high(r);
+                bothRun(loadBoth(seed + n, r.nextLong()));
+            }
         }
         System.out.println("translated: " + programs + " programs, seed " + seed + ", regions "
                 + translated.cpu.translation.regions + ", exits "
@@ -545,6 +613,13 @@ final class TranslatedProgramTest extends RandomCode {
                 + translated.cpu.translation.invalidations
                 + ", resets "
                 + translated.cpu.translation.resets);
+    }
+
+    private void bothRun(String name) {
+        int exit = interpreted.cpu.run();
+        int other = translated.cpu.run();
+        assertThat(other).as(name).isEqualTo(exit).isEqualTo(CpuExit.HLT);
+        same(name);
     }
 
     /** Wherever code leaves, the interpreter comes to the same state from where it was entered. */
@@ -557,9 +632,7 @@ final class TranslatedProgramTest extends RandomCode {
         translated.cpu.translator(translator);
         for (long n = 0; n < programs; n++) {
             String name = loadBoth(seed + n);
-            int exit = interpreted.cpu.run();
-            assertThat(translated.cpu.run()).as(name).isEqualTo(exit).isEqualTo(CpuExit.HLT);
-            same(name);
+            bothRun(name);
         }
         assertThat(translated.cpu.translation.compared).isGreaterThan(programs * 100);
         System.out.println("lockstep: " + programs + " programs, seed " + seed + ", instructions "
@@ -584,9 +657,7 @@ final class TranslatedProgramTest extends RandomCode {
                     translated = memory;
                 }
                 String name = loadBoth(seed + n);
-                int exit = interpreted.cpu.run();
-                assertThat(translated.cpu.run()).as(name).isEqualTo(exit).isEqualTo(CpuExit.HLT);
-                same(name);
+                bothRun(name);
                 translated = of;
                 assertThat(budget.held()).isBetween(2 * X64Translator.LEAST, budget.limit());
                 assertThat(translated.cpu.translation.memory + memory.cpu.translation.memory)
