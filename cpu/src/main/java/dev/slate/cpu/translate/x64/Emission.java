@@ -500,8 +500,13 @@ abstract class Emission {
         boolean again = probed == retry;
         probed = retry;
         int site = accessSite(retry, access, size, again ? Sites.AGAIN : 0);
-        later.miss(a.jumpForwardIf(Assembler.A), access, site, again);
+        int miss = a.jumpForwardIf(Assembler.A);
         a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, tlb + StateBlock.TLB_HOST);
+        if (again) {
+            later.missAgain(miss, site, a.here());
+        } else {
+            later.miss(miss, access, site);
+        }
     }
 
     /** The offset of the TLB's entry for the address in RCX to RAX, and the address less the entry's page to RCX. */

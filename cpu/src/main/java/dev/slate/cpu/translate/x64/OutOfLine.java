@@ -55,13 +55,14 @@ final class OutOfLine {
         detail[count++] = more;
     }
 
-    /**
-     * {@code access} is {@link Emission#READ} or {@link Emission#WRITE}.
-     *
-     * @param again the instruction has made an access before: two that take each other's place in the TLB must leave some time
-     */
-    void miss(int jumpPlace, int access, int site, boolean again) {
-        add(again ? MISS_AGAIN : MISS, jumpPlace, access, site);
+    /** {@code access} is {@link Emission#READ} or {@link Emission#WRITE}. */
+    void miss(int jumpPlace, int access, int site) {
+        add(MISS, jumpPlace, access, site);
+    }
+
+    /** The same for an access whose instruction has made one before, whose page may have this one's place in the TLB: it keeps that. */
+    void missAgain(int jumpPlace, int site, long back) {
+        add(MISS_AGAIN, jumpPlace, back, site);
     }
 
     void interpret(int jumpPlace, int site) {
@@ -176,7 +177,17 @@ final class OutOfLine {
                     a.jump(sites.resume(detail[i]));
                 }
                 case MISS_AGAIN -> {
-                    a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, code.tlb + (int) target[i]);
+                    boolean write = (sites.facts[detail[i]] & Sites.WRITE) != 0;
+                    a.arithmeticIndexed(
+                            Assembler.ADD, RCX, R15, RAX, code.tlb + (write ? Emission.WRITE : Emission.READ));
+                    a.mov32(RAX, RCX);
+                    a.arithmeticConstant32(Assembler.AND, RAX, 4095);
+                    a.arithmeticConstant32(Assembler.CMP, RAX, 4096 - Sites.bytes(sites.facts[detail[i]]));
+                    int crosses = a.jumpForwardIf(Assembler.A);
+                    a.movConstant(RAX, detail[i]);
+                    a.call(stubs.onlyOnce[StateBlock.table(code.page.mode)][write ? 1 : 0]);
+                    a.jump(target[i]);
+                    a.bind(crosses);
                     a.movConstant(RAX, detail[i]);
                     a.jump(stubs.miss);
                 }

@@ -58,7 +58,7 @@ final class PageRecords {
     /** Where in a table a unit is looked for first: bits from 16 on of its offset and 1 times this. */
     static final int SPREAD = 0x9e37_79b1;
 
-    private static final int LINES_BYTES = NUMBERS + 4096 / LINE;
+    private static final int LINES_BYTES = 128;
     /** For so many copies there is room at first, and then for twice as many each time. */
     private static final int FIRST_ROOM = 4;
 
@@ -69,18 +69,14 @@ final class PageRecords {
     /** No page's address. */
     static final long NOWHERE = 1;
 
-    /** {@link StateBlock#NO_RECORD}'s address, with what is said of its lines behind it. */
-    private final long noRecord;
+    /** No code's mode. */
+    private static final int NO_MODE = -1;
 
     private final List<Scratch> chunks = new ArrayList<>();
     private long free;
     private long end;
     /** By the log2 of its number of lines: the first piece of memory that a page has grown out of, each with the next one's address. */
     private final long[] given = new long[12];
-
-    PageRecords(long noRecord) {
-        this.noRecord = noRecord;
-    }
 
     void clear() {
         chunks.clear();
@@ -188,7 +184,7 @@ final class PageRecords {
     /** No page is proved by a record any more. */
     void forget(long r) {
         HostMemory.put64(r + PROVED, 0);
-        HostMemory.put64(r + LINES, noRecord + RECORD_BYTES);
+        HostMemory.put32(r + MODE, NO_MODE);
     }
 
     /** Whether two records are of the same page, at whatever places. */

@@ -71,6 +71,9 @@ final class Stubs {
      */
     final long[][] second = new long[StateBlock.TABLES][2];
 
+    /** The same for an access that lies on one page, whose host address RCX is then; the state block's entry stays as it is. */
+    final long[][] onlyOnce = new long[StateBlock.TABLES][2];
+
     /** @param avx the host has YMM registers */
     Stubs(Assembler a, boolean avx) {
         long base = a.here();
@@ -135,6 +138,8 @@ final class Stubs {
             for (int write = 0; write < 2; write++) {
                 second[table][write] = a.here();
                 emitSecond(a, table, write != 0);
+                onlyOnce[table][write] = a.here();
+                emitOnlyOnce(a, table, write != 0);
             }
         }
         long load = a.here();
@@ -317,8 +322,11 @@ final class Stubs {
         bytes(a, 0x5f, 0x5e, 0x5b, 0x5a, 0x59, 0xc3);
     }
 
-    private void emitSecond(Assembler a, int table, boolean write) {
-        int tlb = StateBlock.offset(table);
+    /**
+     * What looks an address in RCX up in the {@link SecondTlb} begins with: RBX, put away as RDX is, is the entry then, and RAX what its key begins
+     * with. Returns the places of two jumps for when it is not there.
+     */
+    private static int[] emitLook(Assembler a, int table, boolean write) {
         a.store32(R15, StateBlock.SITE, RAX);
         bytes(a, 0x52, 0x53); // push rdx, rbx
         a.load(RBX, R15, StateBlock.SECOND);
@@ -328,16 +336,44 @@ final class Stubs {
         a.shiftRight32(RDX, 8);
         a.arithmeticConstant32(Assembler.AND, RDX, (SecondTlb.ENTRIES - 1) * SecondTlb.ENTRY);
         a.arithmetic(Assembler.ADD, RBX, RDX);
+        a.mov(RAX, RCX);
+        a.arithmeticConstant(Assembler.AND, RAX, -4096);
+        a.arithmeticConstant(Assembler.OR, RAX, write ? table | SecondTlb.WRITABLE : table);
+        emitCompareKey(a, write);
+        int first = a.jumpForwardIf(Assembler.E);
+        a.mov32(RDX, RCX);
+        a.shiftRight32(RDX, 8);
+        a.arithmeticConstant32(Assembler.AND, RDX, (SecondTlb.VICTIMS - 1) * SecondTlb.ENTRY);
+        a.load(RBX, R15, StateBlock.SECOND);
+        a.lea(RBX, RBX, SecondTlb.ENTRIES * SecondTlb.ENTRY);
+        a.arithmetic(Assembler.ADD, RBX, RDX);
+        emitCompareKey(a, write);
+        int other = a.jumpForwardIf(Assembler.NE);
+        a.bind(first);
+        a.arithmeticConstant(Assembler.AND, RAX, -4096);
+        return new int[] {none, other};
+    }
+
+    /** ZF: whether the entry at RBX is of the page and table in RAX. */
+    private static void emitCompareKey(Assembler a, boolean write) {
         a.load(RDX, RBX, 0);
         if (!write) {
             a.arithmeticConstant(Assembler.AND, RDX, ~SecondTlb.WRITABLE);
         }
-        a.mov(RAX, RCX);
-        a.arithmeticConstant(Assembler.AND, RAX, -4096);
-        a.arithmeticConstant(Assembler.OR, RAX, write ? table | SecondTlb.WRITABLE : table);
         a.arithmetic(Assembler.CMP, RAX, RDX);
-        int other = a.jumpForwardIf(Assembler.NE);
-        a.arithmeticConstant(Assembler.AND, RAX, -4096);
+    }
+
+    private void emitOnlyOnce(Assembler a, int table, boolean write) {
+        int[] not = emitLook(a, table, write);
+        a.arithmetic(Assembler.SUB, RCX, RAX);
+        a.arithmeticMemory(Assembler.ADD, RCX, RBX, SecondTlb.HOST);
+        bytes(a, 0x5b, 0x5a, 0xc3); // pop rbx, rdx; ret
+        emitLost(a, not);
+    }
+
+    private void emitSecond(Assembler a, int table, boolean write) {
+        int tlb = StateBlock.offset(table);
+        int[] not = emitLook(a, table, write);
         a.mov32(RDX, RCX);
         a.shiftRight32(RDX, 7);
         a.arithmeticConstant32(Assembler.AND, RDX, (StateBlock.TLB_ENTRIES - 1) * StateBlock.TLB_ENTRY);
@@ -361,9 +397,14 @@ final class Stubs {
         bytes(a, 0x49, 0x0f, 0xab); // bts [r15 + USED], rdx
         a.memory(RDX, R15, StateBlock.used(table));
         bytes(a, 0x5b, 0x5a, 0xc3); // pop rbx, rdx; ret
-        a.bind(none);
-        a.bind(other);
-        a.bind(crosses);
+        emitLost(a, not[0], not[1], crosses);
+    }
+
+    /** What {@link #emitLook} has begun leaves. */
+    private void emitLost(Assembler a, int... jumps) {
+        for (int place : jumps) {
+            a.bind(place);
+        }
         bytes(a, 0x5b, 0x5a); // pop rbx, rdx
         bytes(a, 0x48, 0x8d, 0x64, 0x24, 8); // lea rsp, [rsp + 8]
         a.load32(RAX, R15, StateBlock.SITE);

@@ -22,7 +22,7 @@ final class TranslatedPages {
     private final CodeTlb codeTlb;
     private final @Nullable TranslationObserver observer;
 
-    private final PageRecords records;
+    private final PageRecords records = new PageRecords();
     /** By host page: the first of those that {@link TranslatedPage#sameHva} links. */
     private final LongMap<TranslatedPage> pages = new LongMap<>();
     /** By a hash of linear address and mode: the place found last. */
@@ -38,7 +38,6 @@ final class TranslatedPages {
         this.cpu = cpu;
         this.state = state;
         this.codeTlb = codeTlb;
-        records = new PageRecords(state.noRecord());
         this.observer = cpu.observers.translations;
     }
 

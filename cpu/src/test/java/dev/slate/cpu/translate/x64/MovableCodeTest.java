@@ -213,6 +213,42 @@ final class MovableCodeTest {
         assertThat(memory.cpu.translation.entries).isPositive();
     }
 
+    /** The code at the first place is known from when it was executed there, which nobody remembers any more. */
+    @Test
+    void a_store_is_seen_at_a_place_that_has_been_forgotten() {
+        map(memory, 0, FUNCTIONS);
+        at = FUNCTIONS;
+        bytes(0x83, 0xc3, 1, 0xc3); // add $1,%ebx; ret
+        at = CODE;
+        for (int round = 0; round < 2; round++) {
+            call(place(0));
+            for (int i = 1; i < 12; i++) {
+                call(place(i));
+            }
+            // movb $5,2(place 0); call place 0; movb $1,2(place 0), each by way of %rax
+            store(place(0) + 2, 5);
+            call(place(0));
+            store(place(0) + 2, 1);
+            if (round == 0) {
+                // From here on everything is proved once more; the one at the first place is so by code itself.
+                bytes(0x0f, 0x01, 0xe8); // serialize
+            }
+        }
+        int rounds = 60;
+        repeat(rounds);
+        s.gpr[CpuState.RBX] = 0;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(rounds * 2L * (12 + 5));
+        assertThat(memory.cpu.translation.entries).isPositive();
+    }
+
+    /** mov $linear,%rax; movb $v,(%rax) */
+    private void store(long linear, int v) {
+        bytes(0x48, 0xb8);
+        int64(linear);
+        bytes(0xc6, 0x00, v);
+    }
+
     /** A function below 4 GiB, whose code names its addresses, jumps to one above, whose code does not. */
     @Test
     void code_that_stays_jumps_to_code_that_moves() {

@@ -8,6 +8,7 @@ import dev.slate.cpu.CpuState;
 import dev.slate.cpu.PhysicalMemory;
 import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.mem.HostMemory;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -29,6 +30,7 @@ final class TranslatedMappingsTest {
 
     private final PhysicalMemory memory = new PhysicalMemory(8 << 20);
     private final CpuState s = memory.cpu.s;
+    private @Nullable X64Translator translator;
     private int at;
 
     @BeforeEach
@@ -42,7 +44,7 @@ final class TranslatedMappingsTest {
         s.setRflags(2);
         s.rip = CODE;
         at = CODE;
-        X64Translator translator = NoFaults.translator(memory.cpu, 2, new TranslationBudget(4 << 20));
+        translator = NoFaults.translator(memory.cpu, 2, new TranslationBudget(4 << 20));
         assumeTrue(translator != null, "this host allows no executable memory");
         memory.cpu.translator(translator);
     }
@@ -226,6 +228,92 @@ final class TranslatedMappingsTest {
         assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
         assertThat(s.gpr[CpuState.RBX]).isEqualTo(ROUNDS * 5L);
         assertThat(memory.cpu.translation.entries).isPositive();
+    }
+
+    /** How often code leaves for a page while it makes so many accesses to two that have one place in every TLB. */
+    private long missesOfRivals(int... loop) {
+        int distance = SecondTlb.ENTRIES * 4096;
+        HostMemory.put64(memory.hva(TABLES + 8192 + 8 * (100 + (distance >> 21))), SMALL_PAGES | 7);
+        memory.cpu.flushTlb();
+        map(0, FUNCTIONS);
+        HostMemory.put64(memory.hva(FUNCTIONS), 5);
+        java.util.Objects.requireNonNull(translator).takeSecond();
+        at = CODE;
+        bytes(loop);
+        repeat();
+        s.gpr[CpuState.RBX] = 0;
+        s.gpr[CpuState.RSI] = LINEAR;
+        s.gpr[CpuState.RDI] = LINEAR + distance;
+        s.gpr[CpuState.RSP] = LINEAR + distance + 0x800;
+        s.gpr[15] = 10 * ROUNDS;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(10 * ROUNDS * 10L);
+        return memory.cpu.translation.exits[Exits.MISS];
+    }
+
+    @Test
+    void pages_that_have_one_place_in_every_tlb_do_not_have_each_access_leave() {
+        // add (%rsi),%rbx; add (%rdi),%rbx
+        assertThat(missesOfRivals(0x48, 0x03, 0x1e, 0x48, 0x03, 0x1f)).isLessThan(50);
+        assertThat(memory.cpu.translation.interpreted).isLessThan(100);
+    }
+
+    @Test
+    void nor_do_such_pages_of_one_instruction() {
+        // push (%rsi); pop %rax; add %rax,%rbx; push (%rsi); add (%rsp),%rbx; pop %rax
+        assertThat(missesOfRivals(0xff, 0x36, 0x58, 0x48, 0x01, 0xc3, 0xff, 0x36, 0x48, 0x03, 0x1c, 0x24, 0x58))
+                .isLessThan(50);
+        assertThat(memory.cpu.translation.interpreted).isLessThan(100);
+    }
+
+    /** A push of memory whose place is on the stack's page, where that ends. */
+    @Test
+    void the_second_access_of_an_instruction_may_go_over_the_end_of_a_page() {
+        map(2, FUNCTIONS + 4096);
+        map(3, FUNCTIONS + 0x5000);
+        at = CODE;
+        bytes(0xff, 0x36, 0x58, 0x48, 0x01, 0xc3); // push (%rsi); pop %rax; add %rax,%rbx
+        repeat();
+        HostMemory.put64(memory.hva(FUNCTIONS + 0x5100), 7);
+        s.gpr[CpuState.RBX] = 0;
+        s.gpr[CpuState.RSI] = LINEAR + 0x3100;
+        s.gpr[CpuState.RSP] = LINEAR + 0x3003;
+        java.util.Objects.requireNonNull(translator).takeSecond();
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(7L * ROUNDS);
+        assertThat(HostMemory.get8(memory.hva(FUNCTIONS + 0x1ffb))).isEqualTo(7);
+    }
+
+    /** Bytes change behind the processor's back, and what is made of the new ones shares a line with what was made of the old. */
+    @Test
+    void code_made_of_other_bytes_of_a_line_is_not_taken_for_proved_by_that_line() {
+        at = FUNCTIONS;
+        bytes(0x83, 0xc3, 1, 0x83, 0xc3, 1, 0xc3); // add $1,%ebx; add $1,%ebx; ret
+        map(0, FUNCTIONS);
+        at = CODE;
+        bytes(0xe8);
+        int32(LINEAR - (at + 4));
+        repeat();
+        s.gpr[CpuState.RBX] = 0;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(2L * ROUNDS);
+        HostMemory.put8(memory.hva(FUNCTIONS + 5), 10);
+        // The second instruction by itself.
+        at = CODE + 0x100;
+        bytes(0xe8);
+        int32(LINEAR + 3 - (at + 4));
+        bytes(0x41, 0xff, 0xcf, 0x75, 0xf6, 0xf4); // dec %r15d; jne; hlt
+        s.rip = CODE + 0x100;
+        s.gpr[15] = ROUNDS;
+        s.gpr[CpuState.RBX] = 0;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(10L * ROUNDS);
+        memory.cpu.serialize();
+        s.rip = CODE;
+        s.gpr[15] = ROUNDS;
+        s.gpr[CpuState.RBX] = 0;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(11L * ROUNDS);
     }
 
     /** A loop that goes over many pages misses at one instruction each time, which stays machine code. */
