@@ -89,6 +89,10 @@ final class MovableCodeTest {
         HostMemory.put64(memory.hva(OTHER_PAGES + 8 * page), frame | 7);
     }
 
+    private void unmapOther(int page) {
+        HostMemory.put64(memory.hva(OTHER_PAGES + 8 * page), 0);
+    }
+
     /** mov $linear,%rax; call *%rax */
     private void call(long linear) {
         bytes(0x48, 0xb8);
@@ -195,6 +199,38 @@ final class MovableCodeTest {
         at = FUNCTIONS + 0x2000;
         bytes(100, 0xc3);
         ownPages(place(1) + 4094);
+    }
+
+    /** The next page is there in the one program and not in the other, which executes the same instruction. */
+    @Test
+    void an_instruction_whose_end_is_not_there_faults_at_one_place_and_is_executed_at_the_other() {
+        map(memory, 0, FUNCTIONS);
+        mapOther(0, FUNCTIONS);
+        map(memory, 1, FUNCTIONS + 0x1000);
+        mapOther(1, FUNCTIONS + 0x1000);
+        at = FUNCTIONS;
+        bytes(0xc3);
+        at = FUNCTIONS + 4094;
+        bytes(0x83, 0xc3, 1, 0xc3); // add $1,%ebx; ret
+        long function = place(1) + 4094;
+        at = CODE;
+        call(function);
+        call(place(1) | OTHER);
+        call(function | OTHER);
+        repeat(50);
+        s.gpr[CpuState.RBX] = 0;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(100);
+        assertThat(memory.cpu.translation.interpreted).isLessThan(80);
+        unmapOther(1);
+        memory.cpu.flushTlb();
+        memory.cpu.serialize();
+        s.rip = CODE;
+        s.gpr[15] = 50;
+        // There is no handler.
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.SHUTDOWN);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(101);
+        assertThat(s.rip).isEqualTo(function | OTHER);
     }
 
     /** A function in the one program adds 1 to EBX, and in the other 100. */
