@@ -16,7 +16,7 @@
 #   device-kernel a folder: Debian's standard kernel as vmlinuz, its modules for QEMU's devices, and in which order they are loaded
 #   devices-initrd a first root file system with these modules, of ./devices-init; devices: the command that runs the machine, ./devices
 #   disk-kernel   the same of the kernel for virtual machines and its modules for a virtio disk; disk-initrd: of ./disk-init
-#   programs-initrd  a first root file system that unpacks and times programs of Debian's: xz, openssl, python3, gcc; of ./programs-init
+#   programs-initrd  a first root file system that unpacks and times programs of Debian's: xz, openssl, python3, gcc, a script of many; of ./programs-init
 #   rootfs        a folder with busybox that microsandbox takes as an image
 #   microsandbox  from npm
 #   msb           the command that runs it, ./msb; kept: the one that keeps a machine, ./kept
@@ -309,7 +309,7 @@ devices-initrd | disk-initrd)
   ;;
 programs-initrd)
   another busybox
-  all_from_debian xz-utils openssl python3-minimal gcc libc6-dev
+  all_from_debian xz-utils openssl python3-minimal gcc libc6-dev dash coreutils grep sed
   rm -rf "$work/files/usr/share"
   tar -c -C "$work/files" --owner=0 --group=0 -f "$work/programs.tar" .
   sh "$here/cpio.sh" init="$here/programs-init" bin/busybox="$folder/busybox" programs.tar="$work/programs.tar" >"$work/initrd"
