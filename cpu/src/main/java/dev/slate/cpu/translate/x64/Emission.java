@@ -231,9 +231,13 @@ abstract class Emission {
         a.load(to, R15, StateBlock.PLACE);
         long distance = at - linear;
         if (distance > Integer.MAX_VALUE) {
-            // From an instruction's end, which is not the page's beginning.
+            // An operand may be 2 GiB from its instruction, which is up to a page from here.
             a.lea(to, to, 2 * 4096);
             distance -= 2 * 4096;
+        } else if (distance < Integer.MIN_VALUE) {
+            // A row of accesses begins before its first.
+            a.lea(to, to, -2 * 4096);
+            distance += 2 * 4096;
         }
         if (distance != 0) {
             a.lea(to, to, (int) distance);

@@ -149,6 +149,8 @@ final class StateBlock {
     static final int PLACE_COUNT = 1024;
     static final int PLACE_SHIFT = 4;
     static final int PLACE_RECORD = 8;
+    /** No page's address and mode. */
+    private static final long NO_PLACE = X64Translator.MODES;
 
     static final int BYTES = 4096 + TABLES * TLB_BYTES + (PLACE_COUNT << PLACE_SHIFT);
 
@@ -180,6 +182,7 @@ final class StateBlock {
         // Its table is one word without a unit.
         put64(noLines + PageRecords.TABLE, base + noLines + PageRecords.MATCHED);
         put32(VECTORS, VECTORS_IN_STATE);
+        forgetPlaces();
         for (int table = 0; table < TABLES; table++) {
             for (int n = 0; n < TLB_ENTRIES; n++) {
                 drop(table, n);
@@ -225,8 +228,9 @@ final class StateBlock {
 
     /** None is. */
     void forgetPlaces() {
-        for (int i = 0; i < PLACE_COUNT << PLACE_SHIFT; i += 8) {
-            put64(PLACES + i, 0);
+        for (int i = 0; i < PLACE_COUNT; i++) {
+            put64(PLACES + (i << PLACE_SHIFT), NO_PLACE);
+            put64(PLACES + (i << PLACE_SHIFT) + PLACE_RECORD, noRecord());
         }
     }
 

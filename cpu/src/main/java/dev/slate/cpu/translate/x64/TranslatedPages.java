@@ -133,7 +133,9 @@ final class TranslatedPages {
     /** Of an instruction that begins on the page before, the bytes {@code part} lie on {@code page}. @param offset where it begins, negative */
     void addPart(TranslatedPage page, Block part, int offset) {
         Unit known = page.unit(offset);
-        if (known == null || !Arrays.equals(known.block.bytes, part.bytes)) {
+        if (known == null
+                || known.block.byteLength != part.byteLength
+                || !Arrays.equals(known.block.bytes, part.bytes)) {
             page.add(new Unit(part, offset, page, 0, 0));
             addLines(page, part);
             partCount++;

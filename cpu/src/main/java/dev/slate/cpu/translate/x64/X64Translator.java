@@ -271,6 +271,12 @@ public final class X64Translator implements Translator {
         jumps.enter(rip, code, place.record);
     }
 
+    /** Whether a link has no record yet, or one of the same place, whose page has died or has been forgotten there. */
+    private boolean isSetFor(long stands, Place place) {
+        long record = HostMemory.get64(stands);
+        return record == state.noRecord() || HostMemory.get64(record + PageRecords.LINEAR) == place.linear;
+    }
+
     private static Unit unit(Place place, long rip) {
         return java.util.Objects.requireNonNull(place.page.unit((int) rip & 4095));
     }
@@ -387,7 +393,7 @@ public final class X64Translator implements Translator {
                     enterJump(rip, target, to);
                     if ((sites.facts[site] & Sites.MOVABLE) == 0
                             || state.get32(StateBlock.PATIENCE) < 0
-                            || HostMemory.get64(sites.record(site)) == state.noRecord()) {
+                            || isSetFor(sites.record(site), to)) {
                         long jump = sites.jump(site);
                         memory.patch64(sites.record(site), to.record);
                         memory.patch32(jump, (int) (target - (jump + 4)));
