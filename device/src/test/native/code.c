@@ -69,6 +69,50 @@ static void a_page_goes_from_under_a_row_of_accesses(void) {
     CHECK(seen);
 }
 
+/* Serializes, after which code on another page is compared with what was translated, and calls that. */
+static const uint8_t CALLER[] = {
+    0x48, 0xff, 0x04, 0x25, 0, 0x90, 0, 0, /* incq TURNS */
+    0x0f, 0x01, 0x3c, 0x25, 0, 0, 0, 0x40, /* invlpg of what is not mapped */
+    0xff, 0xd5,                            /* call *%rbp */
+    0xeb, 0xec,                            /* jmp back */
+};
+
+/* The comparison meets that the page is gone, and the guest's registers are as they were. */
+static void a_page_goes_from_under_the_proof_of_its_code(void) {
+    for (int round = 0; round < 12; round++) {
+        struct machine m = make_vm(open_device(O_CLOEXEC));
+        give_memory(&m, MAP_PRIVATE, CALLER, sizeof CALLER);
+        int file = memfd_create("page", MFD_CLOEXEC);
+        CHECK(file >= 0 && ftruncate(file, 4096) == 0);
+        uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        CHECK(page != MAP_FAILED);
+        page[0] = 0xc3; /* ret */
+        struct kvm_userspace_memory_region region = {
+            .slot = 1, .guest_phys_addr = (2 << 20) - 4096, .memory_size = 4096, .userspace_addr = (uintptr_t)page};
+        CHECK(ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
+        make_vcpu(&m, 0);
+        struct kvm_regs before = {.rbp = region.guest_phys_addr, .rsp = TURNS, .rax = 1, .rcx = 2, .rdx = 3, .rbx = 4, .rsi = 5, .rdi = 6, .r8 = 7, .r15 = 8};
+        begin_long(&m, before);
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, runs, &m) == 0);
+        volatile uint64_t *turns = (volatile uint64_t *)(m.memory + TURNS);
+        while (*turns < 100000) usleep(1000 + round);
+        CHECK(ftruncate(file, 0) == 0);
+        void *error;
+        CHECK(pthread_join(thread, &error) == 0 && (long)error == EFAULT);
+        struct kvm_regs after;
+        CHECK(ioctl(m.vcpu, KVM_GET_REGS, &after) == 0);
+        CHECK(after.rip == region.guest_phys_addr || after.rip == CODE + 16);
+        CHECK(after.rax == 1 && after.rcx == 2 && after.rdx == 3 && after.rbx == 4 && after.rbp == before.rbp);
+        CHECK(after.rsi == 5 && after.rdi == 6 && after.r8 == 7 && after.r15 == 8);
+        close(m.vcpu);
+        close(m.vm);
+        close(m.device);
+        munmap(page, 4096);
+        close(file);
+    }
+}
+
 /* ------------------------------------------------------------------------------------- hosts without executable memory */
 
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
@@ -110,6 +154,7 @@ static void a_hot_guest(void) {
 
 static const struct promise tests[] = {
     TEST(a_page_goes_from_under_a_row_of_accesses),
+    TEST(a_page_goes_from_under_the_proof_of_its_code),
     TEST(no_file_holds_code),
     TEST(no_shared_memory_holds_code),
     TEST(a_hot_guest),

@@ -198,7 +198,7 @@ abstract class FlowForms extends AccessRows {
         a.mov(RCX, Registers.home(CpuState.RDI));
         probe(WRITE, 1 << size, 1);
         a.store(R15, StateBlock.STRING_TO, RCX);
-        a.store32Constant(R15, StateBlock.SITE, site(0, next, 1 << size << 8 | (moves ? Sites.MOVES : 0)));
+        a.store32Constant(R15, StateBlock.SITE, site(retry, next, 1 << size << 8 | (moves ? Sites.MOVES : 0)));
         a.call(moves ? stubs.moves[size] : stubs.stores[size]);
         a.arithmeticConstant(Assembler.CMP, count, 0);
         a.jumpIf(Assembler.NE, retry);

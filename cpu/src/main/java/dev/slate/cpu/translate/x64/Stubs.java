@@ -106,13 +106,11 @@ final class Stubs {
         a.jump(leave);
         a.bind(found);
         bytes(a, 0xc3);
-        fault = a.here();
-        a.load(RSP, R15, StateBlock.HOST_RSP);
-        a.store(R15, StateBlock.ADDRESS, RAX);
-        a.store32Constant(R15, StateBlock.EXIT, Exits.FAULT);
-        a.jump(leave);
         long compare = a.here();
         emitCompare(a);
+        long compared = a.here();
+        fault = a.here();
+        emitFault(a, compare, compared, leave);
         prove = a.here();
         a.call(compare);
         int proved = a.jumpForwardIf(Assembler.E);
@@ -254,6 +252,20 @@ final class Stubs {
         Emission.goToEntry(a);
     }
 
+    /** @param compare where a comparison's code is, up to {@code compared}: guest registers that it needs are on the stack */
+    private static void emitFault(Assembler a, long compare, long compared, long leave) {
+        a.store(R15, StateBlock.ADDRESS, RAX);
+        a.movConstant64(RCX, compare);
+        a.arithmetic(Assembler.SUB, RAX, RCX);
+        a.arithmeticConstant(Assembler.CMP, RAX, (int) (compared - compare));
+        int elsewhere = a.jumpForwardIf(Assembler.AE);
+        bytes(a, 0x5f, 0x5e, 0x5b, 0x5a); // pop rdi, rsi, rbx, rdx
+        a.bind(elsewhere);
+        a.load(RSP, R15, StateBlock.HOST_RSP);
+        a.store32Constant(R15, StateBlock.EXIT, Exits.FAULT);
+        a.jump(leave);
+    }
+
     private static void emitProveEntry(Assembler a, long compare, long leave) {
         bytes(a, 0x51); // push rcx
         a.loadIndexed(RCX, R15, RCX, JumpCache.RECORD);
@@ -269,7 +281,7 @@ final class Stubs {
         bytes(a, 0xc3);
     }
 
-    /** Proves the page whose record RCX has: ZF says whether it is. Clobbers RAX. */
+    /** Proves the page whose record RCX has: ZF says whether it is. Clobbers RAX. What it puts away {@link #emitFault} brings back. */
     private static void emitCompare(Assembler a) {
         bytes(a, 0x51, 0x52, 0x53, 0x56, 0x57); // push rcx, rdx, rbx, rsi, rdi
         a.load32(RAX, R15, StateBlock.EPOCH);
