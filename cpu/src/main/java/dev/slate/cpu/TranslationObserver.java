@@ -19,7 +19,7 @@ public interface TranslationObserver {
     void common(long code, int bytes);
 
     /**
-     * A block of guest code has become machine code, for the address at which it stands now. What often follows it may have become code with it, and
+     * A block of guest code has become machine code, for the address at which it was executed last. What often follows it may have become code with it, and
      * is told right behind it.
      *
      * @param starts where in the machine code each of the block's instructions begins, and in element {@link Block#count} where

@@ -304,12 +304,13 @@ final class Assembler {
         memory(to, base, disp);
     }
 
-    /** Compares a 32-bit word of memory with a byte constant. */
+    /** Compares a 32-bit word of memory with a constant. */
     void compare32Constant(int base, int disp, int v) {
+        boolean small = v == (byte) v;
         rex(false, 0, 0, base);
-        byte1(0x83);
-        memory(7, base, disp);
-        byte1(v);
+        byte1(small ? 0x83 : 0x81);
+        memory(CMP, base, disp);
+        immediate(v, small ? 1 : 4);
     }
 
     /** A bit of a 32-bit word of memory to CF. */

@@ -113,6 +113,7 @@ abstract class Emission {
         translates = translated[i];
     }
 
+    /** rip of instruction {@code i}, which has been read. */
     final long ripOf(int i) {
         return rips[i];
     }
@@ -185,32 +186,7 @@ abstract class Emission {
         }
     }
 
-    /** The same, or its lower half. */
-    final void position(int to, long at, boolean wide) {
-        if (wide) {
-            position(to, at);
-        } else if (page.movable) {
-            position(to, at);
-            a.mov32(to, to);
-        } else {
-            a.movConstant(to, at & 0xffff_ffffL);
-        }
-    }
-
-    // ------------------------------------------------------------------ leaving
-
-    int facts() {
-        return (vectorsLoaded ? Sites.VECTORS : 0) | (op == Op.MOVS || op == Op.STOS ? Sites.STRING : 0);
-    }
-
-    int site(long resume, long nextRip, int more) {
-        return sites.add(
-                counted(rip),
-                resume,
-                nextRip != 0 ? (int) (nextRip - rip) : 0,
-                facts() | more | movable(),
-                a.isApart());
-    }
+    // ------------------------------------------------------------------ where code is
 
     /** A rip of this page, or near it, as a site has it. */
     final long counted(long at) {
@@ -242,6 +218,33 @@ abstract class Emission {
         if (distance != 0) {
             a.lea(to, to, (int) distance);
         }
+    }
+
+    /** The same, or its lower half. */
+    final void position(int to, long at, boolean wide) {
+        if (wide || page.movable) {
+            position(to, at);
+        } else {
+            a.movConstant(to, at & 0xffff_ffffL);
+        }
+        if (!wide && page.movable) {
+            a.mov32(to, to);
+        }
+    }
+
+    // ------------------------------------------------------------------ leaving
+
+    int facts() {
+        return (vectorsLoaded ? Sites.VECTORS : 0) | (op == Op.MOVS || op == Op.STOS ? Sites.STRING : 0);
+    }
+
+    int site(long resume, long nextRip, int more) {
+        return sites.add(
+                counted(rip),
+                resume,
+                nextRip != 0 ? (int) (nextRip - rip) : 0,
+                facts() | more | movable(),
+                a.isApart());
     }
 
     /** The interpreter executes the instruction at hand, and code goes on behind it. */
@@ -299,26 +302,20 @@ abstract class Emission {
 
     /**
      * Jumps to a rip on another page; flags are saved. The link is set when it is first gone through, and holds as long as the page of
-     * its record can be proved; once that has died the link is set anew.
+     * its record can be proved; once that has died the link is set anew, and now and then where it would lead to another place.
      */
     void crossJump(long target) {
-        int site;
-        int record;
-        if (page.movable) {
-            site = sites.addLink(target & 4095, Sites.MOVABLE);
+        boolean places = page.movable || TranslatedPage.isMovable(target);
+        int site = sites.addLink(page.movable ? target & 4095 : target, movable());
+        if (places) {
             position(RAX, target & -4096L);
             a.store(R15, StateBlock.PLACE, RAX);
-            record = a.movConstant64(RCX, noRecord);
+        }
+        int record = a.movConstant64(RCX, noRecord);
+        if (places) {
             // What the link was set for may have been at another place.
             a.arithmeticMemory(Assembler.CMP, RAX, RCX, PageRecords.LINEAR);
             later.elsewhere(a.jumpForwardIf(Assembler.NE), site, (int) target & 4095);
-        } else {
-            site = sites.addLink(target, 0);
-            if (TranslatedPage.isMovable(target)) {
-                a.movConstant(RAX, target & -4096L);
-                a.store(R15, StateBlock.PLACE, RAX);
-            }
-            record = a.movConstant64(RCX, noRecord);
         }
         a.load(RAX, RCX, PageRecords.PROVED);
         a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);

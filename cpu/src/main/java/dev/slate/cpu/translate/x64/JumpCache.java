@@ -5,7 +5,8 @@ import dev.slate.cpu.mem.Scratch;
 
 /**
  * Where indirect branches and returns find code: a table in native memory, by rip. It begins small and takes more room each time it has been too
- * small for a while. Code enters what it finds by itself ({@link Stubs}). Zeros are an entry that no rip finds, since only rip 0 would and that has an entry of its own.
+ * small for a while. Code enters what it finds by itself ({@link Stubs}). Zeros are an entry that no rip finds, since only rip 0 would and that has an
+ * entry of its own.
  */
 final class JumpCache {
     private static final int FIRST = 2048;

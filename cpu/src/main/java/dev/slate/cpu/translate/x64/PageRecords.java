@@ -9,7 +9,7 @@ import java.util.List;
 
 /**
  * What native code must know of a {@link TranslatedPage} to prove it current and to find its code, in native memory: for each {@link Place} of the
- * page a record, and for the page itself its lines, a copy of the 64-byte lines of memory that its units were made from, with a table of these.
+ * page a record; and for the page itself its lines, that is a copy of the 64-byte lines of memory that its units were made from, and a table of its units.
  *
  * <p>Native code proves a page at a place when nothing can have moved it since it was last seen there and its lines are those of the copy; so a copy
  * must have the very bytes that were translated, never newer ones. Whatever it cannot decide (a line that holds data too, a store of this processor's
@@ -30,8 +30,8 @@ final class PageRecords {
     /** What that counter was when the page was last known to lie there. */
     static final int MAPPED = 32;
 
-    /** Size of a record. */
-    static final int RECORD_BYTES = 64;
+    /** Size of a record, a line's. */
+    private static final int RECORD_BYTES = 64;
 
     // Offsets in what is said of lines.
     static final int HVA = 0;
@@ -55,7 +55,7 @@ final class PageRecords {
     static final int NUMBERS = 56;
 
     static final int LINE = 64;
-    /** Where in a table a unit is looked for first: bits from 16 on of its offset and 1 times this. */
+    /** See {@link #first}. */
     static final int SPREAD = 0x9e37_79b1;
 
     private static final int LINES_BYTES = 128;
@@ -70,11 +70,12 @@ final class PageRecords {
     static final long NOWHERE = 1;
 
     /** No code's mode. */
-    private static final int NO_MODE = -1;
+    static final int NO_MODE = -1;
 
     private final List<Scratch> chunks = new ArrayList<>();
     private long free;
     private long end;
+    private boolean grown;
     /** By the log2 of its number of lines: the first piece of memory that a page has grown out of, each with the next one's address. */
     private final long[] given = new long[12];
 
@@ -83,6 +84,13 @@ final class PageRecords {
         free = 0;
         end = 0;
         Arrays.fill(given, 0);
+    }
+
+    /** Whether there is more memory than when this was asked last. */
+    boolean hasGrown() {
+        boolean has = grown;
+        grown = false;
+        return has;
     }
 
     /** Bytes that it takes once any page's worth has come. */
@@ -94,6 +102,7 @@ final class PageRecords {
         if (end - free < bytes) {
             Scratch chunk = new Scratch(CHUNK);
             chunks.add(chunk);
+            grown = true;
             free = chunk.hva();
             end = free + CHUNK;
         }
@@ -152,17 +161,25 @@ final class PageRecords {
             HostMemory.put64(l + TABLE, createTable(2 * entries / LINE_ENTRIES));
             HostMemory.put32(l + TABLE_MASK, 2 * entries - 1);
             for (int i = 0; i < entries; i++) {
-                putUnit(l, HostMemory.get64(old + 8 * i));
+                long entry = HostMemory.get64(old + 8 * i);
+                if (entry != 0) {
+                    putUnit(l, entry);
+                }
             }
             giveLines(old, entries / LINE_ENTRIES);
         }
         putUnit(l, code << 32 | offset + 1);
     }
 
+    /** Where a table of units has one, as far as it has so many entries, or a place behind that. Code computes the same ({@link Stubs}). */
+    static int first(int offset) {
+        return (offset + 1) * SPREAD >>> 16;
+    }
+
     private static void putUnit(long l, long entry) {
         int mask = HostMemory.get32(l + TABLE_MASK);
         long table = HostMemory.get64(l + TABLE);
-        int i = ((int) entry * SPREAD >>> 16) & mask;
+        int i = first((int) entry - 1) & mask;
         while (HostMemory.get64(table + 8L * i) != 0) {
             i = i + 1 & mask;
         }

@@ -90,7 +90,7 @@ final class StateBlock {
 
     static final int TSC_ASKS = 768;
 
-    /** So often a link that leads elsewhere is gone around before it is set anew. */
+    /** So often any links that were set for another place are gone around before the next one met is set anew. */
     static final int PATIENCE = 772;
     /** How often a rip has taken another's place in the {@link JumpCache}. */
     static final int CONFLICTS = 784;
@@ -176,11 +176,7 @@ final class StateBlock {
         put64(KICK, kickAddress);
         put64(STRING_KICK, kickAddress);
         put64(NO_RECORD + PageRecords.LINEAR, PageRecords.NOWHERE);
-        put64(NO_RECORD + PageRecords.LINES, noRecord() + PageRecords.RECORD_BYTES);
-        int noLines = NO_RECORD + PageRecords.RECORD_BYTES;
-        put32(noLines + PageRecords.CLOSED, 1);
-        // Its table is one word without a unit.
-        put64(noLines + PageRecords.TABLE, base + noLines + PageRecords.MATCHED);
+        put32(NO_RECORD + PageRecords.MODE, PageRecords.NO_MODE);
         put32(VECTORS, VECTORS_IN_STATE);
         forgetPlaces();
         for (int table = 0; table < TABLES; table++) {
@@ -230,7 +226,6 @@ final class StateBlock {
     void forgetPlaces() {
         for (int i = 0; i < PLACE_COUNT; i++) {
             put64(PLACES + (i << PLACE_SHIFT), NO_PLACE);
-            put64(PLACES + (i << PLACE_SHIFT) + PLACE_RECORD, noRecord());
         }
     }
 

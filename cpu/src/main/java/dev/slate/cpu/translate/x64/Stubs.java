@@ -204,8 +204,7 @@ final class Stubs {
         a.arithmeticIndexed(Assembler.CMP, RDX, R15, RCX, 0);
         int free = a.jumpForwardIf(Assembler.E);
         a.arithmetic32MemoryConstant(Assembler.ADD, R15, StateBlock.CONFLICTS, 1);
-        a.load32(RDX, R15, StateBlock.CONFLICTS);
-        a.arithmeticConstant32(Assembler.CMP, RDX, JumpCache.CONFLICTS);
+        a.compare32Constant(R15, StateBlock.CONFLICTS, JumpCache.CONFLICTS);
         int isShort = a.jumpForwardIf(Assembler.AE);
         a.bind(free);
         a.storeIndexed(R15, RCX, 0, RAX);

@@ -15,8 +15,8 @@ import org.jspecify.annotations.Nullable;
 final class TranslatedPage {
     private static final long[] NONE = {};
 
-    /** The most places of a page: programs of which one reads what the other writes lie at different ones. */
-    private static final int MOST_PLACES = 8;
+    /** The most places of a page: programs that take turns, dozens of a server's, lie at different ones. */
+    private static final int MOST_PLACES = 64;
 
     /** Linear address at which it was seen first. */
     final long linear;
@@ -31,7 +31,7 @@ final class TranslatedPage {
     final @Nullable TranslatedPage sameHva;
 
     /** Where it has been seen, the last first. */
-    private final Place[] places;
+    private Place[] places = new Place[1];
 
     private int placeCount;
 
@@ -60,7 +60,6 @@ final class TranslatedPage {
         this.mode = mode;
         this.lines = lines;
         this.sameHva = sameHva;
-        places = new Place[movable ? MOST_PLACES : 1];
     }
 
     /**
@@ -94,9 +93,11 @@ final class TranslatedPage {
     @Nullable
     Place add(Place place) {
         Place old = null;
-        if (placeCount == places.length) {
+        if (placeCount == MOST_PLACES) {
             old = places[--placeCount];
             old.forgotten = true;
+        } else if (placeCount == places.length) {
+            places = Arrays.copyOf(places, 2 * placeCount);
         }
         System.arraycopy(places, 0, places, 1, placeCount++);
         places[0] = place;
@@ -109,12 +110,8 @@ final class TranslatedPage {
         }
     }
 
-    private static int hash(int offset, int room) {
-        return offset * 0x9e37_79b1 >>> 16 & room - 1;
-    }
-
     private static void enter(@Nullable Unit[] table, Unit unit) {
-        int i = hash(unit.offset, table.length);
+        int i = PageRecords.first(unit.offset) & table.length - 1;
         while (table[i] != null) {
             i = i + 1 & table.length - 1;
         }
@@ -124,7 +121,7 @@ final class TranslatedPage {
     /** The unit that begins {@code offset} bytes behind the page's beginning. */
     @Nullable
     Unit unit(int offset) {
-        int i = hash(offset, table.length);
+        int i = PageRecords.first(offset) & table.length - 1;
         for (Unit unit = table[i]; unit != null; unit = table[i]) {
             if (unit.offset == offset) {
                 return unit;

@@ -11,8 +11,8 @@ import org.jspecify.annotations.Nullable;
 final class TranslatedPages {
     // What lies on the heap, by the sizes of the fields and of what an array keeps free.
     private static final int UNIT_BYTES = 88;
-    private static final int PAGE_BYTES = 352;
-    private static final int PLACE_BYTES = 32;
+    private static final int PAGE_BYTES = 320;
+    private static final int PLACE_BYTES = 40;
 
     /** Of {@link #recent}, a power of two. */
     private static final int RECENT = 4096;
@@ -120,6 +120,8 @@ final class TranslatedPages {
                 && !place.page.dead
                 && !place.forgotten
                 && isMapped(place)) {
+            // Code that has been looked for in vain: another page may have taken the place of this one's entry.
+            state.place(linear | mode, place.record);
             return place;
         }
         long hva = host(linear, mode);
@@ -244,6 +246,11 @@ final class TranslatedPages {
         for (TranslatedPage p = pages.get(hva); p != null; p = p.sameHva) {
             close(p);
         }
+    }
+
+    /** Whether places have taken memory since this was asked last, or units have. */
+    boolean hasGrown() {
+        return records.hasGrown();
     }
 
     /** Bytes that all of it takes, once one more block and those behind it have been translated. */

@@ -209,6 +209,9 @@ public final class X64Translator implements Translator {
         }
         if (holding.isAskedBack()) {
             holding.reset();
+        } else if (pages.hasGrown()) {
+            // Records of places take memory while nothing is translated, too: they are drawn for, or all goes.
+            holding.hasRoom();
         }
         if (!cpu.mode64 || (cpu.tlbMode & Tlb.CHECKED) != 0) {
             return false;

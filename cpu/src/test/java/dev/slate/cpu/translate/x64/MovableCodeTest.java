@@ -285,6 +285,54 @@ final class MovableCodeTest {
         bytes(0xc6, 0x00, v);
     }
 
+    /** As programs that are executed one after the other: nothing new is translated, and what is remembered of their places has an end. */
+    @Test
+    void places_without_end_take_no_more_than_the_budget() {
+        map(memory, 0, FUNCTIONS);
+        at = FUNCTIONS;
+        bytes(0x83, 0xc3, 1, 0xc3); // add $1,%ebx; ret
+        at = CODE;
+        // mov $1 << 22,%esi; 1: call *%rax; add %rsi,%rax; dec %ecx; jne 1b; hlt
+        bytes(0xbe, 0, 0, 0x40, 0, 0xff, 0xd0, 0x48, 0x01, 0xf0, 0xff, 0xc9, 0x75, 0xf7, 0xf4);
+        int places = 200_000;
+        for (int run = 0; run < 10; run++) {
+            s.rip = CODE;
+            s.gpr[CpuState.RAX] = place(1) + ((long) run * places << 22);
+            s.gpr[CpuState.RBX] = 0;
+            s.gpr[CpuState.RCX] = places / 10;
+            assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+            assertThat(s.gpr[CpuState.RBX]).isEqualTo(places / 10);
+        }
+        // 64 bytes each: more than the budget's 4 MiB.
+        assertThat(memory.cpu.translation.resets).isPositive();
+        assertThat(memory.cpu.translation.memory).isLessThanOrEqualTo(4 << 20);
+    }
+
+    /** Each round's store has the function made anew: the call leaves for it then, and not each time from then on. */
+    @Test
+    void a_link_to_a_page_that_has_died_is_set_anew() {
+        map(memory, 0, FUNCTIONS);
+        map(memory, 1, FUNCTIONS + 0x1000);
+        at = FUNCTIONS;
+        // mov $50,%ecx; 1: call the next page; dec %ecx; jne 1b; ret
+        bytes(0xb9, 50, 0, 0, 0, 0xe8, 0xf6, 0x0f, 0, 0, 0xff, 0xc9, 0x75, 0xf7, 0xc3);
+        at = FUNCTIONS + 0x1000;
+        bytes(0x83, 0xc3, 1, 0xc3); // add $1,%ebx; ret
+        at = CODE;
+        int kinds = 8;
+        for (int i = 0; i < kinds; i++) {
+            call(place(1));
+            store(place(1) + 0x1002, i + 2);
+            call(place(1));
+        }
+        bytes(0xf4);
+        s.gpr[CpuState.RBX] = 0;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(50L * kinds * (kinds + 2));
+        assertThat(memory.cpu.translation.invalidations).isPositive();
+        assertThat(memory.cpu.translation.exits[Exits.CROSS]).isLessThan(10 * kinds);
+    }
+
     /** A function below 4 GiB, whose code names its addresses, jumps to one above, whose code does not. */
     @Test
     void code_that_stays_jumps_to_code_that_moves() {

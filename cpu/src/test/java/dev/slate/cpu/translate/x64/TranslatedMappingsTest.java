@@ -190,7 +190,7 @@ final class TranslatedMappingsTest {
         s.rip = CODE;
         assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
         assertThat(s.gpr[CpuState.RBX]).isEqualTo(10L * functions);
-        assertThat(memory.cpu.translation.exits[Exits.LOOK_UP] - before).isLessThan(functions);
+        assertThat(memory.cpu.translation.exits[Exits.LOOK_UP] - before).isLessThan(functions / 8);
         assertThat(memory.cpu.translation.memory - held).isGreaterThan(functions << JumpCache.ENTRY_SHIFT);
     }
 
