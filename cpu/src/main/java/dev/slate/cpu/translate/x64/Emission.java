@@ -210,11 +210,8 @@ abstract class Emission {
             // An operand may be 2 GiB from its instruction, which is up to a page from here.
             a.lea(to, to, 2 * 4096);
             distance -= 2 * 4096;
-        } else if (distance < Integer.MIN_VALUE) {
-            // A row of accesses begins before its first.
-            a.lea(to, to, -2 * 4096);
-            distance += 2 * 4096;
         }
+        // Less than -2 GiB is where a row of accesses begins of which one is not aligned: its lowest bits tell that.
         if (distance != 0) {
             a.lea(to, to, (int) distance);
         }
