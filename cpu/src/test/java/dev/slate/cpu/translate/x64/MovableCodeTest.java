@@ -1,40 +1,33 @@
 package dev.slate.cpu.translate.x64;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.PhysicalMemory;
-import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.mem.HostMemory;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /** Pages of code that lie at several linear addresses, as programs and libraries do that are executed more than once. */
-final class MovableCodeTest {
-    private static final int TABLES = 0x1000;
+final class MovableCodeTest extends SmallGuest {
     /** Tables of small pages for all addresses from 3 GiB on: one for those without bit 21, one for those with it. */
     private static final int SMALL_PAGES = 0x6000;
 
     private static final int OTHER_PAGES = 0x7000;
     private static final int HIGH_TABLES = 0x8000;
     private static final long OTHER = 1 << 21;
-    private static final int CODE = 0x20_0000;
     private static final int FUNCTIONS = 0x30_0000;
-    private static final int STACK = 0x18_0000;
     private static final long END_OF_LOW = 1L << 32;
     private static final long END_OF_LOWER_HALF = 1L << 47;
 
-    private final PhysicalMemory memory = machine();
-    private final CpuState s = memory.cpu.s;
-    private int at = CODE;
+    @BeforeEach
+    void translator() {
+        mapHigh(memory);
+        translate(2);
+    }
 
-    private static PhysicalMemory machine() {
-        PhysicalMemory m = new PhysicalMemory(8 << 20);
-        m.mapAll();
-        m.longMode(TABLES);
+    private static void mapHigh(PhysicalMemory m) {
         for (int i = 0; i < 512; i++) {
             HostMemory.put64(m.hva(HIGH_TABLES + 8 * i), HIGH_TABLES + 4096 | 7);
             HostMemory.put64(m.hva(HIGH_TABLES + 4096 + 8 * i), ((i & 1) == 0 ? SMALL_PAGES : OTHER_PAGES) | 7);
@@ -46,39 +39,6 @@ final class MovableCodeTest {
             HostMemory.put64(m.hva(TABLES + 4096 + 8 * i), HIGH_TABLES + 4096 | 7);
         }
         m.cpu.flushTlb();
-        m.cpu.s.gpr[CpuState.RSP] = STACK;
-        m.cpu.s.setRflags(2);
-        m.cpu.s.rip = CODE;
-        return m;
-    }
-
-    @BeforeEach
-    void translator() {
-        X64Translator translator = NoFaults.translator(memory.cpu, 2, new TranslationBudget(4 << 20));
-        assumeTrue(translator != null, "this host allows no executable memory");
-        memory.cpu.translator(translator);
-    }
-
-    @AfterEach
-    void close() {
-        memory.cpu.close();
-        memory.close();
-    }
-
-    private void bytes(int... v) {
-        for (int b : v) {
-            HostMemory.put8(memory.hva(at++), b);
-        }
-    }
-
-    private void int32(int v) {
-        HostMemory.put32(memory.hva(at), v);
-        at += 4;
-    }
-
-    private void int64(long v) {
-        int32((int) v);
-        int32((int) (v >>> 32));
     }
 
     private static void map(PhysicalMemory m, int page, int frame) {
@@ -87,6 +47,14 @@ final class MovableCodeTest {
 
     private void mapOther(int page, int frame) {
         HostMemory.put64(memory.hva(OTHER_PAGES + 8 * page), frame | 7);
+    }
+
+    /** The one has the first two pages of functions, the other the first of them and {@code second}. */
+    private void twoPrograms(int second) {
+        map(memory, 0, FUNCTIONS);
+        mapOther(0, FUNCTIONS);
+        map(memory, 1, FUNCTIONS + 0x1000);
+        mapOther(1, second);
     }
 
     private void unmapOther(int page) {
@@ -98,13 +66,6 @@ final class MovableCodeTest {
         bytes(0x48, 0xb8);
         int64(linear);
         bytes(0xff, 0xd0);
-    }
-
-    private void repeat(int rounds) {
-        bytes(0x41, 0xff, 0xcf, 0x0f, 0x85); // dec %r15d; jne the start; hlt
-        int32(CODE - (at + 4));
-        bytes(0xf4);
-        s.gpr[15] = rounds;
     }
 
     private static long place(int number) {
@@ -173,10 +134,7 @@ final class MovableCodeTest {
     /** In turn, and each so often that what leads from the page to the next one is set for it. */
     @Test
     void two_programs_with_a_page_in_common_go_on_in_pages_of_their_own() {
-        map(memory, 0, FUNCTIONS);
-        mapOther(0, FUNCTIONS);
-        map(memory, 1, FUNCTIONS + 0x1000);
-        mapOther(1, FUNCTIONS + 0x2000);
+        twoPrograms(FUNCTIONS + 0x2000);
         at = FUNCTIONS;
         bytes(0xe9, 0xfb, 0x0f, 0, 0); // jmp the next page
         at = FUNCTIONS + 0x1000;
@@ -188,10 +146,7 @@ final class MovableCodeTest {
 
     @Test
     void two_programs_with_the_beginning_of_an_instruction_in_common_end_it_in_their_own_ways() {
-        map(memory, 0, FUNCTIONS);
-        mapOther(0, FUNCTIONS);
-        map(memory, 1, FUNCTIONS + 0x1000);
-        mapOther(1, FUNCTIONS + 0x2000);
+        twoPrograms(FUNCTIONS + 0x2000);
         at = FUNCTIONS + 4094;
         bytes(0x83, 0xc3); // add $1 or $100,%ebx; ret
         at = FUNCTIONS + 0x1000;
@@ -204,10 +159,7 @@ final class MovableCodeTest {
     /** The next page is there in the one program and not in the other, which executes the same instruction. */
     @Test
     void an_instruction_whose_end_is_not_there_faults_at_one_place_and_is_executed_at_the_other() {
-        map(memory, 0, FUNCTIONS);
-        mapOther(0, FUNCTIONS);
-        map(memory, 1, FUNCTIONS + 0x1000);
-        mapOther(1, FUNCTIONS + 0x1000);
+        twoPrograms(FUNCTIONS + 0x1000);
         at = FUNCTIONS;
         bytes(0xc3);
         at = FUNCTIONS + 4094;
@@ -359,7 +311,9 @@ final class MovableCodeTest {
     /** The same bytes lead to the next page elsewhere. */
     @Test
     void a_jump_over_the_end_of_the_lower_half_faults_where_it_stands() {
-        try (PhysicalMemory interpreted = machine()) {
+        try (PhysicalMemory interpreted = new PhysicalMemory(8 << 20)) {
+            begin(interpreted);
+            mapHigh(interpreted);
             for (PhysicalMemory m : new PhysicalMemory[] {memory, interpreted}) {
                 map(m, 0, FUNCTIONS + 4096);
                 HostMemory.put64(m.hva(OTHER_PAGES + 8 * 511), FUNCTIONS | 7);

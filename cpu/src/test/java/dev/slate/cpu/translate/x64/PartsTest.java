@@ -1,15 +1,11 @@
 package dev.slate.cpu.translate.x64;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
-import dev.slate.cpu.PhysicalMemory;
-import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.mem.HostMemory;
 import java.util.HexFormat;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
@@ -17,8 +13,7 @@ import org.junit.jupiter.api.Test;
  * Blocks that became code with the one before them, entered from elsewhere: with the flags where the way from the block before does not have them.
  * Each guest puts CF, as the block found it, into a byte: 0 when it came from the block before, and then 1.
  */
-final class PartsTest {
-    private static final int CODE = 0x20_0000;
+final class PartsTest extends SmallGuest {
     private static final int DATA = 0x40_0000;
 
     /** cmp %rbx,%rax, which borrows nothing. */
@@ -34,22 +29,9 @@ final class PartsTest {
 
     private static final String HLT = "f4";
 
-    private final PhysicalMemory memory = new PhysicalMemory(8 << 20);
-    private final CpuState s = memory.cpu.s;
-
     @BeforeEach
-    void machine() {
-        memory.mapAll();
-        memory.longMode(0x1000);
-        X64Translator translator = NoFaults.translator(memory.cpu, 1, new TranslationBudget(4 << 20));
-        assumeTrue(translator != null, "this host allows no executable memory");
-        memory.cpu.translator(translator);
-    }
-
-    @AfterEach
-    void close() {
-        memory.cpu.close();
-        memory.close();
+    void translator() {
+        translate(1);
     }
 
     private void carriesAreTold(String code) {

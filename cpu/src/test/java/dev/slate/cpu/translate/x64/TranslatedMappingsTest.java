@@ -1,25 +1,17 @@
 package dev.slate.cpu.translate.x64;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.slate.cpu.CpuExit;
 import dev.slate.cpu.CpuState;
-import dev.slate.cpu.PhysicalMemory;
-import dev.slate.cpu.TranslationBudget;
 import dev.slate.cpu.mem.HostMemory;
-import org.jspecify.annotations.Nullable;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /** Machine code on pages that move, accesses that miss the TLB however often they are tried, and runs that end at once. */
-final class TranslatedMappingsTest {
-    private static final int TABLES = 0x1000;
+final class TranslatedMappingsTest extends SmallGuest {
     private static final int SMALL_PAGES = 0x6000;
-    private static final int CODE = 0x20_0000;
     private static final int FUNCTIONS = 0x30_0000;
-    private static final int STACK = 0x18_0000;
     /** Where small pages lie. */
     private static final int LINEAR = 100 << 21;
 
@@ -28,42 +20,14 @@ final class TranslatedMappingsTest {
 
     private static final int ROUNDS = 200;
 
-    private final PhysicalMemory memory = new PhysicalMemory(8 << 20);
-    private final CpuState s = memory.cpu.s;
-    private @Nullable X64Translator translator;
-    private int at;
+    private X64Translator translator;
 
     @BeforeEach
     void machine() {
-        memory.mapAll();
-        memory.longMode(TABLES);
         HostMemory.put64(memory.hva(TABLES + 8192 + 8 * 100), SMALL_PAGES | 7);
         memory.cpu.flushTlb();
-        s.gpr[CpuState.RSP] = STACK;
         s.gpr[15] = ROUNDS;
-        s.setRflags(2);
-        s.rip = CODE;
-        at = CODE;
-        translator = NoFaults.translator(memory.cpu, 2, new TranslationBudget(4 << 20));
-        assumeTrue(translator != null, "this host allows no executable memory");
-        memory.cpu.translator(translator);
-    }
-
-    @AfterEach
-    void close() {
-        memory.cpu.close();
-        memory.close();
-    }
-
-    private void bytes(int... v) {
-        for (int b : v) {
-            HostMemory.put8(memory.hva(at++), b);
-        }
-    }
-
-    private void int32(int v) {
-        HostMemory.put32(memory.hva(at), v);
-        at += 4;
+        translator = translate(2);
     }
 
     private void map(int page, int frame) {
@@ -71,9 +35,7 @@ final class TranslatedMappingsTest {
     }
 
     private void repeat() {
-        bytes(0x41, 0xff, 0xcf, 0x0f, 0x85); // dec %r15d; jne the start
-        int32(CODE - (at + 4));
-        bytes(0xf4);
+        repeat(ROUNDS);
     }
 
     /** Two functions take turns on one page of code; INVLPG says so each time, and of another page, too. */
@@ -237,7 +199,7 @@ final class TranslatedMappingsTest {
         memory.cpu.flushTlb();
         map(0, FUNCTIONS);
         HostMemory.put64(memory.hva(FUNCTIONS), 5);
-        java.util.Objects.requireNonNull(translator).takeSecond();
+        translator.takeSecond();
         at = CODE;
         bytes(loop);
         repeat();
@@ -278,7 +240,7 @@ final class TranslatedMappingsTest {
         s.gpr[CpuState.RBX] = 0;
         s.gpr[CpuState.RSI] = LINEAR + 0x3100;
         s.gpr[CpuState.RSP] = LINEAR + 0x3003;
-        java.util.Objects.requireNonNull(translator).takeSecond();
+        translator.takeSecond();
         assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
         assertThat(s.gpr[CpuState.RBX]).isEqualTo(7L * ROUNDS);
         assertThat(HostMemory.get8(memory.hva(FUNCTIONS + 0x1ffb))).isEqualTo(7);
