@@ -274,10 +274,17 @@ public final class X64Translator implements Translator {
         jumps.enter(rip, code, place.record);
     }
 
-    /** Whether a link has no record yet, or one of the same place, whose page has died or has been forgotten there. */
-    private boolean isSetFor(long stands, Place place) {
-        long record = HostMemory.get64(stands);
-        return record == state.noRecord() || HostMemory.get64(record + PageRecords.LINEAR) == place.linear;
+    /** Whether a link is to lead to code at a place from now on: where it was set for another one, only now and then. */
+    private boolean isToBeSet(int site, Place place) {
+        long record = HostMemory.get64(sites.record(site));
+        if (record == place.record) {
+            // What it leads to only had to be proved. To write into code costs more than to leave it.
+            return false;
+        }
+        // One of the same linear address is of a page that has died or has been forgotten there.
+        return record == state.noRecord()
+                || HostMemory.get64(record + PageRecords.LINEAR) == place.linear
+                || state.get32(StateBlock.PATIENCE) < 0;
     }
 
     private static Unit unit(Place place, long rip) {
@@ -372,9 +379,12 @@ public final class X64Translator implements Translator {
                     long rip = rip(site);
                     if ((sites.facts[site] & Sites.STRADDLES) != 0) {
                         long stands = sites.record(site);
-                        long record = pages.provedSecond(rip, HostMemory.get64(stands), mode, epoch);
+                        long had = HostMemory.get64(stands);
+                        long record = pages.provedSecond(rip, had, mode, epoch);
                         if (record != 0) {
-                            memory.patch64(stands, record);
+                            if (record != had) {
+                                memory.patch64(stands, record);
+                            }
                             target = sites.jump(site);
                             wantVectors = false;
                             continue;
@@ -394,9 +404,7 @@ public final class X64Translator implements Translator {
                     }
                     target = unit(to, rip).withoutFlags;
                     enterJump(rip, target, to);
-                    if ((sites.facts[site] & Sites.MOVABLE) == 0
-                            || state.get32(StateBlock.PATIENCE) < 0
-                            || isSetFor(sites.record(site), to)) {
+                    if (isToBeSet(site, to)) {
                         long jump = sites.jump(site);
                         memory.patch64(sites.record(site), to.record);
                         memory.patch32(jump, (int) (target - (jump + 4)));
