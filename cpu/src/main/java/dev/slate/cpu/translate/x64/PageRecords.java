@@ -27,11 +27,17 @@ final class PageRecords {
     static final int MODE = 24;
     /** Offset from R15 of the counter that {@link #MAPPED} is of: of global pages' mappings or of all. */
     static final int WHICH = 28;
-    /** What that counter was when the page was last known to lie there. */
+    /**
+     * What that counter was when the page was last known to lie there, and the times before: each address space has values of its own, and a kernel that
+     * keeps its pages apart from users' is in all of them.
+     */
     static final int MAPPED = 32;
 
+    /** So many of them. */
+    static final int SPACES = 4;
+
     /** Size of a record, a line's. */
-    private static final int RECORD_BYTES = 64;
+    private static final int RECORD_BYTES = MAPPED + 8 * SPACES;
 
     // Offsets in what is said of lines.
     static final int HVA = 0;
@@ -194,7 +200,9 @@ final class PageRecords {
         HostMemory.put64(r + LINES, lines);
         HostMemory.put32(r + MODE, mode);
         HostMemory.put32(r + WHICH, StateBlock.MAPPINGS);
-        HostMemory.put64(r + MAPPED, 0);
+        for (int i = 0; i < SPACES; i++) {
+            HostMemory.put64(r + MAPPED + 8 * i, 0);
+        }
         return r;
     }
 
@@ -241,14 +249,25 @@ final class PageRecords {
     }
 
     boolean isMapped(long r, StateBlock state) {
-        return HostMemory.get64(r + MAPPED) == state.get64(HostMemory.get32(r + WHICH));
+        long now = state.get64(HostMemory.get32(r + WHICH));
+        for (int i = 0; i < SPACES; i++) {
+            if (HostMemory.get64(r + MAPPED + 8 * i) == now) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** The page has been seen to lie where it does, now. */
     void map(long r, boolean global, StateBlock state) {
         int which = global ? StateBlock.GLOBAL_MAPPINGS : StateBlock.MAPPINGS;
         HostMemory.put32(r + WHICH, which);
-        HostMemory.put64(r + MAPPED, state.get64(which));
+        if (!isMapped(r, state)) {
+            for (int i = SPACES - 1; i > 0; i--) {
+                HostMemory.put64(r + MAPPED + 8 * i, HostMemory.get64(r + MAPPED + 8 * (i - 1)));
+            }
+            HostMemory.put64(r + MAPPED, state.get64(which));
+        }
     }
 
     /** Whether memory has what was copied. */

@@ -288,9 +288,16 @@ final class Stubs {
         bytes(a, 0x3b, 0x41, PageRecords.MODE); // cmp eax, [rcx + MODE]
         int otherMode = a.jumpForwardIf(Assembler.NE);
         bytes(a, 0x8b, 0x41, PageRecords.WHICH); // mov eax, [rcx + WHICH]
-        a.load(RDX, RCX, PageRecords.MAPPED);
-        a.arithmeticIndexed(Assembler.CMP, RDX, R15, RAX, 0);
-        int mayHaveMoved = a.jumpForwardIf(Assembler.NE);
+        a.loadIndexed(RDX, R15, RAX, 0);
+        int[] isMapped = new int[PageRecords.SPACES];
+        for (int i = 0; i < isMapped.length; i++) {
+            a.arithmeticMemory(Assembler.CMP, RDX, RCX, PageRecords.MAPPED + 8 * i);
+            isMapped[i] = a.jumpForwardIf(Assembler.E);
+        }
+        int mayHaveMoved = a.jumpForward();
+        for (int place : isMapped) {
+            a.bind(place);
+        }
         a.load(RCX, RCX, PageRecords.LINES);
         a.load(RAX, R15, StateBlock.EPOCH);
         a.arithmeticMemory(Assembler.CMP, RAX, RCX, PageRecords.MATCHED);
