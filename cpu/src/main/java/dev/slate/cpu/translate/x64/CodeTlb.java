@@ -14,7 +14,10 @@ final class CodeTlb implements TlbMirror {
     /** So often a page takes another's place in the tables before there is a second one. */
     private static final int CONFLICTS = 8192;
 
-    private static final int CODE_BITS = 1 << 14;
+    private static final int FEWEST_BITS = 1 << 14;
+    private static final int MOST_BITS = 1 << 20;
+    /** So many bits there are for a page. */
+    private static final int SPARE_BITS = 16;
 
     private final Cpu cpu;
     private final Tlb tlb;
@@ -23,7 +26,7 @@ final class CodeTlb implements TlbMirror {
     private int conflicts;
 
     /** By a hash of its linear address: whether there may be code of a page. */
-    private final long[] code = new long[CODE_BITS / 64];
+    private long[] code = new long[FEWEST_BITS / 64];
 
     CodeTlb(Cpu cpu, StateBlock state) {
         this.cpu = cpu;
@@ -85,14 +88,28 @@ final class CodeTlb implements TlbMirror {
         code[n >>> 6] |= 1L << n;
     }
 
-    /** There is no code. */
-    void holdsNoCode() {
-        Arrays.fill(code, 0);
+    /** There is no code, and will be of so many pages. */
+    void holdsNoCode(int pages) {
+        int bits = Math.clamp(Integer.highestOneBit(Math.max(pages, 1)) * 2L * SPARE_BITS, FEWEST_BITS, MOST_BITS);
+        if (bits / 64 == code.length) {
+            Arrays.fill(code, 0);
+        } else {
+            code = new long[bits / 64];
+        }
     }
 
-    private static int hash(long linear) {
-        long page = linear >>> 12;
-        return (int) (page ^ page >>> 14) & CODE_BITS - 1;
+    /** Bytes of what tells where there may be code. */
+    int codeBytes() {
+        return code.length * Long.BYTES;
+    }
+
+    /** Of how many pages there can be code, so that most others are told from them. */
+    int most() {
+        return code.length * 64 / SPARE_BITS;
+    }
+
+    private int hash(long linear) {
+        return (int) ((linear >>> 12) * LongMap.SPREAD >>> 32) & code.length * 64 - 1;
     }
 
     @Override

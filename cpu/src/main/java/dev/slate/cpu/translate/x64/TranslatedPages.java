@@ -5,6 +5,7 @@ import dev.slate.cpu.TranslationObserver;
 import dev.slate.cpu.decode.Block;
 import dev.slate.cpu.mmu.Tlb;
 import java.util.Arrays;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /** The translated pages of a processor, their units, and what proves them current. */
@@ -30,6 +31,11 @@ final class TranslatedPages {
 
     private int pageCount;
     private int placeCount;
+    /** Of how many places {@link #codeTlb} has been told since it was told anew, and of how many it may be before it is. */
+    private int marked;
+
+    private int mostMarked;
+
     private int unitCount;
     /** Units that only hold a part of another page's instruction. */
     private int partCount;
@@ -38,6 +44,7 @@ final class TranslatedPages {
         this.cpu = cpu;
         this.state = state;
         this.codeTlb = codeTlb;
+        mostMarked = codeTlb.most();
         this.observer = cpu.observers.translations;
     }
 
@@ -103,7 +110,29 @@ final class TranslatedPages {
             placeCount++;
         }
         codeTlb.holdsCode(linear);
+        if (++marked > mostMarked) {
+            mark();
+        }
         return place;
+    }
+
+    /** Tells anew where there is code: not where there has been. */
+    private void mark() {
+        marked = 0;
+        forEachPlace(place -> marked++);
+        codeTlb.holdsNoCode(2 * marked);
+        forEachPlace(place -> codeTlb.holdsCode(place.linear));
+        mostMarked = Math.max(codeTlb.most(), 2 * marked);
+    }
+
+    private void forEachPlace(Consumer<Place> action) {
+        pages.forEach(first -> {
+            for (TranslatedPage p = first; p != null; p = p.sameHva) {
+                if (!p.dead) {
+                    p.forEachPlace(action);
+                }
+            }
+        });
     }
 
     private static int recently(long linear, int mode) {
@@ -259,6 +288,7 @@ final class TranslatedPages {
                 + (long) UNIT_BYTES * (unitCount + partCount + Parts.MOST + 1)
                 + (long) PAGE_BYTES * (pageCount + 2)
                 + (long) PLACE_BYTES * (placeCount + 2)
+                + codeTlb.codeBytes()
                 + records.bytes();
     }
 
@@ -269,7 +299,7 @@ final class TranslatedPages {
         recent = new Place[RECENT];
         state.forgetPlaces();
         records.clear();
-        codeTlb.holdsNoCode();
+        mark();
         int units = unitCount;
         pageCount = 0;
         placeCount = 0;

@@ -260,6 +260,35 @@ final class MovableCodeTest extends SmallGuest {
         assertThat(memory.cpu.translation.memory).isLessThanOrEqualTo(4 << 20);
     }
 
+    /** However many places there have been: only pages of code can have moved. */
+    @Test
+    void code_stays_mapped_when_a_page_without_code_is_invalidated() {
+        map(memory, 0, FUNCTIONS);
+        at = FUNCTIONS;
+        bytes(0x83, 0xc3, 1, 0xc3); // add $1,%ebx; ret
+        at = CODE;
+        // mov $1 << 22,%esi; 1: call *%rax; add %rsi,%rax; dec %ecx; jne 1b; hlt
+        bytes(0xbe, 0, 0, 0x40, 0, 0xff, 0xd0, 0x48, 0x01, 0xf0, 0xff, 0xc9, 0x75, 0xf7, 0xf4);
+        int rounds = 2000;
+        s.gpr[CpuState.RAX] = place(1);
+        s.gpr[CpuState.RCX] = 30_000;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        at = CODE;
+        bytes(0x0f, 0x01, 0x3e, 0x48, 0x81, 0xc6); // invlpg (%rsi); add $4096,%rsi
+        int32(4096);
+        call(place(1));
+        repeat(rounds);
+        s.rip = CODE;
+        s.gpr[CpuState.RBX] = 0;
+        s.gpr[CpuState.RSI] = place(0) + (1L << 40);
+        memory.cpu.serialize();
+        long[] exits = memory.cpu.translation.exits;
+        long before = exits[Exits.CROSS] + exits[Exits.LOOK_UP];
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(rounds);
+        assertThat(exits[Exits.CROSS] + exits[Exits.LOOK_UP] - before).isLessThan(rounds / 4);
+    }
+
     /** Each round's store has the function made anew: the call leaves for it then, and not each time from then on. */
     @Test
     void a_link_to_a_page_that_has_died_is_set_anew() {
