@@ -32,9 +32,6 @@ public final class X64Translator implements Translator {
     /** How often in turn an instruction with two accesses is tried again. */
     private static final int MISSES = 3;
 
-    /** So often a link of movable code that was set for another place is gone around, until it is set for the one at hand. */
-    private static final int PATIENCE = 32;
-
     /** What a serializing event adds to an epoch. */
     static final int SERIALIZED = 1 << Cpu.GENERATION_SHIFT + MODE_BITS;
 
@@ -64,6 +61,7 @@ public final class X64Translator implements Translator {
     private final boolean hostAvx;
 
     private final Holding holding;
+    private final Links links;
     private final UnitMaker units;
 
     /** What the code at hand was made for, and what it is proved under. */
@@ -114,6 +112,7 @@ public final class X64Translator implements Translator {
         CodeArea code = new CodeArea(memory, first, middle);
         CodeArea waysOut = new CodeArea(memory, middle, memory.address() + memory.bytes());
         holding = new Holding(cpu, budget, code, waysOut, sites, jumps, pages, codeTlb);
+        links = new Links(state, memory, pages, sites, jumps, holding);
         shapes = new Shapes(host);
         emitter = new Emitter(stubs, sites, cpu.features, shapes, state.noRecord());
         units = new UnitMaker(cpu, emitter, memory, holding, pages, threshold, much);
@@ -257,40 +256,6 @@ public final class X64Translator implements Translator {
         return left.has(rip, TranslatedPages.key(rip, mode));
     }
 
-    /**
-     * The place of the page at a rip, when there is code for the rip and it may be entered now: for branches that left because they did not know.
-     *
-     * @return null: the processor looks for it, with whatever that raises
-     */
-    private @Nullable Place ready(long rip) {
-        Place place = pages.mapped(rip & -4096L, mode);
-        return place != null && place.page.unit((int) rip & 4095) != null && pages.proved(place, epoch) ? place : null;
-    }
-
-    private void enterJump(long rip, long code, Place place) {
-        if (jumps.isShort()) {
-            holding.takeJumps();
-        }
-        jumps.enter(rip, code, place.record);
-    }
-
-    /** Whether a link is to lead to code at a place from now on: where it was set for another one, only now and then. */
-    private boolean isToBeSet(int site, Place place) {
-        long record = HostMemory.get64(sites.record(site));
-        if (record == place.record) {
-            // What it leads to only had to be proved. To write into code costs more than to leave it.
-            return false;
-        }
-        // One of the same linear address is of a page that has died or has been forgotten there.
-        return record == state.noRecord()
-                || HostMemory.get64(record + PageRecords.LINEAR) == place.linear
-                || state.get32(StateBlock.PATIENCE) < 0;
-    }
-
-    private static Unit unit(Place place, long rip) {
-        return java.util.Objects.requireNonNull(place.page.unit((int) rip & 4095));
-    }
-
     /** {@link Sites#rip} of a site that has just been left. */
     private long rip(int site) {
         return sites.rip(site, state.get64(StateBlock.PLACE));
@@ -378,14 +343,9 @@ public final class X64Translator implements Translator {
                 case Exits.CROSS -> {
                     long rip = rip(site);
                     if ((sites.facts[site] & Sites.STRADDLES) != 0) {
-                        long stands = sites.record(site);
-                        long had = HostMemory.get64(stands);
-                        long record = pages.provedSecond(rip, had, mode, epoch);
-                        if (record != 0) {
-                            if (record != had) {
-                                memory.patch64(stands, record);
-                            }
-                            target = sites.jump(site);
+                        long on = links.straddle(site, rip, mode, epoch);
+                        if (on != 0) {
+                            target = on;
                             wantVectors = false;
                             continue;
                         }
@@ -393,7 +353,7 @@ public final class X64Translator implements Translator {
                         outcome = interpretLeft();
                         break;
                     }
-                    Place to = ready(rip);
+                    Place to = links.ready(rip, mode, epoch);
                     if (to == null) {
                         leave(rip);
                         if (!isLeft(rip)) {
@@ -402,21 +362,14 @@ public final class X64Translator implements Translator {
                         outcome = interpretLeft();
                         break;
                     }
-                    target = unit(to, rip).withoutFlags;
-                    enterJump(rip, target, to);
-                    if (isToBeSet(site, to)) {
-                        long jump = sites.jump(site);
-                        memory.patch64(sites.record(site), to.record);
-                        memory.patch32(jump, (int) (target - (jump + 4)));
-                        state.put32(StateBlock.PATIENCE, PATIENCE);
-                    }
+                    target = links.cross(site, rip, to);
                     wantVectors = false;
                     continue;
                 }
                 case Exits.LOOK_UP -> {
                     boolean arrived = (sites.facts[site] & Sites.ARRIVED) != 0;
                     long rip = state.get64(StateBlock.RIP);
-                    Place to = ready(rip);
+                    Place to = links.ready(rip, mode, epoch);
                     if (to == null) {
                         outcome = CpuExit.NONE;
                         if (arrived) {
@@ -430,10 +383,9 @@ public final class X64Translator implements Translator {
                         outcome = interpretLeft();
                         break;
                     }
-                    Unit unit = unit(to, rip);
-                    enterJump(rip, unit.withoutFlags, to);
+                    long code = links.enter(rip, to);
                     if (arrived) {
-                        target = unit.withoutFlags;
+                        target = code;
                         state.put64(StateBlock.PLACE, to.linear);
                         wantVectors = false;
                         continue;
