@@ -456,6 +456,36 @@ final class Assembler {
         relative(target);
     }
 
+    /** As {@link #jumpForward}. */
+    int callForward() {
+        byte1(0xe8);
+        int32(0);
+        return at - 4;
+    }
+
+    void callIndexed(int base, int index, int disp) {
+        rex(false, 2, index, base);
+        byte1(0xff);
+        memory(2, base, index, 0, disp);
+    }
+
+    /** A return that takes so many bytes more from the stack. */
+    void returnPast(int bytes) {
+        byte1(0xc2);
+        byte1(bytes);
+        byte1(bytes >> 8);
+    }
+
+    /** One of the first eight registers. */
+    void push(int r) {
+        byte1(0x50 | r);
+    }
+
+    void pushConstant(int v) {
+        byte1(0x68);
+        int32(v);
+    }
+
     void jumpMemory(int base, int disp) {
         rex(false, 4, 0, base);
         byte1(0xff);

@@ -301,7 +301,16 @@ abstract class Emission {
      * Jumps to a rip on another page; flags are saved. The link is set when it is first gone through, and holds as long as the page of
      * its record can be proved; once that has died the link is set anew, and now and then where it would lead to another place.
      */
-    void crossJump(long target) {
+    final void crossJump(long target) {
+        cross(target, false);
+    }
+
+    /** The same with a call, {@link Returns}. */
+    final void crossCall(long target) {
+        cross(target, true);
+    }
+
+    private void cross(long target, boolean calls) {
         boolean places = page.movable || TranslatedPage.isMovable(target);
         int site = sites.addLink(page.movable ? target & 4095 : target, movable());
         if (places) {
@@ -309,16 +318,20 @@ abstract class Emission {
             a.store(R15, StateBlock.PLACE, RAX);
         }
         int record = a.movConstant64(RCX, noRecord);
+        int elsewhere = 0;
         if (places) {
             // What the link was set for may have been at another place.
             a.arithmeticMemory(Assembler.CMP, RAX, RCX, PageRecords.LINEAR);
-            later.elsewhere(a.jumpForwardIf(Assembler.NE), site, (int) target & 4095);
+            elsewhere = a.jumpForwardIf(Assembler.NE);
         }
         a.load(RAX, RCX, PageRecords.PROVED);
         a.arithmeticMemory(Assembler.CMP, RAX, R15, StateBlock.EPOCH);
         int old = a.jumpForwardIf(Assembler.NE);
         long proved = a.here();
-        int jump = a.jumpForward();
+        int jump = calls ? a.callForward() : a.jumpForward();
+        if (places) {
+            later.elsewhere(elsewhere, site, calls ? a.here() : 0);
+        }
         // Where the translator finds the link's two halves.
         sites.link(site, a.address(record), a.address(jump));
         later.prove(old, site, proved);
@@ -374,9 +387,19 @@ abstract class Emission {
 
     /** Goes on where the jump cache's entry that is RCX behind R15 says, which is proved; clobbers RAX. */
     static void goToEntry(Assembler a) {
+        atEntry(a);
+        a.jumpIndexed(R15, RCX, JumpCache.CODE);
+    }
+
+    /** The same with a call, {@link Returns}. */
+    final void callEntry() {
+        atEntry(a);
+        a.callIndexed(R15, RCX, JumpCache.CODE);
+    }
+
+    private static void atEntry(Assembler a) {
         a.loadIndexed(RAX, R15, RCX, JumpCache.PLACE);
         a.store(R15, StateBlock.PLACE, RAX);
-        a.jumpIndexed(R15, RCX, JumpCache.CODE);
     }
 
     /** Leaves when the kick word is set, at the instruction at hand. */

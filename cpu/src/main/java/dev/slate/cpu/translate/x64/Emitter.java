@@ -353,8 +353,9 @@ final class Emitter extends FlowForms {
     @Override
     boolean one() {
         boolean relative = op == Op.CALL_REL || op == Op.JMP_REL || op >= Op.JO && op <= Op.JNLE;
-        // A branch over the end of canonical addresses faults in ways of its own.
-        if (!translates || relative && (blockTarget() ^ rip) >>> 47 != 0) {
+        boolean calls = op == Op.CALL_REL || op == Op.CALL_RM;
+        // A branch over the end of canonical addresses faults in ways of its own, as does a return there.
+        if (!translates || relative && isFar(blockTarget()) || calls && isFar(next)) {
             boolean last = op == Op.INVALID || shapes.ends(op);
             interpret(last);
             return last;
@@ -449,6 +450,10 @@ final class Emitter extends FlowForms {
             }
         }
         return false;
+    }
+
+    private boolean isFar(long target) {
+        return (target ^ rip) >>> 47 != 0;
     }
 
     /**

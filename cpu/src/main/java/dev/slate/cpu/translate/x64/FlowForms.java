@@ -4,6 +4,7 @@ import static dev.slate.cpu.translate.x64.Registers.IN_BLOCK;
 import static dev.slate.cpu.translate.x64.Registers.R15;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
+import static dev.slate.cpu.translate.x64.Registers.RSP;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Block;
@@ -33,6 +34,7 @@ abstract class FlowForms extends AccessRows {
     final void serialize() {
         saveFlags();
         a.addMemoryConstant(R15, StateBlock.EPOCH, X64Translator.SERIALIZED);
+        a.load(RSP, R15, StateBlock.RETURNS);
         // This page is to be proved again, too.
         crossJump(next);
     }
@@ -88,19 +90,48 @@ abstract class FlowForms extends AccessRows {
     final void call() {
         beginAccess();
         poll();
-        pushRcxProbed(8);
         storeReturnAddress();
-        leaveTo(blockTarget());
+        long target = blockTarget();
+        follower = following(next);
+        if (samePage(target)) {
+            edge(a.callForward(), target);
+        } else {
+            crossCall(target);
+        }
+        returned();
     }
 
-    final void storeReturnAddress() {
-        if (next == (int) next) {
+    /** Pushes it on the guest's stack, and on the host's what {@link Returns} have of it. */
+    private void storeReturnAddress() {
+        pushRcxProbed(8);
+        boolean isShort = next == (int) next;
+        if (isShort) {
             a.store64Constant(RCX, 0, (int) next);
         } else {
             position(RAX, next);
             a.store(RCX, 0, RAX);
         }
         a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), -8);
+        a.testConstant32(RSP, Returns.BYTES - 1);
+        int full = a.jumpForwardIf(Assembler.E);
+        later.full(full, a.here());
+        if (isShort) {
+            a.pushConstant((int) next);
+        } else {
+            a.push(RAX);
+        }
+    }
+
+    /** What is called has returned: RAX has the rip. */
+    private void returned() {
+        if (page.movable) {
+            // The rip may be the next page's.
+            a.lea(RAX, RAX, (int) (linear - next));
+            a.store(R15, StateBlock.PLACE, RAX);
+        }
+        if (follower == null) {
+            leaveTo(next);
+        }
     }
 
     /** The target of an indirect branch to RAX. */
@@ -130,10 +161,11 @@ abstract class FlowForms extends AccessRows {
         indirectTarget();
         lookUp();
         a.store(R15, StateBlock.SPARE, RCX);
-        pushRcxProbed(8);
         storeReturnAddress();
         a.load(RCX, R15, StateBlock.SPARE);
-        goToEntry(a);
+        follower = following(next);
+        callEntry();
+        returned();
     }
 
     final void ret() {
@@ -142,14 +174,15 @@ abstract class FlowForms extends AccessRows {
         a.mov(RCX, Registers.home(CpuState.RSP));
         probe(READ, 8, 1);
         a.load(RAX, RCX, 0);
-        lookUp();
-        int more = op == Op.RET_IMM ? (int) imm & 0xffff : 0;
-        a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), 8 + more);
+        a.arithmeticMemory(Assembler.CMP, RAX, RSP, Returns.RIP);
+        int bytes = 8 + (op == Op.RET_IMM ? (int) imm & 0xffff : 0);
+        later.returnTo(a.jumpForwardIf(Assembler.NE), site(0, 0, 0), bytes);
+        a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), bytes);
         if (shadowed) {
             a.store32Constant(R15, StateBlock.SHADOW, 0);
             shadowed = false;
         }
-        goToEntry(a);
+        a.returnPast(Returns.ENTRY - 8);
     }
 
     final void systemFlag(int flag, boolean set) {

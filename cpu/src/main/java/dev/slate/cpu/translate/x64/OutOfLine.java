@@ -3,6 +3,7 @@ package dev.slate.cpu.translate.x64;
 import static dev.slate.cpu.translate.x64.Registers.R15;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
+import static dev.slate.cpu.translate.x64.Registers.RSP;
 
 import java.util.Arrays;
 
@@ -22,6 +23,8 @@ final class OutOfLine {
     private static final int APART = 11;
     private static final int ALSO = 12;
     private static final int ELSEWHERE = 13;
+    private static final int RETURN = 14;
+    private static final int FULL = 15;
 
     private final Emission code;
 
@@ -82,9 +85,19 @@ final class OutOfLine {
         add(CROSS, jumpPlace, targetRip, saveFlags ? 1 : 0);
     }
 
-    /** The link of {@code site} was set for another place than RAX; it leads to {@code offset} on the page there. */
-    void elsewhere(int jumpPlace, int site, int offset) {
-        add(ELSEWHERE, jumpPlace, offset, site);
+    /** The link of {@code site} was set for another place than RAX. @param back where that goes on which it calls; 0: it is a jump */
+    void elsewhere(int jumpPlace, int site, long back) {
+        add(ELSEWHERE, jumpPlace, back, site);
+    }
+
+    /** A return to the rip in RAX that is not where {@link Returns} lead; {@code bytes} go from the guest's stack. */
+    void returnTo(int jumpPlace, int site, int bytes) {
+        add(RETURN, jumpPlace, bytes, site);
+    }
+
+    /** There is no more room for {@link Returns}. */
+    void full(int jumpPlace, long back) {
+        add(FULL, jumpPlace, back, 0);
     }
 
     /** To prove the page of the record in RCX, for the link of {@code site}. */
@@ -218,11 +231,26 @@ final class OutOfLine {
                     code.crossJump(target[i]);
                 }
                 case ELSEWHERE -> {
-                    if (target[i] != 0) {
-                        a.lea(RAX, RAX, (int) target[i]);
+                    int offset = (int) sites.rip(detail[i], 0) & 4095;
+                    if (offset != 0) {
+                        a.lea(RAX, RAX, offset);
                     }
                     a.store32Constant(R15, StateBlock.SITE, detail[i]);
-                    a.jump(stubs.elsewhere);
+                    if (target[i] != 0) {
+                        a.call(stubs.elsewhere);
+                        a.jump(target[i]);
+                    } else {
+                        a.jump(stubs.elsewhere);
+                    }
+                }
+                case RETURN -> {
+                    a.store32Constant(R15, StateBlock.SITE, detail[i]);
+                    a.movConstant(RCX, target[i]);
+                    a.jump(stubs.returnTo);
+                }
+                case FULL -> {
+                    a.load(RSP, R15, StateBlock.RETURNS);
+                    a.jump(target[i]);
                 }
                 case PROVE -> {
                     a.store32Constant(R15, StateBlock.SITE, detail[i]);

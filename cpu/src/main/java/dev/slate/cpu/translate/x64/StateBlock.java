@@ -95,6 +95,9 @@ final class StateBlock {
     /** How often a rip has taken another's place in the {@link JumpCache}. */
     static final int CONFLICTS = 784;
 
+    /** Where {@link Returns} begin: the host's stack pointer while there are none. */
+    static final int RETURNS = 824;
+
     /** Address of the kick word that strings look at, which {@link Lockstep} leaves the processor's. */
     static final int STRING_KICK = 680;
 

@@ -50,6 +50,11 @@ final class Stubs {
      * is not known, or too often otherwise ({@link StateBlock#PATIENCE}), it leaves with {@link Exits#CROSS} instead.
      */
     final long elsewhere;
+    /**
+     * RET goes to the rip in RAX, and takes RCX bytes from the guest's stack, which is not where {@link Returns} lead. {@link StateBlock#SITE}, the
+     * instruction's, is set; flags are saved.
+     */
+    final long returnTo;
     /** RAX: the instruction of host code that faulted. */
     final long fault;
     /** {@link StateBlock#TARGET} says where to go on with the vector registers loaded; flags are saved. */
@@ -100,7 +105,6 @@ final class Stubs {
         lookUp = a.here();
         a.call(find);
         int found = a.jumpForwardIf(Assembler.E);
-        a.load(RSP, R15, StateBlock.HOST_RSP);
         a.store(R15, StateBlock.RIP, RAX);
         a.store32Constant(R15, StateBlock.EXIT, Exits.LOOK_UP);
         a.jump(leave);
@@ -114,15 +118,20 @@ final class Stubs {
         prove = a.here();
         a.call(compare);
         int proved = a.jumpForwardIf(Assembler.E);
-        a.load(RSP, R15, StateBlock.HOST_RSP);
         a.store32Constant(R15, StateBlock.EXIT, Exits.CROSS);
         a.jump(leave);
         a.bind(proved);
         bytes(a, 0xc3);
         proveEntry = a.here();
         emitProveEntry(a, compare, leave);
+        long empty = a.here();
+        a.load(RSP, R15, StateBlock.RETURNS);
+        long popped = a.here();
+        a.store(R15, StateBlock.RIP, RAX);
         arrive = a.here();
         emitArrive(a);
+        returnTo = a.here();
+        emitReturnTo(a, popped);
         elsewhere = a.here();
         emitElsewhere(a, find, leave);
         for (int size = 0; size < 4; size++) {
@@ -145,7 +154,28 @@ final class Stubs {
         vectors = a.here();
         emitVectors(a, load, leave);
         enter = a.here();
-        emitEnter(a, load);
+        emitEnter(a, load, empty);
+    }
+
+    private void emitReturnTo(Assembler a, long popped) {
+        int rsp = Registers.home(CpuState.RSP);
+        a.store(R15, StateBlock.SPARE, RCX);
+        a.mov(RCX, RAX);
+        bytes(a, 0x48, 0xc1, 0xe1, 16, 0x48, 0xc1, 0xf9, 16); // shl rcx, 16; sar rcx, 16
+        a.arithmetic(Assembler.CMP, RCX, RAX);
+        int far = a.jumpForwardIf(Assembler.NE);
+        a.arithmeticMemory(Assembler.ADD, rsp, R15, StateBlock.SPARE);
+        a.store32Constant(R15, StateBlock.SHADOW, 0);
+        a.arithmeticMemory(Assembler.CMP, RSP, R15, StateBlock.RETURNS);
+        a.jumpIf(Assembler.E, popped);
+        // By a return, so that the host's processor goes on expecting what the others lead to.
+        a.movConstant64(RCX, popped);
+        a.store(RSP, 0, RCX);
+        a.returnPast(Returns.ENTRY - 8);
+        // It may not be canonical.
+        a.bind(far);
+        a.load32(RAX, R15, StateBlock.SITE);
+        a.jump(interpret);
     }
 
     private void emitArrive(Assembler a) {
@@ -260,7 +290,6 @@ final class Stubs {
         int elsewhere = a.jumpForwardIf(Assembler.AE);
         bytes(a, 0x5f, 0x5e, 0x5b, 0x5a); // pop rdi, rsi, rbx, rdx
         a.bind(elsewhere);
-        a.load(RSP, R15, StateBlock.HOST_RSP);
         a.store32Constant(R15, StateBlock.EXIT, Exits.FAULT);
         a.jump(leave);
     }
@@ -273,7 +302,6 @@ final class Stubs {
         int proved = a.jumpForwardIf(Assembler.E);
         a.loadIndexed(RAX, R15, RCX, 0);
         a.store(R15, StateBlock.RIP, RAX);
-        a.load(RSP, R15, StateBlock.HOST_RSP);
         a.store32Constant(R15, StateBlock.EXIT, Exits.LOOK_UP);
         a.jump(leave);
         a.bind(proved);
@@ -508,12 +536,17 @@ final class Stubs {
         bytes(a, 0x5b, 0xc3); // pop rbx; ret
     }
 
-    private static void emitEnter(Assembler a, long load) {
+    private static void emitEnter(Assembler a, long load, long empty) {
         bytes(a, 0x53, 0x55); // push rbx, rbp
         bytes(a, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57); // push r12 to r15
         a.lea(R15, RDI, 128);
         a.store(R15, StateBlock.HOST_RSP, RSP);
         a.store(R15, StateBlock.TARGET, RSI);
+        a.arithmeticConstant(Assembler.AND, RSP, -Returns.BYTES);
+        a.movConstant64(RAX, empty);
+        a.pushConstant(0);
+        a.push(RAX);
+        a.store(R15, StateBlock.RETURNS, RSP);
         a.compare32Constant(R15, StateBlock.WANT_VECTORS, 0);
         int without = a.jumpForwardIf(Assembler.E);
         a.byte1(0xe8); // call
@@ -528,6 +561,7 @@ final class Stubs {
     }
 
     private static void emitLeave(Assembler a, boolean avx) {
+        a.load(RSP, R15, StateBlock.HOST_RSP);
         for (int guest = 0; guest < 16; guest++) {
             if (Registers.home(guest) != Registers.IN_BLOCK) {
                 a.store(R15, StateBlock.GPR + 8 * guest, Registers.home(guest));

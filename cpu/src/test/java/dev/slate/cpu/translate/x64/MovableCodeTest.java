@@ -337,6 +337,27 @@ final class MovableCodeTest extends SmallGuest {
         assertThat(memory.cpu.translation.entries).isLessThan(10);
     }
 
+    @Test
+    void what_a_page_ends_with_a_call_of_goes_on_in_the_next_one_of_its_place() {
+        map(memory, 0, FUNCTIONS);
+        map(memory, 1, FUNCTIONS + 0x1000);
+        at = FUNCTIONS + 0x100;
+        bytes(0xc3);
+        at = FUNCTIONS + 0xffb;
+        bytes(0xe8); // call
+        int32(0x100 - 0x1000);
+        bytes(0x48, 0x8d, 0x0d, 0, 0, 0, 0, 0x48, 0x01, 0xcb, 0xc3); // lea (%rip),%rcx; add %rcx,%rbx; ret
+        at = CODE;
+        call(place(1) + 0xffb);
+        call(place(2) + 0xffb);
+        int rounds = 50;
+        repeat(rounds);
+        s.gpr[CpuState.RBX] = 0;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(rounds * (place(1) + place(2) + 2 * 0x1007));
+        assertThat(memory.cpu.translation.entries).isLessThan(20);
+    }
+
     /** The same bytes lead to the next page elsewhere. */
     @Test
     void a_jump_over_the_end_of_the_lower_half_faults_where_it_stands() {
