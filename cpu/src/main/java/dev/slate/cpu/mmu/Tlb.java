@@ -75,6 +75,8 @@ public final class Tlb {
 
         /** Has no other value, of this space or another, since what the space held was last dropped in part. */
         long stamp;
+        /** The same, but for pages of which the {@link #mirror} knew no code. */
+        long codeStamp;
 
         long[] entries = NO_ENTRY;
         /** Bit i: entry i was filled since it was last dropped. */
@@ -172,8 +174,8 @@ public final class Tlb {
     private int spaceCount = 1;
     private long switches;
     private long stamps;
-    /** By world, as {@link Space#stamp}: of global translations. */
-    private final long[] globalStamps = new long[WORLDS];
+    /** By world, as {@link Space#codeStamp}: of global translations. */
+    private final long[] globalCodeStamps = new long[WORLDS];
     /** By world: the space that was used last, of which the mirror has copies. */
     private final @Nullable Space[] shown = new Space[WORLDS];
 
@@ -184,9 +186,9 @@ public final class Tlb {
     public Tlb() {
         spaces[0] = space;
         shown[0] = space;
-        space.stamp = ++stamps;
+        dropped(space);
         for (int w = 0; w < WORLDS; w++) {
-            globalStamps[w] = ++stamps;
+            globalCodeStamps[w] = ++stamps;
         }
     }
 
@@ -203,9 +205,22 @@ public final class Tlb {
         return space.stamp;
     }
 
+    /**
+     * As {@link #stamp}, but stays when a page is dropped that the {@link #mirror} knows no code of: what was found of others then still holds. A
+     * kernel drops one page after the other, and seldom one of code.
+     */
+    public long codeStamp() {
+        return space.codeStamp;
+    }
+
     /** The same for the global translations of the world in use. */
-    public long globalStamp() {
-        return globalStamps[world(space)];
+    public long globalCodeStamp() {
+        return globalCodeStamps[world(space)];
+    }
+
+    private void dropped(Space s) {
+        s.stamp = ++stamps;
+        s.codeStamp = stamps;
     }
 
     private static int world(Space s) {
@@ -340,7 +355,7 @@ public final class Tlb {
             // With it goes what is known of its large pages, global ones among them, of which INVLPG must find all
             // pieces.
             int world = world(s);
-            globalStamps[world] = ++stamps;
+            globalCodeStamps[world] = ++stamps;
             if (mirror != null) {
                 mirror.flushed(world, true);
             }
@@ -348,7 +363,7 @@ public final class Tlb {
                 shown[world] = null;
             }
         }
-        s.stamp = ++stamps;
+        dropped(s);
         return s;
     }
 
@@ -386,11 +401,11 @@ public final class Tlb {
             Space s = spaces[i];
             if (s != null && world(s) == world) {
                 s.flush(globalToo);
-                s.stamp = ++stamps;
+                dropped(s);
             }
         }
         if (globalToo) {
-            globalStamps[world] = ++stamps;
+            globalCodeStamps[world] = ++stamps;
         }
         if (mirror != null) {
             mirror.flushed(world, globalToo);
@@ -402,7 +417,7 @@ public final class Tlb {
         Space s = find(id);
         if (s != null) {
             s.flush(false);
-            s.stamp = ++stamps;
+            dropped(s);
             if (mirror != null && shown[world(s)] == s) {
                 mirror.flushed(world(s), false);
             }
@@ -434,8 +449,12 @@ public final class Tlb {
 
     private void pageDropped(Space s, long la, boolean large) {
         int world = world(s);
-        s.stamp = ++stamps;
-        globalStamps[world] = ++stamps;
+        if (large || mirror == null || mirror.holdsCode(la)) {
+            dropped(s);
+            globalCodeStamps[world] = ++stamps;
+        } else {
+            s.stamp = ++stamps;
+        }
         if (mirror == null) {
             return;
         }

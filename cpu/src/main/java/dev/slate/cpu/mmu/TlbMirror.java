@@ -10,6 +10,9 @@ public interface TlbMirror {
     /** A world goes on in the space that it left. */
     void entered(int world);
 
+    /** Whether code may have been found on the page of {@code la}, in whatever space: whoever keeps it must learn that the page is dropped. */
+    boolean holdsCode(long la);
+
     /** The page of {@code la} was dropped from a world, in every mode. */
     void pageFlushed(int world, long la);
 

@@ -3,6 +3,7 @@ package dev.slate.cpu.mmu;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -198,6 +199,15 @@ class TlbTest {
         }
 
         @Override
+        public boolean holdsCode(long la) {
+            return isCode(la >>> 12);
+        }
+
+        static boolean isCode(long page) {
+            return (page & 1) == 0;
+        }
+
+        @Override
         public void codeProtected(long hvaPage) {}
     }
 
@@ -208,13 +218,13 @@ class TlbTest {
         tlb.mirror = copies;
         tlb.fill(PAGE, 0, HOST, Tlb.READABLE | Tlb.GLOBAL | Tlb.LARGE);
         copies.put(0, PAGE >>> 12, HOST, true);
-        long stamp = tlb.globalStamp();
+        long stamp = tlb.globalCodeStamp();
         for (int pcid = 1; pcid <= Tlb.SPACES; pcid++) {
             tlb.enter(pcid);
         }
         tlb.flushPage(PAGE ^ 0x10_0000);
         assertThat(copies.of(0)).isEmpty();
-        assertThat(tlb.globalStamp()).isNotEqualTo(stamp);
+        assertThat(tlb.globalCodeStamp()).isNotEqualTo(stamp);
     }
 
     /** A translation as the manual sees it. */
@@ -222,6 +232,11 @@ class TlbTest {
         boolean covers(long la) {
             return (page << 12 ^ la) >>> shift == 0;
         }
+    }
+
+    /** By kind: of all, of code, of global code. */
+    private long[] stamps() {
+        return new long[] {tlb.stamp(), tlb.codeStamp(), tlb.globalCodeStamp()};
     }
 
     /**
@@ -235,9 +250,10 @@ class TlbTest {
         Random random = new Random(seed);
         Copies copies = new Copies();
         tlb.mirror = copies;
-        Map<Long, Map<Long, Long>> found = new HashMap<>();
+        // By kind: any page by the stamp, one of code by that of code, a global one by that of global code.
+        List<Map<Long, Map<Long, Long>>> found = List.of(new HashMap<>(), new HashMap<>(), new HashMap<>());
         int mirrored = 0;
-        int stamped = 0;
+        int[] stamped = new int[3];
         Map<Integer, Map<Long, Entered>> live = new HashMap<>();
         int pcid = 0;
         int hits = 0;
@@ -296,7 +312,8 @@ class TlbTest {
                     Map<Long, Entered> mine = live.computeIfAbsent(pcid, p -> new HashMap<>());
                     if (!mine.containsKey(page)) {
                         boolean global = random.nextBoolean();
-                        int shift = shifts[random.nextInt(shifts.length)];
+                        // Once there has been a large page, any may be a piece of one.
+                        int shift = step < 200_000 ? 12 : shifts[random.nextInt(shifts.length)];
                         long hva = 1L << 40 | (long) random.nextInt(1 << 20) << 12;
                         int what = Tlb.READABLE << random.nextInt(3)
                                 | (global ? Tlb.GLOBAL : 0)
@@ -320,21 +337,19 @@ class TlbTest {
                                 .as(where + "a stale copy")
                                 .contains(copy);
                     }
-                    for (boolean global : new boolean[] {false, true}) {
-                        long stamp = global ? tlb.globalStamp() : tlb.stamp();
-                        Long hva = found.getOrDefault(stamp, Map.of()).get(page);
-                        if (hva != null) {
-                            stamped++;
-                            assertThat(known(live, pcid, page, global))
-                                    .as(where + "stale by stamp")
-                                    .contains(hva);
-                        }
-                    }
                     if (hit) {
                         long hva = tlb.hva(la) & -4096L;
                         copies.put(world, page, hva, tlb.isGlobal(la));
-                        found.computeIfAbsent(tlb.isGlobal(la) ? tlb.globalStamp() : tlb.stamp(), s -> new HashMap<>())
-                                .put(page, hva);
+                        long[] stamps = stamps();
+                        for (int kind = 0; kind < stamps.length; kind++) {
+                            if (kind == 0
+                                    ? !tlb.isGlobal(la)
+                                    : Copies.isCode(page) && tlb.isGlobal(la) == (kind == 2)) {
+                                found.get(kind)
+                                        .computeIfAbsent(stamps[kind], k -> new HashMap<>())
+                                        .put(page, hva);
+                            }
+                        }
                         hits++;
                         assertThat(e)
                                 .as("seed %d, step %d: stale %x", seed, step, la)
@@ -347,10 +362,22 @@ class TlbTest {
                     }
                 }
             }
+            long[] stamps = stamps();
+            for (int kind = 0; kind < stamps.length; kind++) {
+                Long hva = found.get(kind).getOrDefault(stamps[kind], Map.of()).get(page);
+                if (hva != null) {
+                    stamped[kind]++;
+                    assertThat(known(live, pcid, page, kind == 2))
+                            .as("seed %d, step %d: stale by stamp", seed, step)
+                            .contains(hva);
+                }
+            }
         }
         assertThat(hits).as("seed %d", seed).isGreaterThan(misses);
         assertThat(mirrored).as("seed %d", seed).isGreaterThan(100);
-        assertThat(stamped).as("seed %d", seed).isGreaterThan(100);
+        for (int kind : stamped) {
+            assertThat(kind).as("seed %d, %s", seed, Arrays.toString(stamped)).isGreaterThan(100);
+        }
         System.out.printf("TlbTest: 400,000 steps, %,d hits, %,d forgotten, seed %d%n", hits, misses, seed);
     }
 

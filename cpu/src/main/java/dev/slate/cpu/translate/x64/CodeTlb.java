@@ -83,7 +83,7 @@ final class CodeTlb implements TlbMirror {
     }
 
     /** There is code of the page at {@code linear} from now on. */
-    void holdsCode(long linear) {
+    void setCode(long linear) {
         int n = hash(linear);
         code[n >>> 6] |= 1L << n;
     }
@@ -134,11 +134,13 @@ final class CodeTlb implements TlbMirror {
         if (second != null) {
             second.drop(la);
         }
+        mappingsChanged();
+    }
+
+    @Override
+    public boolean holdsCode(long la) {
         int n = hash(la);
-        if ((code[n >>> 6] >>> n & 1) != 0) {
-            // Otherwise no page of code can have moved.
-            mappingsChanged();
-        }
+        return (code[n >>> 6] >>> n & 1) != 0;
     }
 
     @Override
@@ -150,7 +152,7 @@ final class CodeTlb implements TlbMirror {
     }
 
     private void mappingsChanged() {
-        state.put64(StateBlock.MAPPINGS, tlb.stamp());
-        state.put64(StateBlock.GLOBAL_MAPPINGS, tlb.globalStamp());
+        state.put64(StateBlock.MAPPINGS, tlb.codeStamp());
+        state.put64(StateBlock.GLOBAL_MAPPINGS, tlb.globalCodeStamp());
     }
 }

@@ -58,7 +58,7 @@ final class StateBlock {
     static final int WANT_VECTORS = 88;
     /** {@link CpuState#flagsSystem}. */
     static final int SYSTEM = 92;
-    /** {@code Tlb.stamp}: another value whenever the mapping of a page may have changed; and of a global page. */
+    /** {@code Tlb.codeStamp}: another value whenever the mapping of a page may have changed; and of a global page. */
     static final int MAPPINGS = 104;
 
     static final int GLOBAL_MAPPINGS = 112;

@@ -109,7 +109,7 @@ final class TranslatedPages {
         } else {
             placeCount++;
         }
-        codeTlb.holdsCode(linear);
+        codeTlb.setCode(linear);
         if (++marked > mostMarked) {
             mark();
         }
@@ -121,7 +121,7 @@ final class TranslatedPages {
         marked = 0;
         forEachPlace(place -> marked++);
         codeTlb.holdsNoCode(2 * marked);
-        forEachPlace(place -> codeTlb.holdsCode(place.linear));
+        forEachPlace(place -> codeTlb.setCode(place.linear));
         mostMarked = Math.max(codeTlb.most(), 2 * marked);
     }
 
