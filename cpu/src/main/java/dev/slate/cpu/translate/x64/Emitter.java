@@ -327,6 +327,7 @@ final class Emitter extends FlowForms {
                 || op == Op.LEAVE
                 || op == Op.STI
                 || op == Op.RDTSC
+                || op == Op.RDTSCP
                 || op == Op.CMPXCHG16B
                 || op == Op.MOVS
                 || op == Op.STOS
@@ -387,7 +388,7 @@ final class Emitter extends FlowForms {
             case Op.PUSHF -> pushFlags();
             case Op.POPF -> popFlags();
             case Op.SWAPGS -> swapGs();
-            case Op.RDTSC -> readCounter();
+            case Op.RDTSC, Op.RDTSCP -> readCounter();
             case Op.MOV_FROM_CR -> readFaultAddress();
             case Op.INVLPG -> {
                 invalidatePage();
@@ -474,7 +475,8 @@ final class Emitter extends FlowForms {
                 && op != Op.SERIALIZE
                 && op != Op.MFENCE
                 && op != Op.INVLPG
-                && op != Op.RDTSC;
+                && op != Op.RDTSC
+                && op != Op.RDTSCP;
         instruction(at);
         return can;
     }

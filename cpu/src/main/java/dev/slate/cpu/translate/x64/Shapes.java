@@ -137,6 +137,7 @@ final class Shapes {
             Op.SERIALIZE,
             Op.SWAPGS,
             Op.RDTSC,
+            Op.RDTSCP,
             Op.SYSCALL,
             Op.SYSRET,
             Op.INVLPG,
@@ -230,7 +231,7 @@ final class Shapes {
     boolean translates(Encoding e, long w0, int mode) {
         int op = Insn.op(w0);
         // What code does without the instruction needs nothing of the host.
-        boolean emulated = op == Op.SERIALIZE || op == Op.SYSCALL || op == Op.SYSRET;
+        boolean emulated = op == Op.SERIALIZE || op == Op.SYSCALL || op == Op.SYSRET || op == Op.RDTSCP;
         if ((hostFeatures >>> e.feature & 1) == 0 && !emulated) {
             return false;
         }
@@ -282,7 +283,7 @@ final class Shapes {
             case Op.INVLPG -> {
                 return (mode & (RING0 | NESTED)) == RING0;
             }
-            case Op.RDTSC -> {
+            case Op.RDTSC, Op.RDTSCP -> {
                 return (mode & (NESTED | INTERCEPTED)) == 0;
             }
             case Op.MOV_FROM_CR -> {

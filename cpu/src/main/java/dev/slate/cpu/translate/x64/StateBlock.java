@@ -89,6 +89,8 @@ final class StateBlock {
     static final int TSC_OFFSET = 760;
 
     static final int TSC_ASKS = 768;
+    /** {@link CpuState#tscAux}. */
+    static final int TSC_AUX = 800;
 
     /** So often any links that were set for another place are gone around before the next one met is set anew. */
     static final int PATIENCE = 772;
@@ -262,6 +264,7 @@ final class StateBlock {
     void takeCounter(long offset) {
         put64(TSC_OFFSET, offset);
         put32(TSC_ASKS, offset == Hypervisor.NO_TSC_OFFSET ? 1 : 0);
+        put32(TSC_AUX, (int) s.tscAux);
     }
 
     /** What SYSCALL, SYSRET and SWAPGS go by. */

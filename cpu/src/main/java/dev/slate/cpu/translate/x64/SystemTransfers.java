@@ -8,6 +8,7 @@ import static dev.slate.cpu.translate.x64.Registers.RSP;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Insn;
+import dev.slate.cpu.decode.Op;
 
 /**
  * RFLAGS as a whole, what goes between user and kernel: SYSCALL, SYSRET, SWAPGS; what a handler of page faults does: reads of CR2, INVLPG;
@@ -89,7 +90,7 @@ abstract class SystemTransfers extends Reencoding {
         a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), 8);
     }
 
-    /** RDTSC: behind the loads before it, since guests compare counters through memory. */
+    /** RDTSC and RDTSCP: behind the loads before it, since guests compare counters through memory. */
     void readCounter() {
         beginAccess();
         a.compare32Constant(R15, StateBlock.TSC_ASKS, 0);
@@ -102,6 +103,9 @@ abstract class SystemTransfers extends Reencoding {
         a.mov(RDX, RAX);
         raw(0x48, 0xc1, 0xea, 32); // shr rdx, 32
         a.mov32(Registers.home(CpuState.RAX), RAX);
+        if (op == Op.RDTSCP) {
+            a.load32(Registers.home(CpuState.RCX), R15, StateBlock.TSC_AUX);
+        }
     }
 
     /** SWAPGS at CPL 0; changes no flag. */

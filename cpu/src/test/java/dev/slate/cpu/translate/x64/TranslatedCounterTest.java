@@ -8,7 +8,7 @@ import dev.slate.cpu.Hypervisor;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** RDTSC as machine code. */
+/** RDTSC and RDTSCP as machine code. */
 final class TranslatedCounterTest extends SmallGuest {
     private static final int ROUNDS = 1000;
     private static final long FAR = 1L << 60;
@@ -54,5 +54,25 @@ final class TranslatedCounterTest extends SmallGuest {
         assertThat(memory.cpu.translation.exits[Exits.INTERPRET]).isGreaterThan(ROUNDS * 3 / 2);
         assertThat(without).isBetween(before, memory.readTsc());
         assertThat(disabled).isBetween(without, memory.readTsc());
+    }
+
+    @Test
+    void rdtscp_brings_the_processors_number_too() {
+        long before = counter(0);
+        at = CODE;
+        // stc; rdtscp; setc bl; add rcx, rsi; dec r15d; jnz CODE; hlt
+        bytes(0xf9, 0x0f, 0x01, 0xf9, 0x0f, 0x92, 0xc3, 0x48, 0x01, 0xce);
+        repeat(ROUNDS);
+        memory.cpu.serialize();
+        s.rip = CODE;
+        s.tscAux = 0xffff_fff0L;
+        s.gpr[CpuState.RBX] = 0;
+        s.gpr[CpuState.RCX] = -1;
+        s.gpr[CpuState.RSI] = 0;
+        assertThat(memory.cpu.run()).isEqualTo(CpuExit.HLT);
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(1);
+        assertThat(s.gpr[CpuState.RSI]).isEqualTo(ROUNDS * 0xffff_fff0L);
+        assertThat(s.gpr[CpuState.RDX] << 32 | s.gpr[CpuState.RAX]).isBetween(before, before + (1L << 40));
+        assertThat(memory.cpu.translation.exits[Exits.INTERPRET]).isLessThan(ROUNDS / 10);
     }
 }
