@@ -4,6 +4,7 @@ import static dev.slate.cpu.translate.x64.Registers.IN_BLOCK;
 import static dev.slate.cpu.translate.x64.Registers.R15;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
+import static dev.slate.cpu.translate.x64.Registers.RSP;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Block;
@@ -230,6 +231,11 @@ abstract class Emission {
     }
 
     // ------------------------------------------------------------------ leaving
+
+    /** Behind whatever changes {@link StateBlock#EPOCH}: no page that was proved before is any more ({@link Returns}). */
+    final void forgetReturns() {
+        a.load(RSP, R15, StateBlock.RETURNS);
+    }
 
     int facts() {
         return (vectorsLoaded ? Sites.VECTORS : 0) | (op == Op.MOVS || op == Op.STOS ? Sites.STRING : 0);

@@ -17,7 +17,10 @@ final class Exits {
 
     /** The host took a page away under an access: {@link StateBlock#ADDRESS} is where in the code. */
     static final int FAULT = 6;
-    /** An indirect branch to {@link StateBlock#RIP}, which the jump cache lacks or has on a page to be proved; it has not begun. */
+    /**
+     * An indirect branch to {@link StateBlock#RIP}, which the jump cache lacks or has on a page to be proved: it has not begun, or, with
+     * {@link Sites#ARRIVED}, is over.
+     */
     static final int LOOK_UP = 7;
 
     /** INVLPG of {@link StateBlock#ADDRESS}, with which the code goes on behind the site's instruction. */

@@ -34,7 +34,7 @@ abstract class FlowForms extends AccessRows {
     final void serialize() {
         saveFlags();
         a.addMemoryConstant(R15, StateBlock.EPOCH, X64Translator.SERIALIZED);
-        a.load(RSP, R15, StateBlock.RETURNS);
+        forgetReturns();
         // This page is to be proved again, too.
         crossJump(next);
     }
@@ -176,7 +176,7 @@ abstract class FlowForms extends AccessRows {
         a.load(RAX, RCX, 0);
         a.arithmeticMemory(Assembler.CMP, RAX, RSP, Returns.RIP);
         int bytes = 8 + (op == Op.RET_IMM ? (int) imm & 0xffff : 0);
-        later.returnTo(a.jumpForwardIf(Assembler.NE), site(0, 0, 0), bytes);
+        later.returnTo(a.jumpForwardIf(Assembler.NE), site(0, 0, Sites.ARRIVED), bytes);
         a.lea(Registers.home(CpuState.RSP), Registers.home(CpuState.RSP), bytes);
         if (shadowed) {
             a.store32Constant(R15, StateBlock.SHADOW, 0);

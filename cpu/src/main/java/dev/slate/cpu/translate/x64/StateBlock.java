@@ -98,7 +98,7 @@ final class StateBlock {
     static final int CONFLICTS = 784;
 
     /** Where {@link Returns} begin: the host's stack pointer while there are none. */
-    static final int RETURNS = 824;
+    static final int RETURNS = 792;
 
     /** Address of the kick word that strings look at, which {@link Lockstep} leaves the processor's. */
     static final int STRING_KICK = 680;
@@ -120,7 +120,7 @@ final class StateBlock {
     static final int CALLED = 1;
     /** A SYSRET, last. */
     static final int RETURNED = 2;
-    /** The host's stack pointer behind the entry, for faults that come deeper. */
+    /** The host's stack pointer behind the entry, which all ways out go by, from however deep. */
     static final int HOST_RSP = 96;
 
     /** Vector registers, 16 times 32 bytes. */

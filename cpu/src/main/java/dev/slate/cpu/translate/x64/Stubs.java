@@ -52,7 +52,7 @@ final class Stubs {
     final long elsewhere;
     /**
      * RET goes to the rip in RAX, and takes RCX bytes from the guest's stack, which is not where {@link Returns} lead. {@link StateBlock#SITE}, the
-     * instruction's, is set; flags are saved.
+     * instruction's with {@link Sites#ARRIVED}, is set; flags are saved.
      */
     final long returnTo;
     /** RAX: the instruction of host code that faulted. */
@@ -126,12 +126,14 @@ final class Stubs {
         emitProveEntry(a, compare, leave);
         long empty = a.here();
         a.load(RSP, R15, StateBlock.RETURNS);
-        long popped = a.here();
         a.store(R15, StateBlock.RIP, RAX);
         arrive = a.here();
+        a.store32Constant(R15, StateBlock.SITE, Sites.ARRIVAL);
+        a.load(RAX, R15, StateBlock.RIP);
+        long returned = a.here();
         emitArrive(a);
         returnTo = a.here();
-        emitReturnTo(a, popped);
+        emitReturnTo(a, returned);
         elsewhere = a.here();
         emitElsewhere(a, find, leave);
         for (int size = 0; size < 4; size++) {
@@ -157,19 +159,20 @@ final class Stubs {
         emitEnter(a, load, empty);
     }
 
-    private void emitReturnTo(Assembler a, long popped) {
+    private void emitReturnTo(Assembler a, long returned) {
         int rsp = Registers.home(CpuState.RSP);
         a.store(R15, StateBlock.SPARE, RCX);
         a.mov(RCX, RAX);
         bytes(a, 0x48, 0xc1, 0xe1, 16, 0x48, 0xc1, 0xf9, 16); // shl rcx, 16; sar rcx, 16
         a.arithmetic(Assembler.CMP, RCX, RAX);
         int far = a.jumpForwardIf(Assembler.NE);
+        a.store(R15, StateBlock.RIP, RAX);
         a.arithmeticMemory(Assembler.ADD, rsp, R15, StateBlock.SPARE);
         a.store32Constant(R15, StateBlock.SHADOW, 0);
         a.arithmeticMemory(Assembler.CMP, RSP, R15, StateBlock.RETURNS);
-        a.jumpIf(Assembler.E, popped);
+        a.jumpIf(Assembler.E, returned);
         // By a return, so that the host's processor goes on expecting what the others lead to.
-        a.movConstant64(RCX, popped);
+        a.movConstant64(RCX, returned);
         a.store(RSP, 0, RCX);
         a.returnPast(Returns.ENTRY - 8);
         // It may not be canonical.
@@ -179,8 +182,6 @@ final class Stubs {
     }
 
     private void emitArrive(Assembler a) {
-        a.store32Constant(R15, StateBlock.SITE, Sites.ARRIVAL);
-        a.load(RAX, R15, StateBlock.RIP);
         Emission.jumpEntry(a);
         int known = a.jumpForwardIf(Assembler.E);
         a.call(lookUp);
@@ -453,7 +454,6 @@ final class Stubs {
             a.bind(place);
         }
         bytes(a, 0x5b, 0x5a); // pop rbx, rdx
-        bytes(a, 0x48, 0x8d, 0x64, 0x24, 8); // lea rsp, [rsp + 8]
         a.load32(RAX, R15, StateBlock.SITE);
         a.jump(miss);
     }

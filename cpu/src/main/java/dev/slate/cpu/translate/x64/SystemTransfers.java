@@ -4,7 +4,6 @@ import static dev.slate.cpu.translate.x64.Registers.R15;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
 import static dev.slate.cpu.translate.x64.Registers.RDX;
-import static dev.slate.cpu.translate.x64.Registers.RSP;
 
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Insn;
@@ -183,7 +182,7 @@ abstract class SystemTransfers extends Reencoding {
         a.arithmeticConstant(Assembler.AND, RAX, ~MODE_BYTE);
         a.arithmetic(Assembler.OR, RAX, RCX);
         a.store(R15, StateBlock.EPOCH, RAX);
-        a.load(RSP, R15, StateBlock.RETURNS);
+        forgetReturns();
         a.load(RAX, R15, StateBlock.RIP);
         lookUp(Sites.ARRIVED);
         goToEntry(a);
