@@ -186,7 +186,7 @@ final class OutOfLine {
                 case MISS -> {
                     a.arithmeticIndexed(Assembler.ADD, RCX, R15, RAX, code.tlb + (int) target[i]);
                     a.movConstant(RAX, detail[i]);
-                    a.call(stubs.second[StateBlock.table(code.page.mode)][target[i] == Emission.WRITE ? 1 : 0]);
+                    a.call(stubs.tlb.second[StateBlock.table(code.page.mode)][target[i] == Emission.WRITE ? 1 : 0]);
                     a.jump(sites.resume(detail[i]));
                 }
                 case MISS_AGAIN -> {
@@ -198,7 +198,7 @@ final class OutOfLine {
                     a.arithmeticConstant32(Assembler.CMP, RAX, 4096 - Sites.bytes(sites.facts[detail[i]]));
                     int crosses = a.jumpForwardIf(Assembler.A);
                     a.movConstant(RAX, detail[i]);
-                    a.call(stubs.onlyOnce[StateBlock.table(code.page.mode)][write ? 1 : 0]);
+                    a.call(stubs.tlb.onlyOnce[StateBlock.table(code.page.mode)][write ? 1 : 0]);
                     a.jump(target[i]);
                     a.bind(crosses);
                     a.movConstant(RAX, detail[i]);

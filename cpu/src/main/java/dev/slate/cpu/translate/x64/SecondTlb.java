@@ -5,7 +5,7 @@ import dev.slate.cpu.mem.Scratch;
 
 /**
  * What the state block's TLB has no room for: a larger one behind it, which its misses are looked up in without leaving the code
- * ({@link Stubs#second}). Direct-mapped, for all modes of both worlds; whatever is here was filled into the state block, too, and is
+ * ({@link TlbStubs#second}). Direct-mapped, for all modes of both worlds; whatever is here was filled into the state block, too, and is
  * dropped with it. Of some dozens of pages that a program uses all the time two have one place now and then, wherever they lie: so that not each access
  * to them leaves, the one that another took the place of is kept among the victims.
  *

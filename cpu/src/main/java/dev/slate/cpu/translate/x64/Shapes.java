@@ -1,5 +1,6 @@
 package dev.slate.cpu.translate.x64;
 
+import dev.slate.cpu.Cpu;
 import dev.slate.cpu.CpuState;
 import dev.slate.cpu.decode.Encoding;
 import dev.slate.cpu.decode.Feature;
@@ -192,13 +193,41 @@ final class Shapes {
     /** The host has RORX. */
     final boolean rotates;
 
+    /** The host has YMM registers. */
+    final boolean avx;
+
     /** The operands of a row are split once. */
     private final @Nullable String[][] split = new String[Encoding.ROWS][];
 
     /** @param hostFeatures {@link Feature} bits that the host's processor has */
     Shapes(long hostFeatures) {
         this.hostFeatures = hostFeatures | Feature.bit(Feature.BASE);
+        avx = (hostFeatures & Feature.bit(Feature.AVX)) != 0;
         rotates = (hostFeatures & Feature.bit(Feature.BMI2)) != 0;
+    }
+
+    /** What code depends on beside its bytes: the TLB's mode, and whether vector instructions can be executed as they are. */
+    int mode(Cpu cpu) {
+        CpuState s = cpu.s;
+        int mode = cpu.tlbMode & 3;
+        if (s.cpl == 0) {
+            mode |= RING0;
+        }
+        if (cpu.world.number() != 0) {
+            mode |= NESTED;
+        }
+        if (cpu.intercepts.wantsPlainInstructions()) {
+            mode |= INTERCEPTED;
+        }
+        if ((s.cr0 & (CpuState.CR0_EM | CpuState.CR0_TS)) == 0
+                && (s.cr4 & CpuState.CR4_OSFXSR) != 0
+                && (s.mxcsr & MXCSR_MASKS) == MXCSR_MASKS) {
+            mode |= SSE;
+            if (avx && (s.cr4 & CpuState.CR4_OSXSAVE) != 0 && (s.xcr0 & 6) == 6) {
+                mode |= AVX;
+            }
+        }
+        return mode;
     }
 
     private static BitSet set(int... ops) {

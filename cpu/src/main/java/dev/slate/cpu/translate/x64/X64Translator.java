@@ -58,7 +58,6 @@ public final class X64Translator implements Translator {
     private final Stubs stubs;
     private final Shapes shapes;
     private final Emitter emitter;
-    private final boolean hostAvx;
 
     private final Holding holding;
     private final Links links;
@@ -101,9 +100,9 @@ public final class X64Translator implements Translator {
         Stubs forCpuid = new Stubs(a, false);
         memory.write(memory.address(), a.buffer, 0, a.at);
         long host = HostFeatures.read(forCpuid.cpuid) & offered;
-        hostAvx = (host & Feature.bit(Feature.AVX)) != 0;
         a.start(memory.address());
-        stubs = new Stubs(a, hostAvx);
+        shapes = new Shapes(host);
+        stubs = new Stubs(a, shapes.avx);
         jumps = new JumpCache(state);
         memory.write(memory.address(), a.buffer, 0, a.at);
         long first = memory.address() + (a.at + 63 & -64);
@@ -113,7 +112,6 @@ public final class X64Translator implements Translator {
         CodeArea waysOut = new CodeArea(memory, middle, memory.address() + memory.bytes());
         holding = new Holding(cpu, budget, code, waysOut, sites, jumps, pages, codeTlb);
         links = new Links(state, memory, pages, sites, jumps, holding);
-        shapes = new Shapes(host);
         emitter = new Emitter(stubs, sites, cpu.features, shapes, state.noRecord());
         units = new UnitMaker(cpu, emitter, memory, holding, pages, threshold, much);
         if (observer != null) {
@@ -170,29 +168,6 @@ public final class X64Translator implements Translator {
 
     // ------------------------------------------------------------------ what becomes code
 
-    /** What code depends on beside its bytes: the TLB's mode, and whether vector instructions can be executed as they are. */
-    private int mode() {
-        int mode = cpu.tlbMode & 3;
-        if (s.cpl == 0) {
-            mode |= Shapes.RING0;
-        }
-        if (cpu.world.number() != 0) {
-            mode |= Shapes.NESTED;
-        }
-        if (cpu.intercepts.wantsPlainInstructions()) {
-            mode |= Shapes.INTERCEPTED;
-        }
-        if ((s.cr0 & (CpuState.CR0_EM | CpuState.CR0_TS)) == 0
-                && (s.cr4 & CpuState.CR4_OSFXSR) != 0
-                && (s.mxcsr & Shapes.MXCSR_MASKS) == Shapes.MXCSR_MASKS) {
-            mode |= Shapes.SSE;
-            if (hostAvx && (s.cr4 & CpuState.CR4_OSXSAVE) != 0 && (s.xcr0 & 6) == 6) {
-                mode |= Shapes.AVX;
-            }
-        }
-        return mode;
-    }
-
     @Override
     public boolean wants(Block b) {
         return b.translation != null || ++b.heat >= threshold;
@@ -202,7 +177,7 @@ public final class X64Translator implements Translator {
     public boolean enters(Block b) {
         if (b.translation == null && ++b.heat < threshold) {
             if (b.heat < NEVER && left.askedLast(b.rip) && cpu.mode64) {
-                left.add(TranslatedPages.key(b.rip, mode()));
+                left.add(TranslatedPages.key(b.rip, shapes.mode(cpu)));
             }
             return false;
         }
@@ -215,7 +190,7 @@ public final class X64Translator implements Translator {
         if (!cpu.mode64 || (cpu.tlbMode & Tlb.CHECKED) != 0) {
             return false;
         }
-        int mode = mode();
+        int mode = shapes.mode(cpu);
         long hva = b.hva != 0 ? b.hva & -4096L : pages.host(b.rip & -4096L, mode);
         if (hva == 0) {
             return false;
@@ -316,7 +291,7 @@ public final class X64Translator implements Translator {
                             && target != 0
                             && s.rip == sites.next(site, state.get64(StateBlock.PLACE))
                             && isCurrent()
-                            && mode == mode()
+                            && mode == shapes.mode(cpu)
                             && !cpu.forTranslator.needsCare()) {
                         wantVectors = (sites.facts[site] & Sites.VECTORS) != 0;
                         if (wantVectors) {
@@ -477,7 +452,7 @@ public final class X64Translator implements Translator {
                 || holding.isAskedBack()) {
             return false;
         }
-        mode = mode();
+        mode = shapes.mode(cpu);
         epoch = epochOf(mode);
         take();
         state.put64(StateBlock.EPOCH, epoch);
