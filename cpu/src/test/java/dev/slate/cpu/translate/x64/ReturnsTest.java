@@ -41,6 +41,16 @@ final class ReturnsTest extends SmallGuest {
         assertThat(s.gpr[CpuState.RSP]).isEqualTo(STACK);
     }
 
+    /** Repeats the code, which counts in RBX where it goes on and in RSI where it does not. */
+    private void roundsOfRbxAndNoneOfRsi() {
+        repeat(ROUNDS);
+        s.gpr[CpuState.RSI] = 0;
+        runs();
+        assertThat(s.gpr[CpuState.RSI]).isZero();
+        assertThat(s.gpr[CpuState.RBX]).isEqualTo(ROUNDS);
+        hardlyLeft();
+    }
+
     /** Once all is known and looked up, nothing leaves any more. */
     private void hardlyLeft() {
         assertThat(memory.cpu.translation.entries).isBetween(1L, 40L);
@@ -75,12 +85,7 @@ final class ReturnsTest extends SmallGuest {
         bytes(0x48, 0xff, 0xc6, 0x48, 0xff, 0xc3, 0xc3); // inc %rsi; inc %rbx; ret
         at = CODE;
         call(OTHER);
-        repeat(ROUNDS);
-        s.gpr[CpuState.RSI] = 0;
-        runs();
-        assertThat(s.gpr[CpuState.RSI]).isZero();
-        assertThat(s.gpr[CpuState.RBX]).isEqualTo(ROUNDS);
-        hardlyLeft();
+        roundsOfRbxAndNoneOfRsi();
     }
 
     /** As kernels have their indirect branches where processors guess at those. */
@@ -119,12 +124,7 @@ final class ReturnsTest extends SmallGuest {
         at = CODE;
         call(FUNCTION);
         call(OTHER + 0x100);
-        repeat(ROUNDS);
-        s.gpr[CpuState.RSI] = 0;
-        runs();
-        assertThat(s.gpr[CpuState.RSI]).isZero();
-        assertThat(s.gpr[CpuState.RBX]).isEqualTo(ROUNDS);
-        hardlyLeft();
+        roundsOfRbxAndNoneOfRsi();
     }
 
     /** At rip 0, too, which is what stands where nothing has been called. */
