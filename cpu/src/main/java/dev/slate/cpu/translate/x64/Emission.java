@@ -232,7 +232,7 @@ abstract class Emission {
 
     // ------------------------------------------------------------------ leaving
 
-    /** Behind whatever changes {@link StateBlock#EPOCH}: no page that was proved before is any more ({@link Returns}). */
+    /** Behind whatever changes {@link StateBlock#EPOCH}, since no page that was proved before is any more, and where there is no room for more. */
     final void forgetReturns() {
         a.load(RSP, R15, StateBlock.RETURNS);
     }

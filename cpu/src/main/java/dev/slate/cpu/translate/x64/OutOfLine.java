@@ -3,7 +3,6 @@ package dev.slate.cpu.translate.x64;
 import static dev.slate.cpu.translate.x64.Registers.R15;
 import static dev.slate.cpu.translate.x64.Registers.RAX;
 import static dev.slate.cpu.translate.x64.Registers.RCX;
-import static dev.slate.cpu.translate.x64.Registers.RSP;
 
 import java.util.Arrays;
 
@@ -249,7 +248,7 @@ final class OutOfLine {
                     a.jump(stubs.returnTo);
                 }
                 case FULL -> {
-                    a.load(RSP, R15, StateBlock.RETURNS);
+                    code.forgetReturns();
                     a.jump(target[i]);
                 }
                 case PROVE -> {
