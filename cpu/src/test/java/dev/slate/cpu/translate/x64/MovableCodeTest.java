@@ -237,15 +237,20 @@ final class MovableCodeTest extends SmallGuest {
         bytes(0xc6, 0x00, v);
     }
 
-    /** As programs that are executed one after the other: nothing new is translated, and what is remembered of their places has an end. */
-    @Test
-    void places_without_end_take_no_more_than_the_budget() {
+    /** Code that calls a function as often as RCX says, at RAX first, which RBX counts. */
+    private void callsOnePlaceAfterTheOther() {
         map(memory, 0, FUNCTIONS);
         at = FUNCTIONS;
         bytes(0x83, 0xc3, 1, 0xc3); // add $1,%ebx; ret
         at = CODE;
         // mov $1 << 22,%esi; 1: call *%rax; add %rsi,%rax; dec %ecx; jne 1b; hlt
         bytes(0xbe, 0, 0, 0x40, 0, 0xff, 0xd0, 0x48, 0x01, 0xf0, 0xff, 0xc9, 0x75, 0xf7, 0xf4);
+    }
+
+    /** As programs that are executed one after the other: nothing new is translated, and what is remembered of their places has an end. */
+    @Test
+    void places_without_end_take_no_more_than_the_budget() {
+        callsOnePlaceAfterTheOther();
         int places = 200_000;
         for (int run = 0; run < 10; run++) {
             s.rip = CODE;
@@ -263,12 +268,7 @@ final class MovableCodeTest extends SmallGuest {
     /** However many places there have been: only pages of code can have moved. */
     @Test
     void code_stays_mapped_when_a_page_without_code_is_invalidated() {
-        map(memory, 0, FUNCTIONS);
-        at = FUNCTIONS;
-        bytes(0x83, 0xc3, 1, 0xc3); // add $1,%ebx; ret
-        at = CODE;
-        // mov $1 << 22,%esi; 1: call *%rax; add %rsi,%rax; dec %ecx; jne 1b; hlt
-        bytes(0xbe, 0, 0, 0x40, 0, 0xff, 0xd0, 0x48, 0x01, 0xf0, 0xff, 0xc9, 0x75, 0xf7, 0xf4);
+        callsOnePlaceAfterTheOther();
         int rounds = 2000;
         s.gpr[CpuState.RAX] = place(1);
         s.gpr[CpuState.RCX] = 30_000;
